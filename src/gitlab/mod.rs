@@ -1,0 +1,1 @@
+//! GitLab's container registry API, as one client.

@@ -1,0 +1,11 @@
+//! registry-cleanup-operator: keeps GitLab container registries clean from inside Kubernetes.
+//!
+//! Folders are layers and imports go one way (`tests/it/layers.rs` enforces it):
+//!
+//! | module | knows | must not know |
+//! |---|---|---|
+//! | [`clock`] | time as a parameter | everything else |
+//! | [`gitlab`] | HTTP and GitLab's registry API | Kubernetes, policies |
+
+pub mod clock;
+pub mod gitlab;

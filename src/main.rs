@@ -1,0 +1,3 @@
+//! The binary: see `cli` for what it can do.
+
+fn main() {}
