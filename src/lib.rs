@@ -5,7 +5,9 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | [`clock`] | time as a parameter | everything else |
+//! | [`api`] | the custom resource | what it means |
 //! | [`gitlab`] | HTTP and GitLab's registry API | Kubernetes, policies |
 
+pub mod api;
 pub mod clock;
 pub mod gitlab;

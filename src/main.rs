@@ -1,3 +1,4 @@
-//! The binary: see `cli` for what it can do.
-
-fn main() {}
+//! The binary.
+fn main() {
+    print!("{}", registry_cleanup_operator::api::crd::yaml().unwrap());
+}

@@ -1,0 +1,32 @@
+//! The custom resource as users write and read it: spec, status, conditions and the schema around them.
+//!
+//! Only data and its schema live here (serde, schemars, the derive of kube): nothing in this layer decides, waits or
+//! talks to anybody. What a spec *means* is worked out by `policy::compile`.
+
+pub mod conditions;
+pub mod crd;
+mod policy;
+mod schema;
+mod status;
+
+pub use policy::{
+    DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT, DEFAULT_STARTING_DEADLINE_SECONDS,
+    DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, GitLabSpec, GroupTarget, Mode, NameRef, ProtectSpec, RegistryCleanupPolicy,
+    RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, TargetSpec,
+};
+pub use status::{
+    HistoryEntry, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus, RunResult, RunStatus, TagCounts,
+    Trigger,
+};
+
+/// Annotation that asks for one run in the policy's own mode; a new value (an opaque token) runs once.
+pub const RUN_REQUESTED_AT: &str = "registrycleanup.dev/run-requested-at";
+
+/// Annotation that asks for one dry run whatever the policy's mode; a new value (an opaque token) runs once.
+pub const DRY_RUN_REQUESTED_AT: &str = "registrycleanup.dev/dry-run-requested-at";
+
+/// Longest annotation token that is honoured, in bytes: it is copied into the status, which is bounded.
+pub const MAX_TOKEN_BYTES: usize = 256;
+
+/// The value of `status.observedGeneration` that the schema gives a policy nobody has looked at yet.
+pub const UNOBSERVED_GENERATION: i64 = -1;

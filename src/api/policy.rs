@@ -1,0 +1,303 @@
+//! `RegistryCleanupPolicy` and its spec, field by field; every doc comment is what `kubectl explain` shows.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema;
+use super::status::PolicyStatus;
+
+/// `gitlab.url` when the policy does not say.
+pub const DEFAULT_GITLAB_URL: &str = "https://gitlab.com";
+/// `gitlab.timeout` when the policy does not say.
+pub const DEFAULT_TIMEOUT: &str = "30s";
+/// `timeZone` when the policy does not say.
+pub const DEFAULT_TIME_ZONE: &str = "Etc/UTC";
+/// `startingDeadlineSeconds` when the policy does not say.
+pub const DEFAULT_STARTING_DEADLINE_SECONDS: u32 = 3600;
+/// `activeDeadlineSeconds` when the policy does not say.
+pub const DEFAULT_ACTIVE_DEADLINE_SECONDS: u32 = 3600;
+/// `historyLimit` when the policy does not say.
+pub const DEFAULT_HISTORY_LIMIT: u32 = 5;
+
+/// What to clean, by which rules, and when.
+#[derive(CustomResource, Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "registrycleanup.dev",
+    version = "v1alpha1",
+    kind = "RegistryCleanupPolicy",
+    plural = "registrycleanuppolicies",
+    namespaced,
+    shortname = "rcp",
+    category = "registry-cleanup",
+    status = "PolicyStatus",
+    derive = "PartialEq",
+    doc = "Keeps the container registry of GitLab projects and groups clean, on a schedule, by rules that can be previewed tag by tag.",
+    selectable = ".spec.mode",
+    selectable = ".spec.gitlab.url",
+    printcolumn(name = "Schedule", type_ = "string", json_path = ".spec.schedule"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
+    printcolumn(name = "Suspend", type_ = "boolean", json_path = ".spec.suspend"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Last Run", type_ = "date", json_path = ".status.lastRun.startTime"),
+    printcolumn(name = "Result", type_ = "string", json_path = ".status.lastRun.result"),
+    printcolumn(name = "Tags", type_ = "string", json_path = ".status.lastRun.summary"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Next Run", type_ = "string", json_path = ".status.nextScheduleTime", priority = 1),
+    printcolumn(name = "GitLab", type_ = "string", json_path = ".spec.gitlab.url", priority = 1),
+    printcolumn(
+        name = "Repositories",
+        type_ = "integer",
+        json_path = ".status.lastRun.repositories.total",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryCleanupPolicySpec {
+    /// The GitLab instance and the credentials to use there.
+    pub gitlab: GitLabSpec,
+
+    /// Which container repositories the policy looks after.
+    #[schemars(schema_with = "schema::target")]
+    pub target: TargetSpec,
+
+    /// What to remove. Exactly one rule; a tag that it does not match is kept.
+    #[schemars(schema_with = "schema::rules")]
+    pub rules: Vec<RuleSpec>,
+
+    /// What no rule may remove. The tag `latest` is always kept, with or without an entry here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ProtectSpec")]
+    pub protect: Option<ProtectSpec>,
+
+    /// `DryRun` plans and reports without removing anything. `Delete` removes.
+    #[serde(default)]
+    pub mode: Mode,
+
+    /// When to run: five cron fields whose minute is one number ("17 3 * * *"), or @hourly, @daily, @weekly, @monthly, @yearly.
+    #[schemars(schema_with = "schema::schedule")]
+    pub schedule: String,
+
+    /// IANA name of the time zone in which the schedule is read, for example Europe/Berlin.
+    #[serde(default = "default_time_zone")]
+    #[schemars(schema_with = "schema::time_zone")]
+    pub time_zone: String,
+
+    /// Stops future runs, scheduled and requested ones. A dry run can still be requested.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// How late, in seconds, a run may start when its time was missed, for example because the operator was down.
+    #[serde(default = "default_starting_deadline_seconds")]
+    #[schemars(schema_with = "schema::starting_deadline_seconds")]
+    pub starting_deadline_seconds: u32,
+
+    /// How long, in seconds, a run may take. It then stops between two requests and says what it did not reach.
+    #[serde(default = "default_active_deadline_seconds")]
+    #[schemars(schema_with = "schema::active_deadline_seconds")]
+    pub active_deadline_seconds: u32,
+
+    /// How many finished runs `status.history` keeps.
+    #[serde(default = "default_history_limit")]
+    #[schemars(schema_with = "schema::history_limit")]
+    pub history_limit: u32,
+}
+
+/// A GitLab instance and how to reach it.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::gitlab_rules()))]
+pub struct GitLabSpec {
+    /// Address of the GitLab instance, with a sub-path if it has one.
+    #[serde(default = "default_gitlab_url")]
+    #[schemars(schema_with = "schema::gitlab_url")]
+    pub url: String,
+
+    /// Allows an address that begins with http://, which sends the token readable by anybody on the way. The operator must
+    /// be started with --allow-insecure-http as well.
+    #[serde(default)]
+    pub insecure: bool,
+
+    /// The Secret, in the policy's namespace, that holds the access token (scope api; role Maintainer to remove tags).
+    /// A key `url` in it, when present, must equal the address above, or the token is not sent.
+    pub secret_ref: SecretKeyRef,
+
+    /// A Secret, in the policy's namespace, with the certificate authority of the instance in `ca.crt` and, for mutual TLS,
+    /// a client certificate in `tls.crt` and its key in `tls.key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "NameRef")]
+    pub cert_secret_ref: Option<NameRef>,
+
+    /// A Secret, in the policy's namespace, that describes the proxy to use: `address` and, if it wants them, `username` and
+    /// `password`. Proxy variables of the environment are not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "NameRef")]
+    pub proxy_secret_ref: Option<NameRef>,
+
+    /// How long one request may take, for example 30s.
+    #[serde(default = "default_timeout")]
+    #[schemars(schema_with = "schema::timeout")]
+    pub timeout: String,
+}
+
+/// A key of a Secret in the policy's namespace.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(schema_with = "schema::object_name")]
+    pub name: String,
+
+    /// Key that holds the token; `token` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::secret_key")]
+    pub key: Option<String>,
+}
+
+/// A Secret in the policy's namespace.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct NameRef {
+    /// Name of the Secret.
+    #[schemars(schema_with = "schema::object_name")]
+    pub name: String,
+}
+
+/// Which container repositories a policy looks after; the schema asks for at least one project or group.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetSpec {
+    /// Projects, each by its full path or its numeric id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::projects")]
+    pub projects: Vec<String>,
+
+    /// Groups, with all their projects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::groups")]
+    pub groups: Vec<GroupTarget>,
+
+    /// Narrows the repositories of the projects and groups down by their path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RepositorySelector")]
+    pub repositories: Option<RepositorySelector>,
+}
+
+/// One group of a target.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupTarget {
+    /// Full path of the group.
+    #[schemars(schema_with = "schema::group_path")]
+    pub path: String,
+
+    /// Whether projects of its subgroups belong to it; true if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub include_subgroups: Option<bool>,
+}
+
+/// Patterns over repository paths. Each must match the whole path ("shop/backend/api").
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct RepositorySelector {
+    /// Only repositories whose path one of these matches; all if there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::patterns")]
+    pub include: Vec<String>,
+
+    /// Not the repositories whose path one of these matches, whatever `include` says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::patterns")]
+    pub exclude: Vec<String>,
+}
+
+/// One rule: the parameters of GitLab's bulk deletion of tags. At least one of keepN and olderThan is required.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::rule_rules()))]
+pub struct RuleSpec {
+    /// Name of the rule, quoted in reports.
+    #[schemars(schema_with = "schema::rule_name")]
+    pub name: String,
+
+    /// Tags that may go: an RE2 pattern that matches the whole tag name (GitLab's name_regex_delete).
+    #[schemars(schema_with = "schema::pattern")]
+    pub name_regex_delete: String,
+
+    /// Tags that stay although nameRegexDelete matches them: an RE2 pattern for the whole tag name (GitLab's
+    /// name_regex_keep). They take no place among the keepN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::pattern")]
+    pub name_regex_keep: Option<String>,
+
+    /// How many of the newest matching tags stay in each repository (GitLab's keep_n). 0 says on purpose that none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::keep_n")]
+    pub keep_n: Option<u32>,
+
+    /// Only tags older than this go: numbers with h, d, w, month (30 days) or y, for example 14d or 1month (GitLab's
+    /// older_than).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::older_than")]
+    pub older_than: Option<String>,
+}
+
+/// What no rule may remove.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProtectSpec {
+    /// Tags to keep: RE2 patterns, each for the whole tag name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::patterns")]
+    pub name_regex: Vec<String>,
+}
+
+/// What a run does with the tags it selects.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Mode {
+    /// Plans and reports, removes nothing.
+    #[default]
+    DryRun,
+    /// Removes.
+    Delete,
+}
+
+impl Mode {
+    /// The name as it stands in the resource.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DryRun => "DryRun",
+            Self::Delete => "Delete",
+        }
+    }
+}
+
+fn default_gitlab_url() -> String {
+    DEFAULT_GITLAB_URL.to_owned()
+}
+
+fn default_timeout() -> String {
+    DEFAULT_TIMEOUT.to_owned()
+}
+
+fn default_time_zone() -> String {
+    DEFAULT_TIME_ZONE.to_owned()
+}
+
+fn default_starting_deadline_seconds() -> u32 {
+    DEFAULT_STARTING_DEADLINE_SECONDS
+}
+
+fn default_active_deadline_seconds() -> u32 {
+    DEFAULT_ACTIVE_DEADLINE_SECONDS
+}
+
+fn default_history_limit() -> u32 {
+    DEFAULT_HISTORY_LIMIT
+}

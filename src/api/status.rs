@@ -1,0 +1,315 @@
+//! `status` of a policy: bounded whatever the size of the registry, and true to what was seen.
+//!
+//! Nothing here grows with the number of tags; the schema bounds every list and string and `policy::report` keeps to it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::conditions::Condition;
+use super::policy::Mode;
+use super::schema;
+
+/// What the operator last saw and did.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyStatus {
+    /// The generation of the spec that this status speaks of; -1 until the operator has looked at the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::generation")]
+    pub observed_generation: Option<i64>,
+
+    /// Ready, Reconciling, Stalled, LastRunSucceeded and CredentialsValid, each with a documented reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+
+    /// The last scheduled time for which a run was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub last_schedule_time: Option<Time>,
+
+    /// The scheduled time at which the next run begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub next_schedule_time: Option<Time>,
+
+    /// When a run last ended with the result Succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub last_successful_time: Option<Time>,
+
+    /// How many runs in a row, up to the last one, did not end with Succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::count")]
+    pub consecutive_failures: Option<u32>,
+
+    /// The value of the annotation registrycleanup.dev/run-requested-at that was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::token")]
+    pub last_handled_run_at: Option<String>,
+
+    /// The value of the annotation registrycleanup.dev/dry-run-requested-at that was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::token")]
+    pub last_handled_dry_run_at: Option<String>,
+
+    /// When the access token expires, if GitLab says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub token_expiration_time: Option<Time>,
+
+    /// The last run, or the one that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RunStatus")]
+    pub last_run: Option<RunStatus>,
+
+    /// The repositories of the last run that matter most: failures first, then those with the most tags to remove.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::repositories")]
+    pub repositories: Vec<RepositoryStatus>,
+
+    /// How many repositories of the last run are not listed above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::count")]
+    pub repositories_omitted: Option<u32>,
+
+    /// No repository that this status does not list gets a bulk request from this policy's history before this moment: GitLab
+    /// takes one per repository and hour, and what cannot be listed counts as requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub others_eligible_time: Option<Time>,
+
+    /// Finished runs, the newest first, at most historyLimit of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::history")]
+    pub history: Vec<HistoryEntry>,
+}
+
+/// One run.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// Identifies the run in events and logs.
+    #[schemars(schema_with = "schema::run_id")]
+    pub id: String,
+
+    /// What began the run.
+    pub trigger: Trigger,
+
+    /// What the run did with the tags it selected.
+    pub mode: Mode,
+
+    /// Address of the GitLab instance that the run spoke to.
+    #[serde(rename = "gitlab")]
+    #[schemars(schema_with = "schema::url_text")]
+    pub gitlab: String,
+
+    /// The generation of the spec that the run went by.
+    #[schemars(schema_with = "schema::generation")]
+    pub observed_generation: i64,
+
+    /// When the run began.
+    #[schemars(schema_with = "schema::time")]
+    pub start_time: Time,
+
+    /// When the run ended; absent while it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub completion_time: Option<Time>,
+
+    /// How the run ended, or Running.
+    pub result: RunResult,
+
+    /// What the run came to in a few words, for example "41 removed" or "41 would go".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::short_text")]
+    pub summary: Option<String>,
+
+    /// What happened, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::message")]
+    pub message: Option<String>,
+
+    /// How many repositories came to which result.
+    #[serde(default)]
+    pub repositories: RepositoryCounts,
+
+    /// How many tags the run saw, selected, asked to have removed, and saw gone.
+    #[serde(default)]
+    pub tags: TagCounts,
+}
+
+/// What began a run.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Trigger {
+    /// The schedule.
+    Schedule,
+    /// A new value of the annotation registrycleanup.dev/run-requested-at.
+    RunRequested,
+    /// A new value of the annotation registrycleanup.dev/dry-run-requested-at.
+    DryRunRequested,
+}
+
+impl Trigger {
+    /// The name as it stands in the resource.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "Schedule",
+            Self::RunRequested => "RunRequested",
+            Self::DryRunRequested => "DryRunRequested",
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum RunResult {
+    /// The run is under way. If no operator works on it, it turns into Interrupted.
+    Running,
+    /// No repository failed.
+    Succeeded,
+    /// Some repositories failed, others did not.
+    PartiallyFailed,
+    /// The run, or every repository of it, failed.
+    Failed,
+    /// The run was stopped or its operator went away before it was through.
+    Interrupted,
+}
+
+impl RunResult {
+    /// The name as it stands in the resource.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::PartiallyFailed => "PartiallyFailed",
+            Self::Failed => "Failed",
+            Self::Interrupted => "Interrupted",
+        }
+    }
+}
+
+/// How many repositories came to which result.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RepositoryCounts {
+    /// All repositories of the run.
+    #[schemars(schema_with = "schema::count")]
+    pub total: u32,
+    /// Repositories from which tags are, or in a dry run would be, removed.
+    #[schemars(schema_with = "schema::count")]
+    pub changed: u32,
+    /// Repositories in which there was nothing to remove.
+    #[schemars(schema_with = "schema::count")]
+    pub unchanged: u32,
+    /// Repositories left alone for a reason that is no failure, for example GitLab's one request an hour.
+    #[schemars(schema_with = "schema::count")]
+    pub skipped: u32,
+    /// Repositories that could not be handled.
+    #[schemars(schema_with = "schema::count")]
+    pub failed: u32,
+}
+
+/// How many tags a run saw, selected, asked to have removed, and saw gone.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TagCounts {
+    /// Tags that were listed.
+    #[schemars(schema_with = "schema::tag_count")]
+    pub scanned: u64,
+    /// Tags that the rules select. In a dry run exactly the tags of the plan; in Delete mode all that match by name beyond
+    /// the keepN, since the age is then judged by GitLab.
+    #[schemars(schema_with = "schema::tag_count")]
+    pub matched: u64,
+    /// Tags among them that an accepted request spoke of.
+    #[schemars(schema_with = "schema::tag_count")]
+    pub requested: u64,
+    /// Tags among those that a later, credible listing no longer showed.
+    #[schemars(schema_with = "schema::tag_count")]
+    pub confirmed: u64,
+}
+
+/// One repository of the last run.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryStatus {
+    /// Full path of the repository.
+    #[schemars(schema_with = "schema::repository_path")]
+    pub path: String,
+
+    /// GitLab's numeric id of the repository.
+    #[schemars(schema_with = "schema::id")]
+    pub id: u64,
+
+    /// What the run came to here.
+    pub result: RepositoryResult,
+
+    /// Why, as one of the documented reasons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::reason")]
+    pub reason: Option<String>,
+
+    /// Why, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::short_message")]
+    pub message: Option<String>,
+
+    /// The run's numbers for this repository.
+    #[serde(default)]
+    pub tags: TagCounts,
+
+    /// Up to ten of the tags that were, or in a dry run would be, removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::samples")]
+    pub samples: Vec<String>,
+
+    /// Before this moment the repository gets no further bulk request: GitLab takes one an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub next_eligible_time: Option<Time>,
+}
+
+/// What a run came to in one repository.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum RepositoryResult {
+    /// Tags are, or in a dry run would be, removed.
+    Changed,
+    /// There was nothing to remove.
+    Unchanged,
+    /// Left alone for a reason that is no failure.
+    Skipped,
+    /// Could not be handled.
+    Failed,
+}
+
+/// One finished run in short.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// Identifies the run in events and logs.
+    #[schemars(schema_with = "schema::run_id")]
+    pub id: String,
+    /// What began the run.
+    pub trigger: Trigger,
+    /// What the run did with the tags it selected.
+    pub mode: Mode,
+    /// When the run began.
+    #[schemars(schema_with = "schema::time")]
+    pub start_time: Time,
+    /// When the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub completion_time: Option<Time>,
+    /// How the run ended.
+    pub result: RunResult,
+    /// What happened, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::short_message")]
+    pub message: Option<String>,
+    /// The run's numbers.
+    #[serde(default)]
+    pub tags: TagCounts,
+}
