@@ -32,7 +32,8 @@ pub(crate) const MAX_TAG: u32 = 128;
 const MAX_URL: u32 = 512;
 
 /// Names of every shape a tag can have: a pattern that matches them all is taken to match every tag.
-const PROBE_NAMES: &str = "['v1.2.3', 'main', 'a', '0', 'Z_9-x.y', 'mr-17-3f2a', '_', 'da39a3ee5e6b4b0d3255bfef95601890afd80709']";
+const PROBE_NAMES: &str =
+    "['v1.2.3', 'main', 'a', '0', 'Z_9-x.y', 'mr-17-3f2a', '_', 'da39a3ee5e6b4b0d3255bfef95601890afd80709']";
 
 fn rule(rule: &str, message: &str) -> Value {
     json!({ "rule": rule, "message": message })
@@ -78,10 +79,22 @@ pub(crate) fn gitlab_url(_: &mut SchemaGenerator) -> Schema {
     text_with_rules(
         MAX_URL,
         &[
-            rule("!self.contains('@')", "put no user name or token into the address: the token belongs into the Secret that secretRef names"),
-            rule("!self.contains('?') && !self.contains('#')", "leave the query and the fragment away: only the address of the instance is wanted, for example https://gitlab.example.com"),
-            rule("!self.contains('/..') && !self.contains('/./') && !self.contains('%') && !self.contains('\\\\')", "write the sub-path plainly, without .. or encoded characters"),
-            rule("self.matches('^https?://([A-Za-z0-9.-]+|\\\\[[0-9A-Fa-f:.]+\\\\])(:[0-9]{1,5})?(/[^ ]*)?$') || self.contains('@') || self.contains('?') || self.contains('#')", "give an absolute address that begins with https://, for example https://gitlab.example.com"),
+            rule(
+                "!self.contains('@')",
+                "put no user name or token into the address: the token belongs into the Secret that secretRef names",
+            ),
+            rule(
+                "!self.contains('?') && !self.contains('#')",
+                "leave the query and the fragment away: only the address of the instance is wanted, for example https://gitlab.example.com",
+            ),
+            rule(
+                "!self.contains('/..') && !self.contains('/./') && !self.contains('%') && !self.contains('\\\\')",
+                "write the sub-path plainly, without .. or encoded characters",
+            ),
+            rule(
+                "self.matches('^https?://([A-Za-z0-9.-]+|\\\\[[0-9A-Fa-f:.]+\\\\])(:[0-9]{1,5})?(/[^ ]*)?$') || self.contains('@') || self.contains('?') || self.contains('#')",
+                "give an absolute address that begins with https://, for example https://gitlab.example.com",
+            ),
         ],
     )
 }
@@ -89,21 +102,30 @@ pub(crate) fn gitlab_url(_: &mut SchemaGenerator) -> Schema {
 pub(crate) fn timeout(_: &mut SchemaGenerator) -> Schema {
     text_with_rules(
         8,
-        &[rule("self.matches('^([1-9][0-9]?s|[12][0-9]{2}s|[1-4]m)$')", "give seconds or minutes below five minutes, for example 30s or 2m")],
+        &[rule(
+            "self.matches('^([1-9][0-9]?s|[12][0-9]{2}s|[1-4]m)$')",
+            "give seconds or minutes below five minutes, for example 30s or 2m",
+        )],
     )
 }
 
 pub(crate) fn object_name(_: &mut SchemaGenerator) -> Schema {
     text_with_rules(
         253,
-        &[rule("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')", "give the name of an object in the policy's own namespace: lower-case letters, digits, - and .")],
+        &[rule(
+            "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+            "give the name of an object in the policy's own namespace: lower-case letters, digits, - and .",
+        )],
     )
 }
 
 pub(crate) fn secret_key(_: &mut SchemaGenerator) -> Schema {
     text_with_rules(
         253,
-        &[rule("self.matches('^[-._a-zA-Z0-9]+$') && !self.startsWith('..')", "give a key of the Secret: letters, digits, -, _ and .")],
+        &[rule(
+            "self.matches('^[-._a-zA-Z0-9]+$') && !self.startsWith('..')",
+            "give a key of the Secret: letters, digits, -, _ and .",
+        )],
     )
 }
 
@@ -187,7 +209,10 @@ pub(crate) fn rule_rules() -> Value {
 pub(crate) fn rule_name(_: &mut SchemaGenerator) -> Schema {
     text_with_rules(
         63,
-        &[rule("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')", "name the rule with lower-case letters, digits and -, for example merge-requests")],
+        &[rule(
+            "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "name the rule with lower-case letters, digits and -, for example merge-requests",
+        )],
     )
 }
 
@@ -198,7 +223,10 @@ pub(crate) fn keep_n(_: &mut SchemaGenerator) -> Schema {
 pub(crate) fn older_than(_: &mut SchemaGenerator) -> Schema {
     text_with_rules(
         32,
-        &[rule("self.matches('^([1-9][0-9]{0,4}(h|d|w|month|y))+$')", "give whole numbers with h, d, w, month or y, for example 14d or 1month (not m: GitLab reads 1m as one minute)")],
+        &[rule(
+            "self.matches('^([1-9][0-9]{0,4}(h|d|w|month|y))+$')",
+            "give whole numbers with h, d, w, month or y, for example 14d or 1month (not m: GitLab reads 1m as one minute)",
+        )],
     )
 }
 
@@ -207,10 +235,22 @@ pub(crate) fn schedule(_: &mut SchemaGenerator) -> Schema {
         128,
         &[
             rule("!self.contains('TZ=')", "name the time zone in timeZone, not in the schedule"),
-            rule("self.startsWith('@') || self.contains('TZ=') || self.matches('^[^ ]+( +[^ ]+){4}$')", "give five fields (minute, hour, day of month, month, day of week), without seconds or years"),
-            rule("!self.startsWith('@') || self in ['@hourly', '@daily', '@weekly', '@monthly', '@yearly']", "use @hourly, @daily, @weekly, @monthly or @yearly, or five fields"),
-            rule("self.startsWith('@') || self.contains('TZ=') || self.matches('^[0-5]?[0-9]( |$)')", "give one number as the minute, for example \"17 3 * * *\": GitLab takes one bulk deletion per repository and hour"),
-            rule("self.startsWith('@') || self.contains('TZ=') || self.matches('^[0-9A-Za-z*/,# -]+$')", "use numbers, names of months and days, and * / , - only"),
+            rule(
+                "self.startsWith('@') || self.contains('TZ=') || self.matches('^[^ ]+( +[^ ]+){4}$')",
+                "give five fields (minute, hour, day of month, month, day of week), without seconds or years",
+            ),
+            rule(
+                "!self.startsWith('@') || self in ['@hourly', '@daily', '@weekly', '@monthly', '@yearly']",
+                "use @hourly, @daily, @weekly, @monthly or @yearly, or five fields",
+            ),
+            rule(
+                "self.startsWith('@') || self.contains('TZ=') || self.matches('^[0-5]?[0-9]( |$)')",
+                "give one number as the minute, for example \"17 3 * * *\": GitLab takes one bulk deletion per repository and hour",
+            ),
+            rule(
+                "self.startsWith('@') || self.contains('TZ=') || self.matches('^[0-9A-Za-z*/,# -]+$')",
+                "use numbers, names of months and days, and * / , - only",
+            ),
         ],
     )
 }
@@ -219,8 +259,14 @@ pub(crate) fn time_zone(_: &mut SchemaGenerator) -> Schema {
     text_with_rules(
         64,
         &[
-            rule("self.lowerAscii() != 'local'", "name a time zone, for example Europe/Berlin: what Local means depends on the machine"),
-            rule("self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$')", "give the IANA name of a time zone, for example Europe/Berlin or Etc/UTC"),
+            rule(
+                "self.lowerAscii() != 'local'",
+                "name a time zone, for example Europe/Berlin: what Local means depends on the machine",
+            ),
+            rule(
+                "self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$')",
+                "give the IANA name of a time zone, for example Europe/Berlin or Etc/UTC",
+            ),
         ],
     )
 }

@@ -1,0 +1,118 @@
+//! The parameters of GitLab's bulk deletion (`DELETE …/tags`) that say what a rule says.
+
+use super::compile::Rule;
+use super::pattern::Pattern;
+
+/// The parameters, under their names in the API. `None` is not sent.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Parameters {
+    /// `name_regex_delete`: which tags may go.
+    pub name_regex_delete: Option<String>,
+    /// `name_regex`: the same, for servers that know no other name for it.
+    pub name_regex: Option<String>,
+    /// `name_regex_keep`: which of them stay.
+    pub name_regex_keep: Option<String>,
+    /// `keep_n`: how many of the newest stay.
+    pub keep_n: Option<u32>,
+    /// `older_than`: from which age on they go.
+    pub older_than: Option<String>,
+}
+
+/// The server is too old to be told what to keep, and would remove it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KeepNotSupported;
+
+/// The parameters for a rule and what is protected besides.
+///
+/// `knows_keep` says whether the server knows `name_regex_keep`: GitLab 11.8 to 12.8 silently ignores it, so a policy that
+/// keeps anything by pattern must not be sent there. A `keep_n` of 0 is left out; it means the same to the server and the
+/// documented examples are without it.
+///
+/// # Errors
+/// When something is to be kept by pattern and the server would not hear of it.
+pub fn parameters(rule: &Rule, protect: &[Pattern], knows_keep: bool) -> Result<Parameters, KeepNotSupported> {
+    let keep: Vec<String> = rule.keep.iter().chain(protect).map(Pattern::grouped).collect();
+    let name_regex_keep = match keep.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => Some(format!("(?:{})", several.join("|"))),
+    };
+    if name_regex_keep.is_some() && !knows_keep {
+        return Err(KeepNotSupported);
+    }
+    let delete = Some(rule.delete.grouped());
+    let (name_regex_delete, name_regex) = if knows_keep { (delete, None) } else { (None, delete) };
+    Ok(Parameters {
+        name_regex_delete,
+        name_regex,
+        name_regex_keep,
+        keep_n: rule.keep_n.filter(|n| *n > 0),
+        older_than: rule.older_than.as_ref().map(|age| age.as_str().to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::compile::tests::spec;
+    use crate::policy::{Settings, compile};
+
+    fn of(rule: &Value, protect: &[&str], knows_keep: bool) -> Result<Parameters, KeepNotSupported> {
+        let spec = spec(&json!({"rules": [rule], "protect": {"nameRegex": protect}}));
+        let policy = compile(&spec, &Settings::default(), "2026-11-22T12:00:00Z".parse().unwrap()).unwrap();
+        parameters(&policy.rule, &policy.protect, knows_keep)
+    }
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[rstest]
+    #[case::git_shas(
+        json!({"name": "sha", "nameRegexDelete": "[0-9a-z]{40}", "keepN": 5, "olderThan": "2d"}),
+        Parameters { name_regex_delete: some("(?:[0-9a-z]{40})"), keep_n: Some(5), older_than: some("2d"), ..Parameters::default() }
+    )]
+    #[case::five_of_everything(
+        json!({"name": "five", "nameRegexDelete": ".*", "keepN": 5}),
+        Parameters { name_regex_delete: some("(?:.*)"), keep_n: Some(5), ..Parameters::default() }
+    )]
+    #[case::everything_but_stable(
+        json!({"name": "stable", "nameRegexDelete": ".*", "nameRegexKeep": "stable.*", "keepN": 0}),
+        Parameters { name_regex_delete: some("(?:.*)"), name_regex_keep: some("(?:stable.*)"), ..Parameters::default() }
+    )]
+    #[case::everything_over_a_month(
+        json!({"name": "month", "nameRegexDelete": ".*", "olderThan": "1month"}),
+        Parameters { name_regex_delete: some("(?:.*)"), older_than: some("1month"), ..Parameters::default() }
+    )]
+    fn the_examples_of_gitlabs_documentation_are_sent_as_they_stand(#[case] rule: Value, #[case] expected: Parameters) {
+        assert_eq!(of(&rule, &[], true), Ok(expected));
+    }
+
+    #[test]
+    fn protected_names_travel_with_what_the_rule_keeps() {
+        let rule = json!({"name": "r", "nameRegexDelete": "a|b", "nameRegexKeep": "v.+|main", "keepN": 1});
+        let parameters = of(&rule, &["stable", "release-.*"], true).unwrap();
+        assert_eq!(parameters.name_regex_delete.unwrap(), "(?:a|b)");
+        assert_eq!(parameters.name_regex_keep.unwrap(), "(?:(?:v.+|main)|(?:stable)|(?:release-.*))");
+    }
+
+    #[test]
+    fn an_old_server_gets_the_name_it_knows() {
+        let rule = json!({"name": "r", "nameRegexDelete": "mr-.*", "olderThan": "14d"});
+        let parameters = of(&rule, &[], false).unwrap();
+        assert_eq!(
+            parameters,
+            Parameters { name_regex: some("(?:mr-.*)"), older_than: some("14d"), ..Parameters::default() }
+        );
+    }
+
+    #[rstest]
+    #[case(json!({"name": "r", "nameRegexDelete": ".*", "nameRegexKeep": "v.*", "keepN": 1}), &[])]
+    #[case(json!({"name": "r", "nameRegexDelete": ".*", "keepN": 1}), &["v.*"])]
+    fn what_an_old_server_would_remove_against_the_policy_is_never_sent(#[case] rule: Value, #[case] protect: &[&str]) {
+        assert_eq!(of(&rule, protect, false), Err(KeepNotSupported));
+    }
+}

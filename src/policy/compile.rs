@@ -1,0 +1,338 @@
+//! From the spec as it was typed to what a run needs: parsed addresses, compiled patterns, a schedule.
+//!
+//! The schema refuses most of what is wrong at `kubectl apply`; what it cannot know is found here and becomes a problem with
+//! a documented reason. Nothing that fails here is ever sent anywhere.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use url::{Host, Url};
+
+use crate::api::conditions::reason;
+use crate::api::{Mode, RegistryCleanupPolicySpec, RuleSpec};
+
+use super::duration::Age;
+use super::pattern::{Pattern, PatternError};
+use super::schedule::{Schedule, ScheduleError};
+use super::target::{Target, patterns};
+
+/// What the operator allows policies to do, from its flags.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Hosts that tokens may be sent to, each a name, an address or `*.` and a domain; empty = any public one.
+    pub allowed_hosts: Vec<String>,
+    /// Whether a policy may use http://, if it says so itself.
+    pub allow_insecure_http: bool,
+}
+
+/// A spec that holds together.
+#[derive(Clone, Debug)]
+pub struct CompiledPolicy {
+    /// Address of the GitLab instance, without a trailing slash.
+    pub base_url: Url,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// Which repositories.
+    pub target: Target,
+    /// What to remove.
+    pub rule: Rule,
+    /// Tags that no rule may remove.
+    pub protect: Vec<Pattern>,
+    /// Whether to remove.
+    pub mode: Mode,
+    /// When.
+    pub schedule: Schedule,
+    /// How late a run may start.
+    pub starting_deadline: SignedDuration,
+    /// How long a run may take.
+    pub active_deadline: SignedDuration,
+    /// Whether nothing is to be done for now.
+    pub suspended: bool,
+}
+
+/// A compiled rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// Which tags may go.
+    pub delete: Pattern,
+    /// Which of them stay all the same.
+    pub keep: Option<Pattern>,
+    /// How many of the newest stay.
+    pub keep_n: Option<u32>,
+    /// From which age on they go.
+    pub older_than: Option<Age>,
+}
+
+/// Something that only an edit of the policy, or of the operator's flags, can fix.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Problem {
+    /// One of the documented reasons of the condition Stalled.
+    pub reason: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// Compiles a spec. `now` decides whether the schedule ever comes again.
+///
+/// # Errors
+/// The first problem that is found.
+pub fn compile(
+    spec: &RegistryCleanupPolicySpec,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<CompiledPolicy, Problem> {
+    let base_url = base_url(&spec.gitlab.url, spec.gitlab.insecure, settings)?;
+    let timeout = humantime::parse_duration(&spec.gitlab.timeout)
+        .ok()
+        .filter(|timeout| !timeout.is_zero())
+        .ok_or_else(|| invalid(format!("gitlab.timeout {:?} is no duration such as 30s", spec.gitlab.timeout)))?;
+    if spec.target.projects.is_empty() && spec.target.groups.is_empty() {
+        return Err(invalid("target names neither a project nor a group".to_owned()));
+    }
+    let target = Target::compile(&spec.target)
+        .map_err(|(pattern, error)| pattern_problem("target.repositories", &pattern, &error))?;
+    let protect = spec.protect.clone().unwrap_or_default();
+    let protect = patterns(&protect.name_regex)
+        .map_err(|(pattern, error)| pattern_problem("protect.nameRegex", &pattern, &error))?;
+    let [rule] = spec.rules.as_slice() else {
+        return Err(invalid(format!("rules has {} entries, exactly one is supported", spec.rules.len())));
+    };
+    Ok(CompiledPolicy {
+        base_url,
+        timeout,
+        target,
+        rule: compile_rule(rule)?,
+        protect,
+        mode: spec.mode,
+        schedule: Schedule::parse(&spec.schedule, &spec.time_zone, now).map_err(|error| schedule_problem(&error))?,
+        starting_deadline: SignedDuration::from_secs(spec.starting_deadline_seconds.into()),
+        active_deadline: SignedDuration::from_secs(spec.active_deadline_seconds.into()),
+        suspended: spec.suspend,
+    })
+}
+
+fn compile_rule(spec: &RuleSpec) -> Result<Rule, Problem> {
+    let pattern = |field: &str, source: &str| {
+        Pattern::compile(source)
+            .map_err(|error| pattern_problem(&format!("rules[{}].{field}", spec.name), source, &error))
+    };
+    let keep = spec.name_regex_keep.as_deref().map(|source| pattern("nameRegexKeep", source)).transpose()?;
+    let older_than = spec
+        .older_than
+        .as_deref()
+        .map(Age::parse)
+        .transpose()
+        .map_err(|error| invalid(format!("rules[{}].olderThan {error}", spec.name)))?;
+    if spec.keep_n.is_none() && older_than.is_none() {
+        return Err(invalid(format!("rules[{}] has neither keepN nor olderThan", spec.name)));
+    }
+    Ok(Rule {
+        name: spec.name.clone(),
+        delete: pattern("nameRegexDelete", &spec.name_regex_delete)?,
+        keep,
+        keep_n: spec.keep_n,
+        older_than,
+    })
+}
+
+fn base_url(text: &str, insecure: bool, settings: &Settings) -> Result<Url, Problem> {
+    let unusable = |why: &str| invalid(format!("gitlab.url cannot be used: {why}"));
+    let mut url = Url::parse(text).map_err(|error| unusable(&error.to_string()))?;
+    let plain = url.username().is_empty() && url.password().is_none();
+    if !plain || url.query().is_some() || url.fragment().is_some() {
+        return Err(unusable("it has a user name, a query or a fragment"));
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if insecure && settings.allow_insecure_http => {}
+        "http" => {
+            return Err(Problem {
+                reason: reason::INSECURE_CONNECTIONS_DISALLOWED,
+                message: if insecure {
+                    "gitlab.url begins with http:// and the operator runs without --allow-insecure-http".to_owned()
+                } else {
+                    "gitlab.url begins with http:// and gitlab.insecure is not set".to_owned()
+                },
+            });
+        }
+        _ => return Err(unusable("it begins neither with https:// nor with http://")),
+    }
+    let host = url.host().ok_or_else(|| unusable("it names no host"))?;
+    if !host_allowed(&host, &settings.allowed_hosts) {
+        return Err(Problem {
+            reason: reason::HOST_NOT_ALLOWED,
+            message: format!("the operator may not send tokens to {host}; see its flag --allowed-gitlab-hosts"),
+        });
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+/// Without a list every host is allowed but those that only make sense from the operator's own machine or network segment:
+/// a policy could otherwise make the operator talk to a neighbour it cannot reach itself.
+fn host_allowed(host: &Host<&str>, allowed: &[String]) -> bool {
+    if allowed.is_empty() {
+        return !is_local(host);
+    }
+    let host = host.to_string();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    allowed.iter().any(|entry| match entry.strip_prefix("*.") {
+        Some(domain) => host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')),
+        None => host.eq_ignore_ascii_case(entry),
+    })
+}
+
+fn is_local(host: &Host<&str>) -> bool {
+    let address = match host {
+        Host::Domain(name) => {
+            let name = name.trim_end_matches('.');
+            return name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
+        }
+        Host::Ipv4(address) => IpAddr::V4(*address),
+        Host::Ipv6(address) => address.to_ipv4_mapped().map_or(IpAddr::V6(*address), IpAddr::V4),
+    };
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
+    }
+}
+
+fn invalid(message: String) -> Problem {
+    Problem { reason: reason::INVALID_SPEC, message }
+}
+
+fn pattern_problem(field: &str, pattern: &str, error: &PatternError) -> Problem {
+    Problem { reason: reason::INVALID_PATTERN, message: format!("{field} {pattern:?} {error}") }
+}
+
+fn schedule_problem(error: &ScheduleError) -> Problem {
+    let reason = match error {
+        ScheduleError::UnknownZone(_) => reason::INVALID_TIME_ZONE,
+        _ => reason::INVALID_SCHEDULE,
+    };
+    Problem { reason, message: error.to_string() }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A spec that compiles, with parts of it replaced.
+    pub(crate) fn spec(changes: &Value) -> RegistryCleanupPolicySpec {
+        let mut spec = json!({
+            "gitlab": {"url": "https://gitlab.example.com", "secretRef": {"name": "token"}, "timeout": "30s"},
+            "target": {"projects": ["shop/backend"]},
+            "rules": [{"name": "all", "nameRegexDelete": ".*", "keepN": 5, "olderThan": "2d"}],
+            "schedule": "17 3 * * *",
+        });
+        for (key, value) in changes.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        serde_json::from_value(spec).unwrap()
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    fn problem(changes: &Value, settings: &Settings) -> (&'static str, String) {
+        let problem = compile(&spec(changes), settings, now()).unwrap_err();
+        (problem.reason, problem.message)
+    }
+
+    fn gitlab(url: &str) -> Value {
+        json!({"gitlab": {"url": url, "secretRef": {"name": "token"}}})
+    }
+
+    #[test]
+    fn a_sound_spec_compiles_and_defaults_are_those_of_the_schema() {
+        let policy = compile(&spec(&json!({})), &Settings::default(), now()).unwrap();
+        assert_eq!(policy.mode, Mode::DryRun);
+        assert_eq!(policy.timeout, Duration::from_secs(30));
+        assert_eq!(policy.starting_deadline, SignedDuration::from_secs(3600));
+        assert!(!policy.suspended);
+    }
+
+    #[rstest]
+    #[case("https://gitlab.example.com/", "https://gitlab.example.com/")]
+    #[case("https://gitlab.example.com/git/", "https://gitlab.example.com/git")]
+    fn a_sub_path_is_kept_and_a_trailing_slash_is_not(#[case] url: &str, #[case] expected: &str) {
+        let policy = compile(&spec(&gitlab(url)), &Settings::default(), now()).unwrap();
+        assert_eq!(policy.base_url.as_str(), expected);
+    }
+
+    #[rstest]
+    #[case("https://127.0.0.1")]
+    #[case("https://localhost:8443")]
+    #[case("https://gitlab.localhost")]
+    #[case("https://169.254.169.254")]
+    #[case("https://[::1]")]
+    #[case("https://[::ffff:127.0.0.1]")]
+    #[case("https://0.0.0.0")]
+    fn local_addresses_are_allowed_only_by_name(#[case] url: &str) {
+        assert_eq!(problem(&gitlab(url), &Settings::default()).0, reason::HOST_NOT_ALLOWED);
+        let host = Url::parse(url).unwrap().host_str().unwrap().trim_matches(['[', ']']).to_owned();
+        let settings = Settings { allowed_hosts: vec![host], ..Settings::default() };
+        assert!(compile(&spec(&gitlab(url)), &settings, now()).is_ok());
+    }
+
+    #[rstest]
+    #[case("gitlab.example.com", "https://gitlab.example.com", true)]
+    #[case("gitlab.example.com", "https://GitLab.Example.com", true)]
+    #[case("gitlab.example.com", "https://gitlab.example.com.evil.test", false)]
+    #[case("*.example.com", "https://gitlab.example.com", true)]
+    #[case("*.example.com", "https://example.com", false)]
+    #[case("*.example.com", "https://evilexample.com", false)]
+    fn a_list_of_hosts_allows_those_and_no_other(#[case] entry: &str, #[case] url: &str, #[case] allowed: bool) {
+        let settings = Settings { allowed_hosts: vec![entry.to_owned()], ..Settings::default() };
+        assert_eq!(compile(&spec(&gitlab(url)), &settings, now()).is_ok(), allowed);
+    }
+
+    #[rstest]
+    #[case(false, false, false)]
+    #[case(true, false, false)]
+    #[case(false, true, false)]
+    #[case(true, true, true)]
+    fn http_must_be_allowed_by_the_policy_and_by_the_operator(
+        #[case] policy: bool,
+        #[case] operator: bool,
+        #[case] works: bool,
+    ) {
+        let changes = json!({
+            "gitlab": {"url": "http://gitlab.example.com", "insecure": policy, "secretRef": {"name": "token"}}
+        });
+        let settings = Settings { allow_insecure_http: operator, ..Settings::default() };
+        let result = compile(&spec(&changes), &settings, now());
+        assert_eq!(result.is_ok(), works);
+        if let Err(problem) = result {
+            assert_eq!(problem.reason, reason::INSECURE_CONNECTIONS_DISALLOWED);
+        }
+    }
+
+    #[rstest]
+    #[case(gitlab("https://user:secret@gitlab.example.com"), reason::INVALID_SPEC)]
+    #[case(gitlab("ftp://gitlab.example.com"), reason::INVALID_SPEC)]
+    #[case(gitlab("gitlab.example.com"), reason::INVALID_SPEC)]
+    #[case(json!({"schedule": "*/5 * * * *"}), reason::INVALID_SCHEDULE)]
+    #[case(json!({"schedule": "0 0 30 2 *"}), reason::INVALID_SCHEDULE)]
+    #[case(json!({"timeZone": "Europe/Atlantis"}), reason::INVALID_TIME_ZONE)]
+    #[case(json!({"target": {}}), reason::INVALID_SPEC)]
+    #[case(json!({"target": {"projects": ["a/b"], "repositories": {"include": ["("]}}}), reason::INVALID_PATTERN)]
+    #[case(json!({"protect": {"nameRegex": ["[a[b]]"]}}), reason::INVALID_PATTERN)]
+    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "(?=a)", "keepN": 1}]}), reason::INVALID_PATTERN)]
+    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "a", "olderThan": "1m"}]}), reason::INVALID_SPEC)]
+    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "a"}]}), reason::INVALID_SPEC)]
+    #[case(json!({"rules": []}), reason::INVALID_SPEC)]
+    fn what_the_schema_did_not_catch_becomes_a_documented_reason(#[case] changes: Value, #[case] expected: &str) {
+        let (reason, message) = problem(&changes, &Settings::default());
+        assert_eq!(reason, expected, "{message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+}

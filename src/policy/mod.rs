@@ -1,0 +1,18 @@
+//! The deciding parts, all of them pure: what a policy means, what is due, which tags go and why, what was confirmed.
+//!
+//! Nothing here waits, asks a clock, does I/O or draws a random number: `now` and everything that was read come in as
+//! parameters. It imports `api` (the data) and nothing else of the crate.
+
+pub mod bulk;
+pub mod compile;
+pub mod duration;
+pub mod hour;
+pub mod next_action;
+pub mod pattern;
+pub mod plan;
+pub mod report;
+pub mod schedule;
+pub mod settle;
+pub mod target;
+
+pub use compile::{CompiledPolicy, Problem, Settings, compile};

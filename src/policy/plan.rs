@@ -1,0 +1,335 @@
+//! Which tags go and which stay, and why: a pure function of the complete list of tags.
+//!
+//! The rules are those of GitLab's bulk deletion as its servers apply them: `latest` never goes; the pattern to delete and
+//! the pattern to keep decide by name; the newest `keepN` of what is left stay, young ones included; of the others those go
+//! that are older than `olderThan`. Where GitLab knows no date it counts the tag as pushed right now when it ranks, and never
+//! as old. The plan does the same, so that a preview promises nothing that the server would not keep.
+
+use jiff::Timestamp;
+
+use super::compile::Rule;
+use super::pattern::Pattern;
+
+/// What is decided about a tag.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Verdict {
+    /// It stays, for this reason.
+    Keep(KeepReason),
+    /// The rule removes it.
+    Remove,
+}
+
+/// Why a tag stays; of several reasons the first of this list.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum KeepReason {
+    /// It is called `latest`.
+    Latest,
+    /// `protect.nameRegex` matches it.
+    Protected,
+    /// No rule matches it.
+    NoRuleMatches,
+    /// `nameRegexKeep` matches it.
+    KeptByPattern,
+    /// Its date is not known, and only tags of a known age go.
+    DateUnknown,
+    /// It is younger than `olderThan`.
+    TooYoung,
+    /// It is one of the `keepN` newest.
+    WithinKeepN,
+}
+
+impl Verdict {
+    /// The verdict as it stands in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep(_) => "Keep",
+            Self::Remove => "Remove",
+        }
+    }
+
+    /// Why, as it stands in reports.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Keep(reason) => reason.as_str(),
+            Self::Remove => "RuleMatches",
+        }
+    }
+}
+
+impl KeepReason {
+    /// The reason as it stands in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Latest => "Latest",
+            Self::Protected => "Protected",
+            Self::NoRuleMatches => "NoRuleMatches",
+            Self::KeptByPattern => "KeptByPattern",
+            Self::DateUnknown => "DateUnknown",
+            Self::TooYoung => "TooYoung",
+            Self::WithinKeepN => "WithinKeepN",
+        }
+    }
+}
+
+/// What the name alone decides: a reason to stay, or nothing, which makes the tag a candidate.
+#[must_use]
+pub fn decide_by_name(name: &str, rule: &Rule, protect: &[Pattern]) -> Option<KeepReason> {
+    if name == "latest" {
+        Some(KeepReason::Latest)
+    } else if protect.iter().any(|pattern| pattern.matches(name)) {
+        Some(KeepReason::Protected)
+    } else if !rule.delete.matches(name) {
+        Some(KeepReason::NoRuleMatches)
+    } else if rule.keep.as_ref().is_some_and(|pattern| pattern.matches(name)) {
+        Some(KeepReason::KeptByPattern)
+    } else {
+        None
+    }
+}
+
+/// How many of a number of candidates could go whatever their age.
+#[must_use]
+pub fn removable(candidates: usize, rule: &Rule) -> usize {
+    candidates.saturating_sub(rule.keep_n.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)))
+}
+
+/// Whether a plan over this many candidates depends on their dates.
+#[must_use]
+pub fn needs_dates(candidates: usize, rule: &Rule) -> bool {
+    removable(candidates, rule) > 0 && (rule.older_than.is_some() || rule.keep_n.is_some_and(|n| n > 0))
+}
+
+/// Decides about every tag of a repository. `tags` is the complete list of names with the dates of the candidates, in any
+/// order; the verdicts come in the same order.
+#[must_use]
+pub fn plan(tags: &[(&str, Option<Timestamp>)], rule: &Rule, protect: &[Pattern], now: Timestamp) -> Vec<Verdict> {
+    let by_name: Vec<Option<KeepReason>> = tags.iter().map(|(name, _)| decide_by_name(name, rule, protect)).collect();
+    let mut candidates: Vec<(usize, Timestamp, &str)> = tags
+        .iter()
+        .zip(&by_name)
+        .enumerate()
+        .filter(|(_, (_, reason))| reason.is_none())
+        .map(|(index, ((name, date), _))| (index, date.unwrap_or(now), *name))
+        .collect();
+    // Newest first; among equals GitLab takes the last name for the newest.
+    candidates.sort_unstable_by(|a, b| (b.1, b.2).cmp(&(a.1, a.2)));
+    let keep_n = candidates.len() - removable(candidates.len(), rule);
+    let cutoff = rule.older_than.as_ref().map(|age| now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN));
+
+    let mut verdicts: Vec<Verdict> =
+        by_name.iter().map(|reason| reason.map_or(Verdict::Remove, Verdict::Keep)).collect();
+    for (rank, (index, date, _)) in candidates.into_iter().enumerate() {
+        let known = tags.get(index).is_some_and(|(_, date)| date.is_some());
+        let verdict = match cutoff {
+            Some(_) if !known => Verdict::Keep(KeepReason::DateUnknown),
+            Some(cutoff) if date >= cutoff => Verdict::Keep(KeepReason::TooYoung),
+            _ if rank < keep_n => Verdict::Keep(KeepReason::WithinKeepN),
+            _ => Verdict::Remove,
+        };
+        if let Some(slot) = verdicts.get_mut(index) {
+            *slot = verdict;
+        }
+    }
+    verdicts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::compile::tests::spec;
+    use crate::policy::{CompiledPolicy, Settings, compile};
+
+    fn now() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    fn days_ago(days: i64) -> Timestamp {
+        Timestamp::from_second(now().as_second() - days * 86_400).unwrap()
+    }
+
+    fn policy(rule: &Value, protect: &[&str]) -> CompiledPolicy {
+        let spec = spec(&json!({"rules": [rule], "protect": {"nameRegex": protect}}));
+        compile(&spec, &Settings::default(), now()).unwrap()
+    }
+
+    fn verdicts(policy: &CompiledPolicy, tags: &[(&str, Option<Timestamp>)]) -> Vec<Verdict> {
+        plan(tags, &policy.rule, &policy.protect, now())
+    }
+
+    #[test]
+    fn every_tag_gets_the_first_reason_that_holds() {
+        use KeepReason as K;
+        let rule = json!({"name": "r", "nameRegexDelete": "v.*|latest|p.*", "nameRegexKeep": "v9.*", "keepN": 1, "olderThan": "7d"});
+        let policy = policy(&rule, &["p1"]);
+        let tags = [
+            ("latest", Some(days_ago(90)), Verdict::Keep(K::Latest)),
+            ("p1", Some(days_ago(90)), Verdict::Keep(K::Protected)),
+            ("main", Some(days_ago(90)), Verdict::Keep(K::NoRuleMatches)),
+            ("v9.1", Some(days_ago(90)), Verdict::Keep(K::KeptByPattern)),
+            ("v0", None, Verdict::Keep(K::DateUnknown)),
+            ("v1", Some(days_ago(1)), Verdict::Keep(K::TooYoung)),
+            ("v2", Some(days_ago(8)), Verdict::Remove),
+            ("p2", Some(days_ago(9)), Verdict::Remove),
+        ];
+        let input: Vec<_> = tags.iter().map(|(name, date, _)| (*name, *date)).collect();
+        let expected: Vec<_> = tags.iter().map(|(_, _, verdict)| *verdict).collect();
+        assert_eq!(verdicts(&policy, &input), expected);
+    }
+
+    #[test]
+    fn the_newest_stay_and_equal_dates_rank_by_name_as_gitlab_ranks_them() {
+        let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "keepN": 2}), &[]);
+        let tags =
+            [("a", Some(days_ago(5))), ("c", Some(days_ago(5))), ("b", Some(days_ago(5))), ("z", Some(days_ago(9)))];
+        let kept = Verdict::Keep(KeepReason::WithinKeepN);
+        assert_eq!(verdicts(&policy, &tags), [Verdict::Remove, kept, kept, Verdict::Remove]);
+    }
+
+    #[test]
+    fn a_tag_exactly_as_old_as_the_limit_stays() {
+        let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "olderThan": "7d"}), &[]);
+        let second_before = Timestamp::from_second(days_ago(7).as_second() - 1).unwrap();
+        let tags = [("a", Some(days_ago(7))), ("b", Some(second_before))];
+        assert_eq!(verdicts(&policy, &tags), [Verdict::Keep(KeepReason::TooYoung), Verdict::Remove]);
+    }
+
+    #[test]
+    fn without_a_limit_of_age_a_tag_without_a_date_ranks_as_the_newest() {
+        let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "keepN": 1}), &[]);
+        let tags = [("a", Some(days_ago(1))), ("b", None)];
+        assert_eq!(verdicts(&policy, &tags), [Verdict::Remove, Verdict::Keep(KeepReason::WithinKeepN)]);
+    }
+
+    #[test]
+    fn dates_are_needed_only_where_they_can_matter() {
+        let with = |rule: Value| policy(&rule, &[]).rule;
+        let keep_five = with(json!({"name": "r", "nameRegexDelete": ".*", "keepN": 5}));
+        assert!(!needs_dates(5, &keep_five));
+        assert!(needs_dates(6, &keep_five));
+        let all_but = with(json!({"name": "r", "nameRegexDelete": ".*", "nameRegexKeep": "v.*", "keepN": 0}));
+        assert!(!needs_dates(100, &all_but));
+        let aged = with(json!({"name": "r", "nameRegexDelete": ".*", "olderThan": "1d"}));
+        assert!(needs_dates(1, &aged));
+    }
+
+    /// The documented example of GitLab's cleanup policies, and the cases that follow from the order of its filters.
+    #[test]
+    fn the_plan_agrees_with_the_cases_of_gitlabs_own_tests() {
+        let cases: Value =
+            serde_json::from_str(include_str!("../../tests/gitlab-simulator/cases/bulk-delete.json")).unwrap();
+        let mut compared = 0;
+        for case in cases["cases"].as_array().unwrap() {
+            let Some((policy, tags)) = comparable(case) else { continue };
+            let input: Vec<(&str, Option<Timestamp>)> =
+                tags.iter().map(|(name, date)| (name.as_str(), *date)).collect();
+            let mut removed: Vec<&str> = input
+                .iter()
+                .zip(verdicts(&policy, &input))
+                .filter(|(_, verdict)| *verdict == Verdict::Remove)
+                .map(|((name, _), _)| *name)
+                .collect();
+            removed.sort_unstable();
+            let expected: Vec<&str> =
+                case["expected_deleted"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+            assert_eq!(removed, expected, "{}", case["id"]);
+            compared += 1;
+        }
+        assert!(compared >= 10, "only {compared} cases were comparable");
+    }
+
+    /// A case in the terms of a policy, if it has them: patterns that match whole names, no server-side protection, one page,
+    /// known dates wherever a date decides.
+    fn comparable(case: &Value) -> Option<(CompiledPolicy, Vec<(String, Option<Timestamp>)>)> {
+        let params = &case["params"];
+        let delete =
+            params["name_regex_delete"].as_str().or(params["name_regex"].as_str()).filter(|text| !text.is_empty())?;
+        let grouped_alike =
+            !delete.contains('|') || delete.starts_with("(?:") || delete == "A|B.*|C" || delete == "C|D";
+        let whole = case["page_size"].as_u64().is_none_or(|size| size >= 1000 || params["keep_n"].is_null());
+        if !grouped_alike
+            || !whole
+            || !params["keep_latest"].is_null()
+            || case["expected_status"] != "success"
+            || !case["protected_patterns"].as_array()?.is_empty()
+            || case["expected_deleted"].is_null()
+        {
+            return None;
+        }
+        let mut rule = json!({"name": "r", "nameRegexDelete": delete, "keepN": params["keep_n"].as_u64().unwrap_or(0)});
+        if let Some(keep) = params["name_regex_keep"].as_str() {
+            rule["nameRegexKeep"] = json!(keep);
+        }
+        if let Some(age) = params["older_than"].as_str() {
+            rule["olderThan"] = json!(age.replace(" day", "d"));
+        }
+        let tags = case["tags"].as_array()?.iter().map(|tag| {
+            let date = tag["age_seconds"].as_i64().map(|age| Timestamp::from_second(now().as_second() - age).unwrap());
+            (tag["name"].as_str().unwrap().to_owned(), date)
+        });
+        Some((policy(&rule, &[]), tags.collect()))
+    }
+
+    prop_compose! {
+        fn some_tags()(tags in proptest::collection::btree_map("(v[0-9]|p|x|latest)[0-9a-c]{0,2}", proptest::option::of(0_i64..40), 0..30))
+            -> Vec<(String, Option<Timestamp>)> {
+            tags.into_iter().map(|(name, age)| (name, age.map(days_ago))).collect()
+        }
+    }
+
+    fn borrow(tags: &[(String, Option<Timestamp>)]) -> Vec<(&str, Option<Timestamp>)> {
+        tags.iter().map(|(name, date)| (name.as_str(), *date)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn latest_protected_and_kept_tags_never_go(tags in some_tags(), keep_n in 0_u32..5) {
+            let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "nameRegexKeep": "v1.*", "keepN": keep_n, "olderThan": "3d"}), &["p.*"]);
+            for ((name, _), verdict) in tags.iter().zip(verdicts(&policy, &borrow(&tags))) {
+                if name == "latest" || name.starts_with('p') || name.starts_with("v1") {
+                    prop_assert_ne!(verdict, Verdict::Remove);
+                }
+            }
+        }
+
+        #[test]
+        fn the_order_of_the_list_does_not_matter(tags in some_tags(), keep_n in 0_u32..5, seed in 0_usize..30) {
+            let policy = policy(&json!({"name": "r", "nameRegexDelete": "v.*", "keepN": keep_n}), &[]);
+            let mut turned = tags.clone();
+            if !turned.is_empty() {
+                turned.rotate_left(seed % tags.len());
+                turned.reverse();
+            }
+            let of = |tags: &[(String, Option<Timestamp>)]| {
+                let mut pairs: Vec<_> = tags.iter().map(|(name, _)| name.clone()).zip(verdicts(&policy, &borrow(tags))).collect();
+                pairs.sort();
+                pairs
+            };
+            prop_assert_eq!(of(&tags), of(&turned));
+        }
+
+        #[test]
+        fn at_least_keep_n_candidates_stay_and_a_larger_one_never_removes_more(tags in some_tags(), keep_n in 0_u32..5) {
+            let removed = |keep_n: u32| {
+                let policy = policy(&json!({"name": "r", "nameRegexDelete": "v.*", "keepN": keep_n}), &[]);
+                verdicts(&policy, &borrow(&tags)).iter().filter(|verdict| **verdict == Verdict::Remove).count()
+            };
+            let candidates = tags.iter().filter(|(name, _)| name.starts_with('v')).count();
+            prop_assert_eq!(removed(keep_n), candidates.saturating_sub(keep_n as usize));
+            prop_assert!(removed(keep_n + 1) <= removed(keep_n));
+        }
+
+        #[test]
+        fn a_plan_that_was_carried_out_removes_nothing_when_made_again(tags in some_tags(), keep_n in 0_u32..5) {
+            let policy = policy(&json!({"name": "r", "nameRegexDelete": "v.*", "keepN": keep_n, "olderThan": "5d"}), &[]);
+            let left: Vec<_> = tags.iter().zip(verdicts(&policy, &borrow(&tags)))
+                .filter(|(_, verdict)| *verdict != Verdict::Remove).map(|(tag, _)| tag.clone()).collect();
+            prop_assert!(!verdicts(&policy, &borrow(&left)).contains(&Verdict::Remove));
+        }
+    }
+}

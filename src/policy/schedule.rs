@@ -1,0 +1,208 @@
+//! When runs are due: five cron fields in a time zone, and what becomes of a slot that was missed.
+//!
+//! The two days a year on which clocks change follow the cron of the library: a time that does not exist runs once, right
+//! after the gap; a time that exists twice runs once, at its first occurrence.
+
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+/// A schedule in its time zone.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    cron: Cron,
+    zone: TimeZone,
+}
+
+/// Why there is no such schedule.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ScheduleError {
+    /// No such time zone.
+    #[error("timeZone {0:?} is not known: give an IANA name such as Europe/Berlin")]
+    UnknownZone(String),
+    /// The fields cannot be read.
+    #[error("schedule {0:?} cannot be read as five cron fields")]
+    Unreadable(String),
+    /// The minute is not one number.
+    #[error("schedule {0:?} may fire twice within an hour: give one number as the minute")]
+    TooOften(String),
+    /// There is no such day.
+    #[error("schedule {0:?} never comes")]
+    Never(String),
+}
+
+/// What the armed slot calls for at some moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Due {
+    /// The slot lies ahead.
+    NotYet,
+    /// A run for this slot is due: the latest one that is not too late. Earlier ones are dropped.
+    Run(Timestamp),
+    /// The slot, and every later one up to now, is too late.
+    Missed(Timestamp),
+}
+
+impl Schedule {
+    /// Reads a schedule.
+    ///
+    /// # Errors
+    /// When the zone is unknown, or the fields are not readable, fire more than once an hour, or never come.
+    pub fn parse(expression: &str, zone: &str, now: Timestamp) -> Result<Self, ScheduleError> {
+        let unknown = || ScheduleError::UnknownZone(zone.to_owned());
+        if zone.eq_ignore_ascii_case("local") || zone.contains("..") || zone.starts_with('/') {
+            return Err(unknown());
+        }
+        let zone = TimeZone::get(zone).map_err(|_| unknown())?;
+        let minute = expression.split(' ').next().unwrap_or_default();
+        if !expression.starts_with('@') && (minute.is_empty() || !minute.bytes().all(|byte| byte.is_ascii_digit())) {
+            return Err(ScheduleError::TooOften(expression.to_owned()));
+        }
+        let cron = CronParser::builder()
+            .seconds(Seconds::Disallowed)
+            .year(Year::Disallowed)
+            .build()
+            .parse(expression)
+            .map_err(|_| ScheduleError::Unreadable(expression.to_owned()))?;
+        let schedule = Self { cron, zone };
+        match schedule.next_after(now) {
+            Some(_) => Ok(schedule),
+            None => Err(ScheduleError::Never(expression.to_owned())),
+        }
+    }
+
+    /// The first slot after a moment; `None` where the calendar ends.
+    #[must_use]
+    pub fn next_after(&self, moment: Timestamp) -> Option<Timestamp> {
+        let zoned = moment.to_zoned(self.zone.clone());
+        self.cron.find_next_occurrence(&zoned, false).ok().map(|slot| slot.timestamp())
+    }
+
+    /// What the armed slot calls for. A slot is too late once it is more than `deadline` ago.
+    #[must_use]
+    pub fn due(&self, armed: Timestamp, deadline: SignedDuration, now: Timestamp) -> Due {
+        if now < armed {
+            return Due::NotYet;
+        }
+        let earliest = now.checked_sub(deadline).unwrap_or(Timestamp::MIN);
+        let mut latest = (armed >= earliest).then_some(armed);
+        // `next_after` leaves its argument out, and a slot exactly on the border is in time.
+        let before = SignedDuration::from_nanos(1);
+        let mut cursor = armed.max(earliest.checked_sub(before).unwrap_or(earliest));
+        while let Some(slot) = self.next_after(cursor).filter(|slot| *slot <= now && *slot > cursor) {
+            latest = Some(slot);
+            cursor = slot;
+        }
+        latest.map_or(Due::Missed(armed), Due::Run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn schedule(expression: &str, zone: &str) -> Schedule {
+        Schedule::parse(expression, zone, at("2026-01-01T00:00:00Z")).unwrap()
+    }
+
+    #[rstest]
+    #[case("17 3 * * *", "Etc/UTC", "2026-11-22T03:17:00Z", "2026-11-23T03:17:00Z")]
+    #[case("17 3 * * *", "Europe/Berlin", "2026-11-22T03:17:00Z", "2026-11-23T02:17:00Z")]
+    #[case("17 3 * * *", "europe/berlin", "2026-07-22T03:17:00Z", "2026-07-23T01:17:00Z")]
+    #[case("@hourly", "Etc/UTC", "2026-11-22T03:17:00Z", "2026-11-22T04:00:00Z")]
+    #[case("@weekly", "Etc/UTC", "2026-11-22T03:17:00Z", "2026-11-29T00:00:00Z")]
+    #[case("@monthly", "Etc/UTC", "2026-11-22T03:17:00Z", "2026-12-01T00:00:00Z")]
+    #[case("@yearly", "Etc/UTC", "2026-11-22T03:17:00Z", "2027-01-01T00:00:00Z")]
+    #[case("@daily", "America/New_York", "2026-11-22T03:17:00Z", "2026-11-22T05:00:00Z")]
+    #[case("0 3 * * MON-FRI", "Etc/UTC", "2026-11-20T03:00:00Z", "2026-11-23T03:00:00Z")]
+    // The clocks of Berlin go from 02:00 to 03:00 on 2026-03-29, and from 03:00 back to 02:00 on 2026-10-25.
+    #[case::a_time_that_does_not_exist_runs_after_the_gap(
+        "30 2 * * *",
+        "Europe/Berlin",
+        "2026-03-28T12:00:00Z",
+        "2026-03-29T01:00:00Z"
+    )]
+    #[case::a_time_that_exists_twice_runs_first(
+        "30 2 * * *",
+        "Europe/Berlin",
+        "2026-10-24T12:00:00Z",
+        "2026-10-25T00:30:00Z"
+    )]
+    #[case::and_not_again("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z")]
+    fn the_next_slot_follows_the_clock_of_the_zone(
+        #[case] expression: &str,
+        #[case] zone: &str,
+        #[case] after: &str,
+        #[case] next: &str,
+    ) {
+        assert_eq!(schedule(expression, zone).next_after(at(after)), Some(at(next)));
+    }
+
+    #[rstest]
+    #[case("17 3 * * *", "Local")]
+    #[case("17 3 * * *", "local")]
+    #[case("17 3 * * *", "+03:00")]
+    #[case("17 3 * * *", "")]
+    #[case("17 3 * * *", "Europe/Atlantis")]
+    #[case("17 3 * * *", "../etc/passwd")]
+    fn a_zone_that_is_no_iana_name_is_refused(#[case] expression: &str, #[case] zone: &str) {
+        let error = Schedule::parse(expression, zone, at("2026-01-01T00:00:00Z")).unwrap_err();
+        assert_eq!(error, ScheduleError::UnknownZone(zone.to_owned()));
+    }
+
+    #[rstest]
+    #[case("*/5 * * * *")]
+    #[case("0,30 * * * *")]
+    #[case("* * * * *")]
+    #[case("TZ=UTC 0 3 * * *")]
+    #[case("")]
+    #[case(" 0 3 * * *")]
+    fn a_schedule_that_could_fire_twice_an_hour_is_refused(#[case] expression: &str) {
+        let error = Schedule::parse(expression, "Etc/UTC", at("2026-01-01T00:00:00Z")).unwrap_err();
+        assert_eq!(error, ScheduleError::TooOften(expression.to_owned()));
+    }
+
+    #[rstest]
+    #[case("0 0 3 * * *")]
+    #[case("0 3 * *")]
+    #[case("61 3 * * *")]
+    #[case("@reboot")]
+    #[case("@every 1h")]
+    fn what_is_not_five_fields_is_refused(#[case] expression: &str) {
+        let error = Schedule::parse(expression, "Etc/UTC", at("2026-01-01T00:00:00Z")).unwrap_err();
+        assert_eq!(error, ScheduleError::Unreadable(expression.to_owned()));
+    }
+
+    #[test]
+    fn a_day_that_does_not_exist_is_refused() {
+        let error = Schedule::parse("0 0 30 2 *", "Etc/UTC", at("2026-01-01T00:00:00Z")).unwrap_err();
+        assert_eq!(error, ScheduleError::Never("0 0 30 2 *".to_owned()));
+    }
+
+    #[rstest]
+    #[case::ahead("2026-11-22T02:59:59Z", Due::NotYet)]
+    #[case::on_time("2026-11-22T03:00:00Z", Due::Run(at("2026-11-22T03:00:00Z")))]
+    #[case::late_within_the_deadline("2026-11-22T03:30:00Z", Due::Run(at("2026-11-22T03:00:00Z")))]
+    #[case::exactly_at_the_deadline("2026-11-22T03:40:00Z", Due::Run(at("2026-11-22T03:00:00Z")))]
+    #[case::too_late("2026-11-22T03:40:01Z", Due::Missed(at("2026-11-22T03:00:00Z")))]
+    #[case::only_the_latest_of_several("2026-11-23T05:10:00Z", Due::Run(at("2026-11-23T05:00:00Z")))]
+    fn a_missed_slot_runs_at_most_once_and_only_within_the_deadline(#[case] now: &str, #[case] due: Due) {
+        let expression = if matches!(due, Due::Missed(_)) { "0 3 * * *" } else { "0 * * * *" };
+        let schedule = schedule(expression, "Etc/UTC");
+        let deadline = SignedDuration::from_secs(2400);
+        assert_eq!(schedule.due(at("2026-11-22T03:00:00Z"), deadline, at(now)), due);
+    }
+
+    #[test]
+    fn after_a_long_absence_the_border_of_the_deadline_still_counts() {
+        let schedule = schedule("0 * * * *", "Etc/UTC");
+        let due = schedule.due(at("2025-11-22T03:00:00Z"), SignedDuration::from_secs(3600), at("2026-11-22T04:59:59Z"));
+        assert_eq!(due, Due::Run(at("2026-11-22T04:00:00Z")));
+    }
+}
