@@ -7,9 +7,19 @@
 //! | [`clock`] | time as a parameter | everything else |
 //! | [`api`] | the custom resource | what it means |
 //! | [`policy`] | what is to be done, as pure functions | waiting, clocks, I/O, tokio, kube's client, reqwest |
+//! | [`cluster`] | Kubernetes: Secrets, statuses, events | GitLab, decisions |
 //! | [`gitlab`] | HTTP and GitLab's registry API | Kubernetes, policies |
+//! | [`controller`] | all of these | command line, environment |
+//! | [`app`], [`server`], [`telemetry`] | how the parts are put together and run | what policies mean |
+//! | [`cli`] | flags and environment | |
 
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod cluster;
+pub mod controller;
 pub mod gitlab;
 pub mod policy;
+pub mod server;
+pub mod telemetry;

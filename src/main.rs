@@ -1,4 +1,7 @@
-//! The binary.
-fn main() {
-    print!("{}", registry_cleanup_operator::api::crd::yaml().unwrap());
+//! The binary; `cli` says what it can do.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    registry_cleanup_operator::cli::main()
 }

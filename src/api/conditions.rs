@@ -55,6 +55,8 @@ pub mod reason {
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
     /// CredentialsValid: a Secret lacks a key or holds something that cannot be used.
     pub const SECRET_INVALID: &str = "SecretInvalid";
+    /// CredentialsValid: the operator may not read a Secret.
+    pub const SECRET_FORBIDDEN: &str = "SecretForbidden";
     /// CredentialsValid: the Secret belongs to another address than the policy names, so the token was not sent.
     pub const SECRET_URL_MISMATCH: &str = "SecretURLMismatch";
     /// CredentialsValid: GitLab does not know the token.
@@ -108,6 +110,7 @@ pub mod reason {
         TOKEN_EXPIRING_SOON,
         SECRET_NOT_FOUND,
         SECRET_INVALID,
+        SECRET_FORBIDDEN,
         SECRET_URL_MISMATCH,
         TOKEN_REJECTED,
         TOKEN_EXPIRED,

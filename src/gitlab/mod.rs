@@ -1,1 +1,55 @@
 //! GitLab's container registry API, as one client.
+//!
+//! [`GitLab`] is made once per process; [`GitLab::connect`] gives a [`Client`] for one server and token. The client knows
+//! how GitLab answers, how fast it may be asked and when an answer cannot be trusted. It knows nothing of Kubernetes or
+//! policies, and it decides nothing about tags.
+//!
+//! | file | what it does | pure |
+//! |---|---|---|
+//! | `connection` | what a connection is made of; HTTP clients and hosts, kept for the process | |
+//! | `client` | the endpoints | |
+//! | `answers` | GitLab's JSON, and what each status means | yes |
+//! | `build` | HTTP clients from what a user configured | |
+//! | `http` | sends one request: gate, pace, attempts, redirects, size limit | |
+//! | `fault` | what a broken connection means | yes |
+//! | `pages` | completeness of lists | yes |
+//! | `pacer` | when the next request may leave | all but the wait |
+//! | `hints` | rate-limit headers | yes |
+//! | `retry` | whether to try again | yes |
+//! | `gate` | the caller's permission to send | |
+//! | `types`, `error` | shapes and failures | yes |
+//!
+//! What the rest of the operator relies on:
+//!
+//! - **A list is complete or an error.** Short, empty or inconsistent pages are [`ErrorKind::Incomplete`].
+//! - **A bulk request is sent once.** It is repeated only after a proof that GitLab did nothing with it; when its fate is
+//!   unknown the error is [`ErrorKind::AnswerLost`].
+//! - **The gate is asked before every request**, and everything that waits stops with it.
+//! - **The token goes to one origin**, and neither it nor anything GitLab wrote is in an error.
+//!
+//! All waiting goes through [`Clock`](crate::clock::Clock). Only the time-outs of a request on its way are tokio's, since
+//! they belong to the connection.
+
+mod answers;
+mod build;
+mod client;
+mod connection;
+mod error;
+mod fault;
+mod gate;
+mod hints;
+mod http;
+mod pacer;
+mod pages;
+mod retry;
+mod types;
+
+pub use client::Client;
+pub use connection::{Connection, GitLab, Proxy, Settings};
+pub use error::{Class, Error, ErrorKind, Operation, Setting, TlsProblem, TokenProblem, Unreached};
+pub use gate::{Gate, Open, Stopped};
+pub use pages::Gap;
+pub use types::{
+    BulkAnswer, BulkDelete, Namespace, Project, Repository, RepositoryRef, RepositoryStatus, TagDetails, TokenInfo,
+    Version,
+};

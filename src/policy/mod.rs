@@ -3,6 +3,7 @@
 //! Nothing here waits, asks a clock, does I/O or draws a random number: `now` and everything that was read come in as
 //! parameters. It imports `api` (the data) and nothing else of the crate.
 
+pub mod announce;
 pub mod bulk;
 pub mod compile;
 pub mod duration;
@@ -13,6 +14,7 @@ pub mod plan;
 pub mod report;
 pub mod schedule;
 pub mod settle;
+pub mod standing;
 pub mod target;
 
 pub use compile::{CompiledPolicy, Problem, Settings, compile};

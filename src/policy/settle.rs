@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use super::report::MAX_SAMPLES;
+
 /// Pauses before each listing. A job is usually picked up within seconds; GitLab itself works at most 250 s at a time.
 pub const PAUSES: [Duration; 5] = [
     Duration::from_secs(3),
@@ -28,6 +30,7 @@ pub struct Watch {
     /// How many of the candidates can go at all.
     removable: usize,
     gone: Option<usize>,
+    samples: Vec<String>,
     rounds: usize,
     steady: bool,
 }
@@ -38,17 +41,18 @@ impl Watch {
     pub fn new(mut candidates: Vec<Box<str>>, mut survivors: Vec<Box<str>>, removable: usize) -> Self {
         candidates.sort_unstable();
         survivors.sort_unstable();
-        Self { candidates, survivors, removable, gone: None, rounds: 0, steady: false }
+        Self { candidates, survivors, removable, gone: None, samples: Vec::new(), rounds: 0, steady: false }
     }
 
     /// Takes a listing into account; `None` is a listing that failed.
     pub fn observe(&mut self, listing: Option<&[Box<str>]>) {
         self.rounds += 1;
-        let Some(gone) = listing.and_then(|listing| self.missing(listing)).map(|missing| missing.len()) else {
-            return;
-        };
+        let Some(missing) = listing.and_then(|listing| self.missing(listing)) else { return };
+        let gone = missing.len();
+        let samples = missing.into_iter().take(MAX_SAMPLES).map(str::to_owned).collect();
         self.steady = self.gone == Some(gone) && gone > 0;
         self.gone = Some(gone);
+        self.samples = samples;
     }
 
     /// The candidates that a listing does not show, or `None` where the listing proves nothing.
@@ -73,6 +77,12 @@ impl Watch {
     #[must_use]
     pub fn confirmed(&self) -> Option<usize> {
         self.gone
+    }
+
+    /// Some of the names that are gone.
+    #[must_use]
+    pub fn samples(&self) -> &[String] {
+        &self.samples
     }
 
     /// How many names are held.
@@ -105,6 +115,7 @@ mod tests {
         let mut watch = watch();
         watch.observe(Some(&names(&["latest", "main", "c"])));
         assert_eq!(watch.confirmed(), Some(2));
+        assert_eq!(watch.samples(), ["a", "b"]);
         assert!(watch.settled());
     }
 

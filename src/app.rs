@@ -1,0 +1,163 @@
+//! The composition root: puts the parts together, starts them, and ends them in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures::stream;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::RegistryCleanupPolicy;
+use crate::clock::SystemClock;
+use crate::cluster::events::Events;
+use crate::controller::{self, Context, Scope};
+use crate::gitlab::{GitLab, Settings as GitLabSettings};
+use crate::policy::Settings as PolicySettings;
+use crate::server::{self, Readiness};
+
+/// What GitLab's logs show of us.
+const USER_AGENT: &str = concat!("registry-cleanup-operator/", env!("CARGO_PKG_VERSION"));
+
+/// Everything the operator is told from outside.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where policies are watched.
+    pub scope: Scope,
+    /// Hosts that tokens may be sent to; empty = any that is not local.
+    pub allowed_hosts: Vec<String>,
+    /// Whether policies may use http://.
+    pub allow_insecure_http: bool,
+    /// How many policies are worked on at the same time.
+    pub concurrency: u16,
+    /// Ceiling of requests per second to one GitLab host.
+    pub requests_per_second: f64,
+    /// Where the probes listen.
+    pub listen: SocketAddr,
+    /// Name of this pod, for events.
+    pub pod_name: Option<String>,
+}
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No way to the API server.
+    #[error("failed to find a way to the Kubernetes API server")]
+    Config(#[from] kube::config::InferConfigError),
+    /// The client could not be made.
+    #[error("failed to make a Kubernetes client")]
+    Client(#[source] kube::Error),
+    /// The definition is not installed.
+    #[error(
+        "RegistryCleanupPolicy is not known to this cluster: install the definition first (kubectl apply -f crds/)"
+    )]
+    NoDefinition,
+    /// Policies cannot be listed.
+    #[error("failed to list policies")]
+    List(#[source] kube::Error),
+    /// The port cannot be had.
+    #[error("failed to listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// Signals cannot be heard.
+    #[error("failed to listen to signals")]
+    Signals(#[source] std::io::Error),
+    /// The probes could not be served any longer.
+    #[error("failed to serve the probes")]
+    Serve(#[source] std::io::Error),
+}
+
+/// Runs the operator until it is told to stop by SIGTERM or SIGINT; a second signal stops it at once.
+///
+/// # Errors
+/// When something it needs cannot be had at the start, or breaks for good.
+pub async fn run(settings: Settings) -> Result<(), Error> {
+    // Two libraries below use rustls; they are to agree on its provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let client = Client::try_from(kube::Config::infer().await?).map_err(Error::Client)?;
+    check_definition(&client, &settings.scope).await?;
+
+    let listener = server::bind(settings.listen).await.map_err(|error| Error::Listen(settings.listen, error))?;
+    let shutdown = CancellationToken::new();
+    let served = CancellationToken::new();
+    listen_to_signals(shutdown.clone())?;
+    let ready = Readiness::default();
+    let probes = tokio::spawn(server::serve(listener, Arc::clone(&ready), served.clone()));
+
+    let context = context(client, &settings, shutdown.clone());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        scope = ?settings.scope,
+        concurrency = settings.concurrency,
+        listen = %settings.listen,
+        "the operator begins"
+    );
+    let on_ready = move || ready.store(true, Ordering::Relaxed);
+    let watch = controller::watch(context, settings.scope, settings.concurrency, stream::pending(), on_ready);
+    let mut probes = probes;
+    let result = tokio::select! {
+        result = watch => result.map_err(Error::List),
+        // The probes only end by themselves when they are broken: without them nobody could tell whether we are alive.
+        ended = &mut probes => Err(Error::Serve(match ended {
+            Ok(Ok(())) => std::io::Error::other("the server ended"),
+            Ok(Err(error)) => error,
+            Err(error) => std::io::Error::other(error),
+        })),
+    };
+    served.cancel();
+    tracing::info!("the operator ends");
+    result
+}
+
+fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> Arc<Context> {
+    let clock = Arc::new(SystemClock);
+    let gitlab = GitLab::new(
+        GitLabSettings { requests_per_second: settings.requests_per_second, user_agent: USER_AGENT.to_owned() },
+        clock.clone(),
+    );
+    let policy = PolicySettings {
+        allowed_hosts: settings.allowed_hosts.clone(),
+        allow_insecure_http: settings.allow_insecure_http,
+    };
+    let events = Events::new(client.clone(), settings.pod_name.clone());
+    Arc::new(Context::new(client, gitlab, clock, policy, events, shutdown))
+}
+
+/// Says plainly what is missing, instead of a watch that fails for ever.
+async fn check_definition(client: &Client, scope: &Scope) -> Result<(), Error> {
+    let api: Api<RegistryCleanupPolicy> = match scope {
+        Scope::Cluster => Api::all(client.clone()),
+        Scope::Namespaces(names) => match names.first() {
+            Some(name) => Api::namespaced(client.clone(), name),
+            None => return Ok(()),
+        },
+    };
+    match api.list_metadata(&ListParams::default().limit(1)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(Error::NoDefinition),
+        Err(error) => Err(Error::List(error)),
+    }
+}
+
+/// The first signal begins to stop: runs end between two requests. The second does not wait for them.
+fn listen_to_signals(shutdown: CancellationToken) -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if first {
+                tracing::info!("told to stop: runs end after their current request");
+                shutdown.cancel();
+            }
+        }
+        tracing::warn!("told to stop again: ending at once");
+        #[expect(clippy::exit, reason = "the second signal asks for just that")]
+        std::process::exit(130);
+    });
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Talking to Kubernetes: Secrets that are read, a status that is written, events that are published.
+//!
+//! Knows nothing of GitLab and decides nothing about policies.
+
+pub mod credentials;
+pub mod events;
+pub mod status;
+
+use std::time::Duration;
+
+/// The operator's name, as field manager of the status and as the reporter of events.
+pub const OPERATOR: &str = "registry-cleanup-operator";
+
+/// How long one call to the API server may take, in all. The client repeats calls by itself, so this bounds the sum.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(20);

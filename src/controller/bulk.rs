@@ -1,0 +1,313 @@
+//! Removes by GitLab's bulk deletion: one request per repository and hour, and a look afterwards at what really went.
+
+use std::collections::VecDeque;
+
+use futures::stream::{self, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::{Mode, RepositoryResult, TagCounts};
+use crate::gitlab::{BulkAnswer, BulkDelete, Error, Repository};
+use crate::policy::bulk::{KeepNotSupported, Parameters, parameters};
+use crate::policy::hour::Blocked;
+use crate::policy::plan;
+use crate::policy::report::{MAX_SAMPLES, Outcome, repository_reason as why};
+use crate::policy::settle::{PAUSES, Watch};
+
+use super::preview::delete_scheduled;
+use super::run::{Job, Work};
+use super::targets::{concerns_all, failure, outcome};
+
+/// Repositories that are listed at the same time. The pace per host is the real limit.
+const LISTINGS_IN_FLIGHT: usize = 4;
+/// A repository that is free again within this time is waited for: an hourly schedule would otherwise find it taken by a few
+/// seconds every time.
+const WORTH_WAITING: SignedDuration = SignedDuration::from_mins(2);
+/// Names of tags that are kept in memory to see later which are gone; beyond it, what was requested is verified first.
+const MAX_NAMES: usize = 200_000;
+
+/// A repository with something to remove.
+struct Prepared {
+    repository: Repository,
+    scanned: usize,
+    candidates: Vec<Box<str>>,
+    survivors: Vec<Box<str>>,
+    removable: usize,
+}
+
+/// A repository whose tags were requested to be removed.
+struct Pending {
+    repository: Repository,
+    tags: TagCounts,
+    /// The answer to the request was lost.
+    lost: Option<String>,
+    watch: Watch,
+}
+
+/// What preparing a repository came to.
+enum Step {
+    Done(Outcome),
+    Overlap(Outcome, String),
+    Ready(Box<Prepared>),
+}
+
+/// Requests the removal in every repository and looks at what went.
+pub(crate) async fn run(job: &Job<'_>, repositories: Vec<Repository>) -> Work {
+    let mut work = Work::completed(Vec::new());
+    let version = match job.client.version().await {
+        Ok(version) => version,
+        Err(error) => return job.halt(work, &error, &repositories),
+    };
+    let parameters = match parameters(&job.policy.rule, &job.policy.protect, version.supports_keep_regex()) {
+        Ok(parameters) => parameters,
+        Err(KeepNotSupported) => {
+            work.outcomes = repositories.iter().map(|repository| too_old(repository, &version.text)).collect();
+            return work;
+        }
+    };
+    let mut sender = Sender { job, request: request(parameters), work, pending: Vec::new() };
+    let mut later = VecDeque::new();
+    let mut left: VecDeque<Repository> = repositories.into();
+    // The stream works on copies, so that what is left can be told when the run is stopped.
+    let copies: Vec<Repository> = left.iter().cloned().collect();
+    let mut steps = stream::iter(copies)
+        .map(|repository| async move { prepare(job, repository).await })
+        .buffered(LISTINGS_IN_FLIGHT);
+    while let Some(step) = steps.next().await {
+        let Some(repository) = left.front() else { break };
+        match sender.take(repository, step, &mut later).await {
+            Ok(()) => {}
+            Err(error) => {
+                return sender.halt(&error, left.into_iter().chain(later.into_iter().map(|(_, p)| p.repository))).await;
+            }
+        }
+        left.pop_front();
+    }
+    while let Some((until, prepared)) = later.pop_front() {
+        job.gate.sleep_until(until).await;
+        let repository = prepared.repository.clone();
+        if let Err(error) = sender.send(prepared).await {
+            let rest = std::iter::once(repository).chain(later.into_iter().map(|(_, p)| p.repository));
+            return sender.halt(&error, rest).await;
+        }
+    }
+    sender.verify().await;
+    sender.work
+}
+
+/// Lists a repository and decides whether there is anything to request.
+async fn prepare(job: &Job<'_>, repository: Repository) -> Result<Step, Error> {
+    if let Some(outcome) = delete_scheduled(&repository) {
+        return Ok(Step::Done(outcome));
+    }
+    let now = job.context.clock.now();
+    let blocked = job.context.ledger().blocked(job.key(&repository), now).cloned();
+    if let Some(blocked) = blocked.filter(|blocked| blocked.until.duration_since(now) > WORTH_WAITING) {
+        return Ok(rate_limited(job, &repository, &blocked));
+    }
+    let names = job.client.tag_names(&repository.reference()).await?;
+    let scanned = names.len();
+    let (rule, protect) = (&job.policy.rule, job.policy.protect.as_slice());
+    let (candidates, survivors): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| plan::decide_by_name(name, rule, protect).is_none());
+    let removable = plan::removable(candidates.len(), rule);
+    if removable == 0 {
+        let unchanged = RepositoryResult::Unchanged;
+        return Ok(Step::Done(Outcome {
+            tags: TagCounts { scanned: scanned as u64, ..TagCounts::default() },
+            ..outcome(&repository.path, repository.id, unchanged, Some(why::NOTHING_TO_REMOVE))
+        }));
+    }
+    Ok(Step::Ready(Box::new(Prepared { repository, scanned, candidates, survivors, removable })))
+}
+
+fn rate_limited(job: &Job<'_>, repository: &Repository, blocked: &Blocked) -> Step {
+    let skipped = outcome(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED));
+    let outcome = Outcome {
+        message: Some("GitLab takes one bulk deletion per repository and hour, and has had one".to_owned()),
+        eligible: Some(blocked.until),
+        ..skipped
+    };
+    if blocked.owner == job.owner { Step::Done(outcome) } else { Step::Overlap(outcome, blocked.owner.clone()) }
+}
+
+fn too_old(repository: &Repository, version: &str) -> Outcome {
+    let message = format!(
+        "GitLab {version} ignores name_regex_keep and would remove what the policy keeps by nameRegexKeep or protect.nameRegex"
+    );
+    Outcome {
+        message: Some(message),
+        ..outcome(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::KEEP_NOT_SUPPORTED))
+    }
+}
+
+fn request(parameters: Parameters) -> BulkDelete {
+    let Parameters { name_regex_delete, name_regex, name_regex_keep, keep_n, older_than } = parameters;
+    BulkDelete { name_regex_delete, name_regex, name_regex_keep, keep_n, older_than }
+}
+
+/// Sends the requests and keeps track of them.
+struct Sender<'a> {
+    job: &'a Job<'a>,
+    request: BulkDelete,
+    work: Work,
+    pending: Vec<Pending>,
+}
+
+impl Sender<'_> {
+    async fn take(
+        &mut self,
+        repository: &Repository,
+        step: Result<Step, Error>,
+        later: &mut VecDeque<(Timestamp, Prepared)>,
+    ) -> Result<(), Error> {
+        match step {
+            Ok(Step::Done(outcome)) => {
+                let eligible = outcome.eligible.or_else(|| self.job.eligible(repository));
+                self.work.outcomes.push(Outcome { eligible, ..outcome });
+            }
+            Ok(Step::Overlap(outcome, owner)) => {
+                self.work.overlaps.push((outcome.path.clone(), owner));
+                self.work.outcomes.push(outcome);
+            }
+            Ok(Step::Ready(prepared)) => match self.job.eligible(repository) {
+                Some(until) => later.push_back((until, *prepared)),
+                None => self.send(*prepared).await?,
+            },
+            Err(error) if concerns_all(&error) => return Err(error),
+            Err(error) => self.fail(repository, &error),
+        }
+        Ok(())
+    }
+
+    /// Sends one request. The repository is spoken for before it leaves, so no other run can send one meanwhile.
+    async fn send(&mut self, prepared: Prepared) -> Result<(), Error> {
+        let job = self.job;
+        let repository = &prepared.repository;
+        let reserved = job.context.ledger().reserve(job.key(repository), &job.owner, job.context.clock.now());
+        if let Err(blocked) = reserved {
+            match rate_limited(job, repository, &blocked) {
+                Step::Overlap(outcome, owner) => {
+                    self.work.overlaps.push((outcome.path.clone(), owner));
+                    self.work.outcomes.push(outcome);
+                }
+                Step::Done(outcome) => self.work.outcomes.push(outcome),
+                Step::Ready(_) => {}
+            }
+            return Ok(());
+        }
+        match job.client.bulk_delete(&repository.reference(), &self.request).await {
+            Ok(BulkAnswer::Accepted { at }) => {
+                job.context.ledger().requested(job.key(repository), &job.owner, at);
+                self.accepted(prepared, None).await;
+            }
+            Ok(BulkAnswer::AlreadyRequested { at }) => {
+                let until = job.context.ledger().requested(job.key(repository), &job.owner, at);
+                let message =
+                    "GitLab says that it had a bulk deletion within the hour, not when; it is left alone for one";
+                self.work.outcomes.push(Outcome {
+                    message: Some(message.to_owned()),
+                    eligible: Some(until),
+                    tags: TagCounts { scanned: prepared.scanned as u64, ..TagCounts::default() },
+                    ..outcome(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED))
+                });
+            }
+            Err(error) if error.is_answer_lost() => {
+                job.context.ledger().requested(job.key(repository), &job.owner, job.context.clock.now());
+                self.accepted(prepared, Some(error.to_string())).await;
+            }
+            Err(error) => {
+                job.context.ledger().release(job.key(repository));
+                if concerns_all(&error) {
+                    return Err(error);
+                }
+                let repository = prepared.repository;
+                self.fail(&repository, &error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {
+        let Prepared { repository, scanned, candidates, survivors, removable } = prepared;
+        for tag in &candidates {
+            self.job.audit(Mode::Delete, &repository, tag, "Requested", "RuleMatches");
+        }
+        let removable = u64::try_from(removable).unwrap_or(u64::MAX);
+        let tags = TagCounts { scanned: scanned as u64, matched: removable, requested: removable, confirmed: 0 };
+        let watch = Watch::new(candidates, survivors, usize::try_from(removable).unwrap_or(usize::MAX));
+        self.pending.push(Pending { repository, tags, lost, watch });
+        if self.pending.iter().map(|pending| pending.watch.len()).sum::<usize>() > MAX_NAMES {
+            self.verify().await;
+        }
+    }
+
+    fn fail(&mut self, repository: &Repository, error: &Error) {
+        let eligible = self.job.eligible(repository);
+        self.work.outcomes.push(Outcome { eligible, ..failure(&repository.path, repository.id, error) });
+    }
+
+    /// Lists what was requested again, a bounded number of times with growing pauses, until the numbers settle.
+    async fn verify(&mut self) {
+        let job = self.job;
+        for pause in PAUSES {
+            if self.pending.iter().all(|pending| pending.watch.settled()) || job.gate.stop().is_some() {
+                break;
+            }
+            let pause = SignedDuration::try_from(pause).unwrap_or_default();
+            job.gate.sleep_until(job.context.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX)).await;
+            for pending in self.pending.iter_mut().filter(|pending| !pending.watch.settled()) {
+                let listing = job.client.tag_names(&pending.repository.reference()).await;
+                pending.watch.observe(listing.ok().as_deref());
+                if job.gate.stop().is_some() {
+                    break;
+                }
+            }
+        }
+        let aged = job.policy.rule.older_than.is_some();
+        for pending in self.pending.drain(..) {
+            let eligible = job.eligible(&pending.repository);
+            self.work.outcomes.push(Outcome { eligible, ..verified(pending, aged) });
+        }
+    }
+
+    /// Ends the work early; what was requested so far is told with what is known of it.
+    async fn halt(mut self, error: &Error, rest: impl Iterator<Item = Repository>) -> Work {
+        let rest: Vec<Repository> = rest.collect();
+        self.verify().await;
+        self.job.halt(self.work, error, &rest)
+    }
+}
+
+/// The outcome of a repository after the last look at it. `aged` says that GitLab spares what is too young, so that not
+/// everything that was requested is expected to go.
+fn verified(pending: Pending, aged: bool) -> Outcome {
+    let Pending { repository, mut tags, lost, watch } = pending;
+    let gone = watch.confirmed().map(|gone| u64::try_from(gone).unwrap_or(u64::MAX).min(tags.requested));
+    tags.confirmed = gone.unwrap_or(0);
+    let of = format!("{} of up to {} tags", tags.confirmed, tags.requested);
+    let (result, reason, message) = match (gone, lost) {
+        (_, Some(lost)) => (RepositoryResult::Failed, Some(why::ANSWER_LOST), lost),
+        (None, None) => (
+            RepositoryResult::Changed,
+            Some(why::NOT_CONFIRMED),
+            "requested; no listing since then proves what went (an empty or short one proves nothing)".to_owned(),
+        ),
+        (Some(0), None) if aged => (
+            RepositoryResult::Unchanged,
+            Some(why::NOTHING_TO_REMOVE),
+            "requested; GitLab removed nothing so far, so probably no tag was old enough".to_owned(),
+        ),
+        (Some(gone), None) if gone < tags.requested && !aged => (
+            RepositoryResult::Changed,
+            Some(why::NOT_CONFIRMED),
+            format!("{of} are gone so far; GitLab may still be at work"),
+        ),
+        (Some(_), None) => (RepositoryResult::Changed, None, format!("{of} are gone")),
+    };
+    Outcome {
+        message: Some(message),
+        tags,
+        samples: watch.samples().iter().take(MAX_SAMPLES).cloned().collect(),
+        ..outcome(&repository.path, repository.id, result, reason)
+    }
+}

@@ -1,0 +1,80 @@
+//! What one process remembers of policies beyond their statuses: last checks and failures in a row. Losing it costs a few
+//! requests, nothing else.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::policy::next_action::Checked;
+
+/// First and longest pause after a failed reconciliation (the API server did not answer).
+const RETRY_FIRST: SignedDuration = SignedDuration::from_secs(1);
+const RETRY_LAST: SignedDuration = SignedDuration::from_mins(5);
+
+/// Per policy, by uid.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    checks: HashMap<String, Checked>,
+    failures: HashMap<String, u32>,
+}
+
+impl Memory {
+    pub(crate) fn checked(&self, uid: &str) -> Option<Checked> {
+        self.checks.get(uid).copied()
+    }
+
+    /// Notes a check; failures of the same generation are counted.
+    pub(crate) fn note_check(&mut self, uid: &str, generation: i64, at: Timestamp, healthy: bool) {
+        let before = self.checks.get(uid).filter(|checked| checked.generation == generation);
+        let failures = if healthy { 0 } else { before.map_or(0, |checked| checked.failures).saturating_add(1) };
+        self.checks.insert(uid.to_owned(), Checked { generation, at, failures });
+    }
+
+    /// Notes a failed reconciliation and answers how long to wait before the next.
+    pub(crate) fn failed(&mut self, uid: &str) -> SignedDuration {
+        let failures = self.failures.entry(uid.to_owned()).or_default();
+        let pause = RETRY_FIRST.as_secs().saturating_mul(1 << (*failures).min(16));
+        *failures = failures.saturating_add(1);
+        SignedDuration::from_secs(pause).min(RETRY_LAST)
+    }
+
+    pub(crate) fn succeeded(&mut self, uid: &str) {
+        self.failures.remove(uid);
+    }
+
+    /// Forgets the policies that are gone.
+    pub(crate) fn retain(&mut self, known: impl Fn(&str) -> bool) {
+        self.checks.retain(|uid, _| known(uid));
+        self.failures.retain(|uid, _| known(uid));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_five_minutes_and_begin_anew_after_a_success() {
+        let mut memory = Memory::default();
+        let pauses: Vec<i64> = (0..11).map(|_| memory.failed("a").as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        memory.succeeded("a");
+        assert_eq!(memory.failed("a").as_secs(), 1);
+    }
+
+    #[test]
+    fn failed_checks_are_counted_until_one_succeeds_or_the_policy_is_edited() {
+        let mut memory = Memory::default();
+        let failures = |memory: &Memory| memory.checked("a").map(|checked| checked.failures);
+        for expected in 1..4 {
+            memory.note_check("a", 1, Timestamp::UNIX_EPOCH, false);
+            assert_eq!(failures(&memory), Some(expected));
+        }
+        memory.note_check("a", 2, Timestamp::UNIX_EPOCH, false);
+        assert_eq!(failures(&memory), Some(1));
+        memory.note_check("a", 2, Timestamp::UNIX_EPOCH, true);
+        assert_eq!(failures(&memory), Some(0));
+        memory.retain(|uid| uid != "a");
+        assert_eq!(failures(&memory), None);
+    }
+}

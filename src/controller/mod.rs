@@ -1,0 +1,35 @@
+//! The thin shell around the deciding parts: the only layer that sees both Kubernetes and GitLab.
+//!
+//! `reconcile` asks `policy::next_action` what to do and does it; `session` gets to GitLab; `run` carries a run out, with
+//! `targets`, `preview` and `bulk` for its parts; `gate` says when a run must stop; `memory` is what one process knows beyond
+//! the statuses.
+
+mod bulk;
+mod context;
+mod gate;
+mod memory;
+mod preview;
+mod reconcile;
+mod run;
+mod session;
+mod targets;
+mod watch;
+
+pub use context::Context;
+pub use watch::{Scope, chain, run as watch};
+
+use crate::cluster;
+
+/// Why a reconciliation has to be tried again. What GitLab does wrong is no error here: it becomes a condition.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The policy could not be read or its status not be written.
+    #[error(transparent)]
+    Status(#[from] cluster::status::Error),
+    /// A Secret could not be read for a reason that says nothing about the Secret.
+    #[error(transparent)]
+    Secret(cluster::credentials::Error),
+    /// An object came without a name or a namespace, which the API server does not do.
+    #[error("failed to tell which policy this is")]
+    Nameless,
+}

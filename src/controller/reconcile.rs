@@ -1,0 +1,236 @@
+//! One look at one policy: ask what to do, do it, ask again, until there is only waiting left.
+//!
+//! A look that finds nothing to do makes no request. Everything else goes by a policy that was just read from the API server
+//! itself, since the cache may lag behind the operator's own writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action as Requeue;
+use kube::{Resource, ResourceExt};
+
+use crate::api::{DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy};
+use crate::cluster::{events::Note, status};
+use crate::policy::announce::{self, Announcement, event_reason};
+use crate::policy::next_action::{Action, MAX_WAIT, View, next_action};
+use crate::policy::{CompiledPolicy, Problem, compile, report, standing};
+
+use super::Error;
+use super::context::Context;
+use super::gate::{RunGate, StillCurrent};
+use super::run::{self, Order};
+use super::session;
+
+/// Steps in one look. Far more than any sequence needs; the bound turns a mistake into a slow loop instead of a hot one.
+const MAX_STEPS: usize = 10;
+/// How long checking credentials and targets may take before it is given up until the next time.
+const CHECK_DEADLINE: SignedDuration = SignedDuration::from_mins(2);
+
+/// Says, for a policy, whether it still is the one a run began with.
+pub(crate) type Currency = Arc<dyn Fn(&RegistryCleanupPolicy) -> StillCurrent + Send + Sync>;
+
+/// Looks at a policy and answers when to look again.
+///
+/// # Errors
+/// When the API server does not do its part. What GitLab does wrong becomes a condition.
+pub(crate) async fn reconcile(
+    object: Arc<DeserializeGuard<RegistryCleanupPolicy>>,
+    context: Arc<Context>,
+    currency: Currency,
+) -> Result<Requeue, Error> {
+    let policy = match &object.0 {
+        Ok(policy) => policy,
+        Err(invalid) => {
+            let about = object.object_ref(&());
+            let text = "this object cannot be read as a policy and is left alone; see the operator's log";
+            tracing::warn!(
+                namespace = object.namespace(), policy = object.name_any(), error = %invalid.error,
+                "an object cannot be read as a policy"
+            );
+            let reason = event_reason::POLICY_UNREADABLE;
+            let note = Note { warning: true, reason, text, action: "Reconcile".to_owned(), repository: None };
+            context.events.publish(&about, note).await;
+            return Ok(Requeue::await_change());
+        }
+    };
+    let now = context.clock.now();
+    if let Some(requeue) = quiet(&decide(policy, &context, now).0, now) {
+        return Ok(requeue);
+    }
+    let (namespace, name) = (policy.namespace().ok_or(Error::Nameless)?, policy.name_any());
+    let Some(mut live) = status::get_live(&context.policies(&namespace), &name).await? else {
+        return Ok(Requeue::await_change());
+    };
+    for _ in 0..MAX_STEPS {
+        let now = context.clock.now();
+        let (action, compiled) = decide(&live, &context, now);
+        if let Some(requeue) = quiet(&action, now) {
+            return Ok(requeue);
+        }
+        tracing::debug!(%namespace, policy = name, ?action, "step");
+        live = step(&context, &live, action, compiled, &currency).await?;
+    }
+    tracing::error!(%namespace, policy = name, "a policy does not come to rest");
+    Ok(Requeue::requeue(Duration::from_secs(60)))
+}
+
+type Compiled = Result<CompiledPolicy, Problem>;
+
+fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestamp) -> (Action, Compiled) {
+    let compiled = compile(&policy.spec, &context.settings, now);
+    let (run_token, dry_run_token) = tokens(policy);
+    let fresh = PolicyStatus::default();
+    let action = next_action(
+        &View {
+            generation: policy.metadata.generation.unwrap_or_default(),
+            deleting: policy.metadata.deletion_timestamp.is_some(),
+            run_token,
+            dry_run_token,
+            status: policy.status.as_ref().unwrap_or(&fresh),
+            policy: compiled.as_ref(),
+            checked: context.memory().checked(&policy.uid().unwrap_or_default()),
+        },
+        now,
+    );
+    (action, compiled)
+}
+
+/// The tokens of the two annotations: for a run, for a dry run.
+pub(crate) fn tokens(policy: &RegistryCleanupPolicy) -> (Option<&str>, Option<&str>) {
+    let annotation = |key| policy.annotations().get(key).map(String::as_str);
+    (annotation(RUN_REQUESTED_AT), annotation(DRY_RUN_REQUESTED_AT))
+}
+
+fn quiet(action: &Action, now: Timestamp) -> Option<Requeue> {
+    match action {
+        Action::Wait(until) => {
+            // At least a moment, so that a rounded wait cannot spin.
+            let wait =
+                Duration::try_from(until.duration_since(now)).unwrap_or_default().max(Duration::from_millis(100));
+            Some(Requeue::requeue(wait))
+        }
+        Action::Ignore => Some(Requeue::await_change()),
+        _ => None,
+    }
+}
+
+async fn step(
+    context: &Context,
+    live: &RegistryCleanupPolicy,
+    action: Action,
+    compiled: Compiled,
+    currency: &Currency,
+) -> Result<RegistryCleanupPolicy, Error> {
+    let now = context.clock.now();
+    let generation = live.metadata.generation.unwrap_or_default();
+    let mut status = live.status.clone().unwrap_or_default();
+    let mut events = Vec::new();
+    match (action, compiled) {
+        (Action::Stall(problem), _) => standing::stall(&mut status, &problem, generation, now),
+        (Action::RecordInterruption, _) => {
+            report::interrupted(&mut status, live.spec.history_limit, now);
+            let edited = status.last_run.as_ref().is_some_and(|run| run.observed_generation != generation);
+            context.ledger().remember(&owner(live), &status, &live.spec.target, edited);
+            events.extend(announce::run_ended(&status));
+        }
+        (Action::Observe { drop_run_request }, Ok(policy)) => {
+            standing::observe(&mut status, &policy, generation, now);
+            if drop_run_request {
+                status.last_handled_run_at = tokens(live).0.map(standing::shorten_token);
+                let note =
+                    "a run that is asked for before a policy was seen removes nothing; ask again with a new value";
+                events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
+            }
+        }
+        (Action::RefuseRun(why), _) => {
+            status.last_handled_run_at = tokens(live).0.map(standing::shorten_token);
+            let note = format!("a requested run was not begun: {why}");
+            events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
+        }
+        (Action::SkipSlot(slot), Ok(policy)) => {
+            standing::arm(&mut status, &policy, generation, now);
+            let seconds = policy.starting_deadline.as_secs();
+            let note = format!(
+                "the run of {slot} was missed by more than startingDeadlineSeconds ({seconds} s) and is left out"
+            );
+            events.push(Announcement::warning(event_reason::SCHEDULE_MISSED, note));
+        }
+        (Action::Check, Ok(policy)) => {
+            let findings = check(context, live, &policy, currency).await?;
+            let healthy = findings.trouble.is_none();
+            context.memory().note_check(&live.uid().unwrap_or_default(), generation, context.clock.now(), healthy);
+            standing::checked(&mut status, &policy, &findings, generation, now);
+        }
+        (Action::Begin { trigger, mode, slot }, Ok(policy)) => {
+            let still_current = currency(live);
+            return run::execute(context, live, Order { policy: &policy, trigger, mode, slot, still_current }).await;
+        }
+        // These are quiet, or need a policy that compiles and come with one.
+        (Action::Wait(_) | Action::Ignore, _) | (_, Err(_)) => return Ok(live.clone()),
+    }
+    update(context, live, &status, events).await
+}
+
+async fn check(
+    context: &Context,
+    live: &RegistryCleanupPolicy,
+    policy: &CompiledPolicy,
+    currency: &Currency,
+) -> Result<standing::Findings, Error> {
+    let namespace = live.namespace().ok_or(Error::Nameless)?;
+    let deadline = context.clock.now().checked_add(CHECK_DEADLINE).unwrap_or(Timestamp::MAX);
+    let gate = RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), currency(live));
+    let opened = session::open(context, &namespace, &live.spec.gitlab, policy, policy.mode, Arc::new(gate)).await?;
+    Ok(match opened {
+        Ok(session) => session::check_targets(session, &policy.target).await,
+        Err(findings) => findings,
+    })
+}
+
+/// Writes a status if it differs from what is there, and publishes what the difference is worth.
+async fn update(
+    context: &Context,
+    live: &RegistryCleanupPolicy,
+    status: &PolicyStatus,
+    mut events: Vec<Announcement>,
+) -> Result<RegistryCleanupPolicy, Error> {
+    if live.status.as_ref() == Some(status) {
+        return Ok(live.clone());
+    }
+    let namespace = live.namespace().ok_or(Error::Nameless)?;
+    let written = status::write(&context.policies(&namespace), live, status).await?;
+    events.extend(announce::transitions(live.status.as_ref().unwrap_or(&PolicyStatus::default()), status));
+    publish(context, &written, events, "Reconcile").await;
+    Ok(written)
+}
+
+pub(crate) async fn publish(
+    context: &Context,
+    policy: &RegistryCleanupPolicy,
+    events: Vec<Announcement>,
+    action: &str,
+) {
+    let about = policy.object_ref(&());
+    for event in events {
+        let note = Note {
+            warning: event.warning,
+            reason: event.reason,
+            text: &event.note,
+            action: action.to_owned(),
+            repository: event.repository.as_deref(),
+        };
+        context.events.publish(&about, note).await;
+    }
+}
+
+/// `namespace/name`, as the ledger knows a policy.
+pub(crate) fn owner(policy: &RegistryCleanupPolicy) -> String {
+    format!("{}/{}", policy.namespace().unwrap_or_default(), policy.name_any())
+}
+
+/// The longest that a look may be put off, for whoever has nothing better to say.
+pub(crate) fn longest_wait() -> Duration {
+    Duration::try_from(MAX_WAIT).unwrap_or(Duration::from_secs(900))
+}

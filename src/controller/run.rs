@@ -1,0 +1,339 @@
+//! One run: begin, work, finish. Nothing skips finish once begin happened.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp, tz};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use crate::api::conditions::{ConditionStatus, reason};
+use crate::api::{Mode, RegistryCleanupPolicy, RunResult, RunStatus, Trigger};
+use crate::cluster::status;
+use crate::gitlab::{Class, Client, Error as GitLabError, Repository};
+use crate::policy::announce::{self, Announcement, event_reason};
+use crate::policy::report::{self, End, Outcome, Stop, repository_reason};
+use crate::policy::standing::{self, Findings};
+use crate::policy::{CompiledPolicy, hour};
+
+use super::context::Context;
+use super::gate::{RunGate, StillCurrent};
+use super::{Error, bulk, preview, reconcile, session, targets};
+
+/// How often, and with which pauses in seconds, the status of a finished run is written before giving up. What is lost then
+/// are numbers: the status still says Running, and the next look makes Interrupted of it.
+const FINISH_PAUSES: [u64; 4] = [1, 2, 4, 8];
+
+/// What to run, decided by `policy::next_action`.
+pub(crate) struct Order<'a> {
+    pub(crate) policy: &'a CompiledPolicy,
+    pub(crate) trigger: Trigger,
+    pub(crate) mode: Mode,
+    pub(crate) slot: Option<Timestamp>,
+    pub(crate) still_current: StillCurrent,
+}
+
+/// A run under way, as its parts need it.
+pub(crate) struct Job<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) client: Client,
+    pub(crate) policy: &'a CompiledPolicy,
+    pub(crate) gate: Arc<RunGate>,
+    pub(crate) id: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    /// `namespace/name`, for the ledger.
+    pub(crate) owner: String,
+    /// Address of the instance, for the ledger.
+    pub(crate) instance: String,
+}
+
+/// What a run, or a part of it, came to.
+pub(crate) struct Work {
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) end: End,
+    /// What the run found out about the token, if that differs from what it began with.
+    pub(crate) findings: Option<Findings>,
+    /// Repositories that another policy has spoken for: path and policy.
+    pub(crate) overlaps: Vec<(String, String)>,
+}
+
+impl Work {
+    pub(crate) fn completed(outcomes: Vec<Outcome>) -> Self {
+        Self { outcomes, end: End::Completed, findings: None, overlaps: Vec::new() }
+    }
+}
+
+impl Job<'_> {
+    /// A repository as the ledger knows it.
+    pub(crate) fn key<'k>(&'k self, repository: &'k Repository) -> hour::Repository<'k> {
+        hour::Repository { instance: &self.instance, id: repository.id, path: &repository.path }
+    }
+
+    /// From when on a repository may get a bulk deletion, if that lies ahead.
+    pub(crate) fn eligible(&self, repository: &Repository) -> Option<Timestamp> {
+        let now = self.context.clock.now();
+        self.context.ledger().blocked(self.key(repository), now).map(|blocked| blocked.until)
+    }
+
+    /// Ends the work because of an error that concerns all of it: what was not reached says so.
+    pub(crate) fn halt(&self, mut work: Work, error: &GitLabError, rest: &[Repository]) -> Work {
+        for repository in rest {
+            let result = crate::api::RepositoryResult::Skipped;
+            let reason = Some(repository_reason::NOT_REACHED);
+            work.outcomes.push(Outcome {
+                eligible: self.eligible(repository),
+                ..targets::outcome(&repository.path, repository.id, result, reason)
+            });
+        }
+        if error.class() == Class::Stopped {
+            // The client looks at the deadline as well, a moment ahead of the gate.
+            work.end = End::Stopped(self.gate.stop().unwrap_or(Stop::Deadline));
+        } else {
+            let findings = session::from_error(error);
+            work.end = aborted(&findings);
+            work.findings = Some(findings);
+        }
+        work
+    }
+
+    /// One line of the audit trail.
+    pub(crate) fn audit(&self, mode: Mode, repository: &Repository, tag: &str, verdict: &str, reason: &str) {
+        tracing::info!(
+            target: "audit",
+            run = self.id,
+            namespace = self.namespace,
+            policy = self.name,
+            project = repository.project_path(),
+            repository = repository.path,
+            tag,
+            mode = mode.as_str(),
+            verdict,
+            reason,
+            "tag"
+        );
+    }
+}
+
+/// Carries a run out and answers the policy as it then stands.
+///
+/// # Errors
+/// When the status could not be written: before the run, and then nothing was done; or after it, and then the next look finds
+/// it still running and records an interruption.
+pub(crate) async fn execute(
+    context: &Context,
+    live: &RegistryCleanupPolicy,
+    order: Order<'_>,
+) -> Result<RegistryCleanupPolicy, Error> {
+    let (namespace, name) = (live.namespace().ok_or(Error::Nameless)?, live.name_any());
+    let started = context.clock.now();
+    let deadline = started.checked_add(order.policy.active_deadline).unwrap_or(Timestamp::MAX);
+    let id = run_id(started, order.trigger);
+    let begun = begin(context, live, &order, &id, started, deadline).await?;
+    tracing::info!(
+        run = id, %namespace, policy = name, trigger = order.trigger.as_str(), mode = order.mode.as_str(), "run begins"
+    );
+
+    let gate =
+        RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), Arc::clone(&order.still_current));
+    let gate = Arc::new(gate);
+    let base = Base { context, live: &begun, namespace: &namespace, name: &name, id: &id };
+    let (work, findings) = work(&base, &order, gate).await;
+    finish(&base, &order, work, findings).await
+}
+
+/// What every step of a run knows.
+struct Base<'a> {
+    context: &'a Context,
+    live: &'a RegistryCleanupPolicy,
+    namespace: &'a str,
+    name: &'a str,
+    id: &'a str,
+}
+
+/// Writes ahead what is about to happen: a crash from here on is an interruption, never a second run.
+async fn begin(
+    context: &Context,
+    live: &RegistryCleanupPolicy,
+    order: &Order<'_>,
+    id: &str,
+    started: Timestamp,
+    deadline: Timestamp,
+) -> Result<RegistryCleanupPolicy, Error> {
+    let generation = live.metadata.generation.unwrap_or_default();
+    let mut status = live.status.clone().unwrap_or_default();
+    let (run_token, dry_run_token) = reconcile::tokens(live);
+    standing::note_trigger(&mut status, order.trigger, order.slot, run_token, dry_run_token);
+    if !order.policy.suspended {
+        standing::arm(&mut status, order.policy, generation, started);
+    }
+    let run = RunStatus {
+        id: id.to_owned(),
+        trigger: order.trigger,
+        mode: order.mode,
+        gitlab: order.policy.base_url.to_string(),
+        observed_generation: generation,
+        start_time: Time(started),
+        completion_time: None,
+        result: RunResult::Running,
+        summary: None,
+        message: None,
+        repositories: crate::api::RepositoryCounts::default(),
+        tags: crate::api::TagCounts::default(),
+    };
+    report::begin(&mut status, run, deadline);
+    let namespace = live.namespace().ok_or(Error::Nameless)?;
+    Ok(status::write(&context.policies(&namespace), live, &status).await?)
+}
+
+async fn work(base: &Base<'_>, order: &Order<'_>, gate: Arc<RunGate>) -> (Work, Findings) {
+    let spec = &base.live.spec.gitlab;
+    let opened =
+        session::open(base.context, base.namespace, spec, order.policy, order.mode, Arc::clone(&gate) as Arc<_>).await;
+    let session = match opened {
+        Ok(Ok(session)) => session,
+        Ok(Err(findings)) => {
+            let end = gate.stop().map_or_else(|| aborted(&findings), End::Stopped);
+            return (Work { end, ..Work::completed(Vec::new()) }, findings);
+        }
+        Err(error) => {
+            let message = error.to_string();
+            let findings = Findings {
+                credentials: (ConditionStatus::Unknown, reason::UNKNOWN, message.clone()),
+                trouble: Some((reason::CREDENTIALS_INVALID, message)),
+                remark: None,
+                expires: None,
+            };
+            return (Work { end: aborted(&findings), ..Work::completed(Vec::new()) }, findings);
+        }
+    };
+    let job = Job {
+        context: base.context,
+        client: session.client,
+        policy: order.policy,
+        gate,
+        id: base.id,
+        namespace: base.namespace,
+        name: base.name,
+        owner: format!("{}/{}", base.namespace, base.name),
+        instance: order.policy.base_url.to_string(),
+    };
+    let mut findings = session.findings;
+    let found = match targets::list(&job.client, &order.policy.target).await {
+        Ok(found) => found,
+        Err(error) => {
+            let work = job.halt(Work::completed(Vec::new()), &error, &[]);
+            let findings = work.findings.clone().unwrap_or(findings);
+            return (work, findings);
+        }
+    };
+    let not_found = found
+        .failed
+        .iter()
+        .filter(|outcome| matches!(outcome.reason, Some(repository_reason::NOT_FOUND | repository_reason::FORBIDDEN)));
+    if not_found.count() == found.asked {
+        let message = found
+            .failed
+            .first()
+            .and_then(|outcome| outcome.message.as_ref().map(|message| format!("{}: {message}", outcome.path)));
+        findings.trouble = Some((reason::TARGET_NOT_FOUND, message.unwrap_or_default()));
+    } else if let Some(failed) = found.failed.first() {
+        findings.remark =
+            Some(format!("{} of {} targets cannot be listed, {}", found.failed.len(), found.asked, failed.path));
+    }
+    let mut work = match order.mode {
+        Mode::DryRun => preview::run(&job, &found.repositories).await,
+        Mode::Delete => bulk::run(&job, found.repositories).await,
+    };
+    work.outcomes.extend(found.failed);
+    let findings = work.findings.clone().unwrap_or(findings);
+    (work, findings)
+}
+
+/// Writes what happened. Tried several times, since it is the only trace in the cluster.
+async fn finish(
+    base: &Base<'_>,
+    order: &Order<'_>,
+    work: Work,
+    findings: Findings,
+) -> Result<RegistryCleanupPolicy, Error> {
+    let Base { context, live, .. } = base;
+    let now = context.clock.now();
+    let generation = live.metadata.generation.unwrap_or_default();
+    let mut status = live.status.clone().unwrap_or_default();
+    report::finish(&mut status, work.outcomes, &work.end, live.spec.history_limit, now);
+    if !matches!(work.end, End::Stopped(_)) {
+        // A run that was stopped says nothing about the credentials.
+        standing::checked(&mut status, order.policy, &findings, generation, now);
+        let healthy = findings.trouble.is_none();
+        context.memory().note_check(&live.uid().unwrap_or_default(), generation, now, healthy);
+    }
+    log_end(base, &status);
+    let mut events = announce::transitions(live.status.as_ref().unwrap_or(&status), &status);
+    events.extend(announce::run_ended(&status));
+    events.extend(overlap(&work.overlaps));
+
+    let policies = context.policies(base.namespace);
+    let mut pauses = FINISH_PAUSES.into_iter();
+    let written = loop {
+        match (status::write(&policies, live, &status).await, pauses.next()) {
+            (Ok(written), _) => break written,
+            (Err(error), Some(pause)) if !error.is_gone() => {
+                tracing::warn!(run = base.id, error = %super::watch::chain(&error), "the status of a finished run is tried again");
+                context.clock.sleep(std::time::Duration::from_secs(pause)).await;
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
+    };
+    reconcile::publish(context, &written, events, &format!("Run-{}", base.id)).await;
+    Ok(written)
+}
+
+fn log_end(base: &Base<'_>, status: &crate::api::PolicyStatus) {
+    let Some(run) = &status.last_run else { return };
+    let took = run.completion_time.as_ref().map_or(SignedDuration::ZERO, |end| end.0.duration_since(run.start_time.0));
+    tracing::info!(
+        run = base.id,
+        namespace = base.namespace,
+        policy = base.name,
+        mode = run.mode.as_str(),
+        result = run.result.as_str(),
+        seconds = took.as_secs_f64(),
+        repositories = run.repositories.total,
+        scanned = run.tags.scanned,
+        matched = run.tags.matched,
+        requested = run.tags.requested,
+        confirmed = run.tags.confirmed,
+        message = run.message.as_deref().unwrap_or_default(),
+        "run ended"
+    );
+}
+
+/// One event about repositories that more than one policy looks after.
+fn overlap(overlaps: &[(String, String)]) -> Option<Announcement> {
+    let (path, owner) = overlaps.first()?;
+    let others = overlaps.len() - 1;
+    let more = if others == 0 { String::new() } else { format!(" and {others} more") };
+    let note = format!("{path}{more}: {owner} asked GitLab to clean it within the hour, so this run left it alone");
+    Some(Announcement::warning(event_reason::POLICY_OVERLAP, note))
+}
+
+fn aborted(findings: &Findings) -> End {
+    let (credentials, why, message) = &findings.credentials;
+    if *credentials == ConditionStatus::False {
+        return End::Aborted { reason: why, message: message.clone() };
+    }
+    let (reason, message) =
+        findings.trouble.clone().unwrap_or((reason::UNEXPECTED_ANSWER, "the run could not begin".to_owned()));
+    End::Aborted { reason, message }
+}
+
+/// Names a run by when it began and why: two runs of one policy cannot begin in the same second for the same reason.
+fn run_id(started: Timestamp, trigger: Trigger) -> String {
+    let time = started.to_zoned(tz::TimeZone::UTC).strftime("%Y%m%d-%H%M%S").to_string();
+    let suffix = match trigger {
+        Trigger::Schedule => "scheduled",
+        Trigger::RunRequested => "requested",
+        Trigger::DryRunRequested => "preview",
+    };
+    format!("{time}-{suffix}")
+}

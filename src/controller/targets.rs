@@ -1,0 +1,90 @@
+//! Lists the repositories of a policy's projects and groups, and turns errors about one of them into outcomes.
+
+use std::collections::BTreeMap;
+
+use crate::api::{RepositoryResult, TagCounts};
+use crate::gitlab::{Class, Client, Error, ErrorKind, Namespace, Repository};
+use crate::policy::report::{Outcome, repository_reason as why};
+use crate::policy::target::{Target, directly_in_group};
+
+use super::session::namespaces;
+
+/// What was found under a target.
+pub(crate) struct Found {
+    /// The repositories that the target selects, by path, each once.
+    pub(crate) repositories: Vec<Repository>,
+    /// Projects and groups that could not be listed.
+    pub(crate) failed: Vec<Outcome>,
+    /// How many projects and groups were asked for.
+    pub(crate) asked: usize,
+}
+
+/// Lists everything. A project or group that cannot be listed does not keep the others from being handled.
+///
+/// # Errors
+/// What concerns the whole run: the token, the certificate, a stop.
+pub(crate) async fn list(client: &Client, target: &Target) -> Result<Found, Error> {
+    let namespaces = namespaces(target);
+    let mut found = Found { repositories: Vec::new(), failed: Vec::new(), asked: namespaces.len() };
+    let mut repositories = BTreeMap::new();
+    for (name, namespace) in namespaces {
+        let listed = match client.repositories(&namespace).await {
+            Ok(listed) => listed,
+            Err(error) if concerns_all(&error) => return Err(error),
+            Err(error) => {
+                found.failed.push(failure(&name, 0, &error));
+                continue;
+            }
+        };
+        let direct_only = match &namespace {
+            Namespace::Group { path } if !includes_subgroups(target, path) => Some(path.clone()),
+            _ => None,
+        };
+        for repository in listed {
+            let here = direct_only.as_ref().is_none_or(|group| directly_in_group(group, repository.project_path()));
+            if here && target.selects(&repository.path) {
+                repositories.insert(repository.id, repository);
+            }
+        }
+    }
+    found.repositories = repositories.into_values().collect();
+    found.repositories.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+fn includes_subgroups(target: &Target, group: &str) -> bool {
+    target.groups.iter().any(|(path, subgroups)| path == group && *subgroups)
+}
+
+/// Whether an error says something about the whole run, not about one repository.
+pub(crate) fn concerns_all(error: &Error) -> bool {
+    matches!(error.class(), Class::Credentials | Class::Tls | Class::Stopped)
+}
+
+/// The outcome of a repository that an error stands in the way of.
+pub(crate) fn failure(path: &str, id: u64, error: &Error) -> Outcome {
+    let (result, reason) = match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Moved => (RepositoryResult::Failed, why::NOT_FOUND),
+        ErrorKind::Forbidden => (RepositoryResult::Failed, why::FORBIDDEN),
+        ErrorKind::Incomplete { .. } => (RepositoryResult::Failed, why::LIST_INCOMPLETE),
+        ErrorKind::AnswerLost => (RepositoryResult::Failed, why::ANSWER_LOST),
+        ErrorKind::Refused { .. } => (RepositoryResult::Failed, why::REFUSED),
+        ErrorKind::RateLimited { .. } => (RepositoryResult::Skipped, why::RATE_LIMITED),
+        _ => (RepositoryResult::Failed, why::GITLAB_UNAVAILABLE),
+    };
+    Outcome { message: Some(error.to_string()), ..outcome(path, id, result, Some(reason)) }
+}
+
+/// An outcome without numbers.
+pub(crate) fn outcome(path: &str, id: u64, result: RepositoryResult, reason: Option<&'static str>) -> Outcome {
+    Outcome {
+        path: path.to_owned(),
+        id,
+        result,
+        reason,
+        message: None,
+        tags: TagCounts::default(),
+        samples: Vec::new(),
+        eligible: None,
+    }
+}

@@ -1,0 +1,249 @@
+//! Watches policies and reconciles them: one controller for the whole cluster, or one per namespace.
+//!
+//! The watch is guarded (an object that does not parse is an error of that object only), backs off when it fails, and lets
+//! through only what matters: a new generation or a new value of one of the two annotations. The operator's own status
+//! writes do not wake it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::StreamExt;
+use futures::{Stream, future};
+use jiff::SignedDuration;
+use kube::api::ListParams;
+use kube::core::{ApiResource, DeserializeGuard, DynamicObject};
+use kube::runtime::controller::{Action as Requeue, Config as ControllerConfig, Error as ControllerError};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::utils::Predicate;
+use kube::runtime::{Controller, WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+
+use crate::api::{DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, TargetSpec};
+
+use super::Error;
+use super::context::Context;
+use super::reconcile::{Currency, longest_wait, reconcile};
+
+type Guarded = DeserializeGuard<RegistryCleanupPolicy>;
+
+/// Policies in one page of a list: each is some kilobytes, and a page is held whole while it is parsed.
+const PAGE_SIZE: u32 = 50;
+
+/// Where policies are watched.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Scope {
+    /// In all namespaces.
+    Cluster,
+    /// In these namespaces only; the operator needs no permission elsewhere.
+    Namespaces(Vec<String>),
+}
+
+impl Scope {
+    fn apis<T>(&self, one: impl Fn(Option<&str>) -> T) -> Vec<T> {
+        match self {
+            Self::Cluster => vec![one(None)],
+            Self::Namespaces(names) => names.iter().map(|name| one(Some(name))).collect(),
+        }
+    }
+}
+
+/// Watches and reconciles until the context's shutdown token is cancelled; runs under way end between two requests first.
+///
+/// `concurrency` bounds how many policies of a watch are worked on at the same time. `nudges` makes every policy be looked at
+/// whenever it yields: the tests, which turn the clock, need that. `on_ready` is called once all policies are known.
+///
+/// # Errors
+/// When the policies cannot be listed at the start: what GitLab took within the last hour would not be known.
+pub async fn run(
+    context: Arc<Context>,
+    scope: Scope,
+    concurrency: u16,
+    nudges: impl Stream<Item = ()> + Send + Clone + 'static,
+    on_ready: impl FnOnce() + Send,
+) -> Result<(), kube::Error> {
+    remember(&context, &scope).await?;
+    let (controllers, stores): (Vec<_>, Vec<_>) = scope
+        .apis(|namespace| {
+            let api = scoped(&context.kube, namespace);
+            let (reader, writer) = reflector::store();
+            (controller(Arc::clone(&context), api, concurrency, nudges.clone(), (reader.clone(), writer)), reader)
+        })
+        .into_iter()
+        .unzip();
+    let ready = async {
+        // A store ends its wait with an error when its watch is over, and then there is nothing to be ready for.
+        if future::try_join_all(stores.iter().map(Store::wait_until_ready)).await.is_ok() {
+            on_ready();
+        }
+    };
+    future::join(future::join_all(controllers), ready).await;
+    Ok(())
+}
+
+fn scoped(client: &Client, namespace: Option<&str>) -> Api<Guarded> {
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+async fn controller(
+    context: Arc<Context>,
+    api: Api<Guarded>,
+    concurrency: u16,
+    nudges: impl Stream<Item = ()> + Send + 'static,
+    (reader, writer): (Store<Guarded>, Writer<Guarded>),
+) {
+    let config = watcher::Config::default().any_semantic().page_size(PAGE_SIZE);
+    let policies = watcher(api, config)
+        .default_backoff()
+        .modify(|policy| policy.managed_fields_mut().clear())
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(Wakes, kube::runtime::PredicateConfig::default());
+    let currency = currency(&reader);
+    let forget = reader.clone();
+    Controller::for_stream(policies, reader)
+        .with_config(ControllerConfig::default().concurrency(concurrency))
+        .reconcile_all_on(nudges)
+        .graceful_shutdown_on(context.shutdown.clone().cancelled_owned())
+        .run(
+            move |object, context| {
+                let currency = Arc::clone(&currency);
+                async move {
+                    let uid = object.uid().unwrap_or_default();
+                    let result = reconcile(object, Arc::clone(&context), currency).await;
+                    if result.is_ok() {
+                        context.memory().succeeded(&uid);
+                    }
+                    result
+                }
+            },
+            |object, error, context| {
+                let pause = context.memory().failed(&object.uid().unwrap_or_default());
+                tracing::warn!(
+                    namespace = object.namespace(),
+                    policy = object.name_any(),
+                    error = %chain(error),
+                    retry_in_seconds = pause.as_secs(),
+                    "failed to look at a policy"
+                );
+                Requeue::requeue(jitter(pause, object.uid().as_deref()).min(longest_wait()))
+            },
+            context.clone(),
+        )
+        .for_each(|result| {
+            report(&context, &forget, result);
+            future::ready(())
+        })
+        .await;
+}
+
+/// Spreads retries of different policies apart by up to a fifth, always the same way for the same policy.
+fn jitter(pause: SignedDuration, uid: Option<&str>) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    uid.hash(&mut hasher);
+    let pause = Duration::try_from(pause).unwrap_or_default();
+    pause + pause.mul_f64(f64::from(u8::try_from(hasher.finish() % 200).unwrap_or_default()) / 1000.0)
+}
+
+type Outcome = Result<(ObjectRef<Guarded>, Requeue), ControllerError<Error, watcher::Error>>;
+
+fn report(context: &Context, store: &Store<Guarded>, outcome: Outcome) {
+    match outcome {
+        Ok((policy, action)) => tracing::debug!(%policy, ?action, "looked at a policy"),
+        Err(ControllerError::ObjectNotFound(policy)) => {
+            tracing::debug!(%policy, "a policy is gone");
+            let known: Vec<String> = store.state().iter().filter_map(|policy| policy.uid()).collect();
+            context.memory().retain(|uid| known.iter().any(|known| known == uid));
+        }
+        // Told by the error policy already.
+        Err(ControllerError::ReconcilerFailed(..)) => {}
+        Err(ControllerError::QueueError(error)) => {
+            tracing::warn!(error = %chain(&error), "the watch of policies failed and is tried again");
+        }
+        Err(error) => tracing::error!(error = %chain(&error), "the controller failed"),
+    }
+}
+
+/// Lets an object through when its generation or one of the two annotations changed.
+struct Wakes;
+
+impl Predicate<Guarded> for Wakes {
+    fn hash_property(&self, policy: &Guarded) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        policy.meta().generation.hash(&mut hasher);
+        policy.meta().deletion_timestamp.is_some().hash(&mut hasher);
+        for key in [RUN_REQUESTED_AT, DRY_RUN_REQUESTED_AT] {
+            policy.annotations().get(key).hash(&mut hasher);
+        }
+        Some(hasher.finish())
+    }
+}
+
+/// Whether a policy in the store still is the one a run began with: the same object, of no later generation, not on its way
+/// out. The store may lag behind, never ahead.
+fn currency(store: &Store<Guarded>) -> Currency {
+    let store = store.clone();
+    Arc::new(move |policy: &RegistryCleanupPolicy| {
+        let store = store.clone();
+        let key = ObjectRef::<Guarded>::new(&policy.name_any()).within(&policy.namespace().unwrap_or_default());
+        let (uid, generation) = (policy.uid(), policy.metadata.generation);
+        Arc::new(move || {
+            store.get(&key).is_some_and(|now| {
+                let meta = now.meta();
+                meta.uid == uid && meta.generation <= generation && meta.deletion_timestamp.is_none()
+            })
+        })
+    })
+}
+
+/// Learns from the statuses of all policies what GitLab took within the last hour. Read leniently: a policy whose spec cannot
+/// be read has a status all the same.
+async fn remember(context: &Context, scope: &Scope) -> Result<(), kube::Error> {
+    let resource = ApiResource::erase::<RegistryCleanupPolicy>(&());
+    let apis: Vec<Api<DynamicObject>> = scope.apis(|namespace| match namespace {
+        Some(namespace) => Api::namespaced_with(context.kube.clone(), namespace, &resource),
+        None => Api::all_with(context.kube.clone(), &resource),
+    });
+    for api in apis {
+        let mut parameters = ListParams::default().limit(PAGE_SIZE);
+        loop {
+            let page = api.list(&parameters).await?;
+            for policy in &page.items {
+                let Ok(status) = serde_json::from_value::<PolicyStatus>(policy.data["status"].clone()) else {
+                    continue;
+                };
+                let target = serde_json::from_value::<TargetSpec>(policy.data["spec"]["target"].clone());
+                let ran = status.last_run.as_ref().map(|run| run.observed_generation);
+                let edited = target.is_err() || ran != policy.metadata.generation;
+                let owner = format!("{}/{}", policy.namespace().unwrap_or_default(), policy.name_any());
+                context.ledger().remember(&owner, &status, &target.unwrap_or_default(), edited);
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters = parameters.continue_token(&token),
+                None => break,
+            }
+        }
+    }
+    context.ledger().prune(context.clock.now());
+    Ok(())
+}
+
+/// An error with its causes on one line, each said once.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

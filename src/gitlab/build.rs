@@ -1,0 +1,192 @@
+//! Builds HTTP clients from what a user configured, or says which part of it cannot be used.
+//!
+//! Sends nothing and keeps nothing.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+use reqwest::redirect;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::connection::{Connection, Proxy};
+use super::error::Setting;
+
+/// The time to open a connection, TLS included. GitLab answers handshakes at once even when it is slow.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an unused connection stays open: below the 75 s after which nginx closes it, so that a request seldom meets
+/// a connection that is just being closed.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The root of the API: below the base URL's path, with a slash at the end.
+pub(super) fn api_url(base: &Url) -> Result<Url, Setting> {
+    let plain = base.username().is_empty()
+        && base.password().is_none()
+        && base.query().is_none()
+        && base.fragment().is_none()
+        && base.has_host();
+    if !plain || !matches!(base.scheme(), "http" | "https") {
+        return Err(Setting::BaseUrl);
+    }
+    let mut api = base.clone();
+    api.path_segments_mut().map_err(|()| Setting::BaseUrl)?.pop_if_empty().extend(["api", "v4", ""]);
+    Ok(api)
+}
+
+/// The token as a header that is left out of every Debug form.
+///
+/// An empty token is refused: GitLab would answer as to an anonymous visitor, with the public part of the truth.
+pub(super) fn token_header(token: &str) -> Result<HeaderValue, Setting> {
+    if token.is_empty() {
+        return Err(Setting::Token);
+    }
+    let mut value = HeaderValue::from_str(token).map_err(|_| Setting::Token)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+pub(super) fn build(connection: &Connection, user_agent: &str) -> Result<reqwest::Client, Setting> {
+    let user_agent = HeaderValue::from_str(user_agent).map_err(|_| Setting::UserAgent)?;
+    let mut builder = reqwest::Client::builder()
+        .user_agent(user_agent)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .https_only(connection.base_url.scheme() == "https")
+        // Redirects and attempts are decided in `http`, where the gate is asked; the library would send on its own.
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        // Also drops proxies set before it, so it comes first.
+        .no_proxy();
+    if let Some(proxy) = &connection.proxy {
+        builder = builder.proxy(build_proxy(proxy)?);
+    }
+    if let Some(pem) = &connection.ca_pem {
+        builder = builder.tls_certs_only(authorities(pem)?);
+    }
+    if let Some(pem) = &connection.identity_pem {
+        let identity = reqwest::Identity::from_pem(pem.expose_secret()).map_err(|_| Setting::Identity)?;
+        builder = builder.identity(identity);
+    }
+    // Whether key and certificate belong together shows only here.
+    let fault = if connection.identity_pem.is_some() { Setting::Identity } else { Setting::Client };
+    builder.build().map_err(|_| fault)
+}
+
+/// Reads the authorities, each of them tried, so that a bad one is not mistaken for another fault.
+fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, Setting> {
+    let mut tried = RootCertStore::empty();
+    let mut certificates = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|_| Setting::Ca)?;
+        certificates.push(reqwest::Certificate::from_der(&certificate).map_err(|_| Setting::Ca)?);
+        tried.add(certificate).map_err(|_| Setting::Ca)?;
+    }
+    if certificates.is_empty() { Err(Setting::Ca) } else { Ok(certificates) }
+}
+
+fn build_proxy(proxy: &Proxy) -> Result<reqwest::Proxy, Setting> {
+    if !matches!(proxy.address.scheme(), "http" | "https") || !proxy.address.has_host() {
+        return Err(Setting::Proxy);
+    }
+    let built = reqwest::Proxy::all(proxy.address.clone()).map_err(|_| Setting::Proxy)?;
+    Ok(match &proxy.username {
+        Some(username) => {
+            let password = proxy.password.as_ref().map_or("", ExposeSecret::expose_secret);
+            built.basic_auth(username, password)
+        }
+        None => built,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn connection(base_url: &str) -> Connection {
+        Connection {
+            base_url: base_url.parse().unwrap(),
+            token: "glpat-marker".into(),
+            ca_pem: None,
+            identity_pem: None,
+            proxy: None,
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    fn refused(connection: &Connection) -> Option<Setting> {
+        build(connection, "test").err()
+    }
+
+    #[rstest]
+    #[case("https://gitlab.example.com", "https://gitlab.example.com/api/v4/")]
+    #[case("https://gitlab.example.com/", "https://gitlab.example.com/api/v4/")]
+    #[case("https://example.com:8443/gitlab", "https://example.com:8443/gitlab/api/v4/")]
+    #[case("https://example.com/gitlab/", "https://example.com/gitlab/api/v4/")]
+    #[case("http://[::1]:8080", "http://[::1]:8080/api/v4/")]
+    fn the_api_is_below_the_base_url(#[case] base: &str, #[case] api: &str) {
+        assert_eq!(api_url(&base.parse().unwrap()).unwrap().as_str(), api);
+    }
+
+    #[rstest]
+    #[case("https://user@gitlab.example.com")]
+    #[case("https://:secret@gitlab.example.com")]
+    #[case("https://gitlab.example.com?private_token=x")]
+    #[case("https://gitlab.example.com#top")]
+    #[case("ftp://gitlab.example.com")]
+    #[case("file:///etc/passwd")]
+    #[case("mailto:root@example.com")]
+    fn a_base_url_that_is_more_or_less_than_an_address_is_refused(#[case] base: &str) {
+        assert_eq!(refused(connection(base)), Some(Setting::BaseUrl));
+    }
+
+    #[rstest]
+    #[case::empty("")]
+    #[case::a_line_break_at_its_end("glpat-marker\n")]
+    #[case::a_control_character("glpat-\u{7}marker")]
+    fn a_token_that_cannot_travel_is_refused_without_showing_it(#[case] token: &str) {
+        let connection = Connection { token: token.into(), ..connection("https://gitlab.example.com") };
+        let error = gitlab("test").connect(connection, Arc::new(Open)).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Configuration(Setting::Token));
+        assert!(!format!("{error} {error:?}").contains("marker"));
+    }
+
+    #[rstest]
+    #[case::nothing("")]
+    #[case::no_pem("certificate")]
+    #[case::not_a_certificate("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
+    #[case::cut_off("-----BEGIN CERTIFICATE-----\nAAAA\n")]
+    fn an_authority_that_cannot_be_read_is_refused(#[case] pem: &str) {
+        let ca_pem = Some(pem.as_bytes().to_vec());
+        assert_eq!(refused(Connection { ca_pem, ..connection("https://a.example") }), Some(Setting::Ca));
+    }
+
+    #[rstest]
+    #[case::nothing("")]
+    #[case::no_key("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
+    fn a_client_certificate_that_cannot_be_read_is_refused(#[case] pem: &str) {
+        let identity_pem = Some(pem.as_bytes().to_vec().into());
+        assert_eq!(refused(Connection { identity_pem, ..connection("https://a.example") }), Some(Setting::Identity));
+    }
+
+    #[rstest]
+    #[case("socks5://proxy.example:1080", Some(Setting::Proxy))]
+    #[case("file:///tmp/socket", Some(Setting::Proxy))]
+    #[case("http://proxy.example:3128", None)]
+    fn a_proxy_is_an_http_url(#[case] address: &str, #[case] setting: Option<Setting>) {
+        let proxy = Some(Proxy { address: address.parse().unwrap(), username: None, password: None });
+        assert_eq!(refused(Connection { proxy, ..connection("https://a.example") }), setting);
+    }
+
+    #[test]
+    fn a_user_agent_with_a_line_break_is_refused() {
+        let error = gitlab("a\r\nb").connect(connection("https://a.example"), Arc::new(Open)).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Configuration(Setting::UserAgent));
+    }
+}

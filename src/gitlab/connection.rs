@@ -1,0 +1,266 @@
+//! What a connection is made of, and what outlives it: HTTP clients and the lines in front of hosts.
+//!
+//! [`GitLab`] is the only thing here with state. It may not keep a token: tokens live in a [`Client`] and end with it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use url::Url;
+
+use super::build::{api_url, build, token_header};
+use super::client::Client;
+use super::error::{Error, ErrorKind, Operation, Setting};
+use super::gate::Gate;
+use super::http::{Host, Http};
+use crate::clock::Clock;
+
+/// HTTP clients kept at most; the one unused for longest goes first. Clients differ by server and certificates, so there
+/// are few; the bound is for certificates that change every day.
+const MOST_CLIENTS: usize = 32;
+
+/// Hosts from which on idle ones are forgotten.
+const MOST_HOSTS: usize = 256;
+
+/// Settings for the whole process.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The ceiling of requests per second to one host, from all policies together; values outside 0.01 to 1000 are moved
+    /// to the nearer end.
+    pub requests_per_second: f64,
+    /// The `User-Agent` of every request.
+    pub user_agent: String,
+}
+
+/// One server, one token, and how to get there.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Where GitLab is: `https://gitlab.example.com`, also below a path. An http URL is used as it is: whether that is
+    /// allowed is the caller's decision.
+    pub base_url: Url,
+    /// A personal, project or group access token; it is sent as it is, without trimming.
+    pub token: SecretString,
+    /// PEM certificates. With them **only** these authorities are trusted, not the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// A client certificate and its key, both PEM, one after the other.
+    pub identity_pem: Option<SecretSlice<u8>>,
+    /// A proxy for every request. Proxies from the environment are never used.
+    pub proxy: Option<Proxy>,
+    /// The time for one request from the connection to the last byte of the answer.
+    pub timeout: Duration,
+}
+
+/// An HTTP proxy. GitLab on https is reached by `CONNECT`, so the proxy never sees the token.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// An http or https URL.
+    pub address: Url,
+    /// For basic authentication; without it no credentials are sent.
+    pub username: Option<String>,
+    /// For basic authentication; empty when missing.
+    pub password: Option<SecretString>,
+}
+
+/// The HTTP clients and the pace of one process; make it once and share it.
+pub struct GitLab {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    kept: Mutex<Kept>,
+    /// Keys the cache below by hash, with a secret of this process: a key cannot be aimed at.
+    hasher: RandomState,
+}
+
+#[derive(Default)]
+struct Kept {
+    clients: HashMap<u64, KeptClient>,
+    hosts: HashMap<String, Arc<Host>>,
+    uses: u64,
+}
+
+struct KeptClient {
+    client: reqwest::Client,
+    last_use: u64,
+}
+
+impl GitLab {
+    /// Makes the one instance of this process.
+    #[must_use]
+    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        Self { settings, clock, kept: Mutex::default(), hasher: RandomState::new() }
+    }
+
+    /// A client for one connection. Sends nothing; connections are opened with the first request.
+    ///
+    /// Clients of the same server, certificates and proxy share their HTTP connections whatever their tokens, and all
+    /// clients of one host share its pace.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] when a part of the connection cannot be used.
+    pub fn connect(&self, connection: Connection, gate: Arc<dyn Gate>) -> Result<Client, Error> {
+        self.http(connection, gate)
+            .map(Client::new)
+            .map_err(|setting| Error::new(Operation::Connect, ErrorKind::Configuration(setting)))
+    }
+
+    fn http(&self, connection: Connection, gate: Arc<dyn Gate>) -> Result<Http, Setting> {
+        let api = api_url(&connection.base_url)?;
+        let token = token_header(connection.token.expose_secret())?;
+        let client = self.client(&connection)?;
+        Ok(Http {
+            client,
+            host: self.host(&api),
+            api,
+            token,
+            timeout: connection.timeout,
+            proxied: connection.proxy.is_some(),
+            gate,
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    fn client(&self, connection: &Connection) -> Result<reqwest::Client, Setting> {
+        let key = self.key(connection);
+        let mut kept = self.kept();
+        kept.uses = kept.uses.wrapping_add(1);
+        let last_use = kept.uses;
+        if let Some(found) = kept.clients.get_mut(&key) {
+            found.last_use = last_use;
+            return Ok(found.client.clone());
+        }
+        let client = build(connection, &self.settings.user_agent)?;
+        if kept.clients.len() >= MOST_CLIENTS
+            && let Some(oldest) = kept.clients.iter().min_by_key(|(_, kept)| kept.last_use).map(|(key, _)| *key)
+        {
+            kept.clients.remove(&oldest);
+        }
+        kept.clients.insert(key, KeptClient { client: client.clone(), last_use });
+        Ok(client)
+    }
+
+    /// Everything an HTTP client is built from. The token is not part of it, and the time-out is set per request.
+    fn key(&self, connection: &Connection) -> u64 {
+        let proxy = connection.proxy.as_ref().map(|proxy| {
+            let password = proxy.password.as_ref().map(ExposeSecret::expose_secret);
+            (&proxy.address, &proxy.username, password)
+        });
+        let identity = connection.identity_pem.as_ref().map(ExposeSecret::expose_secret);
+        self.hasher.hash_one((&connection.base_url, &connection.ca_pem, identity, proxy))
+    }
+
+    fn host(&self, api: &Url) -> Arc<Host> {
+        let name =
+            format!("{}:{}", api.host_str().unwrap_or_default(), api.port_or_known_default().unwrap_or_default());
+        let now = self.clock.now();
+        let mut kept = self.kept();
+        if kept.hosts.len() >= MOST_HOSTS {
+            kept.hosts.retain(|_, host| Arc::strong_count(host) > 1 || !host.turns.is_idle(now));
+        }
+        let new = || Arc::new(Host::new(self.settings.requests_per_second, now));
+        Arc::clone(kept.hosts.entry(name).or_insert_with(new))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // The maps are valid between any two statements.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for GitLab {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GitLab").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gate::Open;
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn connection(base_url: &str) -> Connection {
+        Connection {
+            base_url: base_url.parse().unwrap(),
+            token: "glpat-marker".into(),
+            ca_pem: None,
+            identity_pem: None,
+            proxy: None,
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    fn gitlab() -> GitLab {
+        let settings = Settings { requests_per_second: 1.0, user_agent: "test".to_owned() };
+        GitLab::new(settings, Arc::new(SystemClock))
+    }
+
+    #[test]
+    fn clients_are_kept_by_what_they_are_built_from_and_never_by_token() {
+        let gitlab = gitlab();
+        let connect = |connection| gitlab.connect(connection, Arc::new(Open)).unwrap();
+        let first = connection("https://a.example");
+        connect(first.clone());
+        connect(Connection { token: "another".into(), timeout: Duration::from_secs(9), ..first.clone() });
+        assert_eq!(gitlab.kept().clients.len(), 1);
+        let proxy = |password: &str| Proxy {
+            address: "http://proxy.example:3128".parse().unwrap(),
+            username: Some("user".to_owned()),
+            password: Some(password.into()),
+        };
+        connect(Connection { proxy: Some(proxy("one")), ..first.clone() });
+        connect(Connection { proxy: Some(proxy("two")), ..first });
+        assert_eq!(gitlab.kept().clients.len(), 3);
+    }
+
+    #[test]
+    fn only_so_many_clients_are_kept_and_the_oldest_goes_first() {
+        let gitlab = gitlab();
+        let connect = |host: usize| {
+            let connection = connection(&format!("http://host{host}.example"));
+            gitlab.connect(connection.clone(), Arc::new(Open)).unwrap();
+            gitlab.key(&connection)
+        };
+        let keys: Vec<_> = (0..MOST_CLIENTS).map(connect).collect();
+        connect(0);
+        connect(MOST_CLIENTS);
+        assert_eq!(gitlab.kept().clients.len(), MOST_CLIENTS);
+        assert!(gitlab.kept().clients.contains_key(&keys[0]));
+        assert!(!gitlab.kept().clients.contains_key(&keys[1]));
+    }
+
+    #[test]
+    fn all_clients_of_a_host_share_its_pace() {
+        let gitlab = gitlab();
+        let host = |url: &str| gitlab.host(&api_url(&url.parse().unwrap()).unwrap());
+        assert!(Arc::ptr_eq(&host("https://a.example"), &host("https://A.example:443/gitlab")));
+        assert!(!Arc::ptr_eq(&host("https://a.example"), &host("https://a.example:8443")));
+    }
+
+    #[test]
+    fn hosts_that_nobody_uses_are_forgotten_when_there_are_too_many() {
+        let gitlab = gitlab();
+        let host = |name: usize| gitlab.host(&format!("https://host{name}.example/api/v4/").parse().unwrap());
+        let used = host(0);
+        for name in 1..=MOST_HOSTS {
+            host(name);
+        }
+        assert!(gitlab.kept().hosts.len() < MOST_HOSTS);
+        assert!(Arc::ptr_eq(&used, &host(0)));
+    }
+
+    #[test]
+    fn no_secret_is_in_a_debug_form() {
+        let connection = Connection {
+            identity_pem: Some(b"marker".to_vec().into()),
+            proxy: Some(Proxy {
+                address: "http://proxy.example".parse().unwrap(),
+                username: Some("user".to_owned()),
+                password: Some("marker".into()),
+            }),
+            ..connection("https://a.example")
+        };
+        assert!(!format!("{connection:?}").contains("marker"));
+    }
+}

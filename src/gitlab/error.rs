@@ -1,0 +1,337 @@
+//! What can go wrong with a request, in our own words.
+//!
+//! An error carries what was tried, what happened and a status code. It may not carry anything the server wrote, nor a
+//! URL, nor a token: its text ends up in statuses, events and logs, and so does its Debug form. That is why no
+//! underlying error is kept as a source.
+
+use std::time::Duration;
+
+use super::pages::Gap;
+
+/// A failed call: what was tried and why it failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("failed to {operation}: {kind}")]
+pub struct Error {
+    operation: Operation,
+    kind: ErrorKind,
+}
+
+impl Error {
+    pub(super) const fn new(operation: Operation, kind: ErrorKind) -> Self {
+        Self { operation, kind }
+    }
+
+    /// What was tried.
+    #[must_use]
+    pub const fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub const fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// What kind of answer the caller owes this failure.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.kind.class()
+    }
+
+    /// Whether the request may have been accepted although no answer says so. The caller counts it as accepted.
+    #[must_use]
+    pub const fn is_answer_lost(&self) -> bool {
+        matches!(self.kind, ErrorKind::AnswerLost)
+    }
+
+    /// Whether GitLab says that the thing does not exist, or hides it from this token (the answer is the same).
+    #[must_use]
+    pub const fn is_not_found(&self) -> bool {
+        matches!(self.kind, ErrorKind::NotFound)
+    }
+
+    /// Whether a list could not be proven complete.
+    #[must_use]
+    pub const fn is_incomplete(&self) -> bool {
+        matches!(self.kind, ErrorKind::Incomplete { .. })
+    }
+
+    /// How long GitLab asked to be left alone, where it said so.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self.kind {
+            ErrorKind::RateLimited { retry_after } => retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// What the client was asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// [`GitLab::connect`](super::GitLab::connect); no request is sent.
+    Connect,
+    /// GET `/version`.
+    ReadVersion,
+    /// GET `/personal_access_tokens/self`.
+    ReadToken,
+    /// GET the repositories of a project or group.
+    ListRepositories,
+    /// GET `/registry/repositories/:id`.
+    CountTags,
+    /// GET the tags of a repository.
+    ListTags,
+    /// GET one tag.
+    ReadTag,
+    /// DELETE the tags of a repository, the bulk request.
+    RequestBulkDelete,
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "prepare the connection to GitLab",
+            Self::ReadVersion => "read the version of GitLab",
+            Self::ReadToken => "read the token's own data",
+            Self::ListRepositories => "list repositories",
+            Self::CountTags => "count the tags of a repository",
+            Self::ListTags => "list the tags of a repository",
+            Self::ReadTag => "read a tag",
+            Self::RequestBulkDelete => "request a bulk deletion",
+        })
+    }
+}
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// 401.
+    #[error("GitLab answered 401, the token {0}")]
+    Unauthorized(TokenProblem),
+    /// 403 because of the token's scopes.
+    #[error("GitLab answered 403, the token lacks a scope (api, or read_api to read only)")]
+    InsufficientScope,
+    /// 403 because of the role: Reporter reads, Maintainer requests bulk deletions.
+    #[error("GitLab answered 403, the role of the token's user does not allow it")]
+    Forbidden,
+    /// 404. GitLab answers the same for what does not exist and for what the token may not see.
+    #[error("GitLab answered 404, it does not exist or is hidden from the token")]
+    NotFound,
+    /// 405 to a deletion in a project that was moved: GitLab redirects reading requests only.
+    #[error("GitLab answered 405, the project has moved to another path")]
+    Moved,
+    /// A redirect that is not followed: to another origin, out of the API, for a deletion, or one too many.
+    #[error("GitLab answered {status}, a redirect that is not followed")]
+    Redirected {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// 429 until the attempts were used up, or a pause that is too long to wait for.
+    #[error("too many requests for GitLab's limits (429)")]
+    RateLimited {
+        /// How long GitLab asked to wait, where it said so.
+        retry_after: Option<Duration>,
+    },
+    /// 5xx until the attempts were used up.
+    #[error("GitLab answered {status}")]
+    Server {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// No connection, or one that broke before the answer was complete.
+    #[error("GitLab cannot be reached, {0}")]
+    Unreachable(Unreached),
+    /// The answer was not complete within [`Connection::timeout`](super::Connection::timeout).
+    #[error("GitLab did not answer in time")]
+    Timeout,
+    /// TLS failed; another attempt would fail the same way.
+    #[error("the TLS connection to GitLab failed, {0}")]
+    Tls(TlsProblem),
+    /// The answer was longer than it can be; reading stopped there.
+    #[error("the answer is longer than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A 2xx answer that is not what GitLab sends.
+    #[error("the answer is not one of GitLab's, {what}")]
+    InvalidAnswer {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A list that cannot be proven complete. Nothing may be decided from a part of it.
+    #[error("the list may be incomplete, {why}")]
+    Incomplete {
+        /// What gave it away.
+        why: Gap,
+    },
+    /// Another 4xx: GitLab did not do it, and would not the next time.
+    #[error("GitLab refused with {status}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The request was sent and may have been accepted, but no answer says so. Counts as accepted.
+    #[error("the answer was lost, the request may have been accepted")]
+    AnswerLost,
+    /// The gate closed; nothing was sent after that.
+    #[error("it was stopped")]
+    Stopped,
+    /// The gate's deadline would have passed before the request could be sent.
+    #[error("the deadline has come")]
+    DeadlineReached,
+    /// A part of the connection cannot be used; no request was sent.
+    #[error("{0}")]
+    Configuration(Setting),
+}
+
+impl ErrorKind {
+    /// What kind of answer the caller owes this failure.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::Unauthorized(_) | Self::InsufficientScope | Self::Configuration(Setting::Token) => Class::Credentials,
+            Self::Forbidden | Self::NotFound | Self::Moved => Class::Target,
+            Self::RateLimited { .. } => Class::Throttled,
+            Self::Server { .. } | Self::Unreachable(_) | Self::Timeout | Self::Incomplete { .. } | Self::AnswerLost => {
+                Class::Transient
+            }
+            Self::Tls(_) | Self::Configuration(Setting::Ca | Setting::Identity) => Class::Tls,
+            Self::Stopped | Self::DeadlineReached => Class::Stopped,
+            Self::Redirected { .. }
+            | Self::TooLarge { .. }
+            | Self::InvalidAnswer { .. }
+            | Self::Refused { .. }
+            | Self::Configuration(_) => Class::Other,
+        }
+    }
+}
+
+/// Kinds of failure that callers treat alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The token must be replaced or given other scopes.
+    Credentials,
+    /// The project, group or repository is gone, hidden or not allowed; others may work.
+    Target,
+    /// The whole host asks for fewer requests.
+    Throttled,
+    /// May be different the next time.
+    Transient,
+    /// Certificates must be changed.
+    Tls,
+    /// The caller itself wanted no more requests.
+    Stopped,
+    /// Needs a human to look at it.
+    Other,
+}
+
+/// What GitLab says about a token it does not accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum TokenProblem {
+    /// No such token, or none that fits.
+    #[error("is not accepted")]
+    Rejected,
+    /// Its last day has passed.
+    #[error("has expired")]
+    Expired,
+    /// Somebody revoked it.
+    #[error("was revoked")]
+    Revoked,
+}
+
+/// Where a connection failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Unreached {
+    /// The host name does not resolve.
+    #[error("its host name does not resolve")]
+    Name,
+    /// The proxy did not answer, refused, or cannot reach GitLab.
+    #[error("the proxy does not let the connection through")]
+    Proxy,
+    /// No connection could be opened.
+    #[error("no connection could be opened")]
+    Connect,
+    /// The connection broke before the answer was complete.
+    #[error("the connection broke")]
+    Broken,
+}
+
+/// Why TLS failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum TlsProblem {
+    /// No trusted authority signed the certificate.
+    #[error("its certificate is not signed by a trusted authority")]
+    UnknownIssuer,
+    /// The certificate's time is over or has not come.
+    #[error("its certificate is not valid today")]
+    OutOfDate,
+    /// The certificate is for other host names.
+    #[error("its certificate is for another host name")]
+    OtherName,
+    /// Another fault of the certificate.
+    #[error("its certificate is not valid")]
+    BadCertificate,
+    /// The server ended the handshake, for example because it wants a client certificate.
+    #[error("the server ended the handshake")]
+    Alert,
+    /// Another failure, for example a server that does not speak TLS on this port.
+    #[error("the handshake failed")]
+    Handshake,
+}
+
+/// The part of a connection that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Setting {
+    /// Not an absolute http or https URL, or one with user info, query or fragment.
+    #[error("the GitLab URL must be an absolute http or https URL without user info, query and fragment")]
+    BaseUrl,
+    /// Empty, or with characters that no HTTP header can carry.
+    #[error("the token is empty or has characters that no HTTP header can carry")]
+    Token,
+    /// Not PEM, or without a usable certificate.
+    #[error("the certificate authority is not PEM or holds no usable certificate")]
+    Ca,
+    /// Not PEM, without certificate or key, or the two do not belong together.
+    #[error("the client certificate is not PEM with a certificate and its key")]
+    Identity,
+    /// Not an http or https URL.
+    #[error("the proxy address must be an http or https URL")]
+    Proxy,
+    /// Not a valid header value.
+    #[error("the user agent has characters that no HTTP header can carry")]
+    UserAgent,
+    /// The HTTP client could not be built, for example because the system has no certificate store.
+    #[error("the HTTP client could not be built, the system's certificate store may be missing")]
+    Client,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_the_operation_and_the_status_in_our_words() {
+        let error = Error::new(Operation::ListTags, ErrorKind::Server { status: 503 });
+        assert_eq!(error.to_string(), "failed to list the tags of a repository: GitLab answered 503");
+    }
+
+    #[test]
+    fn only_a_throttled_call_has_a_time_to_wait() {
+        let retry_after = Some(Duration::from_secs(7));
+        let throttled = Error::new(Operation::ReadTag, ErrorKind::RateLimited { retry_after });
+        assert_eq!((throttled.retry_after(), throttled.class()), (retry_after, Class::Throttled));
+        assert_eq!(Error::new(Operation::ReadTag, ErrorKind::Timeout).retry_after(), None);
+    }
+
+    #[test]
+    fn certificates_that_cannot_be_read_count_as_tls_and_a_bad_token_as_credentials() {
+        assert_eq!(ErrorKind::Configuration(Setting::Ca).class(), Class::Tls);
+        assert_eq!(ErrorKind::Configuration(Setting::Identity).class(), Class::Tls);
+        assert_eq!(ErrorKind::Configuration(Setting::Token).class(), Class::Credentials);
+        assert_eq!(ErrorKind::Configuration(Setting::Proxy).class(), Class::Other);
+    }
+}

@@ -1,0 +1,53 @@
+//! Permission to send: the caller's word, asked before every request.
+//!
+//! The client does not know why it should stop (a lost lease, a shutdown, an edited policy); it only asks. This file
+//! holds no state and decides nothing.
+
+use futures::future::{self, BoxFuture, FutureExt};
+use jiff::Timestamp;
+
+/// Asked right before every request leaves, and listened to while the client waits.
+///
+/// An implementation answers from memory: it is asked once or twice per request and must not block.
+pub trait Gate: Send + Sync {
+    /// Whether one more request may leave now.
+    ///
+    /// The request that follows a yes can be on its way for as long as [`Connection::timeout`], so a gate that stands
+    /// for a lease says yes only while the lease outlives that time.
+    ///
+    /// [`Connection::timeout`]: super::Connection::timeout
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] when nothing may be sent any more.
+    fn may_send(&self) -> Result<(), Stopped>;
+
+    /// The instant after which nothing is sent and nothing is waited for; `None` is no limit.
+    fn deadline(&self) -> Option<Timestamp>;
+
+    /// Resolves when [`Gate::may_send`] has turned to no: ends waits, and reading requests that are on their way.
+    /// A bulk request on its way is never cut off by it.
+    fn stopped(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The answer no: nothing may be sent any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+/// A gate that is always open and has no deadline.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Open;
+
+impl Gate for Open {
+    fn may_send(&self) -> Result<(), Stopped> {
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn stopped(&self) -> BoxFuture<'_, ()> {
+        future::pending().boxed()
+    }
+}

@@ -1,0 +1,285 @@
+//! What goes into requests and what comes out of answers, in plain types.
+//!
+//! Shapes only: nothing here sends. Answers are read leniently where GitLab's versions differ and strictly where a
+//! mistake could name the wrong thing.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::answers::lenient;
+
+/// A project as GitLab's API takes it. GitLab behaviour: digits alone are always read as an id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Project {
+    /// The numeric id, which survives renames and moves.
+    Id(u64),
+    /// The full path, `group/subgroup/project`, not encoded.
+    Path(String),
+}
+
+impl From<&str> for Project {
+    /// Reads what a user wrote the way GitLab does: digits alone are an id, anything else a path.
+    fn from(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Path(text.to_owned()), Self::Id)
+    }
+}
+
+/// Whose repositories to list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Namespace {
+    /// One project.
+    Project(Project),
+    /// A group by its full path, with all its subgroups; whoever wants less filters by [`Repository::path`].
+    Group {
+        /// The full path, not encoded.
+        path: String,
+    },
+}
+
+/// A container repository: one image of a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// The id, unique on the server.
+    pub id: u64,
+    /// The full path, lower case: the project's path and the name.
+    pub path: String,
+    /// The last part of the path; empty for the image that has the project's own path.
+    pub name: String,
+    /// The project's id; old servers do not send it.
+    pub project_id: Option<u64>,
+    /// Registry host, port and path: what an image reference starts with.
+    pub location: String,
+    /// When the repository was created.
+    pub created_at: Timestamp,
+    /// What GitLab is doing to it; `None` is nothing.
+    pub status: Option<RepositoryStatus>,
+    /// Since when GitLab's own cleanup policy has been at work on it.
+    pub cleanup_policy_started_at: Option<Timestamp>,
+}
+
+impl Repository {
+    /// How requests name this repository.
+    ///
+    /// Without a project id (old servers) the project's path is the repository's path without its name.
+    #[must_use]
+    pub fn reference(&self) -> RepositoryRef {
+        let project = self.project_id.map_or_else(|| Project::Path(self.project_path().to_owned()), Project::Id);
+        RepositoryRef { project, id: self.id }
+    }
+
+    /// The full path of the project, lower case.
+    #[must_use]
+    pub fn project_path(&self) -> &str {
+        if self.name.is_empty() {
+            return &self.path;
+        }
+        self.path.strip_suffix(self.name.as_str()).and_then(|path| path.strip_suffix('/')).unwrap_or(&self.path)
+    }
+}
+
+/// What GitLab is doing to a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RepositoryStatus {
+    /// It will be deleted with everything in it.
+    DeleteScheduled,
+    /// Its deletion failed for good.
+    DeleteFailed,
+    /// It is being deleted.
+    DeleteOngoing,
+    /// A status that later versions invented.
+    #[serde(other)]
+    Other,
+}
+
+/// The two names a request needs for a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RepositoryRef {
+    /// The project it belongs to.
+    pub project: Project,
+    /// [`Repository::id`].
+    pub id: u64,
+}
+
+/// One tag with what REST tells about it.
+///
+/// GitLab behaviour: with a metadata database `created_at` is the *first* push of the tag, not the last, although the
+/// bulk request ranks by the last; without one it is the build date in the image. All but the name can be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagDetails {
+    /// The tag's name.
+    pub name: Box<str>,
+    /// The digest the tag points at, `sha256:…`.
+    pub digest: Option<String>,
+    /// See above; `None` where the registry does not know.
+    pub created_at: Option<Timestamp>,
+    /// Bytes of all layers. GitLab behaviour: 0 or nothing for multi-platform images.
+    pub total_size: Option<u64>,
+}
+
+/// The version of a GitLab server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// 18 in `18.5.0-ee`.
+    pub major: u32,
+    /// 5 in `18.5.0-ee`.
+    pub minor: u32,
+    /// As the server wrote it.
+    pub text: String,
+}
+
+impl Version {
+    /// Reads `major.minor`, whatever follows.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (major, rest) = text.split_once('.')?;
+        let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()?, text: text.to_owned() })
+    }
+
+    /// Whether a bulk request's `name_regex_keep` is obeyed.
+    ///
+    /// GitLab behaviour: servers of 11.8 to 12.8 silently ignore it, so a request that counts on it removes what it
+    /// meant to keep. It came with 12.9 or 12.10; anything older than 12.10 counts as not knowing it.
+    #[must_use]
+    pub fn supports_keep_regex(&self) -> bool {
+        (self.major, self.minor) >= (12, 10)
+    }
+}
+
+/// What a token says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct TokenInfo {
+    /// Its scopes, such as `api` and `read_api`.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The first day on which it is no longer accepted (UTC); `None` when it does not end.
+    #[serde(default, deserialize_with = "lenient")]
+    pub expires_at: Option<Date>,
+    /// Whether somebody revoked it.
+    #[serde(default)]
+    pub revoked: bool,
+    /// Whether it can be used: neither revoked nor expired.
+    #[serde(default = "yes")]
+    pub active: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// A bulk deletion, as GitLab takes it. What is `None` is not sent.
+///
+/// GitLab behaviour: patterns are anchored by joining text, without a group, so `dev|test` would also match
+/// `dev-important` and `mytest`. **The caller wraps every pattern in `(?:…)`**; this type sends what it is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BulkDelete {
+    /// RE2; the tags that may go. One of this and `name_regex` is required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_regex_delete: Option<String>,
+    /// The older name of `name_regex_delete`, the only one that servers before 12.9 know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_regex: Option<String>,
+    /// RE2; the tags that stay. Ignored by old servers, see [`Version::supports_keep_regex`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_regex_keep: Option<String>,
+    /// How many of the newest candidates stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_n: Option<u32>,
+    /// The age from which tags go, such as `30d`. GitLab behaviour: `m` is a minute, `month` 30 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub older_than: Option<String>,
+}
+
+/// GitLab's answer to a bulk deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BulkAnswer {
+    /// Accepted: GitLab works on it in the background and reports nothing. For 3600 s from its acceptance, which was not
+    /// after `at`, it accepts no other one for this repository.
+    Accepted {
+        /// The clock when the answer arrived.
+        at: Timestamp,
+    },
+    /// Refused: one was accepted within the last hour, by whomever. GitLab does not say when that hour ends.
+    AlreadyRequested {
+        /// The clock when the answer arrived.
+        at: Timestamp,
+    },
+}
+
+/// Whether a name can be a tag's by the registry's grammar: up to 128 of letters, digits, `_`, `.` and `-`, the first
+/// neither `.` nor `-`. A list with any other name is not a list of tags.
+pub(super) fn is_tag_name(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.len() <= 128 && name.starts_with(word) && name.chars().all(|c| word(c) || c == '.' || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case("18.5.0-ee", Some((18, 5)))]
+    #[case("12.10", Some((12, 10)))]
+    #[case("11.8.0-pre", Some((11, 8)))]
+    #[case("13.12-ee", Some((13, 12)))]
+    #[case("18", None)]
+    #[case("eighteen.five", None)]
+    #[case("18.-1", None)]
+    #[case("", None)]
+    fn a_version_is_read_up_to_its_minor_number(#[case] text: &str, #[case] expected: Option<(u32, u32)>) {
+        let version = Version::parse(text);
+        assert_eq!(version.map(|version| (version.major, version.minor)), expected);
+    }
+
+    #[rstest]
+    #[case("11.8.0", false)]
+    #[case("12.8.10", false)]
+    #[case("12.9.0", false)]
+    #[case("12.10.0", true)]
+    #[case("13.0.0", true)]
+    #[case("18.5.0-ee", true)]
+    fn only_servers_from_12_10_on_are_trusted_with_a_keep_pattern(#[case] text: &str, #[case] known: bool) {
+        assert_eq!(Version::parse(text).unwrap().supports_keep_regex(), known);
+    }
+
+    #[rstest]
+    #[case("4711", Project::Id(4711))]
+    #[case("shop/backend", Project::Path("shop/backend".to_owned()))]
+    #[case("shop/4711", Project::Path("shop/4711".to_owned()))]
+    fn digits_alone_are_a_project_id(#[case] text: &str, #[case] expected: Project) {
+        assert_eq!(Project::from(text), expected);
+    }
+
+    #[test]
+    fn a_bulk_request_sends_only_what_is_set() {
+        let request =
+            BulkDelete { name_regex_delete: Some("(?:mr-.*)".to_owned()), keep_n: Some(0), ..BulkDelete::default() };
+        let sent = serde_json::to_value(&request).unwrap();
+        assert_eq!(sent, json!({"name_regex_delete": "(?:mr-.*)", "keep_n": 0}));
+    }
+
+    #[rstest]
+    #[case("latest", true)]
+    #[case("_v1.2-rc.1", true)]
+    #[case("", false)]
+    #[case(".hidden", false)]
+    #[case("..", false)]
+    #[case("-v", false)]
+    #[case("a/b", false)]
+    #[case("a b", false)]
+    #[case("a\nb", false)]
+    #[case("ä", false)]
+    fn tag_names_follow_the_registrys_grammar(#[case] name: &str, #[case] valid: bool) {
+        assert_eq!(is_tag_name(name), valid);
+    }
+
+    #[test]
+    fn a_tag_name_has_at_most_128_characters() {
+        assert!(is_tag_name(&"a".repeat(128)));
+        assert!(!is_tag_name(&"a".repeat(129)));
+    }
+}

@@ -1,0 +1,231 @@
+//! Which events a change of the status is worth: transitions and ends of runs, never a quiet look.
+
+use crate::api::conditions::{self, CREDENTIALS_VALID, Condition, ConditionStatus, READY, STALLED, reason};
+use crate::api::{Mode, PolicyStatus, RepositoryResult, RunResult};
+
+/// Most events about single repositories in one run; the rest is only counted.
+const MAX_REPOSITORY_EVENTS: usize = 10;
+
+/// Every reason that an event of a policy can have.
+pub mod event_reason {
+    /// Normal: a run ended well.
+    pub const CLEANUP_COMPLETED: &str = "CleanupCompleted";
+    /// Normal: a dry run ended well.
+    pub const DRY_RUN_COMPLETED: &str = "DryRunCompleted";
+    /// Warning: some repositories failed.
+    pub const CLEANUP_PARTIALLY_FAILED: &str = "CleanupPartiallyFailed";
+    /// Warning: a run failed.
+    pub const CLEANUP_FAILED: &str = "CleanupFailed";
+    /// Warning: a run was cut short.
+    pub const CLEANUP_INTERRUPTED: &str = "CleanupInterrupted";
+    /// Warning: one repository failed.
+    pub const REPOSITORY_CLEANUP_FAILED: &str = "RepositoryCleanupFailed";
+    /// Warning: another policy had the repository within the hour.
+    pub const POLICY_OVERLAP: &str = "PolicyOverlap";
+    /// Warning: a slot was missed.
+    pub const SCHEDULE_MISSED: &str = "ScheduleMissed";
+    /// Normal: a request for a run was not granted.
+    pub const RUN_THROTTLED: &str = "RunThrottled";
+    /// Warning: the credentials do not work any more.
+    pub const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
+    /// Normal: the credentials work again.
+    pub const CREDENTIALS_RECOVERED: &str = "CredentialsRecovered";
+    /// Warning: the token expires soon.
+    pub const TOKEN_EXPIRING_SOON: &str = "TokenExpiringSoon";
+    /// Warning: only an edit can help.
+    pub const POLICY_STALLED: &str = "PolicyStalled";
+    /// Warning: the object cannot be read as a policy.
+    pub const POLICY_UNREADABLE: &str = "PolicyUnreadable";
+    /// Normal: the policy was suspended.
+    pub const SUSPENDED: &str = "Suspended";
+    /// Normal: the policy is no longer suspended.
+    pub const RESUMED: &str = "Resumed";
+
+    /// All of them, for the test that compares them with the documentation.
+    pub const ALL: &[&str] = &[
+        CLEANUP_COMPLETED,
+        DRY_RUN_COMPLETED,
+        CLEANUP_PARTIALLY_FAILED,
+        CLEANUP_FAILED,
+        CLEANUP_INTERRUPTED,
+        REPOSITORY_CLEANUP_FAILED,
+        POLICY_OVERLAP,
+        SCHEDULE_MISSED,
+        RUN_THROTTLED,
+        CREDENTIALS_INVALID,
+        CREDENTIALS_RECOVERED,
+        TOKEN_EXPIRING_SOON,
+        POLICY_STALLED,
+        POLICY_UNREADABLE,
+        SUSPENDED,
+        RESUMED,
+    ];
+}
+
+/// An event to publish.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Announcement {
+    /// Whether it is a Warning, not Normal.
+    pub warning: bool,
+    /// One of [`event_reason`].
+    pub reason: &'static str,
+    /// What happened, in a sentence.
+    pub note: String,
+    /// The repository it is about, if it is about one.
+    pub repository: Option<String>,
+}
+
+impl Announcement {
+    /// A Normal event.
+    #[must_use]
+    pub fn normal(reason: &'static str, note: impl Into<String>) -> Self {
+        Self { warning: false, reason, note: note.into(), repository: None }
+    }
+
+    /// A Warning.
+    #[must_use]
+    pub fn warning(reason: &'static str, note: impl Into<String>) -> Self {
+        Self { warning: true, reason, note: note.into(), repository: None }
+    }
+}
+
+/// What became different in the conditions.
+#[must_use]
+pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> {
+    use event_reason as e;
+    let before = |type_| conditions::find(&old.conditions, type_);
+    let after = |type_| conditions::find(&new.conditions, type_);
+    let mut events = Vec::new();
+
+    if let Some(stalled) = after(STALLED).filter(|now| holds(now) && before(STALLED) != Some(now)) {
+        events.push(Announcement::warning(e::POLICY_STALLED, &stalled.message));
+    }
+    if let Some(credentials) = after(CREDENTIALS_VALID) {
+        let was = before(CREDENTIALS_VALID);
+        let changed = was.is_none_or(|was| was.reason != credentials.reason);
+        let failed_before = was.is_some_and(|was| was.status == ConditionStatus::False);
+        match credentials.status {
+            ConditionStatus::False if changed => {
+                events.push(Announcement::warning(e::CREDENTIALS_INVALID, &credentials.message));
+            }
+            ConditionStatus::True if failed_before => {
+                events.push(Announcement::normal(e::CREDENTIALS_RECOVERED, &credentials.message));
+            }
+            _ => {}
+        }
+        if changed && credentials.reason == reason::TOKEN_EXPIRING_SOON {
+            events.push(Announcement::warning(e::TOKEN_EXPIRING_SOON, &credentials.message));
+        }
+    }
+    let suspended = |condition: Option<&Condition>| condition.is_some_and(|ready| ready.reason == reason::SUSPENDED);
+    match (suspended(before(READY)), suspended(after(READY))) {
+        (false, true) => events.push(Announcement::normal(e::SUSPENDED, "no run begins until suspend is taken back")),
+        (true, false) => events.push(Announcement::normal(e::RESUMED, "the schedule is armed again")),
+        _ => {}
+    }
+    events
+}
+
+/// What the end of the status's last run is worth.
+#[must_use]
+pub fn run_ended(status: &PolicyStatus) -> Vec<Announcement> {
+    use event_reason as e;
+    let Some(run) = &status.last_run else { return Vec::new() };
+    let note = run.message.clone().unwrap_or_default();
+    let mut events = vec![match (run.result, run.mode) {
+        (RunResult::Running, _) => return Vec::new(),
+        (RunResult::Succeeded, Mode::DryRun) => Announcement::normal(e::DRY_RUN_COMPLETED, note),
+        (RunResult::Succeeded, Mode::Delete) => Announcement::normal(e::CLEANUP_COMPLETED, note),
+        (RunResult::PartiallyFailed, _) => Announcement::warning(e::CLEANUP_PARTIALLY_FAILED, note),
+        (RunResult::Failed, _) => Announcement::warning(e::CLEANUP_FAILED, note),
+        (RunResult::Interrupted, _) => Announcement::warning(e::CLEANUP_INTERRUPTED, note),
+    }];
+    if run.result != RunResult::Interrupted {
+        let failed = status.repositories.iter().filter(|repository| repository.result == RepositoryResult::Failed);
+        events.extend(failed.take(MAX_REPOSITORY_EVENTS).map(|repository| Announcement {
+            repository: Some(repository.path.clone()),
+            ..Announcement::warning(
+                e::REPOSITORY_CLEANUP_FAILED,
+                format!("{}: {}", repository.path, repository.message.as_deref().unwrap_or("failed")),
+            )
+        }));
+    }
+    events
+}
+
+fn holds(condition: &Condition) -> bool {
+    condition.status == ConditionStatus::True
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    fn with(type_: &str, status: bool, reason: &str) -> PolicyStatus {
+        let mut status_ = PolicyStatus::default();
+        conditions::set(&mut status_.conditions, type_, status, reason, "message", Some(1), Timestamp::UNIX_EPOCH);
+        status_
+    }
+
+    fn reasons(events: &[Announcement]) -> Vec<&str> {
+        events.iter().map(|event| event.reason).collect()
+    }
+
+    #[test]
+    fn a_status_that_stays_the_same_is_worth_no_event() {
+        for status in [
+            with(STALLED, true, reason::INVALID_PATTERN),
+            with(CREDENTIALS_VALID, false, reason::TOKEN_EXPIRED),
+            with(CREDENTIALS_VALID, true, reason::TOKEN_EXPIRING_SOON),
+            with(READY, true, reason::SUSPENDED),
+            with(READY, true, reason::SCHEDULED),
+        ] {
+            assert_eq!(transitions(&status, &status), []);
+        }
+    }
+
+    #[test]
+    fn every_transition_is_worth_one_event() {
+        use event_reason as e;
+        let none = PolicyStatus::default();
+        let valid = with(CREDENTIALS_VALID, true, reason::TOKEN_ACCEPTED);
+        let expired = with(CREDENTIALS_VALID, false, reason::TOKEN_EXPIRED);
+        let revoked = with(CREDENTIALS_VALID, false, reason::TOKEN_REVOKED);
+        let soon = with(CREDENTIALS_VALID, true, reason::TOKEN_EXPIRING_SOON);
+        let stalled = with(STALLED, true, reason::INVALID_PATTERN);
+        let suspended = with(READY, true, reason::SUSPENDED);
+        let ready = with(READY, true, reason::SCHEDULED);
+        for (old, new, expected) in [
+            (&none, &valid, vec![]),
+            (&none, &expired, vec![e::CREDENTIALS_INVALID]),
+            (&expired, &revoked, vec![e::CREDENTIALS_INVALID]),
+            (&expired, &valid, vec![e::CREDENTIALS_RECOVERED]),
+            (&valid, &soon, vec![e::TOKEN_EXPIRING_SOON]),
+            (&none, &stalled, vec![e::POLICY_STALLED]),
+            (&ready, &suspended, vec![e::SUSPENDED]),
+            (&suspended, &ready, vec![e::RESUMED]),
+            (&none, &ready, vec![]),
+        ] {
+            assert_eq!(reasons(&transitions(old, new)), expected);
+        }
+    }
+
+    #[test]
+    fn a_run_with_a_hundred_failures_is_worth_eleven_events() {
+        let repositories: Vec<_> =
+            (0..50).map(|id| json!({"path": format!("a/{id}"), "id": id, "result": "Failed"})).collect();
+        let status: PolicyStatus = serde_json::from_value(json!({
+            "lastRun": {"id": "r", "trigger": "Schedule", "mode": "Delete", "gitlab": "https://git.test", "observedGeneration": 1,
+                "startTime": "1970-01-01T00:00:00Z", "result": "Failed", "message": "no"},
+            "repositories": repositories,
+            "repositoriesOmitted": 50,
+        }))
+        .unwrap();
+        let events = run_ended(&status);
+        assert_eq!(events.len(), 1 + MAX_REPOSITORY_EVENTS);
+        assert_eq!(events[0].reason, event_reason::CLEANUP_FAILED);
+    }
+}

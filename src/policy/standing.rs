@@ -1,0 +1,232 @@
+//! How the status changes when a policy is observed, stalled, checked or armed. Runs are the business of `report`.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::conditions::{self, CREDENTIALS_VALID, ConditionStatus, READY, RECONCILING, STALLED, reason};
+use crate::api::{MAX_TOKEN_BYTES, PolicyStatus, Trigger};
+
+use super::compile::{CompiledPolicy, Problem};
+
+/// A token that expires within this time is worth a warning.
+pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// What a look at credentials and targets came to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Findings {
+    /// Whether GitLab takes the token: status, reason, message.
+    pub credentials: (ConditionStatus, &'static str, String),
+    /// What keeps the policy from being ready: reason and message.
+    pub trouble: Option<(&'static str, String)>,
+    /// A remark on targets that do not work while others do.
+    pub remark: Option<String>,
+    /// When the token expires, if GitLab said so.
+    pub expires: Option<Timestamp>,
+}
+
+/// Takes note of a generation and arms the schedule from now on. A suspended policy is ready as it is.
+pub fn observe(status: &mut PolicyStatus, policy: &CompiledPolicy, generation: i64, now: Timestamp) {
+    let known = status.observed_generation == Some(generation);
+    status.observed_generation = Some(generation);
+    conditions::remove(&mut status.conditions, STALLED);
+    if policy.suspended {
+        status.next_schedule_time = None;
+        conditions::remove(&mut status.conditions, RECONCILING);
+        let message = "suspended: no run begins until suspend is taken back";
+        conditions::set(&mut status.conditions, READY, true, reason::SUSPENDED, message, Some(generation), now);
+        return;
+    }
+    status.next_schedule_time = policy.schedule.next_after(now).map(Time);
+    if !(known && conditions::is_true(&status.conditions, READY)) {
+        let message = "checking credentials and targets";
+        let unknown = ConditionStatus::Unknown;
+        conditions::set(&mut status.conditions, READY, unknown, reason::PROGRESSING, message, Some(generation), now);
+        conditions::set(&mut status.conditions, RECONCILING, true, reason::PROGRESSING, message, Some(generation), now);
+    }
+}
+
+/// Records a problem that only an edit can fix. Nothing is armed.
+pub fn stall(status: &mut PolicyStatus, problem: &Problem, generation: i64, now: Timestamp) {
+    status.observed_generation = Some(generation);
+    status.next_schedule_time = None;
+    conditions::remove(&mut status.conditions, RECONCILING);
+    let (reason, message) = (problem.reason, problem.message.as_str());
+    conditions::set(&mut status.conditions, STALLED, true, reason, message, Some(generation), now);
+    conditions::set(&mut status.conditions, READY, false, reason, message, Some(generation), now);
+}
+
+/// Records what a look at credentials and targets came to.
+pub fn checked(
+    status: &mut PolicyStatus,
+    policy: &CompiledPolicy,
+    findings: &Findings,
+    generation: i64,
+    now: Timestamp,
+) {
+    let generation = Some(generation);
+    let (valid, why, message) = &findings.credentials;
+    conditions::set(&mut status.conditions, CREDENTIALS_VALID, *valid, why, message, generation, now);
+    if *valid == ConditionStatus::True {
+        status.token_expiration_time = findings.expires.map(Time);
+    }
+    if policy.suspended {
+        // A preview may look at a suspended policy; ready it stays.
+        return;
+    }
+    match &findings.trouble {
+        None => {
+            conditions::remove(&mut status.conditions, RECONCILING);
+            let message = ready_message(status, policy, findings.remark.as_deref());
+            conditions::set(&mut status.conditions, READY, true, reason::SCHEDULED, &message, generation, now);
+        }
+        Some((why, message)) => {
+            let retry = reason::PROGRESSING_WITH_RETRY;
+            conditions::set(&mut status.conditions, RECONCILING, true, retry, message, generation, now);
+            conditions::set(&mut status.conditions, READY, false, why, message, generation, now);
+        }
+    }
+}
+
+/// Arms the next slot after a slot was used or missed.
+pub fn arm(status: &mut PolicyStatus, policy: &CompiledPolicy, generation: i64, now: Timestamp) {
+    status.next_schedule_time = policy.schedule.next_after(now).map(Time);
+    let ready = conditions::find(&status.conditions, READY);
+    if ready.is_some_and(|ready| ready.reason == reason::SCHEDULED) {
+        let message = ready_message(status, policy, None);
+        conditions::set(&mut status.conditions, READY, true, reason::SCHEDULED, &message, Some(generation), now);
+    }
+}
+
+/// Notes what began a run, so that it is never begun for the same cause again.
+pub fn note_trigger(
+    status: &mut PolicyStatus,
+    trigger: Trigger,
+    slot: Option<Timestamp>,
+    run_token: Option<&str>,
+    dry_run_token: Option<&str>,
+) {
+    match trigger {
+        Trigger::Schedule => status.last_schedule_time = slot.map(Time),
+        Trigger::RunRequested => status.last_handled_run_at = run_token.map(shorten_token),
+        Trigger::DryRunRequested => status.last_handled_dry_run_at = dry_run_token.map(shorten_token),
+    }
+}
+
+/// A token as it is noted.
+#[must_use]
+pub fn shorten_token(token: &str) -> String {
+    conditions::shorten(token, MAX_TOKEN_BYTES)
+}
+
+fn ready_message(status: &PolicyStatus, policy: &CompiledPolicy, remark: Option<&str>) -> String {
+    let next = status.next_schedule_time.as_ref().map_or_else(|| "never".to_owned(), |time| time.0.to_string());
+    let mut message = format!("next run at {next}, mode {}", policy.mode.as_str());
+    if let Some(remark) = remark {
+        message.push_str("; ");
+        message.push_str(remark);
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::compile::tests::spec;
+    use crate::policy::{Settings, compile};
+
+    fn now() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    fn policy(changes: &Value) -> CompiledPolicy {
+        compile(&spec(changes), &Settings::default(), now()).unwrap()
+    }
+
+    fn good() -> Findings {
+        Findings {
+            credentials: (ConditionStatus::True, reason::TOKEN_ACCEPTED, "ok".to_owned()),
+            trouble: None,
+            remark: None,
+            expires: None,
+        }
+    }
+
+    fn bad() -> Findings {
+        Findings { trouble: Some((reason::TARGET_NOT_FOUND, "no such group".to_owned())), ..good() }
+    }
+
+    fn state(status: &PolicyStatus, type_: &str) -> Option<(ConditionStatus, String)> {
+        conditions::find(&status.conditions, type_).map(|condition| (condition.status, condition.reason.clone()))
+    }
+
+    #[test]
+    fn a_new_policy_is_reconciling_until_it_was_checked_and_then_ready_before_its_first_run() {
+        let policy = policy(&json!({}));
+        let mut status = PolicyStatus::default();
+        observe(&mut status, &policy, 1, now());
+        assert_eq!(state(&status, READY), Some((ConditionStatus::Unknown, "Progressing".to_owned())));
+        assert_eq!(state(&status, RECONCILING), Some((ConditionStatus::True, "Progressing".to_owned())));
+
+        checked(&mut status, &policy, &good(), 1, now());
+        assert_eq!(state(&status, READY), Some((ConditionStatus::True, "Scheduled".to_owned())));
+        assert_eq!(state(&status, RECONCILING), None);
+        let ready = conditions::find(&status.conditions, READY).unwrap();
+        assert_eq!(ready.message, "next run at 2026-11-23T03:17:00Z, mode DryRun");
+    }
+
+    #[test]
+    fn trouble_is_not_ready_and_is_retried_and_passes() {
+        let policy = policy(&json!({}));
+        let mut status = PolicyStatus::default();
+        observe(&mut status, &policy, 1, now());
+        checked(&mut status, &policy, &bad(), 1, now());
+        assert_eq!(state(&status, READY), Some((ConditionStatus::False, "TargetNotFound".to_owned())));
+        assert_eq!(state(&status, RECONCILING), Some((ConditionStatus::True, "ProgressingWithRetry".to_owned())));
+        checked(&mut status, &policy, &good(), 1, now());
+        assert_eq!(state(&status, READY), Some((ConditionStatus::True, "Scheduled".to_owned())));
+    }
+
+    #[test]
+    fn a_suspended_policy_is_ready_and_armed_for_nothing() {
+        let suspended = policy(&json!({"suspend": true}));
+        let mut status = PolicyStatus::default();
+        observe(&mut status, &policy(&json!({})), 1, now());
+        observe(&mut status, &suspended, 2, now());
+        assert_eq!(status.observed_generation, Some(2));
+        assert_eq!(status.next_schedule_time, None);
+        assert_eq!(state(&status, READY), Some((ConditionStatus::True, "Suspended".to_owned())));
+        assert_eq!(state(&status, RECONCILING), None);
+        checked(&mut status, &suspended, &bad(), 2, now());
+        assert_eq!(state(&status, READY), Some((ConditionStatus::True, "Suspended".to_owned())));
+    }
+
+    #[test]
+    fn a_stalled_policy_is_armed_for_nothing_until_it_is_observed_again() {
+        let policy = policy(&json!({}));
+        let mut status = PolicyStatus::default();
+        observe(&mut status, &policy, 1, now());
+        let problem = Problem { reason: reason::INVALID_TIME_ZONE, message: "no such zone".to_owned() };
+        stall(&mut status, &problem, 2, now());
+        assert_eq!(status.next_schedule_time, None);
+        assert_eq!(state(&status, STALLED), Some((ConditionStatus::True, "InvalidTimeZone".to_owned())));
+        assert_eq!(state(&status, READY), Some((ConditionStatus::False, "InvalidTimeZone".to_owned())));
+        observe(&mut status, &policy, 3, now());
+        assert_eq!(state(&status, STALLED), None);
+        assert!(status.next_schedule_time.is_some());
+    }
+
+    #[test]
+    fn doing_the_same_again_later_changes_nothing() {
+        let policy = policy(&json!({}));
+        let mut status = PolicyStatus::default();
+        observe(&mut status, &policy, 1, now());
+        checked(&mut status, &policy, &good(), 1, now());
+        let before = status.clone();
+        let later = now() + SignedDuration::from_mins(10);
+        observe(&mut status, &policy, 1, later);
+        checked(&mut status, &policy, &good(), 1, later);
+        assert_eq!(status, before);
+    }
+}
