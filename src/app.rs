@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures::stream;
+use futures::stream::{self, StreamExt};
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::signal::unix::{SignalKind, signal};
@@ -94,7 +94,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         "the operator begins"
     );
     let on_ready = move || ready.store(true, Ordering::Relaxed);
-    let watch = controller::watch(context, settings.scope, settings.concurrency, stream::pending(), on_ready);
+    let watch =
+        controller::watch(context, settings.scope, settings.concurrency, || stream::pending().boxed(), on_ready);
     let mut probes = probes;
     let result = tokio::select! {
         result = watch => result.map_err(Error::List),

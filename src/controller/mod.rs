@@ -16,7 +16,7 @@ mod targets;
 mod watch;
 
 pub use context::Context;
-pub use watch::{Scope, chain, run as watch};
+pub use watch::{Nudges, Scope, chain, run as watch};
 
 use crate::cluster;
 

@@ -8,8 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::StreamExt;
-use futures::{Stream, future};
+use futures::future;
+use futures::stream::{BoxStream, StreamExt};
 use jiff::SignedDuration;
 use kube::api::ListParams;
 use kube::core::{ApiResource, DeserializeGuard, DynamicObject};
@@ -25,6 +25,9 @@ use crate::api::{DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryC
 use super::Error;
 use super::context::Context;
 use super::reconcile::{Currency, longest_wait, reconcile};
+
+/// Each item makes every policy of a watch be looked at.
+pub type Nudges = BoxStream<'static, ()>;
 
 type Guarded = DeserializeGuard<RegistryCleanupPolicy>;
 
@@ -52,7 +55,7 @@ impl Scope {
 /// Watches and reconciles until the context's shutdown token is cancelled; runs under way end between two requests first.
 ///
 /// `concurrency` bounds how many policies of a watch are worked on at the same time. `nudges` makes every policy be looked at
-/// whenever it yields: the tests, which turn the clock, need that. `on_ready` is called once all policies are known.
+/// whenever a stream that it makes yields: the tests, which turn the clock, need that. `on_ready` is called once all policies are known.
 ///
 /// # Errors
 /// When the policies cannot be listed at the start: what GitLab took within the last hour would not be known.
@@ -60,7 +63,7 @@ pub async fn run(
     context: Arc<Context>,
     scope: Scope,
     concurrency: u16,
-    nudges: impl Stream<Item = ()> + Send + Clone + 'static,
+    nudges: impl Fn() -> Nudges + Send,
     on_ready: impl FnOnce() + Send,
 ) -> Result<(), kube::Error> {
     remember(&context, &scope).await?;
@@ -68,7 +71,7 @@ pub async fn run(
         .apis(|namespace| {
             let api = scoped(&context.kube, namespace);
             let (reader, writer) = reflector::store();
-            (controller(Arc::clone(&context), api, concurrency, nudges.clone(), (reader.clone(), writer)), reader)
+            (controller(Arc::clone(&context), api, concurrency, nudges(), (reader.clone(), writer)), reader)
         })
         .into_iter()
         .unzip();
@@ -93,7 +96,7 @@ async fn controller(
     context: Arc<Context>,
     api: Api<Guarded>,
     concurrency: u16,
-    nudges: impl Stream<Item = ()> + Send + 'static,
+    nudges: Nudges,
     (reader, writer): (Store<Guarded>, Writer<Guarded>),
 ) {
     let config = watcher::Config::default().any_semantic().page_size(PAGE_SIZE);

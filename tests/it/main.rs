@@ -1,1 +1,4 @@
-//! Integration tests, one binary.
+//! Integration tests, one binary: the operator with a real API server and a GitLab that behaves like one.
+
+mod runs;
+mod world;

@@ -1,0 +1,126 @@
+//! An operator in a runtime of its own, so that it can be killed: dropping the runtime drops everything it does in the middle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{self, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+use registry_cleanup_operator::clock::Clock;
+use registry_cleanup_operator::cluster::events::Events;
+use registry_cleanup_operator::controller::{self, Context, Scope};
+use registry_cleanup_operator::gitlab::{GitLab, Settings as GitLabSettings};
+use registry_cleanup_operator::policy::Settings;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{World, client, service_account_kubeconfig};
+
+/// A running operator.
+pub(crate) struct Operator {
+    runtime: Option<Runtime>,
+    task: Option<tokio::task::JoinHandle<()>>,
+    shutdown: CancellationToken,
+    nudge: watch::Sender<()>,
+}
+
+/// The simulator's clock as the operator's: waiting makes time pass.
+struct TestClock(gitlab_simulator::Clock);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let clock = self.0.clone();
+        async move {
+            clock.advance(SignedDuration::try_from(duration).unwrap());
+            tokio::task::yield_now().await;
+        }
+        .boxed()
+    }
+}
+
+impl Operator {
+    /// Starts an operator that watches the world's namespace with the permissions of the install manifest, and waits until it
+    /// knows all policies.
+    pub(crate) async fn start(world: &World) -> Self {
+        Self::start_with(world, Settings { allowed_hosts: vec!["127.0.0.1".to_owned()], ..Settings::default() }).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_with(world: &World, settings: Settings) -> Self {
+        let kubeconfig = service_account_kubeconfig().await;
+        let clock: Arc<dyn Clock> = Arc::new(TestClock(world.sim.clock()));
+        let scope = Scope::Namespaces(vec![world.namespace.clone()]);
+        let shutdown = CancellationToken::new();
+        let (nudge, nudged) = watch::channel(());
+        let ready = Arc::new(AtomicBool::new(false));
+        let (on_ready, is_ready) = tokio::sync::oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (stop, started) = (shutdown.clone(), Arc::clone(&ready));
+        let task = runtime.spawn(async move {
+            let kube = client(&kubeconfig).await;
+            // As fast as GitLab can be asked: the pace has tests of its own.
+            let gitlab = GitLabSettings { requests_per_second: 1000.0, user_agent: "test".to_owned() };
+            let gitlab = GitLab::new(gitlab, Arc::clone(&clock));
+            let events = Events::new(kube.clone(), Some("test".to_owned()));
+            let context = Arc::new(Context::new(kube, gitlab, clock, settings, events, stop));
+            let nudges = || {
+                stream::unfold(nudged.clone(), |mut nudged| async {
+                    nudged.changed().await.ok()?;
+                    Some(((), nudged))
+                })
+                .boxed()
+            };
+            controller::watch(context, scope, 4, nudges, move || {
+                started.store(true, Ordering::Relaxed);
+                let _ = on_ready.send(());
+            })
+            .await
+            .unwrap();
+        });
+        tokio::time::timeout(super::PATIENCE, is_ready)
+            .await
+            .expect("the operator starts")
+            .expect("the operator starts");
+        Self { runtime: Some(runtime), task: Some(task), shutdown, nudge }
+    }
+
+    /// Makes every policy be looked at, as a timer would once its time has come.
+    pub(crate) fn nudge(&self) {
+        self.nudge.send_replace(());
+    }
+
+    /// Begins to stop, as SIGTERM does.
+    pub(crate) fn terminate(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Stops and waits until everything has ended in order.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.cancel();
+        if let Some(task) = self.task.take() {
+            tokio::time::timeout(super::PATIENCE, task).await.expect("the operator ends").unwrap();
+        }
+        self.kill().await;
+    }
+
+    /// Ends at once, in the middle of whatever it does.
+    pub(crate) async fn kill(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10))).await.unwrap();
+        }
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
