@@ -1,4 +1,5 @@
 //! Integration tests, one binary: the operator with a real API server and a GitLab that behaves like one.
 
+mod hour;
 mod runs;
 mod world;
