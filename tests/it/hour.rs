@@ -18,7 +18,10 @@ async fn world() -> World {
     world.repository("shop/backend/api", &[("v1", 30), ("v2", 20), ("main", 1)]);
     world.repository("shop/backend/web", &[("w1", 30), ("w2", 20), ("main", 1)]);
     world.apply(&world.policy("a", &json!({}))).await.unwrap();
-    world.apply(&world.policy("b", &json!({"rules": [{"name": "w", "nameRegexDelete": ".*[12]", "keepN": 1}]}))).await.unwrap();
+    world
+        .apply(&world.policy("b", &json!({"rules": [{"name": "w", "nameRegexDelete": ".*[12]", "keepN": 1}]})))
+        .await
+        .unwrap();
     world
 }
 
@@ -65,7 +68,8 @@ async fn killed_at(step: u64, point: HoldPoint) {
     world.run("a", "an hour later").await;
     assert_the_hour(&world);
     let touched: Vec<u64> = bulk_requests(&world).iter().filter_map(|request| request.repository).collect();
-    let repositories = world.sim.read(|registry| registry.repositories().map(|repository| repository.id).collect::<Vec<_>>());
+    let repositories =
+        world.sim.read(|registry| registry.repositories().map(|repository| repository.id).collect::<Vec<_>>());
     for repository in repositories {
         assert!(touched.contains(&repository), "step {step} {point:?}: {repository} never had its turn");
     }
@@ -129,7 +133,8 @@ async fn a_stopped_run_remembers_what_it_requested_across_a_restart() {
     hold.reached().await;
     first.terminate();
     hold.release();
-    let status = world.until("a", |status| status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some())).await;
+    let status =
+        world.until("a", |status| status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some())).await;
     first.stop().await;
     assert_eq!(status.last_run.as_ref().unwrap().result, RunResult::Interrupted);
     assert_eq!(bulk_requests(&world).len(), 1, "nothing is sent after the signal");
@@ -175,7 +180,13 @@ async fn a_refusal_by_gitlab_is_no_failure_and_is_not_tried_again_before_it_can_
 async fn an_hourly_schedule_waits_out_the_seconds_that_are_missing() {
     let world = World::start().await;
     world.repository("shop/backend/api", &[("v1", 30), ("main", 1)]);
-    world.apply(&world.policy("hourly", &json!({"schedule": "@hourly", "rules": [{"name": "r", "nameRegexDelete": "v.*", "keepN": 0}]}))).await.unwrap();
+    world
+        .apply(&world.policy(
+            "hourly",
+            &json!({"schedule": "@hourly", "rules": [{"name": "r", "nameRegexDelete": "v.*", "keepN": 0}]}),
+        ))
+        .await
+        .unwrap();
     let operator = Operator::start(&world).await;
     world.ready("hourly").await;
     for (hour, tag) in ["v2", "v3", "v4"].into_iter().enumerate() {

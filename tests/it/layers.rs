@@ -1,0 +1,124 @@
+//! The layers of the source: what each may import, and which other crates the pure ones must not even name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::world::path;
+
+/// A layer, the layers it may import, and words that may not stand in it.
+const LAYERS: &[(&str, &[&str], &[&str])] = &[
+    ("clock", &[], &["kube::", "reqwest"]),
+    ("api", &[], &["tokio", "reqwest", "std::env", "kube::Client", "kube::Api", "Timestamp::now", "async "]),
+    (
+        "policy",
+        &["api"],
+        &[
+            "tokio",
+            "reqwest",
+            "kube::",
+            "std::env",
+            "std::fs",
+            "Timestamp::now",
+            "Instant",
+            "SystemTime",
+            "async ",
+            ".await",
+            "rand",
+        ],
+    ),
+    ("gitlab", &["clock"], &["kube::", "k8s_openapi", "std::env", "Timestamp::now"]),
+    ("cluster", &["api"], &["reqwest", "std::env", "Timestamp::now"]),
+    (
+        "controller",
+        &["api", "clock", "cluster", "gitlab", "policy"],
+        &["reqwest", "std::env", "Timestamp::now", "clap"],
+    ),
+    ("server", &[], &["kube::", "reqwest", "std::env"]),
+    ("telemetry", &[], &["kube::", "reqwest", "std::env"]),
+    ("app", &["api", "clock", "cluster", "controller", "gitlab", "policy", "server"], &["reqwest", "std::env"]),
+    ("cli", &["api", "app", "controller", "telemetry"], &["reqwest", "kube::"]),
+    ("main", &[], &["tokio", "kube", "reqwest"]),
+    ("lib", &[], &[]),
+];
+
+/// Longest source file that is still read in one go.
+const MAX_LINES: usize = 620;
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn all_sources() -> Vec<(String, String)> {
+    let root = PathBuf::from(path("src"));
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    files
+        .into_iter()
+        .map(|file| {
+            let name = file.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+            (name, fs::read_to_string(&file).unwrap())
+        })
+        .collect()
+}
+
+/// The code without comments and without the tests at its end, which may use what they like.
+fn code(text: &str) -> String {
+    let text = text.split("\n#[cfg(test)]\n").next().unwrap_or_default();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn layer(file: &str) -> &str {
+    file.split(['/', '.']).next().unwrap_or_default()
+}
+
+#[test]
+fn imports_go_one_way() {
+    for (file, text) in all_sources() {
+        let layer = layer(&file);
+        let (_, allowed, _) =
+            LAYERS.iter().find(|(name, ..)| *name == layer).unwrap_or_else(|| panic!("{file} is in no layer"));
+        for part in code(&text).split("crate::").skip(1) {
+            let imported: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            // Paths such as pub(crate) do not reach here; a crate-wide macro or re-export would be empty or capitalised.
+            assert!(
+                imported == layer || allowed.contains(&imported.as_str()),
+                "{file} imports crate::{imported}, which {layer} must not know"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_layer_does_not_name_what_it_must_not_know() {
+    for (file, text) in all_sources() {
+        let (_, _, words) = LAYERS.iter().find(|(name, ..)| *name == layer(&file)).unwrap();
+        let code = code(&text);
+        for word in *words {
+            assert!(!code.contains(word), "{file} contains {word:?}");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_stays_short() {
+    for (file, text) in all_sources() {
+        assert!(text.starts_with("//! "), "{file} does not begin by saying what it is for");
+        assert!(text.lines().count() <= MAX_LINES, "{file} has {} lines", text.lines().count());
+    }
+}
+
+#[test]
+fn every_watch_backs_off_and_nothing_reads_lists_of_secrets() {
+    for (file, text) in all_sources() {
+        let code = code(&text);
+        assert_eq!(code.matches("watcher(").count(), code.matches(".default_backoff()").count(), "{file}");
+        assert!(!code.contains("Api<Secret>") || !code.contains(".list("), "{file} lists Secrets");
+    }
+}
