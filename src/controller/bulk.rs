@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{Mode, RepositoryResult, TagCounts};
 use crate::gitlab::{BulkAnswer, BulkDelete, Error, Repository};
-use crate::policy::bulk::{KeepNotSupported, Parameters, parameters};
+use crate::policy::bulk::{Parameters, parameters};
 use crate::policy::hour::Blocked;
 use crate::policy::plan;
 use crate::policy::report::{MAX_SAMPLES, Outcome, repository_reason as why};
@@ -57,12 +57,10 @@ pub(crate) async fn run(job: &Job<'_>, repositories: Vec<Repository>) -> Work {
         Ok(version) => version,
         Err(error) => return job.halt(work, &error, &repositories),
     };
-    let parameters = match parameters(&job.policy.rule, &job.policy.protect, version.supports_keep_regex()) {
-        Ok(parameters) => parameters,
-        Err(KeepNotSupported) => {
-            work.outcomes = repositories.iter().map(|repository| too_old(repository, &version.text)).collect();
-            return work;
-        }
+    let knows_keep = version.supports_keep_regex();
+    let Ok(parameters) = parameters(&job.policy.rule, &job.policy.protect, knows_keep) else {
+        work.outcomes = repositories.iter().map(|repository| too_old(repository, &version.text)).collect();
+        return work;
     };
     let mut sender = Sender { job, request: request(parameters), work, pending: Vec::new() };
     let mut later = VecDeque::new();

@@ -102,7 +102,7 @@ async fn date(
     Ok((index, tag.and_then(|tag| tag.created_at)))
 }
 
-/// Why tags stay, with how many: "kept: 12 TooYoung, 5 WithinKeepN, 1 Latest".
+/// Why tags stay, with how many: `kept: 12 TooYoung, 5 WithinKeepN, 1 Latest`.
 fn kept(verdicts: &[Verdict]) -> String {
     let mut reasons: Vec<(usize, &str)> = Vec::new();
     for verdict in verdicts.iter().filter(|verdict| **verdict != Verdict::Remove) {

@@ -11,6 +11,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action as Requeue;
 use kube::{Resource, ResourceExt};
 
+use crate::api::conditions::{self, ConditionStatus, READY};
 use crate::api::{DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy};
 use crate::cluster::{events::Note, status};
 use crate::policy::announce::{self, Announcement, event_reason};
@@ -201,9 +202,29 @@ async fn update(
     }
     let namespace = live.namespace().ok_or(Error::Nameless)?;
     let written = status::write(&context.policies(&namespace), live, status).await?;
+    log_standing(live, status);
     events.extend(announce::transitions(live.status.as_ref().unwrap_or(&PolicyStatus::default()), status));
     publish(context, &written, events, "Reconcile").await;
     Ok(written)
+}
+
+/// One line when a policy becomes ready or stops being so, or for another reason.
+pub(crate) fn log_standing(before: &RegistryCleanupPolicy, status: &PolicyStatus) {
+    let standing = |status: &PolicyStatus| {
+        conditions::find(&status.conditions, READY).map(|ready| (ready.status, ready.reason.clone()))
+    };
+    let now = standing(status);
+    if before.status.as_ref().and_then(standing) == now {
+        return;
+    }
+    let Some(ready) = conditions::find(&status.conditions, READY) else { return };
+    let (namespace, policy) = (before.namespace(), before.name_any());
+    let (reason, message) = (&ready.reason, &ready.message);
+    match ready.status {
+        ConditionStatus::False => tracing::warn!(namespace, policy, reason, message, "policy is not ready"),
+        ConditionStatus::True => tracing::info!(namespace, policy, reason, message, "policy is ready"),
+        ConditionStatus::Unknown => tracing::info!(namespace, policy, reason, message, "policy is being looked at"),
+    }
 }
 
 pub(crate) async fn publish(

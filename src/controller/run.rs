@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use crate::api::conditions::{ConditionStatus, reason};
-use crate::api::{Mode, RegistryCleanupPolicy, RunResult, RunStatus, Trigger};
+use crate::api::{Mode, RegistryCleanupPolicy, RepositoryResult, RunResult, RunStatus, Trigger};
 use crate::cluster::status;
 use crate::gitlab::{Class, Client, Error as GitLabError, Repository};
 use crate::policy::announce::{self, Announcement, event_reason};
@@ -78,7 +78,7 @@ impl Job<'_> {
     /// Ends the work because of an error that concerns all of it: what was not reached says so.
     pub(crate) fn halt(&self, mut work: Work, error: &GitLabError, rest: &[Repository]) -> Work {
         for repository in rest {
-            let result = crate::api::RepositoryResult::Skipped;
+            let result = RepositoryResult::Skipped;
             let reason = Some(repository_reason::NOT_REACHED);
             work.outcomes.push(Outcome {
                 eligible: self.eligible(repository),
@@ -260,6 +260,7 @@ async fn finish(
     let now = context.clock.now();
     let generation = live.metadata.generation.unwrap_or_default();
     let mut status = live.status.clone().unwrap_or_default();
+    log_failures(base, &work.outcomes);
     report::finish(&mut status, work.outcomes, &work.end, live.spec.history_limit, now);
     if !matches!(work.end, End::Stopped(_)) {
         // A run that was stopped says nothing about the credentials.
@@ -268,6 +269,7 @@ async fn finish(
         context.memory().note_check(&live.uid().unwrap_or_default(), generation, now, healthy);
     }
     log_end(base, &status);
+    reconcile::log_standing(live, &status);
     let mut events = announce::transitions(live.status.as_ref().unwrap_or(&status), &status);
     events.extend(announce::run_ended(&status));
     events.extend(overlap(&work.overlaps));
@@ -286,6 +288,20 @@ async fn finish(
     };
     reconcile::publish(context, &written, events, &format!("Run-{}", base.id)).await;
     Ok(written)
+}
+
+fn log_failures(base: &Base<'_>, outcomes: &[Outcome]) {
+    for outcome in outcomes.iter().filter(|outcome| outcome.result == RepositoryResult::Failed) {
+        tracing::warn!(
+            run = base.id,
+            namespace = base.namespace,
+            policy = base.name,
+            repository = outcome.path,
+            reason = outcome.reason.unwrap_or_default(),
+            message = outcome.message.as_deref().unwrap_or_default(),
+            "repository failed"
+        );
+    }
 }
 
 fn log_end(base: &Base<'_>, status: &crate::api::PolicyStatus) {

@@ -216,10 +216,9 @@ async fn remember(context: &Context, scope: &Scope) -> Result<(), kube::Error> {
         loop {
             let page = api.list(&parameters).await?;
             for policy in &page.items {
-                let Ok(status) = serde_json::from_value::<PolicyStatus>(policy.data["status"].clone()) else {
-                    continue;
-                };
-                let target = serde_json::from_value::<TargetSpec>(policy.data["spec"]["target"].clone());
+                let part = |path| policy.data.pointer(path).cloned().unwrap_or_default();
+                let Ok(status) = serde_json::from_value::<PolicyStatus>(part("/status")) else { continue };
+                let target = serde_json::from_value::<TargetSpec>(part("/spec/target"));
                 let ran = status.last_run.as_ref().map(|run| run.observed_generation);
                 let edited = target.is_err() || ran != policy.metadata.generation;
                 let owner = format!("{}/{}", policy.namespace().unwrap_or_default(), policy.name_any());

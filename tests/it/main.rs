@@ -1,5 +1,13 @@
 //! Integration tests, one binary: the operator with a real API server and a GitLab that behaves like one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers as well"
+)]
+
 mod docs;
 mod hour;
 mod layers;
