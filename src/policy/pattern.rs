@@ -148,8 +148,9 @@ fn repeat(repetition: &ast::Repetition) -> Result<(), PatternError> {
         return Err(PatternError::DiffersFromRe2("RE2 refuses two repetitions in a row, such as a** or a++"));
     }
     let most = match &repetition.op.kind {
-        ast::RepetitionKind::Range(RepetitionRange::Exactly(n) | RepetitionRange::AtLeast(n)) => *n,
-        ast::RepetitionKind::Range(RepetitionRange::Bounded(_, n)) => *n,
+        ast::RepetitionKind::Range(
+            RepetitionRange::Exactly(n) | RepetitionRange::AtLeast(n) | RepetitionRange::Bounded(_, n),
+        ) => *n,
         _ => 0,
     };
     if most > MAX_REPETITION {
