@@ -10,6 +10,7 @@
 
 mod docs;
 mod hour;
+mod install;
 mod layers;
 mod runs;
 mod world;
