@@ -8,9 +8,12 @@
     reason = "a test fails by panicking, in its helpers as well"
 )]
 
+mod acceptance;
+mod admission;
 mod docs;
 mod hour;
 mod install;
 mod layers;
 mod runs;
+mod support;
 mod world;
