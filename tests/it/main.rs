@@ -11,6 +11,7 @@
 mod acceptance;
 mod admission;
 mod docs;
+mod failures;
 mod hour;
 mod install;
 mod layers;
