@@ -77,7 +77,7 @@ pub(crate) async fn open(
         }),
         timeout: policy.timeout,
     };
-    let client = match context.gitlab.connect(connection, gate) {
+    let client = match context.gitlab.connect(&connection, gate) {
         Ok(client) => client,
         Err(error) => return Ok(Err(bad_credentials(reason::SECRET_INVALID, error.to_string()))),
     };

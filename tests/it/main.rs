@@ -12,6 +12,7 @@ mod acceptance;
 mod admission;
 mod docs;
 mod failures;
+mod gitlab_client;
 mod hour;
 mod install;
 mod layers;

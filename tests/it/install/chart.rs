@@ -158,7 +158,7 @@ fn the_operator_is_told_what_the_values_say() {
     let arguments = |settings: &[&str]| container(the(&rendered(settings), "Deployment"))["args"].clone();
     let default = [
         "run",
-        "--concurrency=4",
+        "--concurrency=8",
         "--max-requests-per-second-per-host=10",
         "--listen=0.0.0.0:8080",
         "--log-level=info",
