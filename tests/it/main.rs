@@ -16,6 +16,7 @@ mod gitlab_client;
 mod hour;
 mod install;
 mod layers;
+mod resource;
 mod runs;
 mod support;
 mod world;
