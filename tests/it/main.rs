@@ -17,6 +17,7 @@ mod hour;
 mod install;
 mod layers;
 mod resource;
+mod robustness;
 mod runs;
 mod support;
 mod world;
