@@ -8,7 +8,7 @@ use registry_cleanup_operator::api::{RUN_REQUESTED_AT, RunResult};
 use serde_json::json;
 
 use super::{ready, seen_by_the_operator, shop};
-use crate::support::{change, eventually, in_time};
+use crate::support::{change, events_of, eventually, in_time};
 use crate::world::{MARKER, Operator, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,8 +32,8 @@ async fn a_policy_that_is_older_than_its_secret_becomes_ready_once_the_secret_is
     assert_eq!(World::condition(&status, "CredentialsValid"), "True/TokenAccepted");
     assert_eq!(status.observed_generation, Some(1), "without an edit");
     operator.stop().await;
-    let reasons: Vec<String> = world.events().await.into_iter().map(|(reason, _)| reason).collect();
-    assert_eq!(reasons, ["CredentialsInvalid", "CredentialsRecovered"]);
+    assert_eq!(events_of(&world, "CredentialsInvalid").await, 1);
+    assert_eq!(events_of(&world, "CredentialsRecovered").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,8 +81,7 @@ async fn an_edit_stops_a_run_between_two_requests_and_the_new_spec_is_not_run() 
     world.ready("shop").await;
     operator.stop().await;
     assert_eq!(world.sim.requests_to(Endpoint::BulkDeleteTags).len(), 1);
-    let reasons: Vec<String> = world.events().await.into_iter().map(|(reason, _)| reason).collect();
-    assert!(reasons.contains(&"CleanupInterrupted".to_owned()), "{reasons:?}");
+    assert_eq!(events_of(&world, "CleanupInterrupted").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
