@@ -42,7 +42,7 @@ struct RunArguments {
     allow_insecure_http: bool,
 
     /// How many policies are worked on at the same time.
-    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
 
     /// Ceiling of requests per second to one GitLab host, from all policies together.

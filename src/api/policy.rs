@@ -202,7 +202,7 @@ pub struct GroupTarget {
     pub include_subgroups: Option<bool>,
 }
 
-/// Patterns over repository paths. Each must match the whole path ("shop/backend/api").
+/// Patterns over repository paths. Each must match the whole path ("shop/backend/api"), which GitLab writes in lower case.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct RepositorySelector {
     /// Only repositories whose path one of these matches; all if there is none.

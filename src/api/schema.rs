@@ -92,7 +92,7 @@ pub(crate) fn gitlab_url(_: &mut SchemaGenerator) -> Schema {
                 "write the sub-path plainly, without .. or encoded characters",
             ),
             rule(
-                "self.matches('^https?://([A-Za-z0-9.-]+|\\\\[[0-9A-Fa-f:.]+\\\\])(:[0-9]{1,5})?(/[^ ]*)?$') || self.contains('@') || self.contains('?') || self.contains('#')",
+                "self.matches('^https?://([A-Za-z0-9.-]+|\\\\[[0-9A-Fa-f:.]+\\\\])(:[0-9]{1,5})?(/[!-~]*)?$') || self.contains('@') || self.contains('?') || self.contains('#')",
                 "give an absolute address that begins with https://, for example https://gitlab.example.com",
             ),
         ],

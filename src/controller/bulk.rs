@@ -98,7 +98,7 @@ async fn prepare(job: &Job<'_>, repository: Repository) -> Result<Step, Error> {
         return Ok(Step::Done(outcome));
     }
     let now = job.context.clock.now();
-    let blocked = job.context.ledger().blocked(job.key(&repository), now).cloned();
+    let blocked = job.context.ledger().blocked(job.key(&repository), now);
     if let Some(blocked) = blocked.filter(|blocked| blocked.until.duration_since(now) > WORTH_WAITING) {
         return Ok(rate_limited(job, &repository, &blocked));
     }

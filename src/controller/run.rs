@@ -137,7 +137,13 @@ pub(crate) async fn execute(
         RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), Arc::clone(&order.still_current));
     let gate = Arc::new(gate);
     let base = Base { context, live: &begun, namespace: &namespace, name: &name, id: &id };
-    let (work, findings) = work(&base, &order, gate).await;
+    let (work, findings) = if begun.metadata.generation == live.metadata.generation {
+        work(&base, &order, gate).await
+    } else {
+        // Edited between the last look and the write-ahead: the server itself says so, ahead of any watch.
+        let stopped = Work { end: End::Stopped(Stop::PolicyChanged), ..Work::completed(Vec::new()) };
+        (stopped, session::not_asked("the policy was edited".to_owned()))
+    };
     finish(&base, &order, work, findings).await
 }
 
@@ -196,13 +202,7 @@ async fn work(base: &Base<'_>, order: &Order<'_>, gate: Arc<RunGate>) -> (Work, 
             return (Work { end, ..Work::completed(Vec::new()) }, findings);
         }
         Err(error) => {
-            let message = error.to_string();
-            let findings = Findings {
-                credentials: (ConditionStatus::Unknown, reason::UNKNOWN, message.clone()),
-                trouble: Some((reason::CREDENTIALS_INVALID, message)),
-                remark: None,
-                expires: None,
-            };
+            let findings = session::not_asked(error.to_string());
             return (Work { end: aborted(&findings), ..Work::completed(Vec::new()) }, findings);
         }
     };

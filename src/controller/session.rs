@@ -77,7 +77,7 @@ pub(crate) async fn open(
         }),
         timeout: policy.timeout,
     };
-    let client = match context.gitlab.connect(connection, gate) {
+    let client = match context.gitlab.connect(&connection, gate) {
         Ok(client) => client,
         Err(error) => return Ok(Err(bad_credentials(reason::SECRET_INVALID, error.to_string()))),
     };
@@ -141,9 +141,14 @@ pub(crate) fn from_error(error: &GitLabError) -> Findings {
         Class::Transient | Class::Stopped => reason::GITLAB_UNAVAILABLE,
         Class::Other => reason::UNEXPECTED_ANSWER,
     };
+    Findings { trouble: Some((trouble, message)), ..not_asked("GitLab could not be asked".to_owned()) }
+}
+
+/// Nothing is known, because GitLab was not asked.
+pub(crate) fn not_asked(message: String) -> Findings {
     Findings {
-        credentials: (ConditionStatus::Unknown, reason::UNKNOWN, "GitLab could not be asked".to_owned()),
-        trouble: Some((trouble, message)),
+        credentials: (ConditionStatus::Unknown, reason::UNKNOWN, message.clone()),
+        trouble: Some((reason::CREDENTIALS_INVALID, message)),
         remark: None,
         expires: None,
     }

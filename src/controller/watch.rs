@@ -4,6 +4,7 @@
 //! through only what matters: a new generation or a new value of one of the two annotations. The operator's own status
 //! writes do not wake it.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,10 @@ impl Scope {
     fn apis<T>(&self, one: impl Fn(Option<&str>) -> T) -> Vec<T> {
         match self {
             Self::Cluster => vec![one(None)],
-            Self::Namespaces(names) => names.iter().map(|name| one(Some(name))).collect(),
+            // Each once: two watches of one namespace would run the same policies side by side.
+            Self::Namespaces(names) => {
+                names.iter().collect::<BTreeSet<_>>().into_iter().map(|name| one(Some(name))).collect()
+            }
         }
     }
 }

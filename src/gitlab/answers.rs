@@ -3,7 +3,6 @@
 //! Pure. Bodies of errors are only compared with known texts; nothing of them is kept.
 
 use jiff::Timestamp;
-use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
@@ -176,9 +175,10 @@ impl ErrorAnswer {
         self.error.as_deref().is_some_and(|error| error.starts_with("insufficient"))
     }
 
-    /// GitLab behaviour: a missing route is told by `error`, a missing object by `message`.
+    /// GitLab behaviour: a missing route is told by `error`, a missing object by `message`. Any other text is not
+    /// GitLab's, and says nothing about what the server can do.
     pub(super) fn is_missing_route(&self) -> bool {
-        self.error.is_some()
+        self.error.as_deref() == Some("404 Not Found")
     }
 
     /// GitLab behaviour: "This request has already been made. You can run this at most once an hour for a given
@@ -206,6 +206,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use reqwest::StatusCode;
     use reqwest::header::HeaderMap;
     use rstest::rstest;
     use serde_json::{Value, json};
@@ -264,6 +265,15 @@ mod tests {
     #[case::a_bare_number("400", false)]
     fn the_hourly_refusal_is_told_from_others(#[case] body: &str, #[case] lease: bool) {
         assert_eq!(ErrorAnswer::of(&answer(400, body)).is_lease(), lease);
+    }
+
+    #[rstest]
+    #[case::a_route(r#"{"error":"404 Not Found"}"#, true)]
+    #[case::an_object(r#"{"message":"404 Not found"}"#, false)]
+    #[case::another_server(r#"{"error":"no backend"}"#, false)]
+    #[case::a_page("<html>404</html>", false)]
+    fn a_missing_route_is_told_from_a_missing_object(#[case] body: &str, #[case] route: bool) {
+        assert_eq!(ErrorAnswer::of(&answer(404, body)).is_missing_route(), route);
     }
 
     #[test]

@@ -99,16 +99,16 @@ impl GitLab {
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`] when a part of the connection cannot be used.
-    pub fn connect(&self, connection: Connection, gate: Arc<dyn Gate>) -> Result<Client, Error> {
+    pub fn connect(&self, connection: &Connection, gate: Arc<dyn Gate>) -> Result<Client, Error> {
         self.http(connection, gate)
             .map(Client::new)
             .map_err(|setting| Error::new(Operation::Connect, ErrorKind::Configuration(setting)))
     }
 
-    fn http(&self, connection: Connection, gate: Arc<dyn Gate>) -> Result<Http, Setting> {
+    fn http(&self, connection: &Connection, gate: Arc<dyn Gate>) -> Result<Http, Setting> {
         let api = api_url(&connection.base_url)?;
         let token = token_header(connection.token.expose_secret())?;
-        let client = self.client(&connection)?;
+        let client = self.client(connection)?;
         Ok(Http {
             client,
             host: self.host(&api),
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn clients_are_kept_by_what_they_are_built_from_and_never_by_token() {
         let gitlab = gitlab();
-        let connect = |connection| gitlab.connect(connection, Arc::new(Open)).unwrap();
+        let connect = |connection: Connection| gitlab.connect(&connection, Arc::new(Open)).unwrap();
         let first = connection("https://a.example");
         connect(first.clone());
         connect(Connection { token: "another".into(), timeout: Duration::from_secs(9), ..first.clone() });
@@ -219,7 +219,7 @@ mod tests {
         let gitlab = gitlab();
         let connect = |host: usize| {
             let connection = connection(&format!("http://host{host}.example"));
-            gitlab.connect(connection.clone(), Arc::new(Open)).unwrap();
+            gitlab.connect(&connection, Arc::new(Open)).unwrap();
             gitlab.key(&connection)
         };
         let keys: Vec<_> = (0..MOST_CLIENTS).map(connect).collect();

@@ -62,7 +62,8 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
 fn tls_problem(error: &rustls::Error) -> TlsProblem {
     match error {
         rustls::Error::InvalidCertificate(problem) => match problem {
-            CertificateError::UnknownIssuer => TlsProblem::UnknownIssuer,
+            // A bad signature is what an authority makes that only has the name of a trusted one.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsProblem::UnknownIssuer,
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
@@ -87,11 +88,12 @@ mod tests {
     fn a_tls_error_is_found_inside_io_errors() {
         let inner = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, inner));
-        assert!(causes(&wrapped).any(|cause| cause.is::<rustls::Error>()));
+        assert!(causes(&wrapped).any(<dyn StdError + 'static>::is::<rustls::Error>));
     }
 
     #[rstest]
     #[case(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer), TlsProblem::UnknownIssuer)]
+    #[case(rustls::Error::InvalidCertificate(CertificateError::BadSignature), TlsProblem::UnknownIssuer)]
     #[case(rustls::Error::InvalidCertificate(CertificateError::Expired), TlsProblem::OutOfDate)]
     #[case(rustls::Error::InvalidCertificate(CertificateError::NotValidYet), TlsProblem::OutOfDate)]
     #[case(rustls::Error::InvalidCertificate(CertificateError::NotValidForName), TlsProblem::OtherName)]

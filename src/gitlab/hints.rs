@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
@@ -14,6 +14,9 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// HTTP dates are RFC 2822 dates with a zone of `GMT`; a wrong weekday is no reason to ignore one.
 const HTTP_DATE: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
+
+/// A `Date` further from our clock than this is no clock that differs but an old or invented header.
+const BELIEVABLE: SignedDuration = SignedDuration::from_hours(1);
 
 /// What one answer says about pace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,18 +36,19 @@ impl Hints {
     ///
     /// Dates are compared with the answer's own `Date` where it has one: the server's clock and ours may differ.
     pub(super) fn read(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Self {
-        let theirs = text(headers, &DATE).and_then(date).unwrap_or(now);
+        let believable = |date: &Timestamp| date.duration_since(now).abs() <= BELIEVABLE;
+        let theirs = text(headers, &DATE).and_then(date).filter(believable).unwrap_or(now);
         Self {
             throttled: status == StatusCode::TOO_MANY_REQUESTS,
             retry_after: text(headers, &RETRY_AFTER).and_then(|value| match value.parse().ok() {
                 Some(seconds) => Some(Duration::from_secs(seconds)),
-                None => date(value).map(|at| ahead(at, theirs)),
+                None => date(value).map(|at| until(at, theirs)),
             }),
             remaining: text(headers, &REMAINING).and_then(|value| value.parse().ok()),
             reset_in: text(headers, &RESET)
                 .and_then(|value| value.parse().ok())
                 .and_then(|seconds| Timestamp::from_second(seconds).ok())
-                .map(|at| ahead(at, theirs)),
+                .map(|at| until(at, theirs)),
         }
     }
 
@@ -65,7 +69,7 @@ fn date(value: &str) -> Option<Timestamp> {
 }
 
 /// The time from `now` until `at`, zero when it has passed.
-fn ahead(at: Timestamp, now: Timestamp) -> Duration {
+pub(super) fn until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or_default()
 }
 
@@ -98,14 +102,21 @@ mod tests {
 
     #[test]
     fn dates_are_counted_on_the_servers_clock() {
-        // The server's clock is an hour ahead of ours.
+        // The server's clock is half an hour ahead of ours.
         let hints = read(&[
-            ("date", "Sun, 01 Mar 2026 13:00:00 GMT"),
-            ("retry-after", "Sun, 01 Mar 2026 13:00:20 GMT"),
-            ("ratelimit-reset", "1772370030"),
+            ("date", "Sun, 01 Mar 2026 12:30:00 GMT"),
+            ("retry-after", "Sun, 01 Mar 2026 12:30:20 GMT"),
+            ("ratelimit-reset", "1772368230"),
         ]);
         assert_eq!(hints.retry_after, Some(Duration::from_secs(20)));
         assert_eq!(hints.reset_in, Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_date_from_another_day_is_not_the_servers_clock() {
+        let hints =
+            read(&[("date", "Sat, 28 Feb 2026 12:00:00 GMT"), ("retry-after", "Sun, 01 Mar 2026 12:00:20 GMT")]);
+        assert_eq!(hints.retry_after, Some(Duration::from_secs(20)));
     }
 
     #[rstest]
@@ -137,5 +148,14 @@ mod tests {
         let now = "2026-03-01T12:00:00Z".parse().unwrap();
         assert!(Hints::read(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), now).throttled);
         assert!(!Hints::read(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new(), now).throttled);
+    }
+
+    #[rstest]
+    #[case(2, 2)]
+    #[case(0, 0)]
+    #[case(-1, 0)]
+    fn no_time_is_left_until_what_has_passed(#[case] at: i64, #[case] left: u64) {
+        let at = Timestamp::from_second(at).unwrap();
+        assert_eq!(until(at, Timestamp::UNIX_EPOCH).as_secs(), left);
     }
 }

@@ -16,9 +16,9 @@ use url::Url;
 use super::error::{Error, ErrorKind, Operation, Unreached};
 use super::fault::Fault;
 use super::gate::Gate;
-use super::hints::Hints;
-use super::pacer::{NoTurn, Turns, before};
+use super::hints::{Hints, until};
 use super::retry::{self, Failure, Repeat};
+use super::turns::{NoTurn, Turns};
 use crate::clock::Clock;
 
 /// GitLab behaviour: takes personal, project and group access tokens.
@@ -111,7 +111,7 @@ impl Http {
             };
             let delay = failure.and_then(|failure| retry::delay(failure, request.repeat, attempt, jitter()));
             let Some(delay) = delay else { return result };
-            if self.gate.deadline().is_some_and(|deadline| !before(deadline, self.clock.now(), delay)) {
+            if self.gate.deadline().is_some_and(|deadline| until(deadline, self.clock.now()) <= delay) {
                 return result;
             }
             tokio::select! {
@@ -146,7 +146,7 @@ impl Http {
             .request(request.method.clone(), url.clone())
             .header(PRIVATE_TOKEN, self.token.clone())
             .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .timeout(self.timeout);
+            .timeout(self.time_for(request));
         if let Some(body) = &request.body {
             builder = builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.clone());
         }
@@ -169,6 +169,14 @@ impl Http {
             self.read_some(response).await
         };
         Ok(Answer { status, headers, body, hints, at })
+    }
+
+    /// Reading ends with the deadline; what changes something is given its whole time, or its fate would be lost.
+    fn time_for(&self, request: &Request) -> Duration {
+        match (request.repeat, self.gate.deadline()) {
+            (Repeat::Harmless, Some(deadline)) => self.timeout.min(until(deadline, self.clock.now())),
+            _ => self.timeout,
+        }
     }
 
     /// Reads a whole body of at most `limit` bytes, counted after decompression.

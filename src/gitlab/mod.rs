@@ -13,7 +13,8 @@
 //! | `http` | sends one request: gate, pace, attempts, redirects, size limit | |
 //! | `fault` | what a broken connection means | yes |
 //! | `pages` | completeness of lists | yes |
-//! | `pacer` | when the next request may leave | all but the wait |
+//! | `pacer` | when the next request may leave | yes |
+//! | `turns` | waits for that | |
 //! | `hints` | rate-limit headers | yes |
 //! | `retry` | whether to try again | yes |
 //! | `gate` | the caller's permission to send | |
@@ -42,6 +43,7 @@ mod http;
 mod pacer;
 mod pages;
 mod retry;
+mod turns;
 mod types;
 
 pub use client::Client;

@@ -1,18 +1,14 @@
 //! How fast one host is asked: a ceiling, slowed down by what the host's answers say.
 //!
-//! [`Pacer`] is a pure state machine: time goes in, waits come out. [`Turns`] is the thin shell that waits with the
-//! clock. One of each per host, shared by every policy, so that ten policies are not ten times as fast. Neither knows
-//! what a request is for.
+//! Pure: time goes in, waits come out; `turns` does the waiting. One per host, shared by every policy, so that ten
+//! policies are not ten times as fast. It does not know what a request is for.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::gate::{Gate, Stopped};
 use super::hints::Hints;
-use super::retry::{PATIENCE, THROTTLED_DELAY};
-use crate::clock::Clock;
+use super::retry::THROTTLED_DELAY;
 
 /// The longest pause a header can cause. A larger value is a mistake or an attack; after it the host is asked once and
 /// may say so again.
@@ -21,7 +17,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// The longest window over which remaining requests are spread: GitLab's longest is an hour.
 const LONGEST_WINDOW: Duration = Duration::from_secs(3600);
 
-/// The longest distance between two requests that spreading can cause, below [`PATIENCE`] so that one is still sent.
+/// The longest distance between two requests that spreading can cause, below the longest wait so that one is
+/// still sent.
 const WIDEST_SPREAD: Duration = Duration::from_secs(60);
 
 /// A clock that goes back by more than this has been set; less is two threads reading it in another order.
@@ -136,86 +133,6 @@ impl Pacer {
     }
 }
 
-/// Why a request did not get its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoTurn {
-    /// The gate closed.
-    Stopped,
-    /// The gate's deadline comes before the turn.
-    Deadline,
-    /// The turn is further away than anybody waits for, by so much.
-    TooFar(Duration),
-}
-
-impl From<Stopped> for NoTurn {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
-    }
-}
-
-/// The line in front of one host.
-#[derive(Debug)]
-pub(super) struct Turns(Mutex<Pacer>);
-
-impl Turns {
-    pub(super) fn new(requests_per_second: f64, now: Timestamp) -> Self {
-        Self(Mutex::new(Pacer::new(requests_per_second, now)))
-    }
-
-    /// Waits until a request may leave; the gate is asked before the wait and as the last thing after it.
-    pub(super) async fn wait(&self, clock: &dyn Clock, gate: &dyn Gate) -> Result<(), NoTurn> {
-        gate.may_send()?;
-        let (mut wait, mut slot) = {
-            let now = clock.now();
-            let mut pacer = self.pacer();
-            let wait = pacer.wait(now);
-            worth_waiting(wait, now, gate)?;
-            (wait, pacer.next_slot(now))
-        };
-        while !wait.is_zero() {
-            tokio::select! {
-                biased;
-                () = gate.stopped() => return Err(NoTurn::Stopped),
-                () = clock.sleep(wait) => {}
-            }
-            wait = self.pacer().delayed(&mut slot);
-            worth_waiting(wait, clock.now(), gate)?;
-        }
-        gate.may_send()?;
-        Ok(())
-    }
-
-    /// Learns from an answer.
-    pub(super) fn observe(&self, now: Timestamp, hints: &Hints) {
-        self.pacer().observe(now, hints);
-    }
-
-    /// Whether forgetting this line changes nothing.
-    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
-        self.pacer().wait(now).is_zero()
-    }
-
-    fn pacer(&self) -> MutexGuard<'_, Pacer> {
-        // Nothing in this file panics while it holds the lock, and a pacer is valid between any two statements.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn worth_waiting(wait: Duration, now: Timestamp, gate: &dyn Gate) -> Result<(), NoTurn> {
-    if wait > PATIENCE {
-        return Err(NoTurn::TooFar(wait));
-    }
-    match gate.deadline() {
-        Some(deadline) if !before(deadline, now, wait) => Err(NoTurn::Deadline),
-        _ => Ok(()),
-    }
-}
-
-/// Whether `now + wait` is before `deadline`.
-pub(super) fn before(deadline: Timestamp, now: Timestamp, wait: Duration) -> bool {
-    Duration::try_from(deadline.duration_since(now)).is_ok_and(|left| wait < left)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -328,15 +245,6 @@ mod tests {
         let mut pacer = pacer(rate);
         pacer.next_slot(at(0));
         assert_eq!(pacer.wait(at(0)).as_secs(), seconds);
-    }
-
-    #[rstest]
-    #[case(2000, true)]
-    #[case(1000, false)]
-    #[case(0, false)]
-    #[case(-1, false)]
-    fn a_wait_must_end_before_the_deadline(#[case] deadline: i64, #[case] in_time: bool) {
-        assert_eq!(before(at(deadline), at(0), SECOND), in_time);
     }
 
     #[derive(Clone, Debug)]

@@ -19,7 +19,8 @@ pub(super) const KEYSET_PAGE: usize = 1000;
 const MOST_PAGES: usize = 20_000;
 const MOST_ENTRIES: usize = 2_000_000;
 
-/// GitLab behaviour: a registry without metadata database is asked for 10,000 tags once, and never for more.
+/// GitLab behaviour: a registry without metadata database is asked for 10,000 tags once, and never for more; from there
+/// on offset answers have no total, and the count ends there, too.
 const REGISTRY_LIMIT: usize = 10_000;
 
 const PAGE: HeaderName = HeaderName::from_static("x-page");
@@ -73,8 +74,9 @@ pub enum Gap {
     /// The registry counts no tags although some were listed: the count failed and cannot vouch for the list.
     #[error("the registry could not count its tags")]
     CountFailed,
-    /// Exactly as many tags as GitLab asks a registry without metadata database for; whether there are more is unknown.
-    #[error("GitLab lists no more than 10000 tags of this registry")]
+    /// Ten thousand tags or more, read by offset: a registry without metadata database is never asked for more, and no
+    /// total and no count vouches for longer lists.
+    #[error("it has 10000 tags or more, which this server cannot list reliably")]
     Saturated,
 }
 
@@ -167,7 +169,9 @@ impl Keyset {
         if entries == 0 && !self.cursors.is_empty() {
             return Err(Gap::EmptyPage);
         }
-        let Some(link) = next_link(headers) else { return Ok(None) };
+        let Some(link) = next_link(headers) else {
+            return Ok(None);
+        };
         if entries == 0 {
             return Err(Gap::EmptyPage);
         }
@@ -234,9 +238,9 @@ pub(super) fn agree(listed: usize, counted: Option<u64>) -> Result<(), Gap> {
     }
 }
 
-/// Whether a list read by offset may have been cut by GitLab's own limit on registries without metadata database.
+/// Whether a list of tags read by offset is so long that nothing could tell if its end is missing.
 pub(super) const fn is_saturated(listed: usize) -> bool {
-    listed == REGISTRY_LIMIT
+    listed >= REGISTRY_LIMIT
 }
 
 fn number(headers: &HeaderMap, name: &HeaderName) -> Option<usize> {

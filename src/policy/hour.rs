@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{PolicyStatus, TargetSpec};
+use crate::api::{PolicyStatus, RunResult, TargetSpec};
 
 use super::target::could_reach;
 
@@ -37,17 +37,22 @@ pub struct Blocked {
 /// What is known of bulk deletions of the last hour.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    named: HashMap<(String, u64), Blocked>,
-    unnamed: Vec<Unnamed>,
+    /// What this process requested itself, by instance and repository.
+    sent: HashMap<(String, u64), Blocked>,
+    /// What the status of each policy told.
+    told: HashMap<String, Told>,
 }
 
-/// Repositories that a status did not name.
+/// What the status of one policy tells of an instance.
 #[derive(Debug)]
-struct Unnamed {
+struct Told {
     instance: String,
-    /// `None` when the policy was edited since: any repository of the instance may be meant.
+    /// Repositories that it names, each with the moment from which on it is free.
+    named: HashMap<u64, Timestamp>,
+    /// The same moment for all that it does not name; `None` when it keeps quiet about nothing.
+    others: Option<Timestamp>,
+    /// What the policy can reach; `None` when it was edited since, and any repository of the instance may be meant.
     target: Option<TargetSpec>,
-    blocked: Blocked,
 }
 
 /// The moment from which on a request is certain not to be refused, when one was accepted no later than `at`. Rounded up to
@@ -61,15 +66,13 @@ pub fn eligible_after(at: Timestamp) -> Timestamp {
 impl Ledger {
     /// Who has spoken for a repository, if anybody has.
     #[must_use]
-    pub fn blocked(&self, repository: Repository<'_>, now: Timestamp) -> Option<&Blocked> {
-        let named = self.named.get(&(repository.instance.to_owned(), repository.id));
-        let unnamed = self.unnamed.iter().filter(|entry| entry.covers(repository)).map(|entry| &entry.blocked);
-        // A repository that is known by name is known exactly.
-        named
-            .into_iter()
-            .chain(unnamed.filter(|_| named.is_none()))
-            .filter(|blocked| blocked.until > now)
-            .max_by_key(|blocked| blocked.until)
+    pub fn blocked(&self, repository: Repository<'_>, now: Timestamp) -> Option<Blocked> {
+        let sent = self.sent.get(&(repository.instance.to_owned(), repository.id)).cloned();
+        let told = self
+            .told
+            .iter()
+            .filter_map(|(owner, told)| told.until(repository).map(|until| Blocked { until, owner: owner.clone() }));
+        sent.into_iter().chain(told).filter(|blocked| blocked.until > now).max_by_key(|blocked| blocked.until)
     }
 
     /// Speaks for a repository before a request is sent, so that no other run sends one at the same time.
@@ -78,7 +81,7 @@ impl Ledger {
     /// Who has spoken for it already.
     pub fn reserve(&mut self, repository: Repository<'_>, owner: &str, now: Timestamp) -> Result<(), Blocked> {
         if let Some(blocked) = self.blocked(repository, now) {
-            return Err(blocked.clone());
+            return Err(blocked);
         }
         self.requested(repository, owner, now);
         Ok(())
@@ -88,48 +91,52 @@ impl Ledger {
     pub fn requested(&mut self, repository: Repository<'_>, owner: &str, at: Timestamp) -> Timestamp {
         let until = eligible_after(at);
         let blocked = Blocked { until, owner: owner.to_owned() };
-        self.named.insert((repository.instance.to_owned(), repository.id), blocked);
+        self.sent.insert((repository.instance.to_owned(), repository.id), blocked);
         until
     }
 
     /// Takes a reservation back: the request is known not to have been accepted.
     pub fn release(&mut self, repository: Repository<'_>) {
-        self.named.remove(&(repository.instance.to_owned(), repository.id));
+        self.sent.remove(&(repository.instance.to_owned(), repository.id));
     }
 
     /// Learns what the status of a policy tells, replacing what it told before. `edited` says that the spec is not the one
     /// that the status speaks of.
     pub fn remember(&mut self, owner: &str, status: &PolicyStatus, target: &TargetSpec, edited: bool) {
-        self.unnamed.retain(|entry| entry.blocked.owner != owner);
+        self.told.remove(owner);
         let Some(run) = &status.last_run else { return };
-        for repository in &status.repositories {
-            let Some(until) = &repository.next_eligible_time else { continue };
-            let key = (run.gitlab.clone(), repository.id);
-            let known = self.named.get(&key).map_or(Timestamp::MIN, |blocked| blocked.until);
-            if until.0 > known {
-                self.named.insert(key, Blocked { until: until.0, owner: owner.to_owned() });
-            }
-        }
-        if let Some(until) = &status.others_eligible_time {
-            self.unnamed.push(Unnamed {
-                instance: run.gitlab.clone(),
-                target: (!edited).then(|| target.clone()),
-                blocked: Blocked { until: until.0, owner: owner.to_owned() },
-            });
-        }
+        let others = status.others_eligible_time.as_ref().map(|time| time.0);
+        let running = run.result == RunResult::Running;
+        let named = status.repositories.iter().map(|repository| {
+            let known = repository.next_eligible_time.as_ref().map_or(Timestamp::MIN, |time| time.0);
+            // A run that nobody finished may have requested what an earlier one left free.
+            let until = if running { known.max(others.unwrap_or(known)) } else { known };
+            (repository.id, until)
+        });
+        let told = Told {
+            instance: run.gitlab.clone(),
+            named: named.collect(),
+            others,
+            target: (!edited).then(|| target.clone()),
+        };
+        self.told.insert(owner.to_owned(), told);
     }
 
     /// Forgets what is over.
     pub fn prune(&mut self, now: Timestamp) {
-        self.named.retain(|_, blocked| blocked.until > now);
-        self.unnamed.retain(|entry| entry.blocked.until > now);
+        self.sent.retain(|_, blocked| blocked.until > now);
+        self.told.retain(|_, told| told.others.iter().chain(told.named.values()).any(|until| *until > now));
     }
 }
 
-impl Unnamed {
-    fn covers(&self, repository: Repository<'_>) -> bool {
-        self.instance == repository.instance
-            && self.target.as_ref().is_none_or(|target| could_reach(target, repository.path))
+impl Told {
+    /// From when on a repository is free, as far as this policy is concerned. What it names it knows exactly.
+    fn until(&self, repository: Repository<'_>) -> Option<Timestamp> {
+        if self.instance != repository.instance {
+            return None;
+        }
+        let reached = || self.target.as_ref().is_none_or(|target| could_reach(target, repository.path));
+        self.named.get(&repository.id).copied().or_else(|| self.others.filter(|_| reached()))
     }
 }
 
@@ -211,6 +218,28 @@ mod tests {
         assert!(ledger.blocked(B, at(4999)).is_some(), "an edited policy could have reached anything");
         ledger.remember("n/one", &status(None, None), &target("shop"), false);
         assert!(ledger.blocked(B, at(4999)).is_none());
+    }
+
+    #[test]
+    fn what_one_policy_names_as_free_another_may_have_requested_without_naming_it() {
+        let mut ledger = Ledger::default();
+        ledger.remember("n/one", &status(None, None), &target("shop"), false);
+        let mut quiet = status(None, Some(5000));
+        quiet.repositories.clear();
+        ledger.remember("n/two", &quiet, &target("shop"), false);
+        assert_eq!(ledger.blocked(A, at(4999)).map(|blocked| blocked.owner), Some("n/two".to_owned()));
+    }
+
+    #[test]
+    fn a_run_that_nobody_finished_may_have_requested_what_its_status_still_names_as_free() {
+        let mut ledger = Ledger::default();
+        let mut lost = status(Some(2000), Some(5000));
+        lost.last_run.as_mut().unwrap().result = RunResult::Running;
+        ledger.remember("n/one", &lost, &target("shop"), false);
+        assert!(ledger.blocked(A, at(4999)).is_some());
+        // Once the loss is recorded, the status tells more precisely.
+        ledger.remember("n/one", &status(Some(3000), Some(3000)), &target("shop"), false);
+        assert!(ledger.blocked(A, at(3000)).is_none());
     }
 
     #[test]

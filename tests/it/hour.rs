@@ -123,6 +123,41 @@ async fn a_second_run_and_a_second_policy_leave_a_repository_alone_for_an_hour_a
     operator.stop().await;
 }
 
+/// The status of the policy whose run is lost still names the repositories of an earlier run, which are long free.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_run_also_counts_for_the_other_policies_that_come_first_after_a_restart() {
+    let world = world().await;
+    let first = Operator::start(&world).await;
+    world.ready("a").await;
+    world.ready("b").await;
+    world.run("a", "one").await;
+    world.sim.advance(HOUR + HOUR);
+    for repository in
+        world.sim.read(|registry| registry.repositories().map(|repository| repository.id).collect::<Vec<_>>())
+    {
+        let now = world.now();
+        let month = SignedDuration::from_hours(24 * 30);
+        world.sim.edit(|registry| {
+            for tag in ["x1", "x2", "x3"] {
+                registry.push(repository, tag, gitlab_simulator::Push::at(now - month));
+            }
+        });
+    }
+    let hold = world.sim.hold(Matcher::endpoint(Endpoint::BulkDeleteTags), HoldPoint::AfterProcessing);
+    world.annotate("a", RUN_REQUESTED_AT, "two").await;
+    hold.reached().await;
+    first.kill().await;
+    hold.release();
+
+    // Whichever of the two policies is looked at first, the hour holds.
+    world.annotate("b", RUN_REQUESTED_AT, "at once").await;
+    let second = Operator::start(&world).await;
+    world.until("b", |status| status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some())).await;
+    world.until("a", |status| status.history.iter().any(|run| run.result == RunResult::Interrupted)).await;
+    assert_the_hour(&world);
+    second.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_run_remembers_what_it_requested_across_a_restart() {
     let world = world().await;

@@ -8,8 +8,14 @@
     reason = "a test fails by panicking, in its helpers as well"
 )]
 
+mod acceptance;
+mod admission;
 mod docs;
+mod failures;
+mod gitlab_client;
 mod hour;
+mod install;
 mod layers;
 mod runs;
+mod support;
 mod world;

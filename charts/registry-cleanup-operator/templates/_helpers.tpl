@@ -1,0 +1,109 @@
+{{/*
+The name of the chart.
+*/}}
+{{- define "registry-cleanup-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/*
+The name that all objects begin with. A release that is called like the chart does not repeat the name. 57 characters,
+because "-view" and "-edit" follow and a ServiceAccount's name also ends up in labels.
+*/}}
+{{- define "registry-cleanup-operator.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 57 | trimSuffix "-" }}
+{{- else }}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 57 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 57 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "registry-cleanup-operator.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
+{{- define "registry-cleanup-operator.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "registry-cleanup-operator.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/*
+The image. A digest says exactly what runs, so it wins over the tag.
+*/}}
+{{- define "registry-cleanup-operator.image" -}}
+{{- $name := .Values.image.repository }}
+{{- with .Values.image.registry }}
+{{- $name = printf "%s/%s" . $name }}
+{{- end }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" $name .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" $name (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/*
+What a selector goes by: must never change, a Deployment's selector is immutable.
+*/}}
+{{- define "registry-cleanup-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "registry-cleanup-operator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/*
+The labels of every object, as a dictionary in YAML. The selector's labels are merged last, so that commonLabels cannot
+tear the Deployment from its Pods.
+*/}}
+{{- define "registry-cleanup-operator.labels" -}}
+{{- $own := dict
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/managed-by" .Release.Service
+  "app.kubernetes.io/version" .Chart.AppVersion
+-}}
+{{- toYaml (merge (include "registry-cleanup-operator.selectorLabels" . | fromYaml) $own .Values.commonLabels) }}
+{{- end }}
+
+{{/*
+name, labels and annotations of an object. Call it with a dictionary: root, name, and if wanted namespace, labels and
+annotations.
+*/}}
+{{- define "registry-cleanup-operator.metadata" -}}
+{{- $labels := include "registry-cleanup-operator.labels" .root | fromYaml -}}
+{{- $metadata := dict "name" .name "labels" (merge $labels (default dict .labels)) -}}
+{{- with .namespace }}
+{{- $_ := set $metadata "namespace" . }}
+{{- end }}
+{{- with merge dict (default dict .annotations) .root.Values.commonAnnotations }}
+{{- $_ := set $metadata "annotations" . }}
+{{- end }}
+{{- toYaml $metadata }}
+{{- end }}
+
+{{/*
+What the operator may do in the namespaces it watches: read policies, write their status, get the Secrets that policies
+name, record events. It cannot change a policy, and it cannot list Secrets.
+*/}}
+{{- define "registry-cleanup-operator.rules" -}}
+- apiGroups: [registrycleanup.dev]
+  resources: [registrycleanuppolicies]
+  verbs: [get, list, watch]
+- apiGroups: [registrycleanup.dev]
+  resources: [registrycleanuppolicies/status]
+  verbs: [get, patch]
+- apiGroups: [""]
+  resources: [secrets]
+  {{- with .Values.rbac.secretNames }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+  verbs: [get]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}

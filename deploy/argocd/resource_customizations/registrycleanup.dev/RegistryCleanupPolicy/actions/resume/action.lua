@@ -1,0 +1,3 @@
+-- Lets runs begin again.
+obj.spec.suspend = false
+return obj

@@ -1,0 +1,234 @@
+//! What a simulated GitLab is: its address, version, back end and limits.
+
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::Clock;
+
+/// How to start a simulator.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Serve https with a certificate authority made at the start.
+    pub tls: bool,
+    /// Host names of the certificate besides `localhost` and loopback.
+    pub tls_names: Vec<String>,
+    /// The address in `Link` headers and redirects; `None` is the address listened on. GitLab prints its configured
+    /// host, not the `Host` header (gitlab-api reference 4).
+    pub external_url: Option<String>,
+    /// A path below which everything is served, such as `/gitlab`; empty for the root.
+    pub relative_url_root: String,
+    /// The clock everything reads.
+    pub clock: Clock,
+    /// What can still be changed while the simulator runs.
+    pub settings: Settings,
+    /// Seed of everything that is random: truncation samples, token text, digests.
+    pub random_seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: false,
+            tls_names: Vec::new(),
+            external_url: None,
+            relative_url_root: String::new(),
+            clock: Clock::system(),
+            settings: Settings::default(),
+            random_seed: 7,
+        }
+    }
+}
+
+/// The instance's settings; change them at any time through [`crate::Registry::settings`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Settings {
+    /// The GitLab release that is imitated.
+    pub version: Version,
+    /// The registry behind it.
+    pub backend: Backend,
+    /// The order in which the registry lists tags.
+    pub tag_order: TagOrder,
+    /// Host (and port) of the registry, as in a repository's `location`.
+    pub registry_host: String,
+    /// How long a background job waits before it runs.
+    pub job_delay: SignedDuration,
+    /// Tags in one page of a cleanup on path A, 1000 (gitlab-api reference 2.4).
+    pub page_size: usize,
+    /// `container_registry_cleanup_tags_service_max_list_size`, 200, 0 is unlimited (gitlab-api reference 2.5).
+    pub max_list_size: usize,
+    /// `container_registry_delete_tags_service_timeout`, 250 s, `None` is off (gitlab-api reference 2.4).
+    pub delete_timeout: Option<SignedDuration>,
+    /// Simulated time one tag deletion takes inside a job; makes `delete_timeout` reachable.
+    pub tag_delete_duration: SignedDuration,
+    /// The cache of creation dates that cleanup policies use on path B (gitlab-api reference 2.5).
+    pub cache_creation_dates: bool,
+    /// Immutable tag rules need a licence (gitlab-api reference 2.7).
+    pub immutable_tags_licensed: bool,
+    /// Refuse `page` and `per_page` below 1; `None` follows the version (gitlab-api reference 4).
+    pub reject_pages_below_one: Option<bool>,
+    /// Requests allowed per caller; `None` is GitLab's default of no limit (gitlab-api reference 6).
+    pub rate_limit: Option<RateLimit>,
+    /// The registry answers its tag listings with an error (gitlab-api reference 1.6).
+    pub registry_lists_fail: bool,
+    /// The registry refuses to delete tags (gitlab-api reference 2.6).
+    pub registry_deletes_fail: bool,
+    /// The registry cannot be reached at all (gitlab-api reference 1.4, status 503).
+    pub registry_unreachable: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            version: Version::default(),
+            backend: Backend::MetadataDatabase,
+            tag_order: TagOrder::Bytewise,
+            registry_host: "registry.gitlab.example.com".to_owned(),
+            job_delay: SignedDuration::from_secs(2),
+            page_size: 1000,
+            max_list_size: 200,
+            delete_timeout: Some(SignedDuration::from_secs(250)),
+            tag_delete_duration: SignedDuration::ZERO,
+            cache_creation_dates: true,
+            immutable_tags_licensed: true,
+            reject_pages_below_one: None,
+            rate_limit: None,
+            registry_lists_fail: false,
+            registry_deletes_fail: false,
+            registry_unreachable: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Whether listing and cleanup take path A. Servers before 15 take path B whatever registry they have
+    /// (gitlab-api reference 0 and 3).
+    #[must_use]
+    pub fn path_a(&self) -> bool {
+        self.backend == Backend::MetadataDatabase && self.version >= Version::new(15, 0)
+    }
+
+    /// The order of tag listings on this path: path B knows no collation (gitlab-api reference 4).
+    #[must_use]
+    pub fn listing_order(&self) -> TagOrder {
+        match self.tag_order {
+            TagOrder::Locale if !self.path_a() => TagOrder::Bytewise,
+            order => order,
+        }
+    }
+}
+
+/// The registry behind the instance (gitlab-api reference 0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// Path A: GitLab's registry with its metadata database.
+    MetadataDatabase,
+    /// Path B: GitLab's registry without it.
+    PlainRegistry,
+}
+
+/// The order in which the registry lists tags. GitLab promises none; path A uses its database's collation, path B
+/// bytes (gitlab-api reference 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TagOrder {
+    /// By the bytes of the name.
+    Bytewise,
+    /// As a database with a language's collation: letters before case, punctuation last.
+    Locale,
+    /// In the order of the first push.
+    Pushed,
+}
+
+/// A GitLab release, from 11.8 to 18.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Version {
+    /// The number before the dot.
+    pub major: u16,
+    /// The number after it.
+    pub minor: u16,
+}
+
+impl Version {
+    /// The release `major.minor`.
+    #[must_use]
+    pub const fn new(major: u16, minor: u16) -> Self {
+        Self { major, minor }
+    }
+}
+
+impl Default for Version {
+    fn default() -> Self {
+        Self::new(18, 5)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for Version {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is not a version like 18.5");
+        let (major, minor) = text.split_once('.').ok_or_else(wrong)?;
+        Ok(Self::new(major.parse().map_err(|_| wrong())?, minor.parse().map_err(|_| wrong())?))
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.to_string()
+    }
+}
+
+/// A limit of requests per caller and fixed window (gitlab-api reference 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimit {
+    /// Requests allowed in one window: per user with a token, per address without.
+    pub requests: u64,
+    /// Length of the window in seconds.
+    pub period_seconds: u64,
+    /// Whether every answer carries the `RateLimit-*` headers (recent servers) or only refused ones (older).
+    pub headers_on_every_answer: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(Version::new(11, 8) < Version::new(12, 3));
+        assert!(Version::new(16, 10) > Version::new(16, 4));
+        assert_eq!("16.10".parse(), Ok(Version::new(16, 10)));
+        assert!("16".parse::<Version>().is_err());
+    }
+
+    #[test]
+    fn old_servers_take_path_b() {
+        let mut settings = Settings::default();
+        assert!(settings.path_a());
+        settings.version = Version::new(13, 6);
+        assert!(!settings.path_a());
+    }
+}

@@ -1,0 +1,144 @@
+//! The request log: what was asked, by which token, and what was answered. Token text never gets in.
+
+use std::sync::Mutex;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::clock::locked;
+
+/// Requests kept; a long-running binary forgets the oldest.
+const MOST_RECORDS: usize = 200_000;
+
+/// The calls the simulator knows (E1 to E8 of gitlab-api reference 1, and 8b).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Endpoint {
+    /// E1, `GET /projects/:id/registry/repositories`.
+    ListProjectRepositories,
+    /// E2, `GET /groups/:id/registry/repositories`.
+    ListGroupRepositories,
+    /// E3, `GET /registry/repositories/:id`.
+    GetRepository,
+    /// E4, `DELETE /projects/:id/registry/repositories/:repository_id`.
+    DeleteRepository,
+    /// E5, `GET …/tags`.
+    ListTags,
+    /// E6, `GET …/tags/:tag_name`.
+    GetTag,
+    /// E7, `DELETE …/tags/:tag_name`.
+    DeleteTag,
+    /// E8, `DELETE …/tags`.
+    BulkDeleteTags,
+    /// `GET /version`.
+    Version,
+    /// `GET /personal_access_tokens/self`.
+    TokenSelf,
+    /// Anything else.
+    Other,
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RequestRecord {
+    /// Position in the order of arrival, from 1; clearing the log does not start it again.
+    pub sequence: u64,
+    /// The simulator's time on arrival.
+    pub at: Timestamp,
+    /// HTTP method.
+    pub method: String,
+    /// Path as sent, still encoded, without the query.
+    pub path: String,
+    /// What it asks for.
+    pub endpoint: Endpoint,
+    /// The decoded project or group of the path.
+    pub namespace: Option<String>,
+    /// The repository id of the path, if it is a number.
+    pub repository: Option<u64>,
+    /// The decoded tag of the path.
+    pub tag: Option<String>,
+    /// Parameters of query and body together, before coercion, without tokens.
+    pub params: serde_json::Value,
+    /// The `User-Agent` header.
+    pub user_agent: Option<String>,
+    /// The name of the token used, `None` for anonymous and unknown ones.
+    pub token: Option<String>,
+    /// The answered status; `None` while it is held, and for good when the connection was dropped.
+    pub status: Option<u16>,
+    /// E8 only: whether the hourly lease was granted; `None` when the request did not get that far.
+    pub accepted: Option<bool>,
+}
+
+/// All requests in order, and a counter that moves with every change.
+#[derive(Debug)]
+pub(crate) struct Log {
+    records: Mutex<Records>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Records {
+    kept: Vec<RequestRecord>,
+    last: u64,
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self { records: Mutex::default(), changes: watch::Sender::new(0) }
+    }
+
+    /// Adds a record and gives it its sequence number.
+    pub(crate) fn begin(&self, mut record: RequestRecord) -> u64 {
+        let sequence = {
+            let mut records = locked(&self.records);
+            records.last += 1;
+            record.sequence = records.last;
+            if records.kept.len() >= MOST_RECORDS {
+                records.kept.drain(..MOST_RECORDS / 10);
+            }
+            records.kept.push(record);
+            records.last
+        };
+        self.changed();
+        sequence
+    }
+
+    /// Changes a record that is still kept.
+    pub(crate) fn update(&self, sequence: u64, change: impl FnOnce(&mut RequestRecord)) {
+        if let Some(record) = locked(&self.records).kept.iter_mut().rev().find(|record| record.sequence == sequence) {
+            change(record);
+        }
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn all(&self) -> Vec<RequestRecord> {
+        locked(&self.records).kept.clone()
+    }
+
+    pub(crate) fn to(&self, endpoint: Endpoint) -> Vec<RequestRecord> {
+        locked(&self.records).kept.iter().filter(|record| record.endpoint == endpoint).cloned().collect()
+    }
+
+    pub(crate) fn clear(&self) {
+        locked(&self.records).kept.clear();
+    }
+
+    /// Waits until a record satisfies the predicate; records change when their answer is known.
+    pub(crate) async fn wait_for(&self, predicate: impl Fn(&RequestRecord) -> bool) -> RequestRecord {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.borrow_and_update();
+            if let Some(found) = locked(&self.records).kept.iter().find(|record| predicate(record)).cloned() {
+                return found;
+            }
+            if changes.changed().await.is_err() {
+                // Cannot happen: `self` owns the sender. Waiting for ever is what was asked for.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Container repositories and their tags.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{config::TagOrder, random::Random};
+
+/// What a tag points at (gitlab-api reference 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TagKind {
+    /// A single image with a config.
+    Image,
+    /// An OCI image index; invisible to path B's lookups.
+    Index,
+    /// A Docker manifest list; path B reads its linux/amd64 child.
+    ManifestList,
+}
+
+/// A container repository.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// Numeric id.
+    pub id: u64,
+    /// The project it belongs to.
+    pub project: u64,
+    /// Lower-case full path.
+    pub path: String,
+    /// Name below the project, empty for the root image.
+    pub name: String,
+    /// When the row was made.
+    pub created_at: Timestamp,
+    /// When GitLab's own cleanup policy last began here.
+    pub cleanup_policy_started_at: Option<Timestamp>,
+    /// Deletion under way, or failed.
+    pub status: Option<RepositoryStatus>,
+    /// Refuse its deletion (flagged feature; gitlab-api reference 1.4).
+    pub deletion_protected: bool,
+    /// The end of the hourly lease, if one was taken (gitlab-api reference 1.5).
+    pub lease_until: Option<Timestamp>,
+    /// Creation dates cached by cleanup policies, with the time the entry ends (gitlab-api reference 2.5).
+    pub cached_dates: BTreeMap<String, (Timestamp, Timestamp)>,
+    pub(super) tags: BTreeMap<String, Tag>,
+    pub(super) pushes: u64,
+}
+
+/// The `status` of a repository (gitlab-api reference 1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RepositoryStatus {
+    /// A job will delete it.
+    DeleteScheduled,
+    /// Its job is at it.
+    DeleteOngoing,
+    /// Its job gave up.
+    DeleteFailed,
+}
+
+impl Repository {
+    /// The tags, by name.
+    #[must_use]
+    pub fn tags(&self) -> &BTreeMap<String, Tag> {
+        &self.tags
+    }
+
+    /// The tags in the order the registry lists them.
+    #[must_use]
+    pub fn listed(&self, order: TagOrder) -> Vec<&Tag> {
+        let mut tags: Vec<&Tag> = self.tags.values().collect();
+        match order {
+            TagOrder::Bytewise => {}
+            TagOrder::Locale => tags.sort_by_cached_key(|tag| locale_key(&tag.name)),
+            TagOrder::Pushed => tags.sort_by_key(|tag| tag.sequence),
+        }
+        tags
+    }
+}
+
+/// The key that sorts names as a locale does: punctuation ignored and case folded first, then lower before upper.
+pub(crate) fn locale_key(name: &str) -> (String, String, String) {
+    let primary = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let swapped =
+        name.chars().map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() });
+    (primary, swapped.collect(), name.to_owned())
+}
+
+/// A tag with all the dates GitLab knows of it (gitlab-api reference 2.3).
+#[derive(Clone, Debug, Serialize)]
+pub struct Tag {
+    /// Its name.
+    pub name: String,
+    /// First push of this name; `None` only when set so.
+    pub created_at: Option<Timestamp>,
+    /// Last push that changed the digest.
+    pub updated_at: Option<Timestamp>,
+    /// `created` of the image's config: the build time.
+    pub config_created: Option<Timestamp>,
+    /// Digest of what the tag points at.
+    pub digest: String,
+    /// Digest of the image config; ignored for indexes and lists.
+    pub config_digest: String,
+    /// What it points at.
+    pub kind: TagKind,
+    /// Bytes of layers, config and manifest.
+    pub size: u64,
+    /// Position in the order of first pushes.
+    #[serde(skip)]
+    pub(super) sequence: u64,
+}
+
+impl Tag {
+    /// The time a cleanup ranks by: on path A the last push that changed the digest, on path B the build time, which
+    /// an OCI index does not have there (gitlab-api reference 2.3).
+    #[must_use]
+    pub fn ranked_at(&self, path_a: bool) -> Option<Timestamp> {
+        if path_a {
+            self.updated_at.or(self.created_at)
+        } else if self.kind == TagKind::Index {
+            None
+        } else {
+            self.config_created
+        }
+    }
+
+    /// Whether path B's manifest request finds anything (gitlab-api reference 2.3 and 7).
+    #[must_use]
+    pub fn has_manifest_on_path_b(&self) -> bool {
+        self.kind != TagKind::Index
+    }
+}
+
+/// One push of an image; `Push::default()` is a single image of some megabytes, built and pushed now.
+#[derive(Clone, Debug, Default)]
+pub struct Push {
+    pub(super) at: Option<Timestamp>,
+    pub(super) built: Option<Timestamp>,
+    pub(super) undated: bool,
+    pub(super) digest: Option<String>,
+    pub(super) kind: Option<TagKind>,
+    pub(super) size: Option<u64>,
+}
+
+impl Push {
+    /// A push at a moment; the image was built then, too, unless told otherwise.
+    #[must_use]
+    pub fn at(at: Timestamp) -> Self {
+        Self { at: Some(at), ..Self::default() }
+    }
+
+    /// The build time in the image's config.
+    #[must_use]
+    pub fn built(mut self, at: Timestamp) -> Self {
+        self.built = Some(at);
+        self
+    }
+
+    /// An image whose config tells no build time.
+    #[must_use]
+    pub fn undated(mut self) -> Self {
+        self.undated = true;
+        self
+    }
+
+    /// The digest pushed; without it every push of a name is a new image.
+    #[must_use]
+    pub fn digest(mut self, digest: &str) -> Self {
+        self.digest = Some(digest.to_owned());
+        self
+    }
+
+    /// What is pushed.
+    #[must_use]
+    pub fn kind(mut self, kind: TagKind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub fn size(mut self, bytes: u64) -> Self {
+        self.size = Some(bytes);
+        self
+    }
+}
+
+impl Repository {
+    /// Applies a push. The same digest on an existing tag changes nothing, another one sets `updated_at`
+    /// (gitlab-api reference 2.3).
+    pub(super) fn push(&mut self, name: &str, push: Push, now: Timestamp, seed: u64) {
+        let at = push.at.unwrap_or(now);
+        self.pushes += 1;
+        let digest = push.digest.unwrap_or_else(|| {
+            let label = format!("{}:{name}@{at}#{}", self.path, self.pushes);
+            format!("sha256:{}", Random::for_text(seed, &label).hex(64))
+        });
+        let previous = self.tags.get(name);
+        if previous.is_some_and(|tag| tag.digest == digest) {
+            return;
+        }
+        let mut random = Random::for_text(seed, &digest);
+        let tag = Tag {
+            name: name.to_owned(),
+            created_at: previous.map_or(Some(at), |tag| tag.created_at),
+            updated_at: previous.map(|_| at),
+            config_created: if push.undated { None } else { push.built.or(Some(at)) },
+            config_digest: format!("sha256:{}", random.hex(64)),
+            digest,
+            kind: push.kind.unwrap_or(TagKind::Image),
+            size: push.size.unwrap_or_else(|| 5_000_000 + random.below(60_000_000)),
+            sequence: previous.map_or(self.pushes, |tag| tag.sequence),
+        };
+        self.tags.insert(name.to_owned(), tag);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locale_ignores_case_and_punctuation_first() {
+        let mut names = vec!["latest", "B", "a-1", "a", "b", "A2"];
+        names.sort_by_cached_key(|name| locale_key(name));
+        assert_eq!(names, ["a", "a-1", "A2", "b", "B", "latest"]);
+    }
+}

@@ -1,0 +1,126 @@
+//! The gate: nothing is sent while it is closed, nothing is waited for past its deadline.
+
+use std::sync::Arc;
+
+use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher};
+use jiff::SignedDuration;
+use registry_cleanup_operator::gitlab::{Class, ErrorKind, GitLab};
+
+use super::{StandingClock, TestGate, World, bulk::everything, full_speed, kind, shop, soon};
+
+#[tokio::test]
+async fn nothing_is_sent_through_a_closed_gate() {
+    let world = World::new().await;
+    let gate = TestGate::new(None);
+    gate.close();
+    let client = world.client_behind(gate);
+    let error = client.repositories(&shop()).await.unwrap_err();
+    assert_eq!((error.kind(), error.class()), (&ErrorKind::Stopped, Class::Stopped));
+    assert_eq!(kind(client.version().await), ErrorKind::Stopped);
+    assert_eq!(kind(client.token_self().await), ErrorKind::Stopped);
+    assert_eq!(kind(client.check(&shop()).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.tag_names(&world.repository).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.tag(&world.repository, "a").await), ErrorKind::Stopped);
+    assert_eq!(kind(client.repository_tags_count(1).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.bulk_delete(&world.repository, &everything()).await), ErrorKind::Stopped);
+    assert!(world.sim.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_gate_that_closes_between_pages_ends_the_list_there() {
+    let world = World::new().await;
+    world.push(3000);
+    let gate = TestGate::new(None);
+    let client = world.patient_client_behind(gate.clone());
+    let hold = world.sim.hold(Matcher::endpoint(Endpoint::ListTags).nth(2), HoldPoint::BeforeProcessing);
+    let repository = world.repository.clone();
+    let listing = tokio::spawn(async move { client.tag_names(&repository).await });
+    hold.reached().await;
+    gate.close();
+    // Held, and still it ends: reading is not waited for.
+    assert_eq!(kind(soon(listing).await.unwrap()), ErrorKind::Stopped);
+    assert_eq!(world.count(Endpoint::ListTags), 2);
+}
+
+#[tokio::test]
+async fn a_gate_that_closes_while_a_retry_is_waited_for_ends_the_wait() {
+    let world = World::new().await;
+    let clock = StandingClock::new();
+    let gitlab = GitLab::new(full_speed(), clock.clone());
+    let gate = TestGate::new(None);
+    let client = gitlab.connect(&world.connection(), gate.clone()).unwrap();
+    world.sim.fault(Fault::new(Matcher::any(), Action::Answer { status: 503, headers: vec![], body: String::new() }));
+    let asked = tokio::spawn(async move { client.version().await });
+    clock.somebody_sleeps().await;
+    gate.close();
+    assert_eq!(kind(soon(asked).await.unwrap()), ErrorKind::Stopped);
+    assert_eq!(world.sim.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_gate_that_closes_while_the_pace_is_waited_for_ends_the_wait() {
+    let world = World::new().await;
+    let clock = StandingClock::new();
+    let gitlab = GitLab::new(full_speed(), clock.clone());
+    let gate = TestGate::new(None);
+    let client = gitlab.connect(&world.connection(), gate.clone()).unwrap();
+    client.version().await.unwrap();
+    let asked = tokio::spawn(async move { client.version().await });
+    clock.somebody_sleeps().await;
+    gate.close();
+    assert_eq!(kind(soon(asked).await.unwrap()), ErrorKind::Stopped);
+    assert_eq!(world.sim.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_once_the_deadline_has_come() {
+    let world = World::new().await;
+    let client = world.client_behind(TestGate::new(Some(world.sim.clock().now())));
+    let error = client.version().await.unwrap_err();
+    assert_eq!((error.kind(), error.class()), (&ErrorKind::DeadlineReached, Class::Stopped));
+    assert_eq!(kind(client.bulk_delete(&world.repository, &everything()).await), ErrorKind::DeadlineReached);
+    assert!(world.sim.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_retry_that_would_come_after_the_deadline_is_not_waited_for() {
+    let world = World::new().await;
+    let deadline = world.sim.clock().now() + SignedDuration::from_secs(3);
+    let client = world.client_behind(TestGate::new(Some(deadline)));
+    world.sim.fault(Fault::new(Matcher::any(), Action::Answer { status: 503, headers: vec![], body: String::new() }));
+    assert_eq!(kind(client.version().await), ErrorKind::Server { status: 503 });
+    assert_eq!(world.sim.requests().len(), 2);
+    assert!(world.sim.clock().now() < deadline);
+}
+
+#[tokio::test]
+async fn a_pause_that_outlasts_the_deadline_is_not_waited_for() {
+    let world = World::new().await;
+    let deadline = world.sim.clock().now() + SignedDuration::from_secs(30);
+    let client = world.client_behind(TestGate::new(Some(deadline)));
+    world.sim.fault(Fault::new(Matcher::any(), Action::TooManyRequests { retry_after: Some(60) }));
+    assert_eq!(client.version().await.unwrap_err().class(), Class::Throttled);
+    assert_eq!(kind(client.version().await), ErrorKind::DeadlineReached);
+    assert_eq!(world.sim.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_reading_request_is_not_waited_for_past_the_deadline() {
+    let world = World::new().await;
+    let deadline = world.sim.clock().now() + SignedDuration::from_millis(50);
+    let client = world.patient_client_behind(TestGate::new(Some(deadline)));
+    let _hold = world.sim.hold(Matcher::any(), HoldPoint::BeforeProcessing);
+    assert_eq!(kind(soon(client.version()).await), ErrorKind::Timeout);
+    assert_eq!(world.sim.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn two_clients_of_one_process_have_their_own_gates() {
+    let world = World::new().await;
+    let (closed, open) = (TestGate::new(None), TestGate::new(None));
+    let first = world.client_behind(closed.clone());
+    let second = world.client_behind(Arc::clone(&open));
+    closed.close();
+    assert_eq!(kind(first.version().await), ErrorKind::Stopped);
+    assert!(second.version().await.is_ok());
+}

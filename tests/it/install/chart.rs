@@ -1,0 +1,350 @@
+//! What the chart renders, and which values it refuses.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::{
+    CHART, DEFINITION, NAME, container, copy, file, go, helm, kinds, name_of, objects, of, rendered, rendered_chart,
+    rendered_text, shared, text, texts, the, values_files,
+};
+use crate::world::{kubectl, output, path};
+
+#[test]
+fn helm_lint_finds_nothing_with_the_defaults_or_any_values_file() {
+    let (ok, text) = output(helm().args(["lint", "--strict", &path(CHART)]));
+    assert!(ok, "{text}");
+    for values in values_files() {
+        let (ok, text) = output(helm().args(["lint", "--strict", &path(CHART), "--values", &values]));
+        assert!(ok, "{values}: {text}");
+    }
+}
+
+#[test]
+fn values_that_the_chart_does_not_know_or_cannot_use_are_refused() {
+    let refused = [
+        "repliaCount=2",
+        "replicaCount=2",
+        "leaderElection.leaseDuration=15s",
+        "metrics.enabled=true",
+        "image.pulPolicy=Always",
+        "image.pullPolicy=Sometimes",
+        "image.digest=sha256:abc",
+        "image.repository=",
+        "crds.instal=false",
+        "crds.install=maybe",
+        "watchNamespaces=team-a",
+        "watchNamespaces={Team_A}",
+        "watchNamespaces={team-a,team-a}",
+        "rbac.secretNames={*}",
+        "rbac.aggregate.admin=true",
+        "serviceAccount.automount=1",
+        "gitlab.allowedHosts={https://gitlab.example.com}",
+        "gitlab.allowInsecureHttp=true",
+        "controller.concurrency=0",
+        "controller.concurrency=65",
+        "controller.maxRequestsPerSecondPerHost=0",
+        "controller.listenAddress=::",
+        "log.format=xml",
+        "log.level=",
+        "livenessProbe.httpGet.path=/",
+        "resources.limit.memory=1Gi",
+        "terminationGracePeriodSeconds=-1",
+        "fullnameOverride=No",
+    ];
+    for setting in refused {
+        let (ok, text) = output(helm().args(["lint", &path(CHART), "--set", setting]));
+        assert!(!ok, "{setting} was accepted: {text}");
+        let key = setting.split(['=', '.']).next().unwrap();
+        assert!(text.contains(key), "{setting}: {text}");
+    }
+}
+
+#[test]
+fn the_schema_the_values_and_the_readme_name_the_same_values() {
+    let schema: Value = serde_json::from_str(&read("values.schema.json")).unwrap();
+    let mut known = BTreeSet::new();
+    collect(&schema["properties"], "", &mut known);
+    // Helm itself passes it to a chart that is a dependency.
+    assert!(known.remove("global"));
+
+    let readme = read("README.md");
+    let table = readme.lines().skip_while(|line| !line.starts_with("| Key |")).skip(2);
+    let documented: BTreeSet<_> =
+        table.take_while(|line| line.starts_with('|')).filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(documented, known.iter().map(String::as_str).collect());
+}
+
+/// The paths of all values; an object whose default is documented as a whole counts as one.
+fn collect(properties: &Value, prefix: &str, into: &mut BTreeSet<String>) {
+    const WHOLE: [&str; 3] = ["resources", "livenessProbe", "readinessProbe"];
+    for (name, schema) in properties.as_object().unwrap() {
+        let path = format!("{prefix}{name}");
+        if schema["properties"].is_object() && !WHOLE.contains(&path.as_str()) {
+            assert_eq!(schema["additionalProperties"], false, "{path} takes anything");
+            collect(&schema["properties"], &format!("{path}."), into);
+        } else {
+            into.insert(path);
+        }
+    }
+}
+
+#[test]
+fn the_readme_is_what_helm_docs_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(Path::new(&path(CHART)), folder.path());
+    go(
+        "helm-docs",
+        &["tool", "helm-docs", "--log-level=warning", "--chart-search-root", folder.path().to_str().unwrap()],
+    );
+    let written = fs::read_to_string(folder.path().join("README.md")).unwrap();
+    assert!(written == read("README.md"), "the README of the chart is stale: run `make generate`");
+}
+
+#[test]
+fn the_definition_is_the_generated_one_with_labels_and_is_kept() {
+    let generated = fs::read_to_string(path("crds/registrycleanuppolicies.yaml")).unwrap();
+    assert!(generated == read("files/registrycleanuppolicies.yaml"), "stale: run `make generate`");
+
+    let objects_with = |settings: &[&str]| rendered(&[&["--show-only=templates/crd.yaml"], settings].concat());
+    let definition = objects_with(&[]);
+    let definition = the(&definition, "CustomResourceDefinition");
+    let generated = objects(&generated);
+    assert_eq!(definition["spec"], generated[0]["spec"]);
+    assert_eq!(definition["metadata"]["name"], DEFINITION);
+    assert_eq!(definition["metadata"]["labels"]["app.kubernetes.io/name"], NAME);
+    assert_eq!(definition["metadata"]["annotations"], json!({"helm.sh/resource-policy": "keep"}));
+
+    let changed = objects_with(&["--set=crds.keep=false", "--set=crds.annotations.a=b"]);
+    assert_eq!(changed[0]["metadata"]["annotations"], json!({"a": "b"}));
+
+    let objects = rendered(&["--set=crds.install=false"]);
+    assert_eq!(of(&objects, "CustomResourceDefinition").count(), 0);
+}
+
+#[test]
+fn watched_namespaces_have_a_role_each_and_there_is_no_cluster_role() {
+    let watch = "--set=watchNamespaces={team-a,team-b}";
+    let aggregated = rendered(&["--set=crds.install=false", watch]);
+    let names: Vec<_> = of(&aggregated, "ClusterRole").map(|role| text(&role["metadata"]["name"])).collect();
+    assert_eq!(names, [format!("{NAME}-view"), format!("{NAME}-edit")], "roles for people only");
+
+    let off = ["--set=crds.install=false", watch, "--set=rbac.aggregate.view=false,rbac.aggregate.edit=false"];
+    let objects = rendered(&off);
+    assert_eq!(
+        kinds(&objects),
+        ["ServiceAccount", "Role", "Role", "RoleBinding", "RoleBinding", "Deployment"]
+            .map(|kind| format!("{kind}/{NAME}"))
+    );
+    for kind in ["Role", "RoleBinding"] {
+        let namespaces: Vec<_> = of(&objects, kind).map(|role| text(&role["metadata"]["namespace"])).collect();
+        assert_eq!(namespaces, ["team-a", "team-b"]);
+    }
+    for binding in of(&objects, "RoleBinding") {
+        assert_eq!(binding["roleRef"]["kind"], "Role");
+        let subject = json!([{"kind": "ServiceAccount", "name": NAME, "namespace": "registry-cleanup"}]);
+        assert_eq!(binding["subjects"], subject);
+    }
+    let arguments = &container(the(&objects, "Deployment"))["args"];
+    let watched: Vec<_> = texts(arguments).into_iter().filter(|argument| argument.contains("watch")).collect();
+    assert_eq!(watched, ["--watch-namespace=team-a", "--watch-namespace=team-b"]);
+}
+
+#[test]
+fn the_operator_is_told_what_the_values_say() {
+    let arguments = |settings: &[&str]| container(the(&rendered(settings), "Deployment"))["args"].clone();
+    let default = [
+        "run",
+        "--concurrency=8",
+        "--max-requests-per-second-per-host=10",
+        "--listen=0.0.0.0:8080",
+        "--log-level=info",
+        "--log-format=json",
+    ];
+    assert_eq!(arguments(&[]), json!(default));
+
+    let values = format!("--values={}/ci/everything-values.yaml", path(CHART));
+    let everything = [
+        "run",
+        "--allowed-gitlab-hosts=gitlab.example.com,gitlab.example.org:8443",
+        "--allow-insecure-http",
+        "--concurrency=8",
+        "--max-requests-per-second-per-host=0.5",
+        "--listen=[::]:8080",
+        "--log-level=info,registry_cleanup_operator=debug",
+        "--log-format=text",
+        "--watch-namespace=more",
+    ];
+    assert_eq!(arguments(&[&values, "--set=extraArgs={--watch-namespace=more}"]), json!(everything));
+}
+
+/// With `--help` at the end the program ends after it has read what stands before it.
+#[test]
+fn the_operator_understands_every_argument_that_the_chart_passes() {
+    let understands = |arguments: &[&str]| {
+        let mut operator = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"));
+        output(operator.args(arguments).arg("--help"))
+    };
+    assert!(!understands(&["run", "--no-such-flag"]).0);
+    assert!(!understands(&["run", "--concurrency=many"]).0);
+    for values in values_files() {
+        let objects = rendered(&["--values", &values]);
+        let arguments = texts(&container(the(&objects, "Deployment"))["args"]);
+        let (ok, text) = understands(&arguments);
+        assert!(ok, "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn there_is_one_operator_and_an_upgrade_ends_it_before_the_next_starts() {
+    let objects = rendered(&[]);
+    let spec = &the(&objects, "Deployment")["spec"];
+    assert_eq!(spec["replicas"], 1);
+    assert_eq!(spec["strategy"], json!({"type": "Recreate"}));
+    assert_eq!(spec["template"]["spec"]["terminationGracePeriodSeconds"], 60);
+    assert_eq!(container(the(&objects, "Deployment"))["env"][0]["valueFrom"]["fieldRef"]["fieldPath"], "metadata.name");
+}
+
+#[test]
+fn probes_ask_the_operator_and_can_be_timed_or_turned_off() {
+    let objects = rendered(&["--set=livenessProbe.periodSeconds=99", "--set=readinessProbe=null"]);
+    let container = container(the(&objects, "Deployment"));
+    assert_eq!(container["livenessProbe"]["httpGet"], json!({"path": "/livez", "port": "http"}));
+    assert_eq!(container["livenessProbe"]["periodSeconds"], 99);
+    assert!(container["readinessProbe"].is_null());
+
+    let objects = rendered(&[]);
+    let container = super::container(the(&objects, "Deployment"));
+    assert_eq!(container["readinessProbe"]["httpGet"], json!({"path": "/readyz", "port": "http"}));
+    assert_eq!(container["ports"], json!([{"name": "http", "containerPort": 8080, "protocol": "TCP"}]));
+}
+
+#[test]
+fn a_digest_wins_over_a_tag_and_a_tag_over_the_version_of_the_chart() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let repository = "registry-cleanup/registry-cleanup-operator";
+    let version = env!("CARGO_PKG_VERSION");
+    let cases = [
+        (String::new(), format!("ghcr.io/{repository}:{version}")),
+        ("image.tag=edge".to_owned(), format!("ghcr.io/{repository}:edge")),
+        (format!("image.tag=edge,image.digest={digest}"), format!("ghcr.io/{repository}@{digest}")),
+        ("image.registry=mirror:5000".to_owned(), format!("mirror:5000/{repository}:{version}")),
+        ("image.registry=".to_owned(), format!("{repository}:{version}")),
+    ];
+    for (settings, image) in cases {
+        let objects = rendered(&["--set", &settings]);
+        assert_eq!(container(the(&objects, "Deployment"))["image"], image, "{settings}");
+    }
+}
+
+#[test]
+fn labels_of_the_user_never_tear_the_deployment_from_its_pods() {
+    let name = "app\\.kubernetes\\.io/name=other";
+    let objects = rendered(&[&format!("--set=commonLabels.{name},podLabels.{name},commonLabels.team=shop")]);
+    let spec = &the(&objects, "Deployment")["spec"];
+    let (selector, labels) = (&spec["selector"]["matchLabels"], &spec["template"]["metadata"]["labels"]);
+    for (key, value) in selector.as_object().unwrap() {
+        assert_eq!(&labels[key], value);
+    }
+    assert_eq!(selector["app.kubernetes.io/name"], NAME);
+    for object in &objects {
+        assert_eq!(object["metadata"]["labels"]["team"], "shop", "{}", object["kind"]);
+        assert_eq!(object["metadata"]["labels"]["app.kubernetes.io/name"], NAME, "{}", object["kind"]);
+    }
+}
+
+#[test]
+fn a_network_policy_is_there_only_when_asked_for() {
+    assert_eq!(of(&rendered(&[]), "NetworkPolicy").count(), 0);
+    let objects = rendered(&["--set=networkPolicy.enabled=true"]);
+    let spec = &the(&objects, "NetworkPolicy")["spec"];
+    assert_eq!(spec["policyTypes"], json!(["Ingress", "Egress"]));
+    // A list that is empty is left away when it is read; a missing one lets nobody in as well.
+    assert!(spec["ingress"].is_null() || spec["ingress"] == json!([]));
+    let ports = spec["egress"].as_array().unwrap().iter().flat_map(|rule| rule["ports"].as_array().unwrap());
+    let ports: Vec<_> = ports.map(|port| port["port"].as_u64().unwrap()).collect();
+    assert_eq!(ports, [53, 53, 443, 6443]);
+}
+
+#[test]
+fn names_fit_however_long_the_release_is_called() {
+    let release = "r".repeat(53);
+    let (ok, yaml) = output(helm().args(["template", &release, &path(CHART), "--set=crds.install=false"]));
+    assert!(ok, "{yaml}");
+    let objects = objects(&yaml);
+    assert!(objects.len() > 4);
+    for object in &objects {
+        assert!(text(&object["metadata"]["name"]).len() <= 63, "{}", object["metadata"]["name"]);
+    }
+}
+
+#[test]
+fn the_chart_can_be_a_dependency_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(Path::new(&path(CHART)), &folder.path().join("charts").join(NAME));
+    let parent = format!(
+        "apiVersion: v2\nname: parent\nversion: 1.0.0\ndependencies:\n- name: {NAME}\n  version: {}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    fs::write(folder.path().join("Chart.yaml"), parent).unwrap();
+    fs::write(folder.path().join("values.yaml"), format!("global: {{a: b}}\n{NAME}:\n  log: {{format: text}}\n"))
+        .unwrap();
+    let objects = objects(&rendered_chart(folder.path().to_str().unwrap(), &[]));
+    assert!(texts(&container(the(&objects, "Deployment"))["args"]).contains(&"--log-format=text"));
+}
+
+/// Helm's hooks need Jobs and images that vanish; lookups and capabilities differ between `helm template` and a cluster.
+#[test]
+fn the_chart_renders_the_same_everywhere() {
+    for template in super::files_in(&path(&format!("{CHART}/templates"))) {
+        let source = fs::read_to_string(&template).unwrap();
+        for word in ["helm.sh/hook", "lookup ", ".Capabilities", "rand", "now |", "genCA", "uuidv4"] {
+            assert!(!source.contains(word), "{template} uses {word}");
+        }
+    }
+    assert_eq!(rendered_text(&[]), rendered_text(&["--is-upgrade", "--kube-version=1.30.0"]));
+    let (ok, text) = output(helm().args(["template", &path(CHART), "--kube-version=1.29.0"]));
+    assert!(!ok && text.contains("incompatible"), "{text}");
+    let forbidden = ["Lease", "Job", "PodDisruptionBudget", "ServiceMonitor", "ValidatingWebhookConfiguration"];
+    for values in values_files() {
+        let yaml = rendered_text(&["--values", &values]);
+        for kind in forbidden {
+            assert!(!yaml.contains(&format!("kind: {kind}\n")), "{values}: {kind}");
+        }
+    }
+}
+
+#[test]
+fn the_first_policy_of_the_notes_and_of_the_catalogue_is_accepted() {
+    let chart = path(CHART);
+    let command = ["install", NAME, &chart, "--namespace=registry-cleanup", "--dry-run=client"];
+    let (ok, notes) = output(helm().args(command));
+    assert!(ok, "{notes}");
+    let policy = between(&notes, "<<EOF\n", "  EOF\n").replace("\n  ", "\n").replace("my-namespace", "default");
+    server_takes(policy.trim_start());
+
+    let chart = read("Chart.yaml");
+    let examples = between(&chart, "artifacthub.io/crdsExamples: |\n", "  artifacthub.io/changes");
+    // One item of a list, four and two columns deep.
+    let policy = examples.replace("\n      ", "\n").replace("    - apiVersion", "apiVersion");
+    server_takes(&policy.replace("namespace: team-shop", "namespace: default"));
+}
+
+fn server_takes(policy: &str) {
+    assert!(policy.contains("kind: RegistryCleanupPolicy") && policy.contains("mode: DryRun"), "{policy}");
+    let file = file(policy);
+    let command = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", name_of(&file)];
+    kubectl(shared(), &command);
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("{start} is not in {text}"));
+    rest.split_once(end).unwrap_or_else(|| panic!("{end} is not in {rest}")).0
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(path(&format!("{CHART}/{file}"))).unwrap()
+}

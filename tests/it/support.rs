@@ -1,0 +1,60 @@
+//! Small helpers that several tests need beside the world.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// Long enough for the slowest machine: nothing here is a measurement, only a test that hangs is to end.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A policy that removes everything of the group `shop` that is older than a week, for a GitLab that nobody asks.
+pub(crate) fn plain_policy(name: &str) -> Value {
+    json!({
+        "apiVersion": "registrycleanup.dev/v1alpha1",
+        "kind": "RegistryCleanupPolicy",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "gitlab": {"url": "https://gitlab.example.com", "secretRef": {"name": "token"}},
+            "target": {"groups": [{"path": "shop"}]},
+            "rules": [{"name": "old", "nameRegexDelete": ".*", "olderThan": "7d"}],
+            "schedule": "17 3 * * *",
+        },
+    })
+}
+
+/// Replaces what stands at a JSON pointer below `spec`, objects on the way included; null removes it.
+pub(crate) fn change(policy: &mut Value, pointer: &str, value: &Value) {
+    let mut place = &mut policy["spec"];
+    let (parents, last) = pointer.trim_start_matches('/').rsplit_once('/').unwrap_or(("", pointer));
+    let last = last.trim_start_matches('/');
+    for step in parents.split('/').filter(|step| !step.is_empty()) {
+        place = match step.parse::<usize>() {
+            Ok(index) => &mut place[index],
+            Err(_) => &mut place[step],
+        };
+    }
+    if value.is_null() {
+        place.as_object_mut().expect("null removes a member of an object").remove(last);
+    } else {
+        place[last] = value.clone();
+    }
+}
+
+/// Asks until there is an answer, for what no watch tells; fails the test when there is none for a long time.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        let mut pause = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            pause.tick().await;
+            if let Some(answer) = ask().await {
+                break answer;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+}
+
+/// Waits for something that happens by itself; fails the test when it does not happen for a long time.
+pub(crate) async fn in_time<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, happens).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+}
