@@ -33,7 +33,8 @@ struct RunArguments {
     #[arg(long = "watch-namespace", value_name = "NAMESPACE")]
     watch_namespaces: Vec<String>,
 
-    /// Hosts that tokens may be sent to: names, addresses, or *. and a domain. Without it, every host that is not local.
+    /// Hosts that tokens may be sent to: names, addresses, or *. and a domain, each with a port if only that one is meant.
+    /// Without it, every host that is not local.
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     allowed_gitlab_hosts: Vec<String>,
 

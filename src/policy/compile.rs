@@ -20,7 +20,8 @@ use super::target::{Target, patterns};
 /// What the operator allows policies to do, from its flags.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Hosts that tokens may be sent to, each a name, an address or `*.` and a domain; empty = any public one.
+    /// Hosts that tokens may be sent to, each a name, an address or `*.` and a domain, with a port where only that one is
+    /// meant; empty = any that is not local.
     pub allowed_hosts: Vec<String>,
     /// Whether a policy may use http://, if it says so itself.
     pub allow_insecure_http: bool,
@@ -160,8 +161,8 @@ fn base_url(text: &str, insecure: bool, settings: &Settings) -> Result<Url, Prob
         }
         _ => return Err(unusable("it begins neither with https:// nor with http://")),
     }
-    let host = url.host().ok_or_else(|| unusable("it names no host"))?;
-    if !host_allowed(&host, &settings.allowed_hosts) {
+    let host = url.host_str().ok_or_else(|| unusable("it names no host"))?;
+    if !host_allowed(&url, &settings.allowed_hosts) {
         return Err(Problem {
             reason: reason::HOST_NOT_ALLOWED,
             message: format!("the operator may not send tokens to {host}; see its flag --allowed-gitlab-hosts"),
@@ -174,16 +175,36 @@ fn base_url(text: &str, insecure: bool, settings: &Settings) -> Result<Url, Prob
 
 /// Without a list every host is allowed but those that only make sense from the operator's own machine or network segment:
 /// a policy could otherwise make the operator talk to a neighbour it cannot reach itself.
-fn host_allowed(host: &Host<&str>, allowed: &[String]) -> bool {
+fn host_allowed(url: &Url, allowed: &[String]) -> bool {
+    let Some(host) = url.host() else { return false };
     if allowed.is_empty() {
-        return !is_local(host);
+        return !is_local(&host);
     }
     let host = host.to_string();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    allowed.iter().any(|entry| match entry.strip_prefix("*.") {
-        Some(domain) => host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')),
-        None => host.eq_ignore_ascii_case(entry),
+    allowed.iter().any(|entry| {
+        let (name, port) = split_port(entry);
+        let port_fits = port.is_none_or(|port| url.port_or_known_default() == Some(port));
+        port_fits
+            && match name.strip_prefix("*.") {
+                Some(domain) => host.strip_suffix(&domain.to_ascii_lowercase()).is_some_and(|rest| rest.ends_with('.')),
+                None => bare(&host).eq_ignore_ascii_case(bare(name)),
+            }
     })
+}
+
+/// Takes an entry such as `gitlab.example.com:8443` or `[::1]:8443` apart. `::1` has no port.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    match entry.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') || name.ends_with(']') => {
+            port.parse().map_or((entry, None), |port| (name, Some(port)))
+        }
+        _ => (entry, None),
+    }
+}
+
+/// A host without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 fn is_local(host: &Host<&str>) -> bool {
@@ -290,6 +311,13 @@ pub(crate) mod tests {
     #[case("*.example.com", "https://gitlab.example.com", true)]
     #[case("*.example.com", "https://example.com", false)]
     #[case("*.example.com", "https://evilexample.com", false)]
+    #[case("*.Example.com", "https://gitlab.example.com:8443", true)]
+    #[case("gitlab.example.com:8443", "https://gitlab.example.com:8443", true)]
+    #[case("gitlab.example.com:8443", "https://gitlab.example.com", false)]
+    #[case("gitlab.example.com:443", "https://gitlab.example.com", true)]
+    #[case("[::1]:8443", "https://[::1]:8443", true)]
+    #[case("::1", "https://[::1]:8443", true)]
+    #[case("::1", "https://[::2]", false)]
     fn a_list_of_hosts_allows_those_and_no_other(#[case] entry: &str, #[case] url: &str, #[case] allowed: bool) {
         let settings = Settings { allowed_hosts: vec![entry.to_owned()], ..Settings::default() };
         assert_eq!(compile(&spec(&gitlab(url)), &settings, now()).is_ok(), allowed);

@@ -1,6 +1,6 @@
 //! What a simulated GitLab is: its address, version, back end and limits.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr};
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,16 @@ pub struct Settings {
     pub reject_pages_below_one: Option<bool>,
     /// Requests allowed per caller; `None` is GitLab's default of no limit (gitlab-api reference 6).
     pub rate_limit: Option<RateLimit>,
+    /// Whether there is GraphQL at all; without it its address is a 404.
+    pub graphql: bool,
+    /// Fields GraphQL does not know, whatever the version says, as `Type.field`: `ContainerRepositoryTag.publishedAt`
+    /// (gitlab-api reference 8a).
+    pub graphql_hidden_fields: BTreeSet<String>,
+    /// How GraphQL pages tags; `None` follows version and back end (see [`Settings::tag_cursors`]).
+    pub graphql_tag_cursors: Option<TagCursors>,
+    /// GraphQL says null without an error where a caller may not see a repository, project or group; the reference has
+    /// both (gitlab-api reference 8a).
+    pub graphql_silent_nulls: bool,
     /// The registry answers its tag listings with an error (gitlab-api reference 1.6).
     pub registry_lists_fail: bool,
     /// The registry refuses to delete tags (gitlab-api reference 2.6).
@@ -99,6 +109,10 @@ impl Default for Settings {
             immutable_tags_licensed: true,
             reject_pages_below_one: None,
             rate_limit: None,
+            graphql: true,
+            graphql_hidden_fields: BTreeSet::new(),
+            graphql_tag_cursors: None,
+            graphql_silent_nulls: false,
             registry_lists_fail: false,
             registry_deletes_fail: false,
             registry_unreachable: false,
@@ -122,6 +136,14 @@ impl Settings {
             order => order,
         }
     }
+
+    /// How GraphQL pages the tags of a repository (gitlab-api reference 8a): path A from 17.0 as the registry does,
+    /// everything else by offset. Path B knows nothing but offsets.
+    #[must_use]
+    pub fn tag_cursors(&self) -> TagCursors {
+        let by_version = if self.version >= Version::new(17, 0) { TagCursors::Registry } else { TagCursors::Offset };
+        if self.path_a() { self.graphql_tag_cursors.unwrap_or(by_version) } else { TagCursors::Offset }
+    }
 }
 
 /// The registry behind the instance (gitlab-api reference 0).
@@ -132,6 +154,17 @@ pub enum Backend {
     MetadataDatabase,
     /// Path B: GitLab's registry without it.
     PlainRegistry,
+}
+
+/// The two ways in which GraphQL pages tags (gitlab-api reference 8a).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TagCursors {
+    /// The server has the whole list and cuts it; a cursor is a position. `first` above 20 is 20.
+    Offset,
+    /// Pages are the registry's and so are their cursors; `first` above 20 silently loses the rest of each page, and
+    /// without `first` and `last` there is nothing.
+    Registry,
 }
 
 /// The order in which the registry lists tags. GitLab promises none; path A uses its database's collation, path B

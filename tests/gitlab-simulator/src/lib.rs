@@ -1,8 +1,8 @@
 //! A GitLab that only knows its container registry API, and behaves in it as the real server does.
 //!
-//! A [`Simulator`] listens on loopback and answers `/api/v4`. Its state is a [`Registry`], filled and read by
-//! [`Simulator::edit`] and [`Simulator::read`]; its [`Clock`] can stand still and be advanced. Background jobs run when
-//! the clock has reached their time. Every request is in a log, [`Fault`]s disturb requests, and a [`Hold`] keeps them
+//! A [`Simulator`] listens on loopback and answers `/api/v4` and `/api/graphql`. Its state is a [`Registry`], filled and
+//! read by [`Simulator::edit`] and [`Simulator::read`]; its [`Clock`] can stand still and be advanced. Background jobs
+//! run when the clock has reached their time. Every request is in a log, [`Fault`]s disturb requests, and a [`Hold`] keeps them
 //! open. Dropping the simulator stops it.
 //!
 //! ```
@@ -36,6 +36,7 @@ mod body;
 mod clock;
 mod config;
 mod faults;
+mod graphql;
 mod hold;
 mod jobs;
 mod log;
@@ -53,14 +54,14 @@ use tokio::{net::TcpListener, task::AbortHandle};
 use tokio_rustls::TlsAcceptor;
 
 pub use clock::Clock;
-pub use config::{Backend, Config, RateLimit, Settings, TagOrder, Version};
+pub use config::{Backend, Config, RateLimit, Settings, TagCursors, TagOrder, Version};
 pub use faults::{Action, Fault, HoldPoint, Matcher};
 pub use hold::Hold;
 pub use jobs::{CleanupParams, DurationError, JobKind, JobReport, JobStatus, JobSwitches, Outcome, Sizes};
 pub use log::{Endpoint, RequestRecord};
 pub use state::{
-    DeleteLevel, Group, Project, ProtectionRule, Push, Registry, RegistryAccess, Repository, RepositoryStatus, Role,
-    Scope, Tag, TagKind, Token, TokenKind, User, Visibility,
+    CleanupPolicy, DeleteLevel, Group, Project, ProtectionRule, Push, Registry, RegistryAccess, Repository,
+    RepositoryStatus, Role, Scope, Tag, TagKind, Token, TokenKind, User, Visibility,
 };
 
 use api::Site;

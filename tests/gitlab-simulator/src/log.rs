@@ -11,7 +11,7 @@ use crate::clock::locked;
 /// Requests kept; a long-running binary forgets the oldest.
 const MOST_RECORDS: usize = 200_000;
 
-/// The calls the simulator knows (E1 to E8 of gitlab-api reference 1, and 8b).
+/// The calls the simulator knows (E1 to E8 of gitlab-api reference 1, 8a and 8b).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Endpoint {
     /// E1, `GET /projects/:id/registry/repositories`.
@@ -30,6 +30,12 @@ pub enum Endpoint {
     DeleteTag,
     /// E8, `DELETE …/tags`.
     BulkDeleteTags,
+    /// `GET /projects/:id`.
+    GetProject,
+    /// `POST /api/graphql` with a query, or with something that cannot be read.
+    GraphqlQuery,
+    /// `POST /api/graphql` with a mutation.
+    GraphqlMutation,
     /// `GET /version`.
     Version,
     /// `GET /personal_access_tokens/self`.
@@ -51,12 +57,16 @@ pub struct RequestRecord {
     pub path: String,
     /// What it asks for.
     pub endpoint: Endpoint,
-    /// The decoded project or group of the path.
+    /// The decoded project or group of the path, or the first `fullPath` of GraphQL.
     pub namespace: Option<String>,
-    /// The repository id of the path, if it is a number.
+    /// The repository id of the path, if it is a number, or the first one that GraphQL names.
     pub repository: Option<u64>,
     /// The decoded tag of the path.
     pub tag: Option<String>,
+    /// GraphQL only: the name of the operation.
+    pub operation: Option<String>,
+    /// GraphQL only: the tags a mutation names.
+    pub tag_names: Vec<String>,
     /// Parameters of query and body together, before coercion, without tokens.
     pub params: serde_json::Value,
     /// The `User-Agent` header.

@@ -166,6 +166,8 @@ fn record(shared: &Shared, call: &Call, path: &str) -> RequestRecord {
         namespace: present(&call.namespace),
         repository: call.repository_id(),
         tag: present(&call.tag),
+        operation: call.graphql.as_ref().and_then(|request| request.name.clone()),
+        tag_names: call.graphql.as_ref().map(|request| request.tag_names.clone()).unwrap_or_default(),
         params: serde_json::Value::Object(call.public_params()),
         user_agent: call.user_agent.clone(),
         token: shared.with(|registry| api::token_name(registry, call)),

@@ -11,9 +11,11 @@ use crate::{
 
 /// The caller of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     /// `None` is anonymous.
-    pub(super) user: Option<u64>,
+    pub(crate) user: Option<u64>,
+    /// Whether the token has the scope `api`.
+    pub(crate) writes: bool,
     /// The project a job token belongs to; it works on no other.
     pub(super) job_project: Option<u64>,
 }
@@ -66,6 +68,8 @@ fn scopes(call: &Call) -> &'static [Scope] {
             &[Scope::Api, Scope::ReadApi, Scope::ReadUser, Scope::ReadRegistry, Scope::WriteRegistry]
         }
         Endpoint::Version => &[Scope::Api, Scope::ReadApi, Scope::ReadUser],
+        // Mutations look at the scope themselves.
+        Endpoint::GraphqlQuery | Endpoint::GraphqlMutation => &[Scope::Api, Scope::ReadApi],
         _ if call.get => &[Scope::Api, Scope::ReadApi],
         _ => &[Scope::Api],
     }
@@ -116,6 +120,7 @@ pub(super) fn token<'r>(registry: &'r Registry, call: &Call) -> Result<Option<&'
 pub(super) fn authenticate(registry: &mut Registry, call: &Call) -> Result<Caller, Answer> {
     let caller = token(registry, call)?.map_or_else(Caller::default, |token| Caller {
         user: Some(token.user),
+        writes: token.scopes.contains(&Scope::Api),
         job_project: match token.kind {
             TokenKind::Job(project) => Some(project),
             _ => None,

@@ -5,10 +5,13 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
-use crate::Endpoint;
+use crate::{Endpoint, graphql};
 
 /// The base of all paths.
 const BASE: &str = "/api/v4";
+
+/// The one path of GraphQL.
+const GRAPHQL: &str = "/api/graphql";
 
 /// Parameters that carry a token; they never reach the log.
 const SECRET_PARAMS: [&str; 3] = ["private_token", "access_token", "job_token"];
@@ -31,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) user_agent: Option<String>,
     /// Tags the registry still lists for this request, when a fault says so.
     pub(crate) listed_tags: Option<usize>,
+    /// What GraphQL is asked, if it is asked.
+    pub(crate) graphql: Option<graphql::Request>,
 }
 
 /// What the request brings to identify itself (gitlab-api reference 5).
@@ -79,12 +84,16 @@ impl Call {
             credentials,
             user_agent: text(header::USER_AGENT.as_str()),
             listed_tags: None,
+            graphql: None,
         };
         call.route(method);
         (call, refusal)
     }
 
     fn route(&mut self, method: &Method) {
+        if self.path.trim_end_matches('/') == GRAPHQL && method == Method::POST {
+            return self.route_graphql();
+        }
         let Some(path) = self.path.strip_prefix(BASE) else { return };
         // Split before decoding: `shop%2Fbackend` is one segment.
         let segments: Vec<String> = path.trim_end_matches('/').split('/').skip(1).map(decoded).collect();
@@ -94,6 +103,7 @@ impl Call {
         let (endpoint, namespace, repository, tag) = match (segments.as_slice(), get, delete) {
             (["version"], Some(()), _) => (Endpoint::Version, "", "", ""),
             (["personal_access_tokens", "self"], Some(()), _) => (Endpoint::TokenSelf, "", "", ""),
+            (["projects", id], Some(()), _) => (Endpoint::GetProject, *id, "", ""),
             (["groups", id, "registry", "repositories"], Some(()), _) => (Endpoint::ListGroupRepositories, *id, "", ""),
             (["registry", "repositories", id], Some(()), _) if is_digits(id) => (Endpoint::GetRepository, "", *id, ""),
             (["projects", id, "registry", "repositories", rest @ ..], get, delete) => {
@@ -113,6 +123,14 @@ impl Call {
         let owned = (namespace.to_owned(), repository.to_owned(), tag.to_owned());
         self.endpoint = endpoint;
         (self.namespace, self.repository, self.tag) = owned;
+    }
+
+    fn route_graphql(&mut self) {
+        let request = graphql::Request::read(&self.params);
+        self.endpoint = if request.mutation { Endpoint::GraphqlMutation } else { Endpoint::GraphqlQuery };
+        self.repository = request.repository.clone().unwrap_or_default();
+        self.namespace = request.namespace.clone().unwrap_or_default();
+        self.graphql = Some(request);
     }
 
     /// The repository id of the path, if it is a number.

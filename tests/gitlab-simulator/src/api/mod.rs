@@ -1,4 +1,5 @@
-//! The REST API: each request goes through the checks in GitLab's order (gitlab-api reference 1.3).
+//! The REST API, and the way to GraphQL: each request goes through the checks in GitLab's order (gitlab-api reference
+//! 1.3).
 
 mod answer;
 mod auth;
@@ -7,18 +8,18 @@ mod entities;
 mod meta;
 mod pagination;
 mod params;
+mod projects;
 mod rate_limit;
 mod repositories;
 mod tags;
 
 pub(crate) use answer::Answer;
-pub(crate) use auth::token_name;
+pub(crate) use auth::{Caller, token_name};
 pub(crate) use call::Call;
 pub(crate) use rate_limit::too_many_requests;
+pub(crate) use tags::after;
 
-use auth::Caller;
-
-use crate::{Endpoint, abilities::Ability, config::Version, state::Project, state::Registry};
+use crate::{Endpoint, abilities::Ability, config::Version, graphql, state::Project, state::Registry};
 
 /// What all requests share: the configured address.
 #[derive(Clone, Debug)]
@@ -60,11 +61,19 @@ fn checked(registry: &mut Registry, call: &Call, site: &Site) -> Processed {
     if !exists(call.endpoint, registry.settings.version) {
         return Answer::no_route().into();
     }
+    if call.graphql.is_some() && !registry.settings.graphql {
+        return Answer::no_route().into();
+    }
     let caller = match auth::authenticate(registry, call) {
         Ok(caller) => caller,
+        Err(_) if call.graphql.is_some() => return graphql::invalid_token().into(),
         Err(answer) => return answer.into(),
     };
+    if let Some(request) = &call.graphql {
+        return graphql::answer(registry, request, &caller, call.listed_tags).into();
+    }
     let answer = match call.endpoint {
+        Endpoint::GetProject => projects::get(registry, call, &caller, site),
         Endpoint::ListProjectRepositories => repositories::list_of_project(registry, call, &caller, site),
         Endpoint::ListGroupRepositories => repositories::list_of_group(registry, call, &caller, site),
         Endpoint::GetRepository => repositories::get(registry, call, &caller, site),
@@ -75,7 +84,7 @@ fn checked(registry: &mut Registry, call: &Call, site: &Site) -> Processed {
         Endpoint::BulkDeleteTags => return tags::delete_in_bulk(registry, call, &caller, site),
         Endpoint::Version => meta::version(registry, &caller),
         Endpoint::TokenSelf => meta::token_self(registry, call),
-        Endpoint::Other => Err(Answer::no_route()),
+        Endpoint::Other | Endpoint::GraphqlQuery | Endpoint::GraphqlMutation => Err(Answer::no_route()),
     };
     answer.unwrap_or_else(|refused| refused).into()
 }
@@ -86,13 +95,14 @@ fn exists(endpoint: Endpoint, version: Version) -> bool {
         Endpoint::ListGroupRepositories => version >= Version::new(12, 2),
         Endpoint::GetRepository => version >= Version::new(13, 6),
         Endpoint::TokenSelf => version >= Version::new(15, 5),
+        Endpoint::GraphqlQuery | Endpoint::GraphqlMutation => version >= Version::new(12, 1),
         Endpoint::Other => false,
         _ => version >= Version::new(11, 8),
     }
 }
 
-/// Step 3: the project of the path, visible and with a readable registry.
-fn readable_project(registry: &Registry, call: &Call, caller: &Caller, site: &Site) -> Result<Project, Answer> {
+/// The project of the path, if the caller may know of it.
+fn visible_project(registry: &Registry, call: &Call, caller: &Caller, site: &Site) -> Result<Project, Answer> {
     let missing = || Answer::not_found_of("Project");
     let id = &call.namespace;
     let current = match id.parse::<u64>() {
@@ -114,10 +124,13 @@ fn readable_project(registry: &Registry, call: &Call, caller: &Caller, site: &Si
     if moved {
         return Err(moved_answer(call, project, site));
     }
-    if !registry.may(caller.user, Ability::Read, project) {
-        return Err(Answer::forbidden());
-    }
     Ok(project.clone())
+}
+
+/// Step 3: the project of the path, visible and with a readable registry.
+fn readable_project(registry: &Registry, call: &Call, caller: &Caller, site: &Site) -> Result<Project, Answer> {
+    let project = visible_project(registry, call, caller, site)?;
+    if registry.may(caller.user, Ability::Read, &project) { Ok(project) } else { Err(Answer::forbidden()) }
 }
 
 /// An old path: GET is redirected to the numeric id, anything else refused (gitlab-api reference 1.4).

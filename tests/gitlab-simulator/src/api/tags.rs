@@ -83,7 +83,7 @@ pub(super) fn list(registry: &Registry, call: &Call, caller: &Caller, site: &Sit
 }
 
 /// The position after a keyset cursor, which need not be a tag that still exists.
-fn after(tags: &[&Tag], last: &str, order: TagOrder, descending: bool) -> usize {
+pub(crate) fn after(tags: &[&Tag], last: &str, order: TagOrder, descending: bool) -> usize {
     let passed = |tag: &&Tag| {
         let ordering = match order {
             TagOrder::Bytewise => tag.name.as_str().cmp(last),

@@ -11,13 +11,13 @@ use crate::{
 };
 
 /// What one call of the delete service did.
-pub(super) struct Removal {
+pub(crate) struct Removal {
     /// What was handed to the registry, after protection.
     pub(super) batch: Vec<String>,
     /// What is gone; `None` when every deletion failed.
-    pub(super) deleted: Option<Vec<String>>,
+    pub(crate) deleted: Option<Vec<String>>,
     /// The service's message when it reports an error.
-    pub(super) error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 impl Registry {
@@ -47,7 +47,7 @@ impl Registry {
     }
 
     /// Removes tags from a repository on behalf of a user. `spent` is the simulated time of the job so far.
-    pub(super) fn remove_tags(
+    pub(crate) fn remove_tags(
         &mut self,
         repository: u64,
         user: Option<u64>,

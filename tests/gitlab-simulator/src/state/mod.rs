@@ -1,6 +1,6 @@
 //! Everything a simulated instance knows, and the few calls that make believable data of it.
 //!
-//! The state knows nothing of HTTP: REST reads and changes it, and so can anything added later, such as GraphQL.
+//! The state knows nothing of HTTP: REST and GraphQL both read and change it.
 
 mod people;
 mod project;
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 pub use people::{Role, Scope, Token, TokenKind, User};
 pub(crate) use project::is_within;
-pub use project::{DeleteLevel, Group, Project, ProtectionRule, RegistryAccess, Visibility};
+pub use project::{CleanupPolicy, DeleteLevel, Group, Project, ProtectionRule, RegistryAccess, Visibility};
 pub(crate) use repository::locale_key;
 pub use repository::{Push, Repository, RepositoryStatus, Tag, TagKind};
 
@@ -100,7 +100,7 @@ impl Registry {
             registry_access: RegistryAccess::Enabled,
             members: BTreeMap::new(),
             protection_rules: Vec::new(),
-            cleanup_policy_enabled: false,
+            cleanup_policy: CleanupPolicy::default(),
         };
         self.projects.insert(id, project);
         id

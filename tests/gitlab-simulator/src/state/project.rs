@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Role;
@@ -60,8 +61,41 @@ pub struct Project {
     pub members: BTreeMap<u64, Role>,
     /// Its tag protection rules.
     pub protection_rules: Vec<ProtectionRule>,
-    /// Whether GitLab's own cleanup policy is on. Nothing runs it here; a client may want to warn about it.
-    pub cleanup_policy_enabled: bool,
+    /// GitLab's own cleanup policy. Nothing runs it here; a client may want to warn about it.
+    pub cleanup_policy: CleanupPolicy,
+}
+
+/// A project's own cleanup policy (gitlab-api reference 8). The default is what every new project has: switched off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanupPolicy {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// `1d`, `7d`, `14d`, `1month` or `3month`.
+    pub cadence: String,
+    /// 1, 5, 10, 25, 50 or 100.
+    pub keep_n: Option<u32>,
+    /// `7d`, `14d`, `30d` or `90d`.
+    pub older_than: Option<String>,
+    /// The pattern of what is removed.
+    pub name_regex: Option<String>,
+    /// The pattern of what stays.
+    pub name_regex_keep: Option<String>,
+    /// When it runs next.
+    pub next_run_at: Option<Timestamp>,
+}
+
+impl Default for CleanupPolicy {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            cadence: "1d".to_owned(),
+            keep_n: Some(10),
+            older_than: Some("90d".to_owned()),
+            name_regex: Some(".*".to_owned()),
+            name_regex_keep: None,
+            next_run_at: None,
+        }
+    }
 }
 
 /// The role from which on a protected tag may be deleted (gitlab-api reference 2.7).

@@ -149,6 +149,25 @@ impl Shop {
         send(request.header("content-type", "application/x-www-form-urlencoded").body(body.to_owned())).await
     }
 
+    /// A GraphQL request of somebody.
+    pub(crate) async fn graphql_by(&self, token: Option<&str>, query: &str, variables: &Value) -> Reply {
+        let request = self.client.post(format!("{}/api/graphql", self.sim.url()));
+        let request = token.into_iter().fold(request, RequestBuilder::bearer_auth);
+        send(request.json(&json!({ "query": query, "variables": variables }))).await
+    }
+
+    /// A GraphQL request of the maintainer: its body, sent with status 200.
+    pub(crate) async fn graphql(&self, query: &str, variables: &Value) -> Value {
+        let reply = self.graphql_by(Some(&self.token), query, variables).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        reply.json()
+    }
+
+    /// The repository's id in GraphQL.
+    pub(crate) fn gid(&self) -> String {
+        format!("gid://gitlab/ContainerRepository/{}", self.repository)
+    }
+
     /// Makes a user with a role at `shop/backend` and returns its token.
     pub(crate) fn member(&self, role: Option<Role>) -> String {
         self.sim.edit(|registry| {

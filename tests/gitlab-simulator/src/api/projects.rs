@@ -1,0 +1,33 @@
+//! `GET /projects/:id`, as far as it is about the registry: the project's own cleanup policy (gitlab-api reference 8).
+
+use serde_json::json;
+
+use super::{Site, answer::Answer, auth::Caller, call::Call, entities::zulu, visible_project};
+use crate::{config::Version, state::Registry};
+
+pub(super) fn get(registry: &Registry, call: &Call, caller: &Caller, site: &Site) -> Result<Answer, Answer> {
+    let project = visible_project(registry, call, caller, site)?;
+    let mut shown = json!({
+        "id": project.id,
+        "name": project.path.rsplit('/').next(),
+        "path_with_namespace": project.path,
+        "container_registry_access_level": project.registry_access,
+    });
+    let policy = &project.cleanup_policy;
+    // Policies came with 12.8.
+    if registry.settings.version >= Version::new(12, 8)
+        && let Some(object) = shown.as_object_mut()
+    {
+        let policy = json!({
+            "enabled": policy.enabled,
+            "cadence": policy.cadence,
+            "keep_n": policy.keep_n,
+            "older_than": policy.older_than,
+            "name_regex": policy.name_regex,
+            "name_regex_keep": policy.name_regex_keep,
+            "next_run_at": policy.next_run_at.map(zulu),
+        });
+        object.insert("container_expiration_policy".to_owned(), policy);
+    }
+    Ok(Answer::json(200, &shown))
+}

@@ -1,0 +1,51 @@
+//! `GET /projects/:id`: the project's own cleanup policy (gitlab-api reference 8).
+
+use gitlab_simulator::{CleanupPolicy, Endpoint, RegistryAccess, Version};
+use serde_json::json;
+
+use crate::shop::{Shop, now, send};
+
+#[tokio::test]
+async fn a_project_shows_its_cleanup_policy() {
+    let shop = Shop::open().await;
+    let path = format!("/projects/{}", shop.namespace);
+    let mut expected = json!({
+        "id": shop.project,
+        "name": "backend",
+        "path_with_namespace": "shop/backend",
+        "container_registry_access_level": "enabled",
+        "container_expiration_policy": {
+            "enabled": false, "cadence": "1d", "keep_n": 10, "older_than": "90d", "name_regex": ".*",
+            "name_regex_keep": null, "next_run_at": null,
+        },
+    });
+    shop.get(&path).await.is(200, &expected);
+    assert_eq!(shop.sim.requests_to(Endpoint::GetProject)[0].namespace.as_deref(), Some("shop/backend"));
+    shop.sim.edit(|registry| {
+        let project = registry.project_mut(shop.project).unwrap();
+        project.registry_access = RegistryAccess::Private;
+        let policy = &mut project.cleanup_policy;
+        *policy = CleanupPolicy { enabled: true, keep_n: None, next_run_at: Some(now()), ..CleanupPolicy::default() };
+    });
+    expected["container_registry_access_level"] = json!("private");
+    for (name, value) in
+        [("enabled", json!(true)), ("keep_n", json!(null)), ("next_run_at", json!("2025-03-01T12:00:00.000Z"))]
+    {
+        expected["container_expiration_policy"][name] = value;
+    }
+    shop.get(&format!("/projects/{}", shop.project)).await.is(200, &expected);
+}
+
+#[tokio::test]
+async fn a_project_is_hidden_moved_or_too_old() {
+    let shop = Shop::open().await;
+    let path = format!("/projects/{}", shop.namespace);
+    let stranger = shop.member(None);
+    send(shop.by(&stranger, reqwest::Method::GET, &path)).await.is_message(404, "404 Project Not Found");
+    shop.sim.edit(|registry| registry.settings.version = Version::new(12, 7));
+    assert_eq!(shop.get(&path).await.json().get("container_expiration_policy"), None);
+    shop.sim.edit(|registry| registry.move_project(shop.project, "shop/server"));
+    let moved = shop.get(&path).await;
+    let location = format!("{}/api/v4/projects/{}", shop.sim.url(), shop.project);
+    assert_eq!((moved.status, moved.header("location")), (301, Some(location.as_str())));
+}
