@@ -1,0 +1,49 @@
+# `make` alone prints what there is. The recipes only call other programs; what is longer than a line is in hack/.
+
+CARGO_DENY_VERSION := 0.20.2
+
+export REGISTRY_CLEANUP_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registry-cleanup-operator
+
+control_plane := cargo run --quiet --locked --package control-plane --
+# Only expanded where it is used: builds helm if it is not there yet.
+helm = $$($(control_plane) which helm)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-stop test lint generate tools fmt clean
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: ## see the operator at work: a real API server, a simulated GitLab, one policy (KEEP=1 leaves it up)
+	@hack/demo.sh
+
+demo-stop: ## end what `make demo KEEP=1` left up
+	@hack/demo.sh stop
+
+test: ## run every test, also those that need Kubernetes and helm (built on first use)
+	cargo test --workspace --locked
+
+lint: ## check format, clippy, documentation, dependencies, chart and scripts
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --locked
+	@hack/cargo-deny.sh $(CARGO_DENY_VERSION)
+	$(helm) lint --strict --quiet charts/registry-cleanup-operator
+	@hack/shellcheck.sh
+
+generate: ## write anew what is generated: crds/, the chart's copy and README, deploy/
+	cargo run --quiet --locked -- crd > crds/.new
+	mv crds/.new crds/registrycleanuppolicies.yaml
+	HELM="$(helm)" deploy/generate.sh
+	GOWORK=off GOFLAGS=-mod=readonly go -C tests/it/install/helm-docs tool helm-docs --log-level=warning \
+		--chart-search-root="$(CURDIR)/charts"
+
+tools: ## build what tests and the demo need beforehand: the control plane and helm
+	$(control_plane) install --helm
+
+fmt: ## format the Rust code
+	cargo fmt --all
+
+clean: ## remove what was built here; the tools in ~/.cache/registry-cleanup-operator stay
+	cargo clean
+	rm -rf .demo

@@ -1,0 +1,346 @@
+#!/usr/bin/env bash
+# Shows the operator at work on this machine: a real Kubernetes control plane and a GitLab with a believable registry, both
+# on 127.0.0.1; one policy, its preview, its run, and what the registry holds afterwards. Checks what it claims.
+#
+#   hack/demo.sh          run it; it ends by itself and leaves nothing running
+#   KEEP=1 hack/demo.sh   leave everything up to play with
+#   hack/demo.sh stop     end what KEEP=1 left
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+demo=.demo
+logs=$demo/logs
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+release=$CARGO_TARGET_DIR/release
+
+# shellcheck source=hack/demo/lib.sh
+. "$root/hack/demo/lib.sh"
+
+main() {
+    case ${1:-} in
+    '') ;;
+    stop) stop && exit ;;
+    *) fail "unknown argument: $1" ;;
+    esac
+    prepare
+    build
+    start_world
+    install_operator
+    apply_policy
+    preview
+    clean
+    clean_again
+    finish
+}
+
+prepare() {
+    need cargo 'install Rust: https://rustup.rs'
+    need go 'install Go 1.26: https://go.dev/doc/install (it builds Kubernetes)'
+    need cc 'install a C compiler: gcc or clang (it builds the cryptography)'
+    # One that was killed a moment ago may still be ending.
+    local end=$((SECONDS + 10))
+    while any_runs && [ ! -p "$demo/stop" ] && [ "$SECONDS" -lt "$end" ]; do sleep 0.2; done
+    if any_runs; then fail 'a demo is up already; make demo-stop ends it'; fi
+    rm -rf "$demo"
+    mkdir -p "$demo/running" "$demo/bin" "$logs"
+    # Everything that is started hangs on this pipe and ends when its last writer is gone.
+    mkfifo "$demo/open"
+    exec 9<>"$demo/open"
+    trap stop_all EXIT
+    trap 'interrupted 130' INT
+    trap 'interrupted 143' TERM
+    trap 'interrupted 129' HUP
+}
+
+interrupted() {
+    printf '%s\nending everything\n' "$erase"
+    exit "$1"
+}
+
+need() { command -v "$1" >/dev/null || fail "$1 is missing: $2"; }
+
+build() {
+    step 'Build'
+    cat <<TEXT
+The operator and a simulator of GitLab with Rust; etcd, the Kubernetes API server, its controller manager and kubectl with
+Go. The first time takes about 12 minutes on two cores, the next times some seconds. Logs: $logs/
+TEXT
+    # One selection of packages for both, so that no dependency is built twice.
+    start starter cargo build --release --locked --workspace --bin control-plane
+    start downloads go -C tests/control-plane/go mod download
+    follow starter downloads
+    start rust cargo build --release --locked --workspace --bins
+    start go "$release/control-plane" install
+    follow rust go
+    ok "built in $(clock)"
+}
+
+start_world() {
+    step 'A cluster and a GitLab'
+    start control-plane "$release/control-plane" up --directory "$demo/control-plane" --kubeconfig "$demo/kubeconfig"
+    start gitlab "$release/gitlab-simulator" --seed demo --job-delay 1s --tls-directory "$demo" --token-file "$demo/token"
+    ready gitlab 30
+    ready control-plane 90
+    gitlab=$(said gitlab url)
+    ln -s "$(said control-plane kubectl)" "$demo/bin/kubectl"
+    ln -s "$release/registry-cleanup-operator" "$demo/bin/registry-cleanup-operator"
+    export PATH=$root/$demo/bin:$PATH KUBECONFIG=$demo/kubeconfig
+    # The settings that somebody has for their own kubectl are left out of it.
+    export KUBECACHEDIR=$root/$demo/kubectl-cache KUBERC=off
+    snapshot before
+    printf 'Kubernetes %s: etcd, API server and controller manager, without nodes: %s\n' \
+        "$(kubectl version | sed -n 's/^Server Version: //p')" "$(said control-plane url)"
+    printf 'GitLab: a simulator of its registry API, with the two years of the company "shop": %s\n\n' "$gitlab"
+    table before
+}
+
+install_operator() {
+    step 'Install the operator'
+    say 'One file holds the definition, the permissions and the Deployment.'
+    run 'kubectl apply --server-side --filename deploy/install.yaml'
+    run 'kubectl wait --for=condition=Established crd/registrycleanuppolicies.registrycleanup.dev --timeout=30s'
+    say 'This control plane has no nodes, so no Pod can start. The operator runs as a process on your machine instead, under the
+same ServiceAccount and with nothing but its permissions.'
+    run 'kubectl scale deployment/registry-cleanup-operator --namespace registry-cleanup --replicas=0'
+    run "kubectl create token registry-cleanup-operator --namespace registry-cleanup --duration=8h > $demo/operator.token"
+    service_account_kubeconfig
+    run "KUBECONFIG=$demo/operator.kubeconfig kubectl auth whoami --output jsonpath='{.status.userInfo.username}{\"\n\"}'"
+    local flags=(--allowed-gitlab-hosts=127.0.0.1 --max-requests-per-second-per-host=100 --listen=127.0.0.1:0)
+    printf '%s$ KUBECONFIG=%s registry-cleanup-operator run %s &%s\n' \
+        "$bold" "$demo/operator.kubeconfig" "${flags[*]}" "$plain"
+    KUBECONFIG=$demo/operator.kubeconfig start operator "$release/registry-cleanup-operator" run "${flags[@]}"
+}
+
+# A copy of the administrator's kubeconfig with the token in place of the certificate.
+service_account_kubeconfig() {
+    local file=$demo/operator.kubeconfig
+    (umask 077 && kubectl config view --raw >"$file")
+    kubectl config --kubeconfig "$file" unset users >/dev/null
+    kubectl config --kubeconfig "$file" set-credentials user --token="$(cat "$demo/operator.token")" >/dev/null
+}
+
+apply_policy() {
+    step 'A team commits a policy'
+    say 'A namespace with the access token for GitLab and, as this GitLab has a certificate of its own, its authority.'
+    run 'kubectl create namespace team-shop'
+    run 'kubectl config set-context --current --namespace=team-shop'
+    run "kubectl create secret generic gitlab-token --from-file=token=$demo/token"
+    run "kubectl create secret generic gitlab-ca --from-file=ca.crt=$demo/ca.crt"
+    say 'The policy. It says no mode, and so it is a dry run: it only reports.'
+    sed "s|https://gitlab.example.com|$gitlab|" hack/demo/policy.yaml >"$demo/policy.yaml"
+    run "cat $demo/policy.yaml"
+    echo
+    run "kubectl apply --server-side --filename $demo/policy.yaml"
+    run 'kubectl wait --for=condition=Ready rcp/shop --timeout=30s'
+    run 'kubectl get rcp shop'
+    say 'A policy that cannot be meant is refused, and says why: no age and nothing to keep.'
+    run 'kubectl patch rcp shop --type=merge --patch '\
+"'"'{"spec":{"rules":[{"name":"builds","nameRegexDelete":".*","keepN":0}]}}'"'" 1
+    claim 'refused' contains "$output" 'this rule would remove every tag'
+}
+
+preview() {
+    step 'Preview'
+    say 'What would it remove? An annotation asks for a dry run; any new value will do.'
+    run 'kubectl annotate rcp/shop registrycleanup.dev/dry-run-requested-at=first'
+    handled lastHandledDryRunAt first
+    run "kubectl wait --for=jsonpath='{.status.lastRun.completionTime}' rcp/shop --timeout=60s"
+    echo
+    run 'kubectl get rcp shop --output go-template-file=hack/demo/repositories.gotmpl'
+    say 'Samples of one repository, as the status has them.'
+    run "kubectl get rcp shop --output jsonpath='{.status.repositories[0].samples}{\"\n\"}'"
+    say 'Every single tag has its verdict and reason in the log of the operator. One of each kind:'
+    planned=$(audited Remove | cut -d ' ' -f 1,2 | sort)
+    verdicts
+    echo
+    snapshot now
+    claim 'the result is Succeeded' equal "$(field lastRun.result)" Succeeded
+    claim "the plan names $(lines "$planned") tags, and the status says the same number" \
+        equal "$(lines "$planned")" "$(field lastRun.tags.matched)"
+    claim 'nothing was removed' same before now
+}
+
+clean() {
+    step 'Run'
+    say 'The preview is as wanted: let the policy remove. That edit alone removes nothing; it waits for its schedule...'
+    run "kubectl patch rcp shop --type=merge --patch '{\"spec\":{\"mode\":\"Delete\"}}'"
+    run 'kubectl wait --for=condition=Ready rcp/shop --timeout=30s'
+    snapshot now
+    claim 'nothing was removed' same before now
+    say '... or for somebody who asks for a run now.'
+    run 'kubectl annotate rcp/shop registrycleanup.dev/run-requested-at=first'
+    handled lastHandledRunAt first
+    run "kubectl wait --for=jsonpath='{.status.lastRun.completionTime}' rcp/shop --timeout=300s"
+    echo
+    run 'kubectl get rcp shop --output wide'
+    echo
+    run 'kubectl get rcp shop --output go-template-file=hack/demo/repositories.gotmpl'
+    say 'And what does the registry itself say? Before and after:'
+    snapshot after
+    table before after
+    cleaned=$(field lastRun.repositories.changed)
+    gone=$(comm -23 "$demo/before" "$demo/after")
+    echo
+    claim "$(lines "$gone") tags are gone from the registry, and they are exactly those of the preview" equal "$gone" "$planned"
+    claim 'the status says the same number' equal "$(field lastRun.tags.confirmed)" "$(lines "$gone")"
+    claim "all $(grep -cE "$protected" "$demo/before") releases, main, stable and latest are there" \
+        equal "$(grep -E "$protected" "$demo/before")" "$(grep -E "$protected" "$demo/after")"
+    claim 'the repository of build caches was not touched' \
+        equal "$(grep '^shop/frontend/cache ' "$demo/before")" "$(grep '^shop/frontend/cache ' "$demo/after")"
+}
+
+clean_again() {
+    step 'Once more, within the hour'
+    say 'GitLab takes one bulk deletion per repository and hour. A second run sends none before its time and says when that is.'
+    run 'kubectl annotate rcp/shop registrycleanup.dev/run-requested-at=second --overwrite'
+    handled lastHandledRunAt second
+    run "kubectl wait --for=jsonpath='{.status.lastRun.completionTime}' rcp/shop --timeout=60s"
+    echo
+    run 'kubectl get rcp shop --output go-template-file=hack/demo/repositories.gotmpl'
+    snapshot now
+    echo
+    claim "each of the $cleaned repositories of the first run is Skipped, RateLimited, with a time" \
+        equal "$(rate_limited)" "$cleaned"
+    claim 'nothing was removed' same after now
+    say 'What the cluster was told meanwhile:'
+    run 'kubectl events --for rcp/shop'
+    run "kubectl get rcp shop --output jsonpath='{range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{\"\n\"}{end}'"
+}
+
+finish() {
+    step 'What next'
+    cat <<TEXT
+docs/conditions.md          every condition, reason and event, and what to do about it
+deploy/examples/            policies to start from
+charts/                     the Helm chart; deploy/ has Kustomize, Flux and Argo CD
+kubectl explain rcp.spec    every field
+.demo/logs/operator.log     what the operator logged, with the verdict on every tag
+TEXT
+    if [ "${KEEP:-}" = 1 ]; then
+        keep
+        return
+    fi
+    stop_all
+    printf '\n%sDone in %s. Nothing is left running.%s\n' "$bold" "$(clock)" "$plain"
+}
+
+# Leaves the pipe open in a process that only waits to be told to stop.
+keep() {
+    mkfifo "$demo/stop"
+    set -m
+    sh -c 'read -r _ <"$1"' sh "$demo/stop" >/dev/null 2>&1 &
+    set +m
+    trap - EXIT
+    cat <<TEXT
+
+${bold}Everything stays up. In another terminal:$plain
+  export KUBECONFIG=$root/$demo/kubeconfig PATH=$root/$demo/bin:\$PATH
+  kubectl get rcp
+GitLab: $gitlab, with the token in $demo/token and the authority in $demo/ca.crt
+${bold}make demo-stop$plain ends it.
+TEXT
+}
+
+stop() {
+    if ! any_runs; then
+        echo 'no demo is up'
+        return
+    fi
+    # Opened for both directions, so that nothing waits if nobody reads.
+    if [ -p "$demo/stop" ]; then echo stop 1<>"$demo/stop"; fi
+    stop_all
+    echo 'the demo has ended'
+}
+
+# --- What the registry holds, asked of GitLab and not of the operator -------------------------------------------------------
+
+# What the policy or GitLab protects, in lines of a snapshot.
+protected=' (v[0-9]+\..*|main|stable|latest)$'
+
+# kubectl is the only HTTPS client that is certain to be here.
+ask_gitlab() { kubectl --kubeconfig=/dev/null --token=none --server="$gitlab" --certificate-authority="$demo/ca.crt" get --raw "$1" 9>&-; }
+
+# Writes all tags into a file, sorted, as lines of repository and name.
+snapshot() {
+    local repository
+    for repository in $(ask_gitlab /-/simulator/repositories | grep -o '"path":"[^"]*"' | cut -d '"' -f 4); do
+        ask_gitlab "/-/simulator/tags?repository=$repository" | grep -o '"name":"[^"]*"' | cut -d '"' -f 4 | sed "s|^|$repository |"
+    done | sort >"$demo/$1"
+}
+
+# A table of one snapshot, or of what changed between two.
+table() {
+    awk -v first="$demo/$1" '
+        function kind(name) {
+            if (name ~ /^v[0-9]/) return "releases"
+            if (name ~ /^mr-/) return "MR"
+            if (name ~ /^nightly-/) return "nightlies"
+            if (name ~ /^[0-9a-f]+$/ && length(name) == 40) return "commits"
+            return "others"
+        }
+        function cell(row, column) {
+            if (!two) return before[row, column] + 0
+            return (before[row, column] + 0) " -> " (after[row, column] + 0)
+        }
+        function short(row) { sub("^shop/", "", row); return row }
+        function line(row,   i) {
+            printf "%-29s %10s", short(row), cell(row, "all")
+            for (i = 1; i <= 5; i++) printf " %10s", cell(row, kinds[i])
+            print ""
+        }
+        BEGIN { split("releases;MR;commits;nightlies;others", kinds, ";") }
+        {
+            if (!($1 in seen)) { seen[$1] = 1; rows[++n] = $1 }
+            if (FILENAME == first) {
+                before[$1, "all"]++; before[$1, kind($2)]++; before["together", "all"]++; before["together", kind($2)]++
+            } else {
+                two = 1; after[$1, "all"]++; after[$1, kind($2)]++; after["together", "all"]++; after["together", kind($2)]++
+            }
+        }
+        END {
+            printf "%-29s %10s", "REPOSITORY", "TAGS"
+            for (i = 1; i <= 5; i++) printf " %10s", toupper(kinds[i])
+            print ""
+            for (i = 1; i <= n; i++) line(rows[i])
+            line("together")
+        }
+    ' "${@/#/$demo/}"
+}
+
+# --- What the operator says ------------------------------------------------------------------------------------------------
+
+# Waits until the operator has begun with a request.
+handled() {
+    runs operator || fail 'the operator has ended' "$logs/operator.log"
+    kubectl wait --for=jsonpath="{.status.$1}=$2" rcp/shop --timeout=30s >/dev/null 2>&1 9>&- ||
+        fail 'the operator did not take the request up' "$logs/operator.log"
+}
+
+field() { kubectl get rcp shop --output "jsonpath={.status.$1}"; }
+
+# Lines of the audit trail of the preview with this verdict: repository, tag, verdict, reason.
+audited() {
+    grep '"target":"audit"' "$logs/operator.log" | grep '"mode":"DryRun"' | grep -F "\"verdict\":\"$1\"" |
+        sed 's/.*"repository":"\([^"]*\)","tag":"\([^"]*\)".*"verdict":"\([^"]*\)","reason":"\([^"]*\)".*/\1 \2 \3 \4/'
+}
+
+# One tag of each verdict and reason.
+verdicts() {
+    { audited Remove; audited Keep; } | awk '!seen[$4]++ { printf "%-24s %-44s %-7s %s\n", $1, $2, $3, $4 }'
+}
+
+# How many repositories of the last run were left alone for the hour's sake, with a time.
+rate_limited() {
+    kubectl get rcp shop --output 'go-template={{range .status.repositories}}{{with .nextEligibleTime}}{{.}} {{end}}{{.reason}}
+{{end}}' | grep -c 'Z RateLimited$'
+}
+
+# --- Small words -------------------------------------------------------------------------------------------------------------
+
+equal() { [ "$1" = "$2" ]; }
+contains() { case $1 in *"$2"*) ;; *) return 1 ;; esac; }
+same() { cmp -s "$demo/$1" "$demo/$2"; }
+lines() { printf '%s\n' "$1" | grep -c .; }
+
+main "$@"
