@@ -42,11 +42,13 @@ pub fn plan(tags: &[(&str, Option<Timestamp>)], rule: &Rule, protect: &[Pattern]
 
     let mut verdicts: Vec<Verdict> =
         by_name.iter().map(|reason| reason.map_or(Verdict::Remove, Verdict::Keep)).collect();
+    // Dates are not read where all candidates stay by number, and then it is the number that keeps them.
+    let all_stay = keep_n == candidates.len();
     for (rank, (index, date, _)) in candidates.into_iter().enumerate() {
         let known = tags.get(index).is_some_and(|(_, date)| date.is_some());
         let verdict = match cutoff {
-            Some(_) if !known => Verdict::Keep(KeepReason::DateUnknown),
-            Some(cutoff) if date >= cutoff => Verdict::Keep(KeepReason::TooYoung),
+            Some(_) if !known && !all_stay => Verdict::Keep(KeepReason::DateUnknown),
+            Some(cutoff) if known && date >= cutoff => Verdict::Keep(KeepReason::TooYoung),
             _ if rank < keep_n => Verdict::Keep(KeepReason::WithinKeepN),
             _ => Verdict::Remove,
         };
@@ -132,6 +134,13 @@ mod tests {
         let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "keepN": 1}), &[]);
         let tags = [("a", Some(days_ago(1))), ("b", None)];
         assert_eq!(verdicts(&policy, &tags), [Verdict::Remove, Verdict::Keep(KeepReason::WithinKeepN)]);
+    }
+
+    #[test]
+    fn where_all_stay_by_number_unread_dates_are_no_reason() {
+        let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "keepN": 5, "olderThan": "7d"}), &[]);
+        let kept = Verdict::Keep(KeepReason::WithinKeepN);
+        assert_eq!(verdicts(&policy, &[("a", None), ("b", None)]), [kept, kept]);
     }
 
     #[test]
