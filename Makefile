@@ -21,7 +21,7 @@ demo-stop: ## end what `make demo KEEP=1` left up
 	@hack/demo.sh stop
 
 test: ## run every test, also those that need Kubernetes and helm (built on first use)
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 lint: ## check format, clippy, documentation, dependencies, chart and scripts
 	cargo fmt --all --check
@@ -32,8 +32,8 @@ lint: ## check format, clippy, documentation, dependencies, chart and scripts
 	@hack/shellcheck.sh
 
 generate: ## write anew what is generated: crds/, the chart's copy and README, deploy/
-	cargo run --quiet --locked -- crd > crds/.new
-	mv crds/.new crds/registrycleanuppolicies.yaml
+	cargo build --quiet --locked
+	cargo run --quiet --locked -- crd > crds/registrycleanuppolicies.yaml
 	HELM="$(helm)" deploy/generate.sh
 	GOWORK=off GOFLAGS=-mod=readonly go -C tests/it/install/helm-docs tool helm-docs --log-level=warning \
 		--chart-search-root="$(CURDIR)/charts"

@@ -120,15 +120,15 @@ any_of_runs() {
     return 1
 }
 
-# What a build is at, by the end of its log.
+# What a build is at, by its log.
 doing() {
-    local crates line
-    crates=$(grep -c '^ *Compiling' "$logs/$1.log" || true)
-    line=$(tail -n 1 "$logs/$1.log" | sed 's/^ *//; s/^control-plane: //')
-    if [ "$crates" -gt 0 ]; then
-        printf '%s (%s crates so far)' "$(printf '%s' "$line" | cut -d ' ' -f 1-2)" "$crates"
+    local crate count
+    crate=$(grep '^ *Compiling' "$logs/$1.log" | tail -n 1 | awk '{ print $2 }' || true)
+    count=$(grep -c '^ *Compiling' "$logs/$1.log" || true)
+    if [ -n "$crate" ]; then
+        printf 'crate %s, %s' "$count" "$crate"
     else
-        printf '%s' "${line:-begins}"
+        tail -n 1 "$logs/$1.log" | sed 's/^control-plane: //' | grep . || printf 'begins'
     fi
 }
 
