@@ -66,26 +66,26 @@ mod tests {
         parameters(&policy.rule, &policy.protect, knows_keep)
     }
 
-    fn some(text: &str) -> Option<String> {
-        Some(text.to_owned())
+    fn text(text: &str) -> String {
+        text.to_owned()
     }
 
     #[rstest]
     #[case::git_shas(
         json!({"name": "sha", "nameRegexDelete": "[0-9a-z]{40}", "keepN": 5, "olderThan": "2d"}),
-        Parameters { name_regex_delete: some("(?:[0-9a-z]{40})"), keep_n: Some(5), older_than: some("2d"), ..Parameters::default() }
+        Parameters { name_regex_delete: Some(text("(?:[0-9a-z]{40})")), keep_n: Some(5), older_than: Some(text("2d")), ..Parameters::default() }
     )]
     #[case::five_of_everything(
         json!({"name": "five", "nameRegexDelete": ".*", "keepN": 5}),
-        Parameters { name_regex_delete: some("(?:.*)"), keep_n: Some(5), ..Parameters::default() }
+        Parameters { name_regex_delete: Some(text("(?:.*)")), keep_n: Some(5), ..Parameters::default() }
     )]
     #[case::everything_but_stable(
         json!({"name": "stable", "nameRegexDelete": ".*", "nameRegexKeep": "stable.*", "keepN": 0}),
-        Parameters { name_regex_delete: some("(?:.*)"), name_regex_keep: some("(?:stable.*)"), ..Parameters::default() }
+        Parameters { name_regex_delete: Some(text("(?:.*)")), name_regex_keep: Some(text("(?:stable.*)")), ..Parameters::default() }
     )]
     #[case::everything_over_a_month(
         json!({"name": "month", "nameRegexDelete": ".*", "olderThan": "1month"}),
-        Parameters { name_regex_delete: some("(?:.*)"), older_than: some("1month"), ..Parameters::default() }
+        Parameters { name_regex_delete: Some(text("(?:.*)")), older_than: Some(text("1month")), ..Parameters::default() }
     )]
     fn the_examples_of_gitlabs_documentation_are_sent_as_they_stand(#[case] rule: Value, #[case] expected: Parameters) {
         assert_eq!(of(&rule, &[], true), Ok(expected));
@@ -105,7 +105,7 @@ mod tests {
         let parameters = of(&rule, &[], false).unwrap();
         assert_eq!(
             parameters,
-            Parameters { name_regex: some("(?:mr-.*)"), older_than: some("14d"), ..Parameters::default() }
+            Parameters { name_regex: Some(text("(?:mr-.*)")), older_than: Some(text("14d")), ..Parameters::default() }
         );
     }
 

@@ -243,9 +243,12 @@ mod tests {
         assert!(compared >= 10, "only {compared} cases were comparable");
     }
 
+    /// Names of tags with their dates.
+    type Dated = Vec<(String, Option<Timestamp>)>;
+
     /// A case in the terms of a policy, if it has them: patterns that match whole names, no server-side protection, one page,
     /// known dates wherever a date decides.
-    fn comparable(case: &Value) -> Option<(CompiledPolicy, Vec<(String, Option<Timestamp>)>)> {
+    fn comparable(case: &Value) -> Option<(CompiledPolicy, Dated)> {
         let params = &case["params"];
         let delete =
             params["name_regex_delete"].as_str().or(params["name_regex"].as_str()).filter(|text| !text.is_empty())?;

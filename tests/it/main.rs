@@ -16,6 +16,8 @@ mod gitlab_client;
 mod hour;
 mod install;
 mod layers;
+mod resource;
+mod robustness;
 mod runs;
 mod support;
 mod world;

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
 use serde_json::{Value, json};
+
+use crate::world::World;
 
 /// Long enough for the slowest machine: nothing here is a measurement, only a test that hangs is to end.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -57,4 +62,13 @@ pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
 /// Waits for something that happens by itself; fails the test when it does not happen for a long time.
 pub(crate) async fn in_time<T>(what: &str, happens: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, happens).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+}
+
+/// How often an event with this reason was published, repetitions that the API counts in one object included. The operator
+/// must have stopped, or the event may still be on its way.
+pub(crate) async fn events_of(world: &World, reason: &str) -> i32 {
+    let api: Api<Event> = Api::namespaced(world.kube.clone(), &world.namespace);
+    let events = api.list(&ListParams::default()).await.unwrap().items;
+    let published = |event: &Event| event.series.as_ref().map_or(1, |series| series.count);
+    events.iter().filter(|event| event.reason.as_deref() == Some(reason)).map(published).sum()
 }

@@ -5,8 +5,8 @@ use registry_cleanup_operator::api::{Mode, PolicyStatus, RunResult};
 use rstest::rstest;
 use serde_json::json;
 
-use super::{answer, asked_to_remove, bulk_requests, entry, events_of, repository, result, two_repositories};
-use crate::support::change;
+use super::{answer, asked_to_remove, bulk_requests, entry, repository, result, two_repositories};
+use crate::support::{change, events_of};
 use crate::world::{Operator, World};
 
 async fn run(world: &World, mode: Mode, token: &str) -> PolicyStatus {

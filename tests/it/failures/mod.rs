@@ -56,8 +56,3 @@ fn bulk_requests(world: &World) -> Vec<RequestRecord> {
 fn asked_to_remove(world: &World) -> Vec<u64> {
     bulk_requests(world).into_iter().filter_map(|request| request.repository).collect()
 }
-
-/// How many events of the world have this reason. The operator must have stopped, or the event may still be on its way.
-async fn events_of(world: &World, reason: &str) -> usize {
-    world.events().await.into_iter().filter(|(of, _)| of == reason).count()
-}

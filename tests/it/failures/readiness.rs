@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{answer, events_of};
-use crate::support::{change, eventually};
+use super::answer;
+use crate::support::{change, events_of, eventually};
 use crate::world::{Operator, World};
 
 async fn not_ready(world: &World, policy: &Value) -> (Operator, String) {

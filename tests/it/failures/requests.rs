@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 use registry_cleanup_operator::api::{RUN_REQUESTED_AT, RunResult};
 use serde_json::json;
 
-use super::{asked_to_remove, bulk_requests, entry, events_of, repository, result, two_repositories};
-use crate::support::in_time;
+use super::{asked_to_remove, bulk_requests, entry, repository, result, two_repositories};
+use crate::support::{events_of, in_time};
 use crate::world::{Operator, World};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,8 @@ use registry_cleanup_operator::api::RunResult;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{bulk_requests, events_of, repository, result};
-use crate::support::eventually;
+use super::{bulk_requests, repository, result};
+use crate::support::{events_of, eventually};
 use crate::world::{Operator, World};
 
 async fn world_with_target(target: &Value) -> (World, Operator, u64) {

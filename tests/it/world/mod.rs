@@ -230,10 +230,10 @@ impl World {
     }
 
     /// Waits until the status of a policy is as wanted.
-    pub(crate) async fn until(&self, name: &str, wanted: impl Fn(&PolicyStatus) -> bool) -> PolicyStatus {
+    pub(crate) async fn until(&self, name: &str, holds: impl Fn(&PolicyStatus) -> bool) -> PolicyStatus {
         let policies = self.policies();
         let fits = |policy: Option<&RegistryCleanupPolicy>| {
-            policy.and_then(|policy| policy.status.as_ref()).is_some_and(&wanted)
+            policy.and_then(|policy| policy.status.as_ref()).is_some_and(&holds)
         };
         let waiting = await_condition(policies.clone(), name, fits);
         let waited = tokio::time::timeout(PATIENCE, waiting).await;

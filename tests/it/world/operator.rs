@@ -1,7 +1,6 @@
 //! An operator in a runtime of its own, so that it can be killed: dropping the runtime drops everything it does in the middle.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
@@ -58,10 +57,9 @@ impl Operator {
         let scope = Scope::Namespaces(vec![world.namespace.clone()]);
         let shutdown = CancellationToken::new();
         let (nudge, nudged) = watch::channel(());
-        let ready = Arc::new(AtomicBool::new(false));
         let (on_ready, is_ready) = tokio::sync::oneshot::channel();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (stop, started) = (shutdown.clone(), Arc::clone(&ready));
+        let stop = shutdown.clone();
         let task = runtime.spawn(async move {
             let kube = client(&kubeconfig).await;
             // As fast as GitLab can be asked: the pace has tests of its own.
@@ -69,15 +67,14 @@ impl Operator {
             let gitlab = GitLab::new(gitlab, Arc::clone(&clock));
             let events = Events::new(kube.clone(), Some("test".to_owned()));
             let context = Arc::new(Context::new(kube, gitlab, clock, settings, events, stop));
-            let nudges = || {
+            let wakes = || {
                 stream::unfold(nudged.clone(), |mut nudged| async {
                     nudged.changed().await.ok()?;
                     Some(((), nudged))
                 })
                 .boxed()
             };
-            controller::watch(context, scope, 4, nudges, move || {
-                started.store(true, Ordering::Relaxed);
+            controller::watch(context, scope, 4, wakes, move || {
                 let _ = on_ready.send(());
             })
             .await

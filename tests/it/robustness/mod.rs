@@ -1,0 +1,29 @@
+//! What an operator outlives, what it may do, what it never tells: mostly the real program, in a process of its own.
+
+mod clusters;
+mod permissions;
+mod process;
+mod secrecy;
+mod signals;
+
+use gitlab_simulator::Clock;
+use jiff::SignedDuration;
+use process::Process;
+
+use crate::world::{World, service_account_kubeconfig};
+
+/// A world whose GitLab goes by the real time, as the program does.
+async fn world_in_real_time() -> World {
+    World::start_with(|config| {
+        config.clock = Clock::system();
+        config.settings.job_delay = SignedDuration::ZERO;
+    })
+    .await
+}
+
+/// The program, watching the world's namespace with the permissions of the install manifest.
+async fn operator(world: &World, arguments: &[&str]) -> Process {
+    let arguments: Vec<&str> =
+        ["--watch-namespace", &world.namespace].into_iter().chain(arguments.iter().copied()).collect();
+    Process::start(&service_account_kubeconfig().await, &arguments)
+}

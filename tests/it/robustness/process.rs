@@ -1,0 +1,60 @@
+//! The real program in a process of its own.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::NamedTempFile;
+
+use crate::support::eventually;
+
+/// A running program. Dropping it kills it.
+pub(super) struct Process {
+    child: Child,
+    log: NamedTempFile,
+}
+
+impl Process {
+    /// Starts `run` with nothing in its environment but the way to the cluster.
+    pub(super) fn start(kubeconfig: &Path, arguments: &[&str]) -> Self {
+        let log = NamedTempFile::new().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"))
+            .args(["run", "--listen", "127.0.0.1:0", "--allowed-gitlab-hosts", "127.0.0.1"])
+            .args(arguments)
+            .env_clear()
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.reopen().unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// What it has logged so far.
+    pub(super) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log.path()).unwrap()).into_owned()
+    }
+
+    /// Sends SIGTERM, as the kubelet does.
+    pub(super) fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    pub(super) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end.
+    pub(super) async fn exit_code(&mut self) -> Option<i32> {
+        eventually("the end of the program", async || self.child.try_wait().unwrap()).await.code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
