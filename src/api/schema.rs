@@ -88,11 +88,11 @@ pub(crate) fn gitlab_url(_: &mut SchemaGenerator) -> Schema {
                 "leave the query and the fragment away: only the address of the instance is wanted, for example https://gitlab.example.com",
             ),
             rule(
-                "!self.contains('/..') && !self.contains('/./') && !self.contains('%') && !self.contains('\\\\')",
-                "write the sub-path plainly, without .. or encoded characters",
+                "(!self.contains('/..') && !self.contains('/./') && self.matches('^[A-Za-z0-9:/._~\\\\[\\\\]-]*$')) || self.contains('@') || self.contains('?') || self.contains('#')",
+                "write the sub-path plainly, with letters, digits, -, ., _ and ~, without .. or encoded characters",
             ),
             rule(
-                "self.matches('^https?://([A-Za-z0-9.-]+|\\\\[[0-9A-Fa-f:.]+\\\\])(:[0-9]{1,5})?(/[!-~]*)?$') || self.contains('@') || self.contains('?') || self.contains('#')",
+                "self.matches('^https?://([A-Za-z0-9.-]+|\\\\[[0-9A-Fa-f:.]+\\\\])(:[0-9]{1,5})?(/(?s:.*))?$') || self.contains('@') || self.contains('?') || self.contains('#')",
                 "give an absolute address that begins with https://, for example https://gitlab.example.com",
             ),
         ],

@@ -32,7 +32,9 @@ pub(crate) async fn list(client: &Client, target: &Target) -> Result<Found, Erro
             Ok(listed) => listed,
             Err(error) if concerns_all(&error) => return Err(error),
             Err(error) => {
-                found.failed.push(failure(&name, 0, &error));
+                // Also when GitLab only asks for fewer requests: a target that nobody saw was not cleaned.
+                let result = RepositoryResult::Failed;
+                found.failed.push(Outcome { result, ..failure(&name, 0, &error) });
                 continue;
             }
         };

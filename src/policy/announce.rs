@@ -143,7 +143,8 @@ pub fn run_ended(status: &PolicyStatus) -> Vec<Announcement> {
     if run.result != RunResult::Interrupted {
         let failed = status.repositories.iter().filter(|repository| repository.result == RepositoryResult::Failed);
         events.extend(failed.take(MAX_REPOSITORY_EVENTS).map(|repository| Announcement {
-            repository: Some(repository.path.clone()),
+            // A project or group that could not be listed has no id, and is no repository.
+            repository: (repository.id != 0).then(|| repository.path.clone()),
             ..Announcement::warning(
                 e::REPOSITORY_CLEANUP_FAILED,
                 format!("{}: {}", repository.path, repository.message.as_deref().unwrap_or("failed")),

@@ -46,7 +46,7 @@ fn spec(stored: &DynamicObject) -> RegistryCleanupPolicySpec {
 #[case::days_by_name("/schedule", json!("05 4-6 1,15 JAN-JUN MON-FRI"))]
 #[case::a_time_zone("/timeZone", json!("America/Argentina/Buenos_Aires"))]
 #[case::a_time_zone_with_a_sign("/timeZone", json!("Etc/GMT+3"))]
-#[case::a_port_and_a_sub_path("/gitlab/url", json!("https://gitlab.example.com:8443/tools/gitlab/"))]
+#[case::a_port_and_a_sub_path("/gitlab/url", json!("https://gitlab.example.com:8443/Tools_1/git-lab.2/~x/"))]
 #[case::an_ipv6_address("/gitlab/url", json!("https://[2001:db8::1]:8443"))]
 #[case::http_with_consent("/gitlab", json!({"url": "http://gitlab.example.com", "insecure": true, "secretRef": {"name": "t"}}))]
 #[case::every_secret("/gitlab", json!({"secretRef": {"name": "t.1", "key": "a_b-c.d"}, "certSecretRef": {"name": "ca"}, "proxySecretRef": {"name": "p"}, "timeout": "2m"}))]

@@ -45,7 +45,6 @@ async fn assert_only_the_first_failed(
 #[case::an_error(answer(500, r#"{"message":"500 Internal Server Error"}"#), "GitLabUnavailable", "GitLab answered 500")]
 #[case::a_restart(answer(503, "<html>marker-body</html>"), "GitLabUnavailable", "GitLab answered 503")]
 #[case::a_gateway_that_gave_up(answer(504, ""), "GitLabUnavailable", "GitLab answered 504")]
-#[case::a_broken_connection(Action::DropConnection, "GitLabUnavailable", "the connection broke")]
 #[case::a_list_that_ends_early(Action::TruncateTags { keep: 1 }, "ListIncomplete", "the list may be incomplete")]
 #[case::an_empty_list(Action::TruncateTags { keep: 0 }, "ListIncomplete", "the list may be incomplete")]
 #[case::json_that_breaks_off(Action::InvalidJson, "GitLabUnavailable", "the answer is not one of GitLab's")]
@@ -63,6 +62,17 @@ async fn a_list_that_cannot_be_had_fails_its_repository_and_no_other(
     let scene = two_repositories(&json!({})).await;
     scene.0.sim.fault(Fault::new(Matcher::endpoint(Endpoint::ListTags).repository(scene.2[0]), action));
     assert_only_the_first_failed(scene, mode, (reason, words)).await;
+}
+
+/// Only a dry run: a connection that breaks takes everything with it that is on its way there, also a request to remove
+/// something, whose fate is then told as lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_connection_fails_its_repository_and_no_other() {
+    let scene = two_repositories(&json!({})).await;
+    let matcher = Matcher::endpoint(Endpoint::ListTags).repository(scene.2[0]);
+    scene.0.sim.fault(Fault::new(matcher, Action::DropConnection));
+    let expected = ("GitLabUnavailable", "the connection broke");
+    assert_only_the_first_failed(scene, Mode::DryRun, expected).await;
 }
 
 #[rstest]

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use control_plane::{Cluster, Options};
-use gitlab_simulator::{Clock, Config, Endpoint, Scope, Simulator, TokenKind};
+use gitlab_simulator::{Clock, Config, Endpoint, HoldPoint, Matcher, Scope, Simulator, TokenKind};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
-use registry_cleanup_operator::api::{RegistryCleanupPolicy, RunResult, crd};
+use registry_cleanup_operator::api::{RUN_REQUESTED_AT, RegistryCleanupPolicy, RunResult, crd};
 use serde_json::{Value, json};
 
 use super::process::Process;
-use crate::support::eventually;
+use crate::support::{change, eventually, in_time};
 use crate::world::{MARKER, World, client, kubectl, path};
 
 /// A control plane that no other test uses. It ends with the test process.
@@ -132,21 +132,32 @@ async fn without_its_definition_an_operator_says_what_to_do_and_with_broken_obje
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_restart_of_the_api_server_a_request_is_heard_again() {
+async fn a_restart_of_the_api_server_ends_no_run_and_a_request_after_it_is_heard() {
     let cluster = own_cluster().await;
     apply(cluster, &path("deploy/install.yaml"));
     wait_for_definition(cluster);
     let (world, repository) = world_on(cluster).await;
     let rules = json!([{"name": "versions", "nameRegexDelete": "v.*", "olderThan": "7d"}]);
-    world.apply(&world.policy("shop", &json!({"rules": rules}))).await.unwrap();
+    let mut policy = world.policy("shop", &json!({"rules": rules}));
+    change(&mut policy, "/gitlab/timeout", &json!("4m"));
+    world.apply(&policy).await.unwrap();
     let mut process = Process::start(&account(cluster), &[]);
     world.ready("shop").await;
-    for round in 1..=2 {
-        tokio::task::spawn_blocking(|| cluster.restart_api_server().unwrap()).await.unwrap();
-        let status = world.run("shop", &format!("round {round}")).await;
-        assert_eq!(status.history.len(), round);
-        assert!(process.is_running(), "{}", process.log());
-    }
+    let restart = async || tokio::task::spawn_blocking(|| cluster.restart_api_server().unwrap()).await.unwrap();
+
+    // In the middle of a run, whose end is written to the server that comes back.
+    let hold = world.sim.hold(Matcher::endpoint(Endpoint::BulkDeleteTags), HoldPoint::BeforeProcessing);
+    world.annotate("shop", RUN_REQUESTED_AT, "one").await;
+    in_time("the request", hold.reached()).await;
+    restart().await;
+    hold.release();
+    let status = world.until("shop", |status| status.history.len() == 1).await;
+    assert_eq!(status.last_run.unwrap().result, RunResult::Succeeded, "{}", process.log());
+
+    restart().await;
+    let status = world.run("shop", "two").await;
+    assert_eq!(status.history.len(), 2);
+    assert!(process.is_running(), "{}", process.log());
     assert_eq!(world.tags(repository), ["main"]);
     assert_eq!(world.sim.requests_to(Endpoint::BulkDeleteTags).len(), 1, "the hour is not forgotten either");
     process.terminate();
