@@ -11,8 +11,8 @@ mod status;
 
 pub use policy::{
     DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT, DEFAULT_STARTING_DEADLINE_SECONDS,
-    DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, GitLabSpec, GroupTarget, Mode, NameRef, ProtectSpec, RegistryCleanupPolicy,
-    RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, TargetSpec,
+    DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, GitLabSpec, GroupTarget, Method, Mode, NameRef, ProtectSpec,
+    RegistryCleanupPolicy, RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, SortBy, TargetSpec,
 };
 pub use status::{
     HistoryEntry, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus, RunResult, RunStatus, TagCounts,

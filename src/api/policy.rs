@@ -22,6 +22,7 @@ pub const DEFAULT_HISTORY_LIMIT: u32 = 5;
 
 /// What to clean, by which rules, and when.
 #[derive(CustomResource, Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(extend("x-kubernetes-validations" = schema::spec_rules()))]
 #[kube(
     group = "registrycleanup.dev",
     version = "v1alpha1",
@@ -44,6 +45,7 @@ pub const DEFAULT_HISTORY_LIMIT: u32 = 5;
     printcolumn(name = "Tags", type_ = "string", json_path = ".status.lastRun.summary"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Next Run", type_ = "string", json_path = ".status.nextScheduleTime", priority = 1),
+    printcolumn(name = "Method", type_ = "string", json_path = ".status.lastRun.method", priority = 1),
     printcolumn(name = "GitLab", type_ = "string", json_path = ".spec.gitlab.url", priority = 1),
     printcolumn(
         name = "Repositories",
@@ -67,7 +69,8 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(schema_with = "schema::target")]
     pub target: TargetSpec,
 
-    /// What to remove. Exactly one rule; a tag that it does not match is kept.
+    /// What to remove. The first rule whose nameRegexDelete matches a tag decides about it; a tag that no rule matches is kept.
+    /// The method Bulk takes exactly one rule.
     #[schemars(schema_with = "schema::rules")]
     pub rules: Vec<RuleSpec>,
 
@@ -75,6 +78,13 @@ pub struct RegistryCleanupPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ProtectSpec")]
     pub protect: Option<ProtectSpec>,
+
+    /// `Bulk`, if not given: GitLab is sent one request per repository and hour, evaluates it later by itself, and reports
+    /// nothing. `Exact`: the plan is made here over the complete list of tags, exactly the planned tags are removed, and the
+    /// result is known; without an hourly limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Method")]
+    pub method: Option<Method>,
 
     /// `DryRun` plans and reports without removing anything. `Delete` removes.
     #[serde(default)]
@@ -216,7 +226,7 @@ pub struct RepositorySelector {
     pub exclude: Vec<String>,
 }
 
-/// One rule: the parameters of GitLab's bulk deletion of tags. At least one of keepN and olderThan is required.
+/// One rule, in the terms of GitLab's bulk deletion of tags. At least one of keepN and olderThan is required.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::rule_rules()))]
@@ -245,6 +255,18 @@ pub struct RuleSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::older_than")]
     pub older_than: Option<String>,
+
+    /// Exact only: an RE2 pattern with one capture group; keepN then counts per captured value, for example per branch. A tag
+    /// that it does not match is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::pattern")]
+    pub group_by: Option<String>,
+
+    /// Exact only: what makes a tag one of the keepN newest: `PushedAt` (if not given), `CreatedAt`, `SemVer` (the highest
+    /// version; other names are kept) or `Name` (the last in the alphabet).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SortBy")]
+    pub sort_by: Option<SortBy>,
 }
 
 /// What no rule may remove.
@@ -255,6 +277,41 @@ pub struct ProtectSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::patterns")]
     pub name_regex: Vec<String>,
+}
+
+/// How tags are removed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Method {
+    /// By GitLab's bulk deletion.
+    #[default]
+    Bulk,
+    /// Tag by tag, as planned.
+    Exact,
+}
+
+impl Method {
+    /// The name as it stands in the resource.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bulk => "Bulk",
+            Self::Exact => "Exact",
+        }
+    }
+}
+
+/// What makes one tag newer than another.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum SortBy {
+    /// The last push.
+    #[default]
+    PushedAt,
+    /// The first push.
+    CreatedAt,
+    /// The version that the name is.
+    SemVer,
+    /// The name.
+    Name,
 }
 
 /// What a run does with the tags it selects.

@@ -14,6 +14,8 @@ use super::status::{HistoryEntry, RepositoryStatus};
 pub(crate) const MAX_PATTERN: u32 = 512;
 /// Most patterns in one list.
 pub(crate) const MAX_PATTERNS: u32 = 20;
+/// Most rules of a policy.
+pub(crate) const MAX_RULES: u32 = 10;
 /// Most repositories named in a status.
 pub(crate) const MAX_REPOSITORIES: u32 = 50;
 /// Most sample tags of a repository.
@@ -67,6 +69,13 @@ fn integer(format: &str, minimum: i64, maximum: i64) -> Schema {
 }
 
 // --- spec ---
+
+pub(crate) fn spec_rules() -> Value {
+    json!([rule(
+        "(has(self.method) && self.method == 'Exact') || (size(self.rules) == 1 && !has(self.rules[0].groupBy) && !has(self.rules[0].sortBy))",
+        "several rules, groupBy and sortBy are more than GitLab's bulk deletion can do: set method: Exact, or keep to one rule without them"
+    )])
+}
 
 pub(crate) fn gitlab_rules() -> Value {
     json!([rule(
@@ -188,7 +197,7 @@ pub(crate) fn patterns(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn rules(generator: &mut SchemaGenerator) -> Schema {
-    map_of::<RuleSpec>(generator, 1, 1, "name")
+    map_of::<RuleSpec>(generator, 1, MAX_RULES, "name")
 }
 
 pub(crate) fn rule_rules() -> Value {

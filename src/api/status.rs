@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::conditions::Condition;
-use super::policy::Mode;
+use super::policy::{Method, Mode};
 use super::schema;
 
 /// What the operator last saw and did.
@@ -99,6 +99,11 @@ pub struct RunStatus {
 
     /// What the run did with the tags it selected.
     pub mode: Mode,
+
+    /// How the run removed tags; absent where a run from before this field is told of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Method")]
+    pub method: Option<Method>,
 
     /// Address of the GitLab instance that the run spoke to.
     #[serde(rename = "gitlab")]

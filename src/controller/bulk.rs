@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::{Mode, RepositoryResult, TagCounts};
 use crate::gitlab::{BulkAnswer, BulkDelete, Error, Repository};
 use crate::policy::bulk::{Parameters, parameters};
+use crate::policy::compile::Rule;
 use crate::policy::hour::Blocked;
-use crate::policy::plan;
+use crate::policy::plan::{decide_by_name, server};
 use crate::policy::report::{MAX_SAMPLES, Outcome, repository_reason as why};
 use crate::policy::settle::{PAUSES, Watch};
 
@@ -51,24 +52,24 @@ enum Step {
 }
 
 /// Requests the removal in every repository and looks at what went.
-pub(crate) async fn run(job: &Job<'_>, repositories: Vec<Repository>) -> Work {
+pub(crate) async fn run(job: &Job<'_>, rule: &Rule, repositories: Vec<Repository>) -> Work {
     let mut work = Work::completed(Vec::new());
     let version = match job.client.version().await {
         Ok(version) => version,
         Err(error) => return job.halt(work, &error, &repositories),
     };
     let knows_keep = version.supports_keep_regex();
-    let Ok(parameters) = parameters(&job.policy.rule, &job.policy.protect, knows_keep) else {
+    let Ok(parameters) = parameters(rule, &job.policy.protect, knows_keep) else {
         work.outcomes = repositories.iter().map(|repository| too_old(repository, &version.text)).collect();
         return work;
     };
-    let mut sender = Sender { job, request: request(parameters), work, pending: Vec::new() };
+    let mut sender = Sender { job, rule, request: request(parameters), work, pending: Vec::new() };
     let mut later = VecDeque::new();
     let mut left: VecDeque<Repository> = repositories.into();
     // The stream works on copies, so that what is left can be told when the run is stopped.
     let copies: Vec<Repository> = left.iter().cloned().collect();
     let mut steps = stream::iter(copies)
-        .map(|repository| async move { prepare(job, repository).await })
+        .map(|repository| async move { prepare(job, rule, repository).await })
         .buffered(LISTINGS_IN_FLIGHT);
     while let Some(step) = steps.next().await {
         let Some(repository) = left.front() else { break };
@@ -93,7 +94,7 @@ pub(crate) async fn run(job: &Job<'_>, repositories: Vec<Repository>) -> Work {
 }
 
 /// Lists a repository and decides whether there is anything to request.
-async fn prepare(job: &Job<'_>, repository: Repository) -> Result<Step, Error> {
+async fn prepare(job: &Job<'_>, rule: &Rule, repository: Repository) -> Result<Step, Error> {
     if let Some(outcome) = delete_scheduled(&repository) {
         return Ok(Step::Done(outcome));
     }
@@ -104,10 +105,10 @@ async fn prepare(job: &Job<'_>, repository: Repository) -> Result<Step, Error> {
     }
     let names = job.client.tag_names(&repository.reference()).await?;
     let scanned = names.len();
-    let (rule, protect) = (&job.policy.rule, job.policy.protect.as_slice());
+    let protect = job.policy.protect.as_slice();
     let (candidates, survivors): (Vec<_>, Vec<_>) =
-        names.into_iter().partition(|name| plan::decide_by_name(name, rule, protect).is_none());
-    let removable = plan::removable(candidates.len(), rule);
+        names.into_iter().partition(|name| decide_by_name(name, rule, protect).is_none());
+    let removable = server::removable(candidates.len(), rule);
     if removable == 0 {
         let unchanged = RepositoryResult::Unchanged;
         return Ok(Step::Done(Outcome {
@@ -146,6 +147,7 @@ fn request(parameters: Parameters) -> BulkDelete {
 /// Sends the requests and keeps track of them.
 struct Sender<'a> {
     job: &'a Job<'a>,
+    rule: &'a Rule,
     request: BulkDelete,
     work: Work,
     pending: Vec<Pending>,
@@ -228,7 +230,7 @@ impl Sender<'_> {
     async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {
         let Prepared { repository, scanned, candidates, survivors, removable } = prepared;
         for tag in &candidates {
-            self.job.audit(Mode::Delete, &repository, tag, "Requested", "RuleMatches");
+            self.job.audit(Mode::Delete, &repository, tag, "Requested", "RuleMatches", Some(&self.rule.name));
         }
         let removable = u64::try_from(removable).unwrap_or(u64::MAX);
         let tags = TagCounts { scanned: scanned as u64, matched: removable, requested: removable, confirmed: 0 };
@@ -261,7 +263,7 @@ impl Sender<'_> {
                 }
             }
         }
-        let aged = job.policy.rule.older_than.is_some();
+        let aged = self.rule.older_than.is_some();
         for pending in self.pending.drain(..) {
             let eligible = job.eligible(&pending.repository);
             self.work.outcomes.push(Outcome { eligible, ..verified(pending, aged) });

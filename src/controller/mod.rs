@@ -6,7 +6,9 @@
 
 mod bulk;
 mod context;
+mod exact;
 mod gate;
+mod inventory;
 mod memory;
 mod preview;
 mod reconcile;

@@ -1,11 +1,12 @@
-//! A dry run: plans with the complete list of tags and the dates of the candidates, and tells every verdict.
+//! A dry run of the method Bulk: plans with the complete list of tags and the dates of the candidates, and tells every verdict.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::api::{Mode, RepositoryResult, TagCounts};
 use crate::gitlab::{Error, Repository, RepositoryStatus};
-use crate::policy::plan::{self, Verdict};
+use crate::policy::compile::Rule;
+use crate::policy::plan::{Verdict, decide_by_name, server};
 use crate::policy::report::{MAX_SAMPLES, Outcome, repository_reason};
 
 use super::run::{Job, Work};
@@ -15,10 +16,10 @@ use super::targets::{concerns_all, failure, outcome};
 const DETAILS_IN_FLIGHT: usize = 8;
 
 /// Plans every repository.
-pub(crate) async fn run(job: &Job<'_>, repositories: &[Repository]) -> Work {
+pub(crate) async fn run(job: &Job<'_>, rule: &Rule, repositories: &[Repository]) -> Work {
     let mut work = Work::completed(Vec::new());
     for (index, repository) in repositories.iter().enumerate() {
-        match one(job, repository).await {
+        match one(job, rule, repository).await {
             Ok(mut outcome) => {
                 outcome.eligible = job.eligible(repository);
                 work.outcomes.push(outcome);
@@ -44,19 +45,19 @@ pub(crate) fn delete_scheduled(repository: &Repository) -> Option<Outcome> {
     })
 }
 
-async fn one(job: &Job<'_>, repository: &Repository) -> Result<Outcome, Error> {
+async fn one(job: &Job<'_>, rule: &Rule, repository: &Repository) -> Result<Outcome, Error> {
     if let Some(outcome) = delete_scheduled(repository) {
         return Ok(outcome);
     }
-    let (rule, protect) = (&job.policy.rule, job.policy.protect.as_slice());
+    let protect = job.policy.protect.as_slice();
     let names = job.client.tag_names(&repository.reference()).await?;
     let mut tags: Vec<(&str, Option<Timestamp>)> = names.iter().map(|name| (name.as_ref(), None)).collect();
     let candidates: Vec<usize> = (0..)
         .zip(&names)
-        .filter(|(_, name)| plan::decide_by_name(name, rule, protect).is_none())
+        .filter(|(_, name)| decide_by_name(name, rule, protect).is_none())
         .map(|(index, _)| index)
         .collect();
-    if plan::needs_dates(candidates.len(), rule) {
+    if server::needs_dates(candidates.len(), rule) {
         let names = names.as_slice();
         let reads = stream::iter(candidates).map(|index| date(job, repository, names, index));
         let dates: Vec<(usize, Option<Timestamp>)> = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
@@ -66,11 +67,11 @@ async fn one(job: &Job<'_>, repository: &Repository) -> Result<Outcome, Error> {
             }
         }
     }
-    let verdicts = plan::plan(&tags, rule, protect, job.context.clock.now());
+    let verdicts = server::plan(&tags, rule, protect, job.context.clock.now());
 
     let mut removed = Vec::new();
     for ((name, _), verdict) in tags.iter().zip(&verdicts) {
-        job.audit(Mode::DryRun, repository, name, verdict.as_str(), verdict.reason());
+        job.audit(Mode::DryRun, repository, name, verdict.as_str(), verdict.reason(), None);
         if *verdict == Verdict::Remove {
             removed.push(*name);
         }
@@ -103,7 +104,7 @@ async fn date(
 }
 
 /// Why tags stay, with how many: `kept: 12 TooYoung, 5 WithinKeepN, 1 Latest`.
-fn kept(verdicts: &[Verdict]) -> String {
+pub(crate) fn kept(verdicts: &[Verdict]) -> String {
     let mut reasons: Vec<(usize, &str)> = Vec::new();
     for verdict in verdicts.iter().filter(|verdict| **verdict != Verdict::Remove) {
         match reasons.iter_mut().find(|(_, reason)| *reason == verdict.reason()) {

@@ -13,11 +13,11 @@ use crate::gitlab::{Class, Client, Error as GitLabError, Repository};
 use crate::policy::announce::{self, Announcement, event_reason};
 use crate::policy::report::{self, End, Outcome, Stop, repository_reason};
 use crate::policy::standing::{self, Findings};
-use crate::policy::{CompiledPolicy, hour};
+use crate::policy::{CompiledPolicy, Method, hour};
 
 use super::context::Context;
 use super::gate::{RunGate, StillCurrent};
-use super::{Error, bulk, preview, reconcile, session, targets};
+use super::{Error, bulk, exact, preview, reconcile, session, targets};
 
 /// How often, and with which pauses in seconds, the status of a finished run is written before giving up. What is lost then
 /// are numbers: the status still says Running, and the next look makes Interrupted of it.
@@ -97,7 +97,15 @@ impl Job<'_> {
     }
 
     /// One line of the audit trail.
-    pub(crate) fn audit(&self, mode: Mode, repository: &Repository, tag: &str, verdict: &str, reason: &str) {
+    pub(crate) fn audit(
+        &self,
+        mode: Mode,
+        repository: &Repository,
+        tag: &str,
+        verdict: &str,
+        reason: &str,
+        rule: Option<&str>,
+    ) {
         tracing::info!(
             target: "audit",
             run = self.id,
@@ -109,6 +117,7 @@ impl Job<'_> {
             mode = mode.as_str(),
             verdict,
             reason,
+            rule,
             "tag"
         );
     }
@@ -176,6 +185,7 @@ async fn begin(
         id: id.to_owned(),
         trigger: order.trigger,
         mode: order.mode,
+        method: Some(order.policy.method.name()),
         gitlab: order.policy.base_url.to_string(),
         observed_generation: generation,
         start_time: Time(started),
@@ -240,9 +250,10 @@ async fn work(base: &Base<'_>, order: &Order<'_>, gate: Arc<RunGate>) -> (Work, 
         findings.remark =
             Some(format!("{} of {} targets cannot be listed, {}", found.failed.len(), found.asked, failed.path));
     }
-    let mut work = match order.mode {
-        Mode::DryRun => preview::run(&job, &found.repositories).await,
-        Mode::Delete => bulk::run(&job, found.repositories).await,
+    let mut work = match (&order.policy.method, order.mode) {
+        (Method::Bulk(rule), Mode::DryRun) => preview::run(&job, rule, &found.repositories).await,
+        (Method::Bulk(rule), Mode::Delete) => bulk::run(&job, rule, found.repositories).await,
+        (Method::Exact(rules), mode) => exact::run(&job, rules, mode, &found.repositories).await,
     };
     work.outcomes.extend(found.failed);
     let findings = work.findings.clone().unwrap_or(findings);

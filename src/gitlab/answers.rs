@@ -138,6 +138,27 @@ impl TagDetailsAnswer {
     }
 }
 
+/// A project in GitLab's JSON, as far as its own cleanup policy is concerned.
+#[derive(Debug, Deserialize)]
+pub(super) struct ProjectAnswer {
+    pub(super) id: u64,
+    #[serde(default, deserialize_with = "lenient")]
+    container_expiration_policy: Option<PolicyAnswer>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PolicyAnswer {
+    #[serde(default, deserialize_with = "lenient")]
+    enabled: Option<bool>,
+}
+
+impl ProjectAnswer {
+    /// `None` when the server does not say.
+    pub(super) fn cleanup_policy_enabled(&self) -> Option<bool> {
+        self.container_expiration_policy.as_ref()?.enabled
+    }
+}
+
 /// The version in GitLab's JSON.
 #[derive(Debug, Deserialize)]
 pub(super) struct VersionAnswer {
@@ -186,6 +207,21 @@ impl ErrorAnswer {
     pub(super) fn is_lease(&self) -> bool {
         let lease = |text: &str| text.contains("already been made") || text.contains("once an hour");
         self.error.is_none() && self.message.as_deref().is_some_and(lease)
+    }
+
+    /// GitLab behaviour: "404 Tag Not Found"; projects and repositories have other texts.
+    pub(super) fn is_missing_tag(&self) -> bool {
+        self.message.as_deref() == Some("404 Tag Not Found")
+    }
+
+    /// GitLab behaviour: "403 Forbidden - cannot delete protected tag(s)" up to 17, later only "403 Forbidden".
+    pub(super) fn is_about_protected_tags(&self) -> bool {
+        self.message.as_deref().is_some_and(|text| text.contains("protected tag"))
+    }
+
+    /// GitLab behaviour: parameters that are not taken are told by `error`.
+    pub(super) const fn is_about_parameters(&self) -> bool {
+        self.error.is_some()
     }
 
     /// GitLab behaviour: 405 to a deletion says "Non GET methods are not allowed for moved projects".

@@ -14,7 +14,7 @@ use super::answers::{
     CountAnswer, ErrorAnswer, TagAnswer, TagDetailsAnswer, VersionAnswer, accept, incomplete, invalid, read, refusal,
 };
 use super::error::{Error, ErrorKind, Operation};
-use super::http::{Answer, Http, Request};
+use super::http::{Answer, Http, Request, by_status};
 use super::pages::{self, Gap, KEYSET_PAGE, Keyset, OFFSET_PAGE, Offset};
 use super::retry::Repeat;
 use super::types::{
@@ -25,7 +25,7 @@ use super::types::{
 const LIST_LIMIT: usize = 8 * 1024 * 1024;
 
 /// The longest single object in bytes.
-const OBJECT_LIMIT: usize = 1024 * 1024;
+pub(super) const OBJECT_LIMIT: usize = 1024 * 1024;
 
 /// A client for one server and token. Cheap to clone.
 ///
@@ -35,7 +35,7 @@ const OBJECT_LIMIT: usize = 1024 * 1024;
 /// [`ErrorKind::Tls`] on account of the connection. Reading is tried up to four times.
 #[derive(Clone)]
 pub struct Client {
-    http: Http,
+    pub(super) http: Http,
 }
 
 impl Client {
@@ -209,6 +209,7 @@ impl Client {
             body: Some(body),
             repeat: Repeat::OnlyUnprocessed,
             limit: OBJECT_LIMIT,
+            failure: by_status,
         };
         let answer = self.http.send(&request).await?;
         let at = answer.at;
@@ -310,12 +311,20 @@ impl Client {
         Ok(all)
     }
 
-    async fn get(&self, operation: Operation, url: Url, limit: usize) -> Result<Answer, Error> {
-        let request = Request { operation, method: Method::GET, url, body: None, repeat: Repeat::Harmless, limit };
+    pub(super) async fn get(&self, operation: Operation, url: Url, limit: usize) -> Result<Answer, Error> {
+        let request = Request {
+            operation,
+            method: Method::GET,
+            url,
+            body: None,
+            repeat: Repeat::Harmless,
+            limit,
+            failure: by_status,
+        };
         self.http.send(&request).await
     }
 
-    fn url(&self, segments: &[&str]) -> Url {
+    pub(super) fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.http.api.clone();
         push(&mut url, segments);
         url
@@ -329,13 +338,13 @@ impl Client {
         Ok(self.url(&[kind, &name, "registry", "repositories"]))
     }
 
-    fn tags_url(&self, operation: Operation, repository: &RepositoryRef) -> Result<Url, Error> {
+    pub(super) fn tags_url(&self, operation: Operation, repository: &RepositoryRef) -> Result<Url, Error> {
         let project = project_segment(operation, &repository.project)?;
         Ok(self.url(&["projects", &project, "registry", "repositories", &repository.id.to_string(), "tags"]))
     }
 }
 
-fn project_segment(operation: Operation, project: &Project) -> Result<String, Error> {
+pub(super) fn project_segment(operation: Operation, project: &Project) -> Result<String, Error> {
     match project {
         Project::Id(id) => Ok(id.to_string()),
         Project::Path(path) => path_segment(operation, path),
@@ -351,7 +360,7 @@ fn path_segment(operation: Operation, path: &str) -> Result<String, Error> {
 }
 
 /// Adds segments, each percent-encoded as a whole: `shop/backend` becomes `shop%2Fbackend`.
-fn push(url: &mut Url, segments: &[&str]) {
+pub(super) fn push(url: &mut Url, segments: &[&str]) {
     // The API's URL is http or https, which always have segments.
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(segments);

@@ -87,6 +87,14 @@ pub enum Operation {
     ReadTag,
     /// DELETE the tags of a repository, the bulk request.
     RequestBulkDelete,
+    /// The GraphQL query of a repository's tags, and the one that finds out what it may ask for.
+    ReadTags,
+    /// The GraphQL mutation that removes tags by name.
+    RemoveTags,
+    /// DELETE one tag.
+    RemoveTag,
+    /// GET a project.
+    ReadCleanupPolicy,
 }
 
 impl std::fmt::Display for Operation {
@@ -100,6 +108,10 @@ impl std::fmt::Display for Operation {
             Self::ListTags => "list the tags of a repository",
             Self::ReadTag => "read a tag",
             Self::RequestBulkDelete => "request a bulk deletion",
+            Self::ReadTags => "read a page of tags",
+            Self::RemoveTags => "remove tags",
+            Self::RemoveTag => "remove a tag",
+            Self::ReadCleanupPolicy => "read the cleanup policy of the project",
         })
     }
 }
@@ -141,6 +153,9 @@ pub enum ErrorKind {
         /// The HTTP status.
         status: u16,
     },
+    /// GitLab answered, but its registry did not do what GitLab asked of it.
+    #[error("the registry behind GitLab failed or cannot be reached")]
+    Registry,
     /// No connection, or one that broke before the answer was complete.
     #[error("GitLab cannot be reached, {0}")]
     Unreachable(Unreached),
@@ -174,6 +189,19 @@ pub enum ErrorKind {
         /// The HTTP status.
         status: u16,
     },
+    /// This server is too old for it, or it is switched off; what it can do is in
+    /// [`Capabilities`](super::Capabilities).
+    #[error("this GitLab does not offer it, {what}")]
+    Unsupported {
+        /// What it does not offer.
+        what: &'static str,
+    },
+    /// The client does not send such a request.
+    #[error("it was not sent, {what}")]
+    NotSent {
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The request was sent and may have been accepted, but no answer says so. Counts as accepted.
     #[error("the answer was lost, the request may have been accepted")]
     AnswerLost,
@@ -196,15 +224,20 @@ impl ErrorKind {
             Self::Unauthorized(_) | Self::InsufficientScope | Self::Configuration(Setting::Token) => Class::Credentials,
             Self::Forbidden | Self::NotFound | Self::Moved => Class::Target,
             Self::RateLimited { .. } => Class::Throttled,
-            Self::Server { .. } | Self::Unreachable(_) | Self::Timeout | Self::Incomplete { .. } | Self::AnswerLost => {
-                Class::Transient
-            }
+            Self::Server { .. }
+            | Self::Registry
+            | Self::Unreachable(_)
+            | Self::Timeout
+            | Self::Incomplete { .. }
+            | Self::AnswerLost => Class::Transient,
             Self::Tls(_) | Self::Configuration(Setting::Ca | Setting::Identity) => Class::Tls,
             Self::Stopped | Self::DeadlineReached => Class::Stopped,
             Self::Redirected { .. }
             | Self::TooLarge { .. }
             | Self::InvalidAnswer { .. }
             | Self::Refused { .. }
+            | Self::Unsupported { .. }
+            | Self::NotSent { .. }
             | Self::Configuration(_) => Class::Other,
         }
     }

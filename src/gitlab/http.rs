@@ -4,8 +4,8 @@
 //! closed, or send to any origin but the API's.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use url::Url;
 use super::error::{Error, ErrorKind, Operation, Unreached};
 use super::fault::Fault;
 use super::gate::Gate;
+use super::graphql::Parts;
 use super::hints::{Hints, until};
 use super::retry::{self, Failure, Repeat};
 use super::turns::{NoTurn, Turns};
@@ -36,11 +37,28 @@ pub(super) struct Host {
     pub(super) turns: Turns,
     /// Set once a server has shown that it cannot page by keyset.
     pub(super) no_keyset: AtomicBool,
+    /// What GraphQL can be asked for, once somebody found out.
+    pub(super) graphql: Mutex<Option<Known>>,
+}
+
+/// What one server's GraphQL can be asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// The API it is about: two servers can share a host, each below a path of its own.
+    pub(super) api: Url,
+    /// `None` when there is no GraphQL, or none that knows container repositories.
+    pub(super) parts: Option<Parts>,
+    /// When it was found out.
+    pub(super) since: Timestamp,
 }
 
 impl Host {
     pub(super) fn new(requests_per_second: f64, now: Timestamp) -> Self {
-        Self { turns: Turns::new(requests_per_second, now), no_keyset: AtomicBool::new(false) }
+        Self {
+            turns: Turns::new(requests_per_second, now),
+            no_keyset: AtomicBool::new(false),
+            graphql: Mutex::default(),
+        }
     }
 }
 
@@ -70,6 +88,8 @@ pub(super) struct Request {
     pub(super) repeat: Repeat,
     /// Bytes of a successful answer that are read at most.
     pub(super) limit: usize,
+    /// What an answer says that may pass: [`by_status`], unless the body says more.
+    pub(super) failure: fn(&Answer) -> Option<Failure>,
 }
 
 /// An answer, whatever its status.
@@ -104,8 +124,7 @@ impl Http {
                         url = next;
                         continue;
                     }
-                    let failure = Failure::of_status(answer.status.as_u16(), answer.hints.asked_to_wait());
-                    (failure, Ok(answer))
+                    ((request.failure)(&answer), Ok(answer))
                 }
                 Err(fault) => (fault.failure, Err(Error::new(request.operation, fault.kind))),
             };
@@ -207,7 +226,7 @@ impl Http {
         body
     }
 
-    /// Where a redirect leads that may be followed: for reading, inside the API of the same origin.
+    /// Where a redirect leads that may be followed: for a GET, inside the API of the same origin.
     ///
     /// GitLab behaviour: a moved project's GET is redirected to its new id with all parameters; other methods get 405.
     /// Anything else would carry the token, or our trust, to another place.
@@ -218,10 +237,15 @@ impl Http {
         }
         let target = answer.headers.get(LOCATION).and_then(|location| from.join(location.to_str().ok()?).ok());
         match target {
-            Some(target) if request.repeat == Repeat::Harmless && within(&target, &self.api) => Ok(Some(target)),
+            Some(target) if request.method == Method::GET && within(&target, &self.api) => Ok(Some(target)),
             _ => Err(Error::new(request.operation, ErrorKind::Redirected { status })),
         }
     }
+}
+
+/// The failure that an answer's status stands for.
+pub(super) fn by_status(answer: &Answer) -> Option<Failure> {
+    Failure::of_status(answer.status.as_u16(), answer.hints.asked_to_wait())
 }
 
 /// Whether `url` is below `root`: the same scheme, host and port, and its path inside.

@@ -7,7 +7,10 @@
 //! | file | what it does | pure |
 //! |---|---|---|
 //! | `connection` | what a connection is made of; HTTP clients and hosts, kept for the process | |
-//! | `client` | the endpoints | |
+//! | `client` | the endpoints of reading, and the bulk request | |
+//! | `tags` | the endpoints of exact deletion | |
+//! | `graphql` | what GraphQL is asked, by what a server knows | yes |
+//! | `graphql_answers` | what GraphQL's answers mean | yes |
 //! | `answers` | GitLab's JSON, and what each status means | yes |
 //! | `build` | HTTP clients from what a user configured | |
 //! | `http` | sends one request: gate, pace, attempts, redirects, size limit | |
@@ -23,7 +26,7 @@
 //! What the rest of the operator relies on:
 //!
 //! - **A list is complete or an error.** Short, empty or inconsistent pages are [`ErrorKind::Incomplete`].
-//! - **A bulk request is sent once.** It is repeated only after a proof that GitLab did nothing with it; when its fate is
+//! - **What removes tags is sent once.** It is repeated only after a proof that GitLab did nothing with it; when its fate is
 //!   unknown the error is [`ErrorKind::AnswerLost`].
 //! - **The gate is asked before every request**, and everything that waits stops with it.
 //! - **The token goes to one origin**, and neither it nor anything GitLab wrote is in an error.
@@ -38,11 +41,14 @@ mod connection;
 mod error;
 mod fault;
 mod gate;
+mod graphql;
+mod graphql_answers;
 mod hints;
 mod http;
 mod pacer;
 mod pages;
 mod retry;
+mod tags;
 mod turns;
 mod types;
 
@@ -52,6 +58,6 @@ pub use error::{Class, Error, ErrorKind, Operation, Setting, TlsProblem, TokenPr
 pub use gate::{Gate, Open, Stopped};
 pub use pages::Gap;
 pub use types::{
-    BulkAnswer, BulkDelete, Namespace, Project, Repository, RepositoryRef, RepositoryStatus, TagDetails, TokenInfo,
-    Version,
+    BulkAnswer, BulkDelete, Capabilities, Namespace, Project, Repository, RepositoryRef, RepositoryStatus, Tag,
+    TagDetails, TagOrder, TagPage, TagRemoval, TokenInfo, Version,
 };

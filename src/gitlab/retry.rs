@@ -26,9 +26,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// Which failures of a request allow another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// Sending it twice does no harm: every GET.
+    /// Sending it twice does no harm: every GET and every GraphQL query.
     Harmless,
-    /// Only where it is certain that the server did nothing: the bulk request, which GitLab counts for an hour.
+    /// Only where it is certain that the server did nothing: the bulk request, which GitLab counts for an hour, and every
+    /// removal by name, since the name may have been pushed again meanwhile.
     OnlyUnprocessed,
 }
 

@@ -118,6 +118,78 @@ pub struct TagDetails {
     pub total_size: Option<u64>,
 }
 
+/// One tag as an inventory knows it: one entry of a page that GraphQL answers.
+///
+/// What the server does not tell is `None`, whatever the reason: it is too old (see [`Capabilities`]), its registry does
+/// not know, or it wrote something that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// The tag's name.
+    pub name: Box<str>,
+    /// The digest the tag points at, `sha256:…`. GitLab behaviour: nothing for OCI indexes in a registry without metadata
+    /// database.
+    pub digest: Option<Box<str>>,
+    /// The last push. GitLab behaviour: known with a metadata database only, since about 16.11.
+    pub published_at: Option<Timestamp>,
+    /// As [`TagDetails::created_at`].
+    pub created_at: Option<Timestamp>,
+    /// As [`TagDetails::total_size`], in bytes.
+    pub total_size: Option<u64>,
+    /// GitLab refuses this token to remove the tag: it is immutable, or a rule or the role does not allow it. `false` where
+    /// the server does not tell, see [`Capabilities::protection`]; the removal itself is then still refused.
+    pub protected: bool,
+}
+
+/// The order of the pages of a repository's tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TagOrder {
+    /// By name, in the order of the registry.
+    Name,
+    /// By the last push, the oldest first; needs [`Capabilities::sorts_by_push`].
+    ///
+    /// GitLab behaviour: a registry without metadata database knows no pushes and sorts by name instead, without a word.
+    /// There, [`Tag::published_at`] is `None` for every tag.
+    OldestPushFirst,
+    /// The same, the newest first.
+    NewestPushFirst,
+}
+
+/// One page of a repository's tags, at most 20.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagPage {
+    /// The tags, each name once.
+    pub tags: Vec<Tag>,
+    /// What leads to the next page, for the same order; `None` on the last page. Opaque.
+    ///
+    /// GitLab behaviour: when the registry fails in the middle of a list, that page ends early and there is no next one,
+    /// like on the last page. Whether all pages together are complete is shown by
+    /// [`Client::tag_names`](super::Client::tag_names) only.
+    pub next: Option<String>,
+}
+
+/// What a server's GraphQL can be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Capabilities {
+    /// Container repositories in GraphQL at all (since 13.7, unless it is switched off). Nothing below is true without.
+    pub graphql: bool,
+    /// The server knows [`Tag::published_at`]; it can still be `None` for every tag of a registry without metadata database.
+    pub published_at: bool,
+    /// The server takes [`TagOrder::OldestPushFirst`] and [`TagOrder::NewestPushFirst`].
+    pub sorts_by_push: bool,
+    /// The server tells whether this token may remove a tag, so that a `false` of [`Tag::protected`] means something.
+    pub protection: bool,
+}
+
+/// What became of the removal of one tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TagRemoval {
+    /// GitLab says that it is gone, now or already before.
+    Gone,
+    /// GitLab refused and the tag is there: it is protected, or the role does not allow removing tags.
+    Protected,
+}
+
 /// The version of a GitLab server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -143,6 +215,15 @@ impl Version {
     /// meant to keep. It came with 12.9 or 12.10; anything older than 12.10 counts as not knowing it.
     #[must_use]
     pub fn supports_keep_regex(&self) -> bool {
+        (self.major, self.minor) >= (12, 10)
+    }
+
+    /// Whether removing a tag removes that tag only.
+    ///
+    /// GitLab behaviour: servers of 11.8 to about 12.4 remove the image, and with it **every** tag that points at it.
+    /// Anything older than 12.10, which got a removal by name, counts as doing so.
+    #[must_use]
+    pub fn removes_single_tags(&self) -> bool {
         (self.major, self.minor) >= (12, 10)
     }
 }

@@ -58,12 +58,13 @@ mod tests {
 
     use super::*;
     use crate::policy::compile::tests::spec;
-    use crate::policy::{Settings, compile};
+    use crate::policy::{Method, Settings, compile};
 
     fn of(rule: &Value, protect: &[&str], knows_keep: bool) -> Result<Parameters, KeepNotSupported> {
         let spec = spec(&json!({"rules": [rule], "protect": {"nameRegex": protect}}));
         let policy = compile(&spec, &Settings::default(), "2026-11-22T12:00:00Z".parse().unwrap()).unwrap();
-        parameters(&policy.rule, &policy.protect, knows_keep)
+        let Method::Bulk(rule) = &policy.method else { unreachable!() };
+        parameters(rule, &policy.protect, knows_keep)
     }
 
     fn text(text: &str) -> String {

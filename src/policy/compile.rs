@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use url::{Host, Url};
 
 use crate::api::conditions::reason;
-use crate::api::{Mode, RegistryCleanupPolicySpec, RuleSpec};
+use crate::api::{self, Mode, RegistryCleanupPolicySpec, RuleSpec, SortBy};
 
 use super::duration::Age;
 use super::pattern::{Pattern, PatternError};
@@ -36,8 +36,8 @@ pub struct CompiledPolicy {
     pub timeout: Duration,
     /// Which repositories.
     pub target: Target,
-    /// What to remove.
-    pub rule: Rule,
+    /// What to remove, and how.
+    pub method: Method,
     /// Tags that no rule may remove.
     pub protect: Vec<Pattern>,
     /// Whether to remove.
@@ -50,6 +50,26 @@ pub struct CompiledPolicy {
     pub active_deadline: SignedDuration,
     /// Whether nothing is to be done for now.
     pub suspended: bool,
+}
+
+/// How tags are removed, with the rules that the way can follow.
+#[derive(Clone, Debug)]
+pub enum Method {
+    /// By GitLab's bulk deletion, which knows one rule.
+    Bulk(Box<Rule>),
+    /// Tag by tag, by as many rules as are wanted.
+    Exact(Vec<Rule>),
+}
+
+impl Method {
+    /// Its name in the resource.
+    #[must_use]
+    pub fn name(&self) -> api::Method {
+        match self {
+            Self::Bulk(_) => api::Method::Bulk,
+            Self::Exact(_) => api::Method::Exact,
+        }
+    }
 }
 
 /// A compiled rule.
@@ -65,6 +85,10 @@ pub struct Rule {
     pub keep_n: Option<u32>,
     /// From which age on they go.
     pub older_than: Option<Age>,
+    /// What keepN counts by; one capture group.
+    pub group_by: Option<Pattern>,
+    /// What makes a tag one of the newest.
+    pub sort_by: SortBy,
 }
 
 /// Something that only an edit of the policy, or of the operator's flags, can fix.
@@ -98,14 +122,12 @@ pub fn compile(
     let protect = spec.protect.clone().unwrap_or_default();
     let protect = patterns(&protect.name_regex)
         .map_err(|(pattern, error)| pattern_problem("protect.nameRegex", &pattern, &error))?;
-    let [rule] = spec.rules.as_slice() else {
-        return Err(invalid(format!("rules has {} entries, exactly one is supported", spec.rules.len())));
-    };
+    let rules = spec.rules.iter().map(compile_rule).collect::<Result<Vec<Rule>, Problem>>()?;
     Ok(CompiledPolicy {
         base_url,
         timeout,
         target,
-        rule: compile_rule(rule)?,
+        method: method(spec.method.unwrap_or_default(), rules)?,
         protect,
         mode: spec.mode,
         schedule: Schedule::parse(&spec.schedule, &spec.time_zone, now).map_err(|error| schedule_problem(&error))?,
@@ -113,6 +135,25 @@ pub fn compile(
         active_deadline: SignedDuration::from_secs(spec.active_deadline_seconds.into()),
         suspended: spec.suspend,
     })
+}
+
+fn method(method: api::Method, mut rules: Vec<Rule>) -> Result<Method, Problem> {
+    if rules.is_empty() {
+        return Err(invalid("rules has no entry".to_owned()));
+    }
+    match (method, rules.pop()) {
+        (api::Method::Bulk, Some(rule)) if rules.is_empty() => {
+            if rule.group_by.is_some() || rule.sort_by != SortBy::default() {
+                return Err(invalid(format!("rules[{}] has groupBy or sortBy, which need method: Exact", rule.name)));
+            }
+            Ok(Method::Bulk(Box::new(rule)))
+        }
+        (api::Method::Bulk, _) => Err(invalid("method Bulk takes exactly one rule; set method: Exact".to_owned())),
+        (api::Method::Exact, last) => {
+            rules.extend(last);
+            Ok(Method::Exact(rules))
+        }
+    }
 }
 
 fn compile_rule(spec: &RuleSpec) -> Result<Rule, Problem> {
@@ -127,6 +168,13 @@ fn compile_rule(spec: &RuleSpec) -> Result<Rule, Problem> {
         .map(Age::parse)
         .transpose()
         .map_err(|error| invalid(format!("rules[{}].olderThan {error}", spec.name)))?;
+    let group_by = spec.group_by.as_deref().map(|source| pattern("groupBy", source)).transpose()?;
+    if let Some(group_by) = group_by.as_ref().filter(|pattern| pattern.groups() != 1) {
+        let (name, groups) = (&spec.name, group_by.groups());
+        return Err(invalid(format!(
+            "rules[{name}].groupBy has {groups} capture groups instead of one; write (?:…) for a group that is none"
+        )));
+    }
     if spec.keep_n.is_none() && older_than.is_none() {
         return Err(invalid(format!("rules[{}] has neither keepN nor olderThan", spec.name)));
     }
@@ -136,6 +184,8 @@ fn compile_rule(spec: &RuleSpec) -> Result<Rule, Problem> {
         keep,
         keep_n: spec.keep_n,
         older_than,
+        group_by,
+        sort_by: spec.sort_by.unwrap_or_default(),
     })
 }
 

@@ -8,6 +8,7 @@ pub mod bulk;
 pub mod compile;
 pub mod duration;
 pub mod hour;
+pub mod inventory;
 pub mod next_action;
 pub mod pattern;
 pub mod plan;
@@ -17,4 +18,4 @@ pub mod settle;
 pub mod standing;
 pub mod target;
 
-pub use compile::{CompiledPolicy, Problem, Settings, compile};
+pub use compile::{CompiledPolicy, Method, Problem, Settings, compile};

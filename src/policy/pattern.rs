@@ -50,6 +50,18 @@ impl Pattern {
         self.regex.is_match(name)
     }
 
+    /// What the pattern's first capture group holds of a name that the pattern matches as a whole.
+    #[must_use]
+    pub fn captured<'n>(&self, name: &'n str) -> Option<&'n str> {
+        self.regex.captures(name)?.get(1).map(|group| group.as_str())
+    }
+
+    /// How many capture groups the pattern has.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.regex.captures_len() - 1
+    }
+
     /// The pattern as it was written.
     #[must_use]
     pub fn source(&self) -> &str {

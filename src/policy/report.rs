@@ -30,6 +30,8 @@ pub mod repository_reason {
     pub const RATE_LIMITED: &str = "RateLimited";
     /// Skipped: the server is too old to be told what to keep.
     pub const KEEP_NOT_SUPPORTED: &str = "KeepNotSupported";
+    /// Skipped: the server is too old to remove a single tag.
+    pub const EXACT_NOT_SUPPORTED: &str = "ExactNotSupported";
     /// Skipped: the repository is about to be deleted.
     pub const DELETE_SCHEDULED: &str = "DeleteScheduled";
     /// Skipped: the run ended before its turn came.
@@ -54,6 +56,7 @@ pub mod repository_reason {
         NOTHING_TO_REMOVE,
         RATE_LIMITED,
         KEEP_NOT_SUPPORTED,
+        EXACT_NOT_SUPPORTED,
         DELETE_SCHEDULED,
         NOT_REACHED,
         NOT_CONFIRMED,

@@ -162,7 +162,7 @@ async fn kubectl_explains_every_field_of_a_rule() {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
         "FIELD: rules <[]Object>",
-        "Exactly one rule; a tag that it does not match is kept",
+        "The first rule whose nameRegexDelete matches a tag decides about it",
         "keepN <integer> How many of the newest matching tags stay in each repository",
         "nameRegexDelete <string> -required- Tags that may go: an RE2 pattern that matches the whole tag name",
         "nameRegexKeep <string> Tags that stay although nameRegexDelete matches them",

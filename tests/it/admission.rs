@@ -162,7 +162,7 @@ async fn a_rule_that_would_remove_every_tag_is_refused_however_it_is_spelled(
 #[rstest]
 #[case::no_rule("/rules", json!([]), "spec.rules in body should have at least 1 items")]
 #[case::rules_left_away("/rules", json!(null), "spec.rules: Required value")]
-#[case::two_rules("/rules", json!([{"name": "a", "nameRegexDelete": "a", "keepN": 1}, {"name": "b", "nameRegexDelete": "b", "keepN": 1}]), "spec.rules: Too many: 2: must have at most 1 item")]
+#[case::eleven_rules("/rules", (0..11).map(|number| json!({"name": format!("r{number}"), "nameRegexDelete": "a", "keepN": 1})).collect(), "spec.rules: Too many: 11: must have at most 10 items")]
 #[case::target_left_away("/target", json!(null), "spec.target: Required value")]
 #[case::schedule_left_away("/schedule", json!(null), "spec.schedule: Required value")]
 #[case::secret_left_away("/gitlab/secretRef", json!(null), "spec.gitlab.secretRef: Required value")]

@@ -43,8 +43,19 @@ fn every_reason_of_an_event_is_documented_and_no_other() {
 #[test]
 fn every_reason_to_keep_a_tag_is_documented_in_the_order_in_which_it_counts() {
     use KeepReason as K;
-    let keep =
-        [K::Latest, K::Protected, K::NoRuleMatches, K::KeptByPattern, K::DateUnknown, K::TooYoung, K::WithinKeepN];
+    let keep = [
+        K::Latest,
+        K::Protected,
+        K::NoRuleMatches,
+        K::KeptByPattern,
+        K::ProtectedByGitLab,
+        K::PushedAgain,
+        K::NoGroup,
+        K::NoVersion,
+        K::DateUnknown,
+        K::TooYoung,
+        K::WithinKeepN,
+    ];
     let all = keep.iter().map(|reason| reason.as_str()).chain([Verdict::Remove.reason()]);
     assert_eq!(documented("## Why a tag stays or goes"), set(all));
     assert!(keep.is_sorted());
@@ -54,9 +65,10 @@ fn every_reason_to_keep_a_tag_is_documented_in_the_order_in_which_it_counts() {
 #[test]
 fn no_reason_is_only_a_name() {
     let mut code = String::new();
-    for folder in ["src/policy", "src/controller", "src/cluster"] {
-        for entry in fs::read_dir(path(folder)).unwrap() {
-            let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+    for folder in ["src/policy", "src/policy/plan", "src/controller", "src/cluster"] {
+        let entries = fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap().path());
+        for file in entries.filter(|path| path.is_file()) {
+            let text = fs::read_to_string(file).unwrap();
             code.push_str(text.split("\n#[cfg(test)]\n").next().unwrap());
         }
     }

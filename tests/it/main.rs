@@ -11,6 +11,7 @@
 mod acceptance;
 mod admission;
 mod docs;
+mod exact;
 mod failures;
 mod gitlab_client;
 mod hour;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher};
 use jiff::SignedDuration;
-use registry_cleanup_operator::gitlab::{Class, ErrorKind, GitLab};
+use registry_cleanup_operator::gitlab::{Class, ErrorKind, GitLab, TagOrder};
 
 use super::{StandingClock, TestGate, World, bulk::everything, full_speed, kind, shop, soon};
 
@@ -23,6 +23,11 @@ async fn nothing_is_sent_through_a_closed_gate() {
     assert_eq!(kind(client.tag(&world.repository, "a").await), ErrorKind::Stopped);
     assert_eq!(kind(client.repository_tags_count(1).await), ErrorKind::Stopped);
     assert_eq!(kind(client.bulk_delete(&world.repository, &everything()).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.capabilities(1).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.tag_page(1, TagOrder::Name, None).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.destroy_tags(1, &["a"]).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.delete_tag(&world.repository, "a").await), ErrorKind::Stopped);
+    assert_eq!(kind(client.cleanup_policy_enabled(&world.repository.project).await), ErrorKind::Stopped);
     assert!(world.sim.requests().is_empty());
 }
 

@@ -7,7 +7,9 @@ mod failures;
 mod gate;
 mod lists;
 mod pace;
+mod removals;
 mod secrets;
+mod tag_pages;
 mod transport;
 
 use std::sync::{Arc, Mutex};

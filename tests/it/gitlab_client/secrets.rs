@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitlab_simulator::{Action, Fault, Matcher};
-use registry_cleanup_operator::gitlab::{Connection, ErrorKind, Open, Proxy, Setting};
+use registry_cleanup_operator::gitlab::{Connection, ErrorKind, Open, Proxy, Setting, TagOrder};
 
 use super::{World, bulk::everything, connection, project, shop};
 
@@ -24,7 +24,11 @@ fn shouting() -> Vec<Action> {
     let answers = statuses.map(|status| Action::Answer { status, headers: headers(), body: body.clone() });
     let list =
         format!(r#"[{{"id":1,"name":"{MARKER} x","path":"{MARKER}","location":"{MARKER}","created_at":"{MARKER}"}}]"#);
-    let lists = [list, format!("[\"{MARKER}\"]"), MARKER.to_owned()].map(|body| Action::Answer {
+    let errors = format!(
+        r#"{{"data":{{"{MARKER}":null}},"errors":[{{"message":"{MARKER}","extensions":{{"code":"{MARKER}"}}}}]}}"#
+    );
+    let gone = format!(r#"{{"data":{{"destroyContainerRepositoryTags":{{"deletedTagNames":["{MARKER} x"]}}}}}}"#);
+    let lists = [list, errors, gone, format!("[\"{MARKER}\"]"), MARKER.to_owned()].map(|body| Action::Answer {
         status: 200,
         headers: headers(),
         body,
@@ -51,6 +55,11 @@ async fn no_error_shows_the_token_or_the_answer() {
             client.tag_names(&world.repository).await.err(),
             client.tag(&world.repository, MARKER).await.err(),
             client.bulk_delete(&world.repository, &everything()).await.err(),
+            client.capabilities(1).await.err(),
+            client.tag_page(1, TagOrder::Name, Some(MARKER)).await.err(),
+            client.destroy_tags(1, &[MARKER]).await.err(),
+            client.delete_tag(&world.repository, MARKER).await.err(),
+            client.cleanup_policy_enabled(&world.repository.project).await.err(),
         ];
         for error in errors.into_iter().flatten() {
             let shown = format!("{error} {error:?} {error:#?}");

@@ -1,94 +1,15 @@
-//! Which tags go and which stay, and why: a pure function of the complete list of tags.
+//! What GitLab's bulk deletion would do, foretold from the complete list of tags.
 //!
-//! The rules are those of GitLab's bulk deletion as its servers apply them: `latest` never goes; the pattern to delete and
+//! The rules are those that its servers apply: `latest` never goes; the pattern to delete and
 //! the pattern to keep decide by name; the newest `keepN` of what is left stay, young ones included; of the others those go
 //! that are older than `olderThan`. Where GitLab knows no date it counts the tag as pushed right now when it ranks, and never
 //! as old. The plan does the same, so that a preview promises nothing that the server would not keep.
 
 use jiff::Timestamp;
 
-use super::compile::Rule;
-use super::pattern::Pattern;
-
-/// What is decided about a tag.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Verdict {
-    /// It stays, for this reason.
-    Keep(KeepReason),
-    /// The rule removes it.
-    Remove,
-}
-
-/// Why a tag stays; of several reasons the first of this list.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum KeepReason {
-    /// It is called `latest`.
-    Latest,
-    /// `protect.nameRegex` matches it.
-    Protected,
-    /// No rule matches it.
-    NoRuleMatches,
-    /// `nameRegexKeep` matches it.
-    KeptByPattern,
-    /// Its date is not known, and only tags of a known age go.
-    DateUnknown,
-    /// It is younger than `olderThan`.
-    TooYoung,
-    /// It is one of the `keepN` newest.
-    WithinKeepN,
-}
-
-impl Verdict {
-    /// The verdict as it stands in reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Keep(_) => "Keep",
-            Self::Remove => "Remove",
-        }
-    }
-
-    /// Why, as it stands in reports.
-    #[must_use]
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Keep(reason) => reason.as_str(),
-            Self::Remove => "RuleMatches",
-        }
-    }
-}
-
-impl KeepReason {
-    /// The reason as it stands in reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Latest => "Latest",
-            Self::Protected => "Protected",
-            Self::NoRuleMatches => "NoRuleMatches",
-            Self::KeptByPattern => "KeptByPattern",
-            Self::DateUnknown => "DateUnknown",
-            Self::TooYoung => "TooYoung",
-            Self::WithinKeepN => "WithinKeepN",
-        }
-    }
-}
-
-/// What the name alone decides: a reason to stay, or nothing, which makes the tag a candidate.
-#[must_use]
-pub fn decide_by_name(name: &str, rule: &Rule, protect: &[Pattern]) -> Option<KeepReason> {
-    if name == "latest" {
-        Some(KeepReason::Latest)
-    } else if protect.iter().any(|pattern| pattern.matches(name)) {
-        Some(KeepReason::Protected)
-    } else if !rule.delete.matches(name) {
-        Some(KeepReason::NoRuleMatches)
-    } else if rule.keep.as_ref().is_some_and(|pattern| pattern.matches(name)) {
-        Some(KeepReason::KeptByPattern)
-    } else {
-        None
-    }
-}
+use super::{KeepReason, Verdict, decide_by_name};
+use crate::policy::compile::Rule;
+use crate::policy::pattern::Pattern;
 
 /// How many of a number of candidates could go whatever their age.
 #[must_use]
@@ -143,7 +64,7 @@ mod tests {
 
     use super::*;
     use crate::policy::compile::tests::spec;
-    use crate::policy::{CompiledPolicy, Settings, compile};
+    use crate::policy::{CompiledPolicy, Method, Settings, compile};
 
     fn now() -> Timestamp {
         "2026-11-22T12:00:00Z".parse().unwrap()
@@ -158,8 +79,15 @@ mod tests {
         compile(&spec, &Settings::default(), now()).unwrap()
     }
 
+    fn rule(policy: &CompiledPolicy) -> &Rule {
+        match &policy.method {
+            Method::Bulk(rule) => rule,
+            Method::Exact(_) => unreachable!(),
+        }
+    }
+
     fn verdicts(policy: &CompiledPolicy, tags: &[(&str, Option<Timestamp>)]) -> Vec<Verdict> {
-        plan(tags, &policy.rule, &policy.protect, now())
+        plan(tags, rule(policy), &policy.protect, now())
     }
 
     #[test]
@@ -208,7 +136,7 @@ mod tests {
 
     #[test]
     fn dates_are_needed_only_where_they_can_matter() {
-        let with = |rule: Value| policy(&rule, &[]).rule;
+        let with = |rule_: Value| rule(&policy(&rule_, &[])).clone();
         let keep_five = with(json!({"name": "r", "nameRegexDelete": ".*", "keepN": 5}));
         assert!(!needs_dates(5, &keep_five));
         assert!(needs_dates(6, &keep_five));
@@ -222,7 +150,7 @@ mod tests {
     #[test]
     fn the_plan_agrees_with_the_cases_of_gitlabs_own_tests() {
         let cases: Value =
-            serde_json::from_str(include_str!("../../tests/gitlab-simulator/cases/bulk-delete.json")).unwrap();
+            serde_json::from_str(include_str!("../../../tests/gitlab-simulator/cases/bulk-delete.json")).unwrap();
         let mut compared = 0;
         for case in cases["cases"].as_array().unwrap() {
             let Some((policy, tags)) = comparable(case) else { continue };

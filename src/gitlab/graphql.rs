@@ -1,0 +1,221 @@
+//! GraphQL: the text of requests by what a server knows.
+//!
+//! Pure. One unknown field fails a whole query, so a request has only what the server is known to have. What comes back
+//! is read in `graphql_answers`.
+
+use serde::Serialize;
+
+use super::types::{Capabilities, TagOrder};
+
+/// Tags of one page. GitLab behaviour: with a metadata database the number goes to the registry as it is, of which 20 are
+/// shown, so that asking for more loses tags without a word; and without a number there is none.
+pub(super) const PAGE: usize = 20;
+
+/// Tags that one mutation may name. GitLab behaviour: more are refused as a whole.
+pub(super) const MOST_NAMES: usize = 20;
+
+/// A part of the query that not every server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Digest,
+    TotalSize,
+    CreatedAt,
+    PublishedAt,
+    Immutable,
+    Permission,
+    /// The argument `sort`.
+    Sort,
+    /// Its values for the last push.
+    PushOrder,
+}
+
+impl Part {
+    /// Those that are fields of a tag, and how they are asked for.
+    const FIELDS: [(Self, &'static str); 6] = [
+        (Self::Digest, "digest"),
+        (Self::TotalSize, "totalSize"),
+        (Self::CreatedAt, "createdAt"),
+        (Self::PublishedAt, "publishedAt"),
+        (Self::Immutable, "protection { immutable }"),
+        (Self::Permission, "userPermissions { destroyContainerRepositoryTag }"),
+    ];
+
+    /// The part an unknown field belongs to; `None` for fields without which there are no tags.
+    pub(super) fn of_field(name: &str) -> Option<Self> {
+        let word = |text: &str| text.split(' ').any(|word| word == name);
+        Self::FIELDS.into_iter().find(|(_, text)| word(text)).map(|(part, _)| part)
+    }
+}
+
+/// The parts that a server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts(u8);
+
+impl Parts {
+    pub(super) const ALL: Self = Self(u8::MAX);
+
+    pub(super) const fn has(self, part: Part) -> bool {
+        self.0 & (1 << part as u8) != 0
+    }
+
+    pub(super) const fn without(self, part: Part) -> Self {
+        Self(self.0 & !(1 << part as u8))
+    }
+
+    pub(super) const fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+/// What callers are told about it.
+pub(super) fn capabilities(parts: Option<Parts>) -> Capabilities {
+    let has = |part| parts.is_some_and(|parts| parts.has(part));
+    Capabilities {
+        graphql: parts.is_some(),
+        published_at: has(Part::PublishedAt),
+        sorts_by_push: has(Part::Sort) && has(Part::PushOrder),
+        // GitLab behaviour: what the user may do takes every rule into account; servers that tell it and know no rules
+        // have none.
+        protection: has(Part::Permission),
+    }
+}
+
+/// The body of a request.
+#[derive(Debug, Serialize)]
+struct Body<'a, V> {
+    query: &'a str,
+    variables: V,
+}
+
+#[derive(Debug, Serialize)]
+struct PageVariables<'a> {
+    id: String,
+    after: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct RemovalVariables<'a> {
+    id: String,
+    names: &'a [&'a str],
+}
+
+fn global_id(repository: u64) -> String {
+    format!("gid://gitlab/ContainerRepository/{repository}")
+}
+
+fn body(query: &str, variables: impl Serialize) -> Option<Vec<u8>> {
+    serde_json::to_vec(&Body { query, variables }).ok()
+}
+
+/// The query of one page; `None` when the server does not know the order.
+pub(super) fn page_query(parts: Parts, order: TagOrder) -> Option<String> {
+    let sort = match order {
+        TagOrder::Name if !parts.has(Part::Sort) => "",
+        TagOrder::Name => ", sort: NAME_ASC",
+        _ if !capabilities(Some(parts)).sorts_by_push => return None,
+        TagOrder::OldestPushFirst => ", sort: PUBLISHED_AT_ASC",
+        TagOrder::NewestPushFirst => ", sort: PUBLISHED_AT_DESC",
+    };
+    Some(query(parts, PAGE, sort))
+}
+
+/// The query that finds out whether a server knows these parts: it uses all of them, for one tag.
+pub(super) fn probe_query(parts: Parts) -> String {
+    let sort = match (parts.has(Part::Sort), parts.has(Part::PushOrder)) {
+        (false, _) => "",
+        (true, false) => ", sort: NAME_ASC",
+        (true, true) => ", sort: PUBLISHED_AT_ASC",
+    };
+    query(parts, 1, sort)
+}
+
+fn query(parts: Parts, first: usize, sort: &str) -> String {
+    let fields = Part::FIELDS.into_iter().filter(|(part, _)| parts.has(*part));
+    let fields: String = fields.flat_map(|(_, text)| [" ", text]).collect();
+    format!(
+        "query tags($id: ContainerRepositoryID!, $after: String) {{ containerRepository(id: $id) {{ \
+         tags(first: {first}, after: $after{sort}) {{ nodes {{ name{fields} }} pageInfo {{ hasNextPage endCursor }} }} \
+         }} }}"
+    )
+}
+
+/// The request for a page, or for finding out.
+pub(super) fn page_body(query: &str, repository: u64, after: Option<&str>) -> Option<Vec<u8>> {
+    body(query, PageVariables { id: global_id(repository), after })
+}
+
+/// The request that removes tags.
+pub(super) fn removal_body(repository: u64, names: &[&str]) -> Option<Vec<u8>> {
+    let query = "mutation remove($id: ContainerRepositoryID!, $names: [String!]!) { \
+                 destroyContainerRepositoryTags(input: { id: $id, tagNames: $names }) { deletedTagNames errors } }";
+    body(query, RemovalVariables { id: global_id(repository), names })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_asked_for_with_exactly_twenty_and_all_that_is_known() {
+        let query = page_query(Parts::ALL, TagOrder::OldestPushFirst).unwrap();
+        assert_eq!(
+            query,
+            "query tags($id: ContainerRepositoryID!, $after: String) { containerRepository(id: $id) { tags(first: 20, \
+             after: $after, sort: PUBLISHED_AT_ASC) { nodes { name digest totalSize createdAt publishedAt protection { \
+             immutable } userPermissions { destroyContainerRepositoryTag } } pageInfo { hasNextPage endCursor } } } }"
+        );
+    }
+
+    #[test]
+    fn what_a_server_does_not_know_is_not_asked_for() {
+        for (part, text) in Part::FIELDS {
+            let query = page_query(Parts::ALL.without(part), TagOrder::Name).unwrap();
+            assert!(!query.contains(text), "{query}");
+            let others = Part::FIELDS.into_iter().filter(|(other, _)| *other != part);
+            assert!(others.into_iter().all(|(_, text)| query.contains(text)), "{query}");
+        }
+    }
+
+    #[test]
+    fn an_order_by_push_is_never_replaced_by_another() {
+        for lacking in [Part::Sort, Part::PushOrder] {
+            let parts = Parts::ALL.without(lacking);
+            assert_eq!(page_query(parts, TagOrder::OldestPushFirst), None);
+            assert_eq!(page_query(parts, TagOrder::NewestPushFirst), None);
+            assert!(!capabilities(Some(parts)).sorts_by_push);
+        }
+        let by_name = |parts| page_query(parts, TagOrder::Name).unwrap();
+        assert!(by_name(Parts::ALL.without(Part::PushOrder)).contains("sort: NAME_ASC"));
+        assert!(!by_name(Parts::ALL.without(Part::Sort)).contains("sort"));
+    }
+
+    #[test]
+    fn without_graphql_there_is_nothing() {
+        assert_eq!(capabilities(None), Capabilities::default());
+        let all = Capabilities { graphql: true, published_at: true, sorts_by_push: true, protection: true };
+        assert_eq!(capabilities(Some(Parts::ALL)), all);
+    }
+
+    #[test]
+    fn ids_names_and_cursors_travel_as_variables() {
+        let read = |body: Option<Vec<u8>>| serde_json::from_slice::<Value>(&body.unwrap()).unwrap();
+        let page = read(page_body("query", 7, Some("\"}")));
+        let id = "gid://gitlab/ContainerRepository/7";
+        assert_eq!(page, json!({ "query": "query", "variables": { "id": id, "after": "\"}" } }));
+        let removal = read(removal_body(7, &["a", "b"]));
+        assert_eq!(removal["variables"], json!({ "id": id, "names": ["a", "b"] }));
+    }
+
+    #[test]
+    fn an_unknown_field_is_told_from_one_that_every_server_has() {
+        assert_eq!(Part::of_field("publishedAt"), Some(Part::PublishedAt));
+        assert_eq!(Part::of_field("protection"), Some(Part::Immutable));
+        assert_eq!(Part::of_field("immutable"), Some(Part::Immutable));
+        assert_eq!(Part::of_field("destroyContainerRepositoryTag"), Some(Part::Permission));
+        for name in ["name", "nodes", "pageInfo", "containerRepository", "tags", ""] {
+            assert_eq!(Part::of_field(name), None);
+        }
+    }
+}

@@ -1,0 +1,552 @@
+//! GraphQL: what answers mean.
+//!
+//! Pure. Nearly every answer has status 200, so the errors inside are compared with known texts; nothing of them is
+//! kept.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::answers::{incomplete, invalid, lenient, refusal};
+use super::error::{Error, ErrorKind, Operation};
+use super::graphql::{PAGE, Part, Parts};
+use super::http::{Answer, by_status};
+use super::pages::Gap;
+use super::retry::Failure;
+use super::types::{Tag, TagPage, is_tag_name};
+
+/// What an answer to a query says that may pass: the registry may be back in a moment, like a server after a 503.
+pub(super) fn failure(answer: &Answer) -> Option<Failure> {
+    by_status(answer).or_else(|| {
+        let trouble = Envelope::of(answer)?.trouble()?;
+        (trouble == Trouble::Registry).then_some(Failure::Status { status: 503, retry_after: None })
+    })
+}
+
+/// An answer's outermost object.
+#[derive(Debug, Deserialize)]
+struct Envelope {
+    data: Option<Value>,
+    errors: Option<Vec<Problem>>,
+}
+
+/// One of GraphQL's errors. Only compared with known texts, never shown.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    #[serde(default, deserialize_with = "lenient")]
+    message: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    extensions: Option<Extensions>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Extensions {
+    #[serde(default, deserialize_with = "lenient")]
+    code: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    field_name: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    argument_name: Option<String>,
+}
+
+/// What errors mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// The server knows at most these parts. It has not done anything.
+    Unknown(Parts),
+    /// The server does not know the rest of the query either. It has not done anything.
+    Missing,
+    /// It does not exist, or the token may not.
+    Hidden,
+    /// The registry cannot be reached.
+    Registry,
+    Other,
+}
+
+impl Problem {
+    fn trouble(&self) -> Trouble {
+        let lacking =
+            |part: Option<Part>| part.map_or(Trouble::Missing, |part| Trouble::Unknown(Parts::ALL.without(part)));
+        let extensions = self.extensions.as_ref();
+        let code = extensions.and_then(|extensions| extensions.code.as_deref());
+        let field = extensions.and_then(|extensions| extensions.field_name.as_deref());
+        let argument = extensions.and_then(|extensions| extensions.argument_name.as_deref());
+        let message = self.message.as_deref().unwrap_or_default();
+        match code {
+            Some("undefinedField") if field.is_some() => return lacking(field.and_then(Part::of_field)),
+            Some("argumentNotAccepted") => return lacking((argument == Some("sort")).then_some(Part::Sort)),
+            Some("argumentLiteralsIncompatible") if argument == Some("sort") => return lacking(Some(Part::PushOrder)),
+            Some("variableRequiresValidType" | "undefinedType") => return Trouble::Missing,
+            _ => {}
+        }
+        // The same in words, for servers that say no more.
+        if let Some((field, rest)) = message.strip_prefix("Field '").and_then(|rest| rest.split_once('\'')) {
+            if rest.starts_with(" doesn't exist on type") {
+                return lacking(Part::of_field(field));
+            }
+            if rest.starts_with(" doesn't accept argument") {
+                return lacking(rest.contains("'sort'").then_some(Part::Sort));
+            }
+        }
+        if message.starts_with("Argument 'sort' on Field 'tags' has an invalid value") {
+            return lacking(Some(Part::PushOrder));
+        }
+        let message = message.to_lowercase();
+        if message.contains("connect to the container registry") {
+            Trouble::Registry
+        } else if message.contains("does not exist or you don't have permission") {
+            Trouble::Hidden
+        } else {
+            Trouble::Other
+        }
+    }
+}
+
+impl Envelope {
+    /// `None` for what is no answer of GraphQL.
+    fn of(answer: &Answer) -> Option<Self> {
+        let envelope: Self = serde_json::from_slice(&answer.body).ok()?;
+        (answer.status.is_success() && (envelope.data.is_some() || envelope.errors.is_some())).then_some(envelope)
+    }
+
+    /// What the errors say together; `None` without any. Only what all of them agree on is believed, except that a query
+    /// with something unknown in it is refused as a whole.
+    fn trouble(&self) -> Option<Trouble> {
+        let troubles = self.errors.iter().flatten().map(Problem::trouble);
+        troubles.reduce(|one, other| match (one, other) {
+            (one, other) if one == other => one,
+            (Trouble::Unknown(one), Trouble::Unknown(other)) => Trouble::Unknown(one.both(other)),
+            (Trouble::Missing, _) | (_, Trouble::Missing) => Trouble::Missing,
+            _ => Trouble::Other,
+        })
+    }
+}
+
+/// Whether the answer comes from something that is not GraphQL: no route, or a page for people.
+fn is_elsewhere(answer: &Answer) -> bool {
+    let page = || answer.body.trim_ascii_start().starts_with(b"<");
+    matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+        || (answer.status.is_success() && page())
+}
+
+/// What an answer says about the parts that were asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Probed {
+    /// The server knows them all.
+    Known,
+    /// It knows only these of them.
+    Less(Parts),
+    /// There is no GraphQL that knows container repositories.
+    Nothing,
+}
+
+/// Reads the answer to [`probe_query`]. A query that was carried out is known, whatever came of it.
+pub(super) fn probed(operation: Operation, answer: &Answer, asked: Parts) -> Result<Probed, Error> {
+    if is_elsewhere(answer) {
+        return Ok(Probed::Nothing);
+    }
+    let envelope = envelope(operation, answer)?;
+    match envelope.trouble() {
+        Some(Trouble::Missing) => Ok(Probed::Nothing),
+        Some(Trouble::Unknown(parts)) if asked.both(parts) != asked => Ok(Probed::Less(asked.both(parts))),
+        _ if envelope.data.is_some_and(|data| data.is_object()) => Ok(Probed::Known),
+        _ => Err(invalid(operation, "its errors are unknown")),
+    }
+}
+
+fn envelope(operation: Operation, answer: &Answer) -> Result<Envelope, Error> {
+    if !answer.status.is_success() {
+        return Err(refusal(operation, answer));
+    }
+    Envelope::of(answer).ok_or_else(|| invalid(operation, "it is not the expected JSON"))
+}
+
+/// The data of a page.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageAnswer {
+    container_repository: Option<RepositoryPage>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RepositoryPage {
+    tags: Connection,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection {
+    nodes: Vec<Node>,
+    page_info: PageInfo,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageInfo {
+    has_next_page: bool,
+    end_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Node {
+    name: Box<str>,
+    #[serde(default, deserialize_with = "lenient")]
+    digest: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
+    published_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient")]
+    created_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient")]
+    total_size: Option<Value>,
+    #[serde(default, deserialize_with = "lenient")]
+    protection: Option<Protection>,
+    #[serde(default, deserialize_with = "lenient")]
+    user_permissions: Option<Permissions>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Protection {
+    #[serde(default, deserialize_with = "lenient")]
+    immutable: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Permissions {
+    #[serde(default, deserialize_with = "lenient")]
+    destroy_container_repository_tag: Option<bool>,
+}
+
+impl Node {
+    fn tag(self) -> Tag {
+        // GitLab behaviour: a BigInt is written as text.
+        let total_size = self.total_size.and_then(|size| match size {
+            Value::String(text) => text.parse().ok(),
+            other => other.as_u64(),
+        });
+        let immutable = self.protection.and_then(|protection| protection.immutable) == Some(true);
+        let permitted = self.user_permissions.and_then(|may| may.destroy_container_repository_tag) != Some(false);
+        Tag {
+            name: self.name,
+            digest: self.digest.filter(|digest| !digest.is_empty()),
+            published_at: self.published_at,
+            created_at: self.created_at,
+            total_size,
+            protected: immutable || !permitted,
+        }
+    }
+}
+
+/// Reads a page that was asked for after a cursor; `None` when the server does not know the query (any more).
+pub(super) fn page(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<TagPage>, Error> {
+    if is_elsewhere(answer) {
+        return Ok(None);
+    }
+    let envelope = envelope(operation, answer)?;
+    match envelope.trouble() {
+        Some(Trouble::Unknown(_) | Trouble::Missing) => return Ok(None),
+        Some(Trouble::Hidden) => return Err(Error::new(operation, ErrorKind::NotFound)),
+        Some(Trouble::Registry) => return Err(Error::new(operation, ErrorKind::Registry)),
+        Some(Trouble::Other) => return Err(invalid(operation, "its errors are unknown")),
+        None => {}
+    }
+    // The parser's own message would quote the body.
+    let data: PageAnswer = serde_json::from_value(envelope.data.unwrap_or_default())
+        .map_err(|_| invalid(operation, "it is not the expected JSON"))?;
+    let Some(RepositoryPage { tags }) = data.container_repository else {
+        return Err(Error::new(operation, ErrorKind::NotFound));
+    };
+    accept_page(operation, tags, after).map(Some)
+}
+
+fn accept_page(operation: Operation, page: Connection, after: Option<&str>) -> Result<TagPage, Error> {
+    let Connection { nodes, page_info } = page;
+    if nodes.len() > PAGE {
+        return Err(invalid(operation, "the page has more tags than were asked for"));
+    }
+    if !nodes.iter().all(|node| is_tag_name(&node.name)) {
+        return Err(invalid(operation, "a tag has a name that no tag can have"));
+    }
+    let mut names = HashSet::new();
+    if !nodes.iter().all(|node| names.insert(&node.name)) {
+        return Err(incomplete(operation, Gap::Duplicate));
+    }
+    let next = match page_info.end_cursor.filter(|cursor| !cursor.is_empty()) {
+        _ if !page_info.has_next_page => None,
+        Some(cursor) if Some(cursor.as_str()) != after => Some(cursor),
+        _ => return Err(incomplete(operation, Gap::BadCursor)),
+    };
+    if nodes.is_empty() && next.is_some() {
+        return Err(incomplete(operation, Gap::ShortPage));
+    }
+    Ok(TagPage { tags: nodes.into_iter().map(Node::tag).collect(), next })
+}
+
+/// The data of the mutation.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RemovalAnswer {
+    destroy_container_repository_tags: Option<Removal>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Removal {
+    deleted_tag_names: Option<Vec<Box<str>>>,
+    #[serde(default)]
+    errors: Option<Vec<String>>,
+}
+
+/// Reads which of the tags that were asked for are gone.
+pub(super) fn removed(operation: Operation, answer: &Answer, asked: &[&str]) -> Result<Vec<Box<str>>, Error> {
+    let unsupported = || Error::new(operation, ErrorKind::Unsupported { what: "removing several tags by GraphQL" });
+    let lost = || Error::new(operation, ErrorKind::AnswerLost);
+    match answer.status.as_u16() {
+        200..=299 => {}
+        404 | 405 => return Err(unsupported()),
+        // As for the bulk request: not GitLab's word that it did nothing.
+        300..=399 | 408 | 500.. => return Err(lost()),
+        _ => return Err(refusal(operation, answer)),
+    }
+    let envelope = Envelope::of(answer).ok_or_else(lost)?;
+    match envelope.trouble() {
+        Some(Trouble::Unknown(_) | Trouble::Missing) => return Err(unsupported()),
+        // GitLab behaviour: checked before anything is done.
+        Some(Trouble::Hidden) => return Err(Error::new(operation, ErrorKind::NotFound)),
+        Some(Trouble::Registry | Trouble::Other) => return Err(lost()),
+        None => {}
+    }
+    let data: RemovalAnswer = serde_json::from_value(envelope.data.unwrap_or_default()).map_err(|_| lost())?;
+    let removal = data.destroy_container_repository_tags.ok_or_else(lost)?;
+    let gone = removal.deleted_tag_names.unwrap_or_default();
+    if !gone.iter().all(|name| asked.contains(&&**name)) {
+        return Err(invalid(operation, "it names a tag that was not asked for"));
+    }
+    let complete = asked.iter().all(|name| gone.iter().any(|gone| &**gone == *name));
+    let refusals = removal.errors.unwrap_or_default();
+    if complete || refusals.iter().all(|text| text.contains("protected")) {
+        return Ok(gone);
+    }
+    Err(Error::new(operation, unfinished(&refusals, gone.is_empty())))
+}
+
+/// What the mutation's own errors mean.
+///
+/// GitLab behaviour: "access denied" before anything is done; "could not delete tags: …" when the registry refused each
+/// of them; "error while deleting tags" when the registry stopped answering, which leaves some removed and some not.
+fn unfinished(texts: &[String], nothing_gone: bool) -> ErrorKind {
+    let all = |known: &str| nothing_gone && texts.iter().all(|text| text.starts_with(known));
+    if all("access denied") {
+        ErrorKind::Forbidden
+    } else if all("could not delete tags") {
+        ErrorKind::Registry
+    } else {
+        ErrorKind::AnswerLost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderMap;
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::super::hints::Hints;
+    use super::*;
+
+    const READ: Operation = Operation::ReadTags;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: body.as_bytes().to_vec(),
+            hints: Hints::default(),
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn errors(texts: &[&str]) -> String {
+        let errors: Vec<_> = texts.iter().map(|text| json!({ "message": text })).collect();
+        json!({ "data": { "containerRepository": null }, "errors": errors }).to_string()
+    }
+
+    const HIDDEN: &str = "The resource that you are attempting to access does not exist or you don't have permission to \
+                          perform this action";
+    const DOWN: &str = "Can't connect to the Container Registry. If this error persists, …";
+    const UNKNOWN: &str =
+        "Field 'publishedAt' doesn't exist on type 'ContainerRepositoryTag' (Did you mean `createdAt`?)";
+
+    #[rstest]
+    #[case::hidden(&[HIDDEN], ErrorKind::NotFound)]
+    #[case::registry(&[DOWN], ErrorKind::Registry)]
+    #[case::registry_for_each_field(&[DOWN, DOWN], ErrorKind::Registry)]
+    #[case::too_complex(&["Query has complexity of 300, which exceeds max complexity of 250"], ErrorKind::InvalidAnswer { what: "its errors are unknown" })]
+    #[case::two_of_them(&[HIDDEN, DOWN], ErrorKind::InvalidAnswer { what: "its errors are unknown" })]
+    #[case::without_a_text(&[""], ErrorKind::InvalidAnswer { what: "its errors are unknown" })]
+    fn an_error_inside_a_success_is_an_error(#[case] texts: &[&str], #[case] kind: ErrorKind) {
+        assert_eq!(page(READ, &answer(200, &errors(texts)), None).unwrap_err().kind(), &kind);
+    }
+
+    #[test]
+    fn an_error_beside_data_is_an_error() {
+        let mut body = json!({ "data": { "containerRepository": { "tags": {
+            "nodes": [{ "name": "a" }], "pageInfo": { "hasNextPage": false, "endCursor": null },
+        } } } });
+        assert!(page(READ, &answer(200, &body.to_string()), None).is_ok());
+        body["errors"] = json!([{ "message": "Timeout on ContainerRepositoryTag.digest" }]);
+        assert!(page(READ, &answer(200, &body.to_string()), None).is_err());
+    }
+
+    #[rstest]
+    #[case::by_code(json!({ "message": "x", "extensions": { "code": "undefinedField", "fieldName": "publishedAt" } }))]
+    #[case::by_text(json!({ "message": UNKNOWN }))]
+    fn an_unknown_field_is_left_out(#[case] problem: Value) {
+        let answer = answer(200, &json!({ "errors": [problem] }).to_string());
+        let less = Parts::ALL.without(Part::PublishedAt);
+        assert_eq!(probed(READ, &answer, Parts::ALL).unwrap(), Probed::Less(less));
+        assert_eq!(page(READ, &answer, None).unwrap(), None);
+        // What was not asked for cannot be unknown, so nothing is left to try.
+        assert!(probed(READ, &answer, less).is_err());
+    }
+
+    #[rstest]
+    #[case::a_value("Argument 'sort' on Field 'tags' has an invalid value (PUBLISHED_AT_ASC). Expected type 'X'.", Probed::Less(Parts::ALL.without(Part::PushOrder)))]
+    #[case::the_argument("Field 'tags' doesn't accept argument 'sort'", Probed::Less(Parts::ALL.without(Part::Sort)))]
+    #[case::another_argument("Field 'tags' doesn't accept argument 'first'", Probed::Nothing)]
+    #[case::the_tags("Field 'tags' doesn't exist on type 'ContainerRepository'", Probed::Nothing)]
+    fn unknown_arguments_are_told_apart(#[case] text: &str, #[case] expected: Probed) {
+        let body = json!({ "errors": [{ "message": text }] }).to_string();
+        assert_eq!(probed(READ, &answer(200, &body), Parts::ALL).unwrap(), expected);
+    }
+
+    #[rstest]
+    #[case::no_route(404, "")]
+    #[case::no_method(405, "{}")]
+    #[case::a_page_for_people(200, "\n<!DOCTYPE html>")]
+    fn where_there_is_no_graphql_is_no_error(#[case] status: u16, #[case] body: &str) {
+        assert_eq!(probed(READ, &answer(status, body), Parts::ALL).unwrap(), Probed::Nothing);
+        assert_eq!(page(READ, &answer(status, body), None).unwrap(), None);
+    }
+
+    #[rstest]
+    #[case::nothing("")]
+    #[case::empty("{}")]
+    #[case::a_list("[]")]
+    #[case::no_data(r#"{"data":null}"#)]
+    #[case::cut_off(r#"{"data":{"containerRepository":{"tags":{"nodes":[{"name":"a"}"#)]
+    #[case::null_tags(r#"{"data":{"containerRepository":{"tags":null}}}"#)]
+    #[case::a_null_tag(
+        r#"{"data":{"containerRepository":{"tags":{"nodes":[null],"pageInfo":{"hasNextPage":false}}}}}"#
+    )]
+    #[case::null_nodes(r#"{"data":{"containerRepository":{"tags":{"nodes":null,"pageInfo":{"hasNextPage":false}}}}}"#)]
+    #[case::no_page_info(r#"{"data":{"containerRepository":{"tags":{"nodes":[]}}}}"#)]
+    #[case::no_word_of_a_next_page(r#"{"data":{"containerRepository":{"tags":{"nodes":[],"pageInfo":{}}}}}"#)]
+    #[case::another_name(
+        r#"{"data":{"containerRepository":{"tags":{"nodes":[{"name":"../x"}],"pageInfo":{"hasNextPage":false}}}}}"#
+    )]
+    fn a_page_of_another_shape_is_not_taken(#[case] body: &str) {
+        let error = page(READ, &answer(200, body), None).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::InvalidAnswer { .. }), "{error}");
+    }
+
+    fn connection(names: &[&str], next: bool, cursor: Option<&str>) -> Answer {
+        let nodes: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+        let tags = json!({ "nodes": nodes, "pageInfo": { "hasNextPage": next, "endCursor": cursor } });
+        answer(200, &json!({ "data": { "containerRepository": { "tags": tags } } }).to_string())
+    }
+
+    #[rstest]
+    #[case::empty_with_a_next(&[], true, Some("c"), Gap::ShortPage)]
+    #[case::no_cursor(&["a"], true, None, Gap::BadCursor)]
+    #[case::an_empty_cursor(&["a"], true, Some(""), Gap::BadCursor)]
+    #[case::the_same_cursor(&["a"], true, Some("before"), Gap::BadCursor)]
+    #[case::a_tag_twice(&["a", "a"], false, None, Gap::Duplicate)]
+    fn a_page_that_contradicts_itself_is_incomplete(
+        #[case] names: &[&str],
+        #[case] next: bool,
+        #[case] cursor: Option<&str>,
+        #[case] why: Gap,
+    ) {
+        let error = page(READ, &connection(names, next, cursor), Some("before")).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Incomplete { why });
+    }
+
+    #[test]
+    fn a_cursor_on_the_last_page_leads_nowhere_and_more_than_twenty_tags_are_too_many() {
+        let last = page(READ, &connection(&["a"], false, Some("c")), None).unwrap().unwrap();
+        assert_eq!(last.next, None);
+        let names: Vec<String> = (0..21).map(|number| format!("t{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert!(page(READ, &connection(&names, false, None), None).is_err());
+        assert!(page(READ, &connection(&names[..20], false, None), None).is_ok());
+    }
+
+    #[rstest]
+    #[case::both_allow(json!({ "immutable": false }), json!({ "destroyContainerRepositoryTag": true }), false)]
+    #[case::immutable(json!({ "immutable": true }), json!({ "destroyContainerRepositoryTag": true }), true)]
+    #[case::not_permitted(json!(null), json!({ "destroyContainerRepositoryTag": false }), true)]
+    #[case::not_told(json!(null), json!(null), false)]
+    #[case::of_another_shape(json!({ "immutable": "no" }), json!([]), false)]
+    fn a_tag_is_protected_when_gitlab_says_so(#[case] protection: Value, #[case] may: Value, #[case] protected: bool) {
+        let node = json!({ "name": "a", "totalSize": "42", "protection": protection, "userPermissions": may });
+        let tag = serde_json::from_value::<Node>(node).unwrap().tag();
+        assert_eq!((tag.protected, tag.total_size), (protected, Some(42)));
+    }
+
+    #[test]
+    fn only_a_registry_that_is_down_is_worth_another_attempt() {
+        let down = Failure::Status { status: 503, retry_after: None };
+        assert_eq!(failure(&answer(200, &errors(&[DOWN]))), Some(down));
+        assert_eq!(failure(&answer(503, "")), Some(down));
+        assert_eq!(failure(&answer(200, &errors(&[HIDDEN]))), None);
+        assert_eq!(failure(&answer(200, "{}")), None);
+        assert_eq!(failure(&answer(200, "<html>")), None);
+    }
+
+    fn removal(gone: &Value, errors: &Value) -> Result<Vec<Box<str>>, ErrorKind> {
+        let payload = json!({ "deletedTagNames": gone, "errors": errors });
+        let answer = answer(200, &json!({ "data": { "destroyContainerRepositoryTags": payload } }).to_string());
+        removed(Operation::RemoveTags, &answer, &["a", "b"]).map_err(|error| error.kind().clone())
+    }
+
+    #[rstest]
+    #[case::all(json!(["b", "a"]), json!([]), Ok(vec!["b", "a"]))]
+    #[case::all_whatever_the_errors(json!(["b", "a"]), json!(["error while deleting tags"]), Ok(vec!["b", "a"]))]
+    #[case::a_part_without_a_word(json!(["a"]), json!([]), Ok(vec!["a"]))]
+    #[case::nothing_without_a_word(json!(null), json!(null), Ok(vec![]))]
+    #[case::protected(json!([]), json!(["cannot delete protected tag(s)"]), Ok(vec![]))]
+    #[case::not_allowed(json!([]), json!(["access denied"]), Err(ErrorKind::Forbidden))]
+    #[case::refused_by_the_registry(json!([]), json!(["could not delete tags: a, b"]), Err(ErrorKind::Registry))]
+    #[case::ended_in_the_middle(json!(["a"]), json!(["error while deleting tags"]), Err(ErrorKind::AnswerLost))]
+    #[case::ended_at_once(json!([]), json!(["error while deleting tags"]), Err(ErrorKind::AnswerLost))]
+    #[case::errors_of_later_versions(json!([]), json!(["no"]), Err(ErrorKind::AnswerLost))]
+    #[case::another_tag(json!(["c"]), json!([]), Err(ErrorKind::InvalidAnswer { what: "it names a tag that was not asked for" }))]
+    fn what_is_gone_is_what_gitlab_says(
+        #[case] gone: Value,
+        #[case] errors: Value,
+        #[case] expected: Result<Vec<&str>, ErrorKind>,
+    ) {
+        let expected = expected.map(|names| names.into_iter().map(Box::from).collect());
+        assert_eq!(removal(&gone, &errors), expected);
+    }
+
+    #[rstest]
+    #[case::no_json(200, "")]
+    #[case::cut_off(200, r#"{"data":{"destroyContainerRepositoryTags":{"deletedTagNames":["a"#)]
+    #[case::a_page_for_people(200, "<html>")]
+    #[case::no_payload(200, r#"{"data":{"destroyContainerRepositoryTags":null}}"#)]
+    #[case::an_unknown_error(200, r#"{"errors":[{"message":"Internal server error"}]}"#)]
+    #[case::a_registry_error(200, r#"{"errors":[{"message":"Can't connect to the container registry."}]}"#)]
+    #[case::a_gateway(502, "")]
+    #[case::a_redirect(303, "")]
+    #[case::a_time_out(408, "")]
+    fn an_answer_to_a_removal_that_tells_nothing_is_lost(#[case] status: u16, #[case] body: &str) {
+        assert!(removed(Operation::RemoveTags, &answer(status, body), &["a"]).unwrap_err().is_answer_lost());
+    }
+}

@@ -1,0 +1,267 @@
+//! The endpoints of exact deletion: pages of tags with their dates, and removal by name.
+//!
+//! As in `client`, nothing here waits, paces or tries again, and what GraphQL is asked and answers is written in `graphql` and read in `graphql_answers`. No method
+//! decides which tags go.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use jiff::SignedDuration;
+use reqwest::Method;
+use url::Url;
+
+use super::answers::{ErrorAnswer, ProjectAnswer, invalid, read, refusal};
+use super::client::{Client, OBJECT_LIMIT, project_segment, push};
+use super::error::{Error, ErrorKind, Operation};
+use super::graphql::{self, MOST_NAMES, Parts};
+use super::graphql_answers::{self, Probed};
+use super::http::{Answer, Known, Request, by_status};
+use super::retry::{Failure, Repeat};
+use super::types::{Capabilities, Project, RepositoryRef, TagOrder, TagPage, TagRemoval, is_tag_name};
+
+/// How long is remembered what a server can do; after that, one request notices an upgrade.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
+
+impl Client {
+    /// What the server's GraphQL can tell about tags. Needs any repository id; the token need not see it.
+    ///
+    /// Found out by asking for everything and leaving out what the server does not know, usually two requests; remembered
+    /// for an hour for all clients of the server. A server without GraphQL is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unauthorized`], [`ErrorKind::InsufficientScope`]; [`ErrorKind::InvalidAnswer`] when GraphQL refuses
+    /// the question for another reason.
+    pub async fn capabilities(&self, repository: u64) -> Result<Capabilities, Error> {
+        self.parts(repository).await.map(graphql::capabilities)
+    }
+
+    /// One page of a repository's tags, at most 20: the first, or the one after [`TagPage::next`] of a page in the same
+    /// order.
+    ///
+    /// GitLab behaviour: this is the only way to see when a tag was last pushed. A page can end early without a word when
+    /// the registry fails, and then looks like the last one; so the names of all pages together prove nothing until they
+    /// are held against [`Client::tag_names`]. Without a metadata database a page takes GitLab some 50 requests.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for a repository that does not exist or is hidden; [`ErrorKind::Registry`] when GitLab
+    /// cannot reach its registry; [`ErrorKind::Incomplete`] when the page contradicts itself;
+    /// [`ErrorKind::Unsupported`] without GraphQL, or when the server cannot sort like that;
+    /// [`ErrorKind::Unauthorized`], [`ErrorKind::InsufficientScope`]; [`ErrorKind::InvalidAnswer`] for everything else
+    /// that GraphQL refuses, such as a cursor that is not its own.
+    pub async fn tag_page(&self, repository: u64, order: TagOrder, after: Option<&str>) -> Result<TagPage, Error> {
+        let parts = self.parts(repository).await?;
+        if let Some(page) = self.page(repository, parts, order, after).await? {
+            return Ok(page);
+        }
+        // The server is not the one it was.
+        self.remembered().take();
+        let parts = self.parts(repository).await?;
+        let page = self.page(repository, parts, order, after).await?;
+        page.ok_or_else(|| invalid(Operation::ReadTags, "it contradicts what the server said it knows"))
+    }
+
+    /// Removes up to 20 tags by name (GraphQL's `destroyContainerRepositoryTags`, since GitLab 13.7) and answers the names
+    /// that GitLab says are gone, also those that were gone before. Needs the Developer role and the scope `api`.
+    ///
+    /// GitLab behaviour: a name that is missing from the answer is protected, or the registry refused to remove it; nothing
+    /// tells which. Without names nothing is sent.
+    ///
+    /// Sent once, like [`Client::bulk_delete`], and **not to be dropped** either: a tag that is pushed again while a
+    /// repetition is on its way would be lost.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AnswerLost`] when some of the tags may be gone and no answer tells which.
+    /// [`ErrorKind::InvalidAnswer`] when GitLab names a tag that was not asked for. After every other error nothing is
+    /// gone: [`ErrorKind::NotSent`] for more than 20 names, or one that no tag can have; [`ErrorKind::NotFound`] for a
+    /// repository that does not exist or is hidden, and for a role or scope that does not allow it;
+    /// [`ErrorKind::Registry`] when the registry refuses to remove anything; [`ErrorKind::Unsupported`] without GraphQL;
+    /// [`ErrorKind::Forbidden`], [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
+    pub async fn destroy_tags(&self, repository: u64, names: &[&str]) -> Result<Vec<Box<str>>, Error> {
+        let operation = Operation::RemoveTags;
+        let not_sent = |what| Error::new(operation, ErrorKind::NotSent { what });
+        if names.len() > MOST_NAMES {
+            return Err(not_sent("GitLab takes at most 20 tags at once"));
+        }
+        if !names.iter().all(|name| is_tag_name(name)) {
+            return Err(not_sent("a name is not one that a tag can have"));
+        }
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let body = graphql::removal_body(repository, names);
+        let request = Request {
+            operation,
+            method: Method::POST,
+            url: self.graphql_url(operation)?,
+            body: Some(body.ok_or_else(|| not_sent("it cannot be written"))?),
+            repeat: Repeat::OnlyUnprocessed,
+            limit: OBJECT_LIMIT,
+            failure: by_status,
+        };
+        let answer = self.http.send(&request).await?;
+        graphql_answers::removed(operation, &answer, names)
+    }
+
+    /// Removes one tag: DELETE `…/tags/:tag_name`. Needs the Developer role and the scope `api`.
+    ///
+    /// **Only for servers of which [`Version::removes_single_tags`](super::Version::removes_single_tags) holds**: older
+    /// ones remove every tag that points at the same image.
+    ///
+    /// Sent once, like [`Client::bulk_delete`], and **not to be dropped** either.
+    ///
+    /// GitLab behaviour: for a missing tag it answers 404 up to 15, 200 up to 17, and since then 403 with a metadata
+    /// database, as for a protected one. A 403 is therefore followed by a look at the tag, and if it is not found, by a
+    /// list of all names, since not finding is no proof; a list without any names proves nothing either. A 404 is
+    /// believed, although servers up to 15 also answer it for an OCI index in a registry without metadata database.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AnswerLost`] when it was sent and no answer tells its fate; [`ErrorKind::Registry`] when the registry
+    /// failed, which may have been after the removal; [`ErrorKind::Forbidden`] when it was refused and nothing shows
+    /// whether the tag is there. After every other error it was not removed: [`ErrorKind::NotSent`] for a name that no
+    /// tag can have, [`ErrorKind::Refused`], [`ErrorKind::Moved`], [`ErrorKind::NotFound`] for project and repository,
+    /// [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`], and what [`Client::tag`] and
+    /// [`Client::tag_names`] fail with.
+    pub async fn delete_tag(&self, repository: &RepositoryRef, name: &str) -> Result<TagRemoval, Error> {
+        let operation = Operation::RemoveTag;
+        if !is_tag_name(name) {
+            return Err(Error::new(operation, ErrorKind::NotSent { what: "the name is not one that a tag can have" }));
+        }
+        let mut url = self.tags_url(operation, repository)?;
+        push(&mut url, &[name]);
+        let request = Request {
+            operation,
+            method: Method::DELETE,
+            url,
+            body: None,
+            repeat: Repeat::OnlyUnprocessed,
+            limit: OBJECT_LIMIT,
+            failure: by_status,
+        };
+        let answer = self.http.send(&request).await?;
+        let text = ErrorAnswer::of(&answer);
+        match answer.status.as_u16() {
+            200..=299 => Ok(TagRemoval::Gone),
+            400 if !text.is_about_parameters() => Err(Error::new(operation, ErrorKind::Registry)),
+            403 if text.is_about_protected_tags() => Ok(TagRemoval::Protected),
+            403 => match refusal(operation, &answer) {
+                error if *error.kind() == ErrorKind::Forbidden => self.refused(repository, name, error).await,
+                error => Err(error),
+            },
+            404 if text.is_missing_tag() => Ok(TagRemoval::Gone),
+            405 if text.is_moved() => Err(Error::new(operation, ErrorKind::Moved)),
+            300..=399 | 408 | 500.. => Err(Error::new(operation, ErrorKind::AnswerLost)),
+            _ => Err(refusal(operation, &answer)),
+        }
+    }
+
+    /// Whether GitLab's own cleanup policy is switched on in a project: GET `/projects/:id` (policies since 12.8).
+    ///
+    /// `None` when nothing is known: an old server, or a token that may not see the policy or the project.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unauthorized`], [`ErrorKind::InsufficientScope`]; [`ErrorKind::InvalidAnswer`] when GitLab sends
+    /// another project.
+    pub async fn cleanup_policy_enabled(&self, project: &Project) -> Result<Option<bool>, Error> {
+        let operation = Operation::ReadCleanupPolicy;
+        let url = self.url(&["projects", &project_segment(operation, project)?]);
+        let answer = self.get(operation, url, OBJECT_LIMIT).await?;
+        let found: ProjectAnswer = match read(operation, &answer) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Forbidden) => return Ok(None),
+            result => result?,
+        };
+        if matches!(project, Project::Id(id) if *id != found.id) {
+            return Err(invalid(operation, "it is about another project"));
+        }
+        Ok(found.cleanup_policy_enabled())
+    }
+
+    /// What a 403 means: the tag is protected, or gone.
+    async fn refused(&self, repository: &RepositoryRef, name: &str, error: Error) -> Result<TagRemoval, Error> {
+        if self.tag(repository, name).await?.is_some() {
+            return Ok(TagRemoval::Protected);
+        }
+        let names = self.tag_names(repository).await?;
+        if names.is_empty() {
+            return Err(error);
+        }
+        let there = names.iter().any(|other| &**other == name);
+        Ok(if there { TagRemoval::Protected } else { TagRemoval::Gone })
+    }
+
+    /// `None` when the server does not know the query.
+    async fn page(
+        &self,
+        repository: u64,
+        parts: Option<Parts>,
+        order: TagOrder,
+        after: Option<&str>,
+    ) -> Result<Option<TagPage>, Error> {
+        let operation = Operation::ReadTags;
+        let unsupported = |what| Error::new(operation, ErrorKind::Unsupported { what });
+        let parts = parts.ok_or_else(|| unsupported("reading tags by GraphQL"))?;
+        let query = graphql::page_query(parts, order).ok_or_else(|| unsupported("sorting tags by their last push"))?;
+        let answer = self.query(repository, &query, after, graphql_answers::failure).await?;
+        graphql_answers::page(operation, &answer, after)
+    }
+
+    /// What the server knows: as remembered, or found out now.
+    async fn parts(&self, repository: u64) -> Result<Option<Parts>, Error> {
+        let now = self.http.clock.now();
+        let fresh = |known: &&Known| known.api == self.http.api && now.duration_since(known.since) < REMEMBERED;
+        if let Some(known) = self.remembered().as_ref().filter(fresh) {
+            return Ok(known.parts);
+        }
+        let parts = self.probe(repository).await?;
+        *self.remembered() = Some(Known { api: self.http.api.clone(), parts, since: now });
+        Ok(parts)
+    }
+
+    async fn probe(&self, repository: u64) -> Result<Option<Parts>, Error> {
+        let mut parts = Parts::ALL;
+        loop {
+            let query = graphql::probe_query(parts);
+            let answer = self.query(repository, &query, None, by_status).await?;
+            match graphql_answers::probed(Operation::ReadTags, &answer, parts)? {
+                Probed::Known => return Ok(Some(parts)),
+                // Fewer each time, so this ends.
+                Probed::Less(fewer) => parts = fewer,
+                Probed::Nothing => return Ok(None),
+            }
+        }
+    }
+
+    async fn query(
+        &self,
+        repository: u64,
+        query: &str,
+        after: Option<&str>,
+        failure: fn(&Answer) -> Option<Failure>,
+    ) -> Result<Answer, Error> {
+        let operation = Operation::ReadTags;
+        let body = graphql::page_body(query, repository, after);
+        let request = Request {
+            operation,
+            method: Method::POST,
+            url: self.graphql_url(operation)?,
+            body: Some(body.ok_or_else(|| invalid(operation, "the request cannot be written"))?),
+            repeat: Repeat::Harmless,
+            limit: OBJECT_LIMIT,
+            failure,
+        };
+        self.http.send(&request).await
+    }
+
+    /// Beside the REST API, below the same path.
+    fn graphql_url(&self, operation: Operation) -> Result<Url, Error> {
+        self.http.api.join("../graphql").map_err(|_| invalid(operation, "its address cannot be written"))
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Option<Known>> {
+        // The value is valid between any two statements.
+        self.http.host.graphql.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

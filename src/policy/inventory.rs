@@ -1,0 +1,273 @@
+//! What has to be read of a repository's tags for a plan, and what may be concluded from what was read.
+//!
+//! A plan over everything is always right, and reading everything takes one request for every 20 tags. Where the server sorts
+//! by push and every rule has an age, less is enough: the oldest pushes up to the youngest cut-off. What was not read is too
+//! young for every rule, and stays. `keepN` needs the names of the others besides, since they take places.
+//!
+//! Why this never removes more than the plan over everything:
+//!
+//! - A tag that was read but is not among the names, which are listed later, is gone. It is left out: it cannot be removed,
+//!   and it takes no place, so that another one stays in its stead.
+//! - A name that was not read was pushed later than everything that was read: the pages came in ascending order, each full, up
+//!   to the cut-off. It takes a place, as it does in the plan over everything, and stays.
+//! - Should the pages have come to their end before the cut-off, everything claims to have been read, and a name beyond that
+//!   proves the opposite: the repository fails.
+//! - A name that is missing from the list takes no place, so that another tag stays in its stead. Fewer competitors never
+//!   remove more.
+//! - A tag that was pushed again in between is ranked as older than it is, so that it keeps no other tag from its place; that it
+//!   stays itself is seen to before anything is removed.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use crate::api::SortBy;
+
+use super::compile::Rule;
+use super::plan::exact::{Moment, Tag};
+
+/// What to read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Need {
+    /// Read in the order of the pushes, the oldest first, up to this moment; `None` = read everything.
+    pub until: Option<Timestamp>,
+    /// List the names besides.
+    pub names: bool,
+}
+
+/// Decides what to read. `sorts_by_push` says whether the server can.
+#[must_use]
+pub fn need(rules: &[Rule], sorts_by_push: bool, now: Timestamp) -> Need {
+    let everything = Need { until: None, names: true };
+    let ranked = |rule: &Rule| rule.keep_n.is_some_and(|n| n > 0);
+    let by_creation = rules.iter().any(|rule| ranked(rule) && rule.sort_by == SortBy::CreatedAt);
+    let cutoffs: Option<Vec<Timestamp>> = rules
+        .iter()
+        .map(|rule| rule.older_than.as_ref().map(|age| now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN)))
+        .collect();
+    match cutoffs {
+        Some(cutoffs) if sorts_by_push && !by_creation => {
+            Need { until: cutoffs.into_iter().max(), names: rules.iter().any(ranked) }
+        }
+        _ => everything,
+    }
+}
+
+/// What was read of one tag.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Seen {
+    /// Its name.
+    pub name: Box<str>,
+    /// The digest it points at.
+    pub digest: Option<Box<str>>,
+    /// When it was last pushed, or what stands in for that.
+    pub pushed: Moment,
+    /// When it was first pushed.
+    pub created: Moment,
+    /// Whether GitLab protects it from being removed with this token.
+    pub protected: bool,
+    /// Its size in bytes.
+    pub bytes: Option<u64>,
+}
+
+/// What a plan can be made of.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Inventory {
+    /// Tags that were read.
+    pub read: Vec<Seen>,
+    /// Names of tags that were not read, because they are newer than every cut-off.
+    pub newer: Vec<Box<str>>,
+}
+
+impl Inventory {
+    /// The tags as a plan takes them: those that were read, then the newer ones.
+    #[must_use]
+    pub fn tags(&self) -> Vec<Tag<'_>> {
+        let read = self.read.iter().map(|seen| Tag {
+            name: &seen.name,
+            pushed: seen.pushed,
+            created: seen.created,
+            protected: seen.protected,
+        });
+        let newer = self.newer.iter().map(|name| Tag {
+            name,
+            pushed: Moment::Newer,
+            created: Moment::Unknown,
+            protected: false,
+        });
+        read.chain(newer).collect()
+    }
+
+    /// How many tags are known of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.read.len() + self.newer.len()
+    }
+
+    /// Whether no tag is known of.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The names show tags that the reading, which claims to be complete, does not have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Incomplete;
+
+/// Puts together what was read and the names that were listed after it, if they were. `to_the_end` says that the pages came
+/// to their end, not to the cut-off.
+///
+/// # Errors
+/// When the names prove that something was missed.
+pub fn assemble(read: Vec<Seen>, to_the_end: bool, names: Option<Vec<Box<str>>>) -> Result<Inventory, Incomplete> {
+    let Some(names) = names else { return Ok(Inventory { read, newer: Vec::new() }) };
+    let (read, newer) = {
+        let listed: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
+        let read: Vec<Seen> = read.into_iter().filter(|seen| listed.contains(&*seen.name)).collect();
+        let known: HashSet<&str> = read.iter().map(|seen| &*seen.name).collect();
+        let newer: Vec<Box<str>> = names.iter().filter(|name| !known.contains(&***name)).cloned().collect();
+        (read, newer)
+    };
+    if to_the_end && !newer.is_empty() {
+        return Err(Incomplete);
+    }
+    Ok(Inventory { read, newer })
+}
+
+/// Whether pushes come in ascending order and are all known, which reading up to a cut-off depends on. `last` is the last push
+/// of the page before.
+#[must_use]
+pub fn ascends(last: Option<Timestamp>, pushes: impl IntoIterator<Item = Option<Timestamp>>) -> bool {
+    let mut last = last;
+    pushes.into_iter().all(|push| {
+        let fits = push.is_some_and(|push| last.is_none_or(|last| last <= push));
+        last = push;
+        fits
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::compile::tests::spec;
+    use crate::policy::plan::Verdict;
+    use crate::policy::plan::exact::plan;
+    use crate::policy::{Method, Settings, compile};
+
+    fn now() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    fn days_ago(days: i64) -> Timestamp {
+        Timestamp::from_second(now().as_second() - days * 86_400).unwrap()
+    }
+
+    fn rules(rules: &Value) -> Vec<Rule> {
+        let spec = spec(&json!({"method": "Exact", "rules": rules}));
+        match compile(&spec, &Settings::default(), now()).unwrap().method {
+            Method::Exact(rules) => rules,
+            Method::Bulk(_) => unreachable!(),
+        }
+    }
+
+    #[rstest]
+    #[case::ages_only(json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d"}]), Some(7), false)]
+    #[case::the_youngest_cut_off_counts(json!([{"name": "a", "nameRegexDelete": "a.*", "olderThan": "7d"}, {"name": "b", "nameRegexDelete": ".*", "olderThan": "3d"}]), Some(3), false)]
+    #[case::places_need_names(json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 5}]), Some(7), true)]
+    #[case::a_rule_without_an_age(json!([{"name": "a", "nameRegexDelete": ".*", "keepN": 5}]), None, true)]
+    #[case::ranks_by_creation(json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 5, "sortBy": "CreatedAt"}]), None, true)]
+    fn no_more_is_read_than_the_rules_need(#[case] list: Value, #[case] days: Option<i64>, #[case] names: bool) {
+        let rules = rules(&list);
+        assert_eq!(need(&rules, true, now()), Need { until: days.map(days_ago), names });
+        assert_eq!(need(&rules, false, now()), Need { until: None, names: true });
+    }
+
+    #[test]
+    fn pages_that_do_not_ascend_or_lack_a_date_are_noticed() {
+        let days = |days: &[i64]| days.iter().map(|day| Some(days_ago(*day))).collect::<Vec<_>>();
+        assert!(ascends(None, days(&[9, 5, 5, 1])));
+        assert!(!ascends(None, days(&[5, 9])));
+        assert!(!ascends(Some(days_ago(1)), days(&[5])));
+        assert!(!ascends(None, [None]));
+    }
+
+    fn seen(name: &str, pushed: i64) -> Seen {
+        Seen {
+            name: name.into(),
+            digest: None,
+            pushed: Moment::At(days_ago(pushed)),
+            created: Moment::At(days_ago(pushed)),
+            protected: false,
+            bytes: None,
+        }
+    }
+
+    #[test]
+    fn a_name_beyond_a_list_that_claims_to_be_whole_is_an_error() {
+        let names = vec![Box::from("a"), Box::from("b")];
+        assert_eq!(assemble(vec![seen("a", 9)], true, Some(names.clone())), Err(Incomplete));
+        assert_eq!(assemble(vec![seen("a", 9)], false, Some(names)).unwrap().newer, [Box::from("b")]);
+    }
+
+    fn removed(inventory: &Inventory, rules: &[Rule]) -> HashSet<String> {
+        let tags = inventory.tags();
+        let decisions = plan(&tags, rules, &[], now());
+        let gone = tags.iter().zip(decisions).filter(|(_, decision)| decision.verdict == Verdict::Remove);
+        gone.map(|(tag, _)| tag.name.to_owned()).collect()
+    }
+
+    prop_compose! {
+        /// Tags with distinct names, by age in days.
+        fn registry()(tags in proptest::collection::btree_map("[ab][0-9]{1,2}", 0_i64..30, 0..60)) -> Vec<(String, i64)> {
+            tags.into_iter().collect()
+        }
+    }
+
+    proptest! {
+        // Each case compiles patterns, which takes most of its time.
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Reads the old end, lets tags vanish and names go missing, and compares with the plan over what is really there.
+        #[test]
+        fn reading_less_never_removes_more(
+            tags in registry(),
+            keep_n in 0_u32..6,
+            age in 1_i64..20,
+            vanish in proptest::collection::vec(any::<prop::sample::Index>(), 0..4),
+            missing in proptest::collection::vec(any::<prop::sample::Index>(), 0..4),
+            sort in prop::sample::select(vec!["PushedAt", "SemVer", "Name"]),
+        ) {
+            let rules = rules(&json!([
+                {"name": "a", "nameRegexDelete": "a.*", "olderThan": format!("{age}d"), "keepN": keep_n, "sortBy": sort},
+                {"name": "b", "nameRegexDelete": "b.*", "olderThan": format!("{age}d"), "keepN": 1, "groupBy": "b([0-9]).*"},
+            ]));
+            let Need { until, names } = need(&rules, true, now());
+            let until = until.unwrap();
+            let mut read: Vec<Seen> = tags.iter().map(|(name, age)| seen(name, *age)).collect();
+            read.sort_by_key(|seen| (seen.pushed, seen.name.clone()));
+            let cut = read.iter().position(|seen| seen.pushed >= Moment::At(until));
+            read.truncate(cut.map_or(read.len(), |cut| cut + 1));
+
+            // Some tags vanish between the reading and the list of names; other names are missing from it for no reason.
+            let gone: HashSet<&str> = vanish.iter().filter(|_| !tags.is_empty()).map(|index| tags[index.index(tags.len())].0.as_str()).collect();
+            let lost: HashSet<&str> = missing.iter().filter(|_| !tags.is_empty()).map(|index| tags[index.index(tags.len())].0.as_str()).collect();
+            let listed = tags.iter().filter(|(name, _)| !gone.contains(name.as_str()) && !lost.contains(name.as_str()));
+            let listed: Vec<Box<str>> = listed.map(|(name, _)| name.as_str().into()).collect();
+            prop_assert!(names);
+            let partial = assemble(read, cut.is_none(), Some(listed)).unwrap();
+
+            let there = tags.iter().filter(|(name, _)| !gone.contains(name.as_str()));
+            let full = Inventory { read: there.map(|(name, age)| seen(name, *age)).collect(), newer: Vec::new() };
+            let (partial, full) = (removed(&partial, &rules), removed(&full, &rules));
+            prop_assert!(partial.is_subset(&full), "{:?} is more than {:?}", partial, full);
+            if gone.is_empty() && lost.is_empty() {
+                prop_assert_eq!(partial, full);
+            }
+        }
+    }
+}

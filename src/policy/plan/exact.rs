@@ -1,0 +1,361 @@
+//! The plan that is carried out exactly: up to ten rules over everything that is known of the tags of one repository.
+//!
+//! Every tag gets one verdict, of several reasons to keep it the first of [`KeepReason`]. The first rule whose
+//! `nameRegexDelete` matches decides; a tag that no rule matches stays. Tags that are protected or kept by name take none of
+//! the `keepN` places, and neither do tags whose rank is not known: whatever is not known only ever leads to keeping more.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use semver::Version;
+
+use super::{KeepReason, Verdict};
+use crate::api::SortBy;
+use crate::policy::compile::Rule;
+use crate::policy::pattern::Pattern;
+
+/// Dates up to here say nothing: reproducible builds are dated 1970 or 1980. 1980-01-02T00:00:00Z, in seconds.
+const FIRST_MEANINGFUL_SECOND: i64 = 315_619_200;
+
+/// When something happened to a tag.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Moment {
+    /// Not known.
+    Unknown,
+    /// At this moment.
+    At(Timestamp),
+    /// Not read, because it is known to be later than every tag that was.
+    Newer,
+}
+
+impl Moment {
+    /// A date as the server gave it. What lies in the future, or so far back that it is a placeholder, is not known.
+    #[must_use]
+    pub fn read(date: Option<Timestamp>, now: Timestamp) -> Self {
+        match date {
+            Some(date) if date <= now && date.as_second() >= FIRST_MEANINGFUL_SECOND => Self::At(date),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What a plan needs to know of a tag.
+#[derive(Clone, Copy, Debug)]
+pub struct Tag<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// When it was last pushed, or what stands in for that.
+    pub pushed: Moment,
+    /// When it was first pushed.
+    pub created: Moment,
+    /// Whether GitLab protects it from being removed with this token.
+    pub protected: bool,
+}
+
+/// What is decided about a tag.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Decision {
+    /// What becomes of it, and why.
+    pub verdict: Verdict,
+    /// The rule that decided, by its place in the list.
+    pub rule: Option<usize>,
+}
+
+/// Where a candidate stands among those it competes with, the newest or highest last.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Rank<'a> {
+    Moment(Moment, &'a str),
+    Version(Version, &'a str),
+    Name(&'a str),
+}
+
+struct Candidate<'a> {
+    index: usize,
+    rank: Rank<'a>,
+    young: bool,
+}
+
+/// Decides about every tag of a repository, in the order of the input, which does not matter otherwise.
+#[must_use]
+pub fn plan(tags: &[Tag<'_>], rules: &[Rule], protect: &[Pattern], now: Timestamp) -> Vec<Decision> {
+    let mut decisions = Vec::with_capacity(tags.len());
+    let mut groups: HashMap<(usize, &str), Vec<Candidate<'_>>> = HashMap::new();
+    for (index, tag) in tags.iter().enumerate() {
+        let (rule, looked) = match look(tag, rules, protect, now) {
+            Ok((rule, group, rank, young)) => {
+                groups.entry((rule, group)).or_default().push(Candidate { index, rank, young });
+                (Some(rule), Verdict::Remove)
+            }
+            Err((rule, reason)) => (rule, Verdict::Keep(reason)),
+        };
+        decisions.push(Decision { verdict: looked, rule });
+    }
+    for ((rule, _), mut candidates) in groups {
+        candidates.sort_unstable_by(|a, b| b.rank.cmp(&a.rank));
+        let keep_n = rules.get(rule).and_then(|rule| rule.keep_n).unwrap_or(0);
+        let keep_n = usize::try_from(keep_n).unwrap_or(usize::MAX);
+        for (place, candidate) in candidates.into_iter().enumerate() {
+            let reason = match (candidate.young, place < keep_n) {
+                (true, _) => KeepReason::TooYoung,
+                (false, true) => KeepReason::WithinKeepN,
+                (false, false) => continue,
+            };
+            if let Some(decision) = decisions.get_mut(candidate.index) {
+                decision.verdict = Verdict::Keep(reason);
+            }
+        }
+    }
+    decisions
+}
+
+type Looked<'t> = Result<(usize, &'t str, Rank<'t>, bool), (Option<usize>, KeepReason)>;
+
+/// Looks at one tag by itself: a reason to keep it, or its rule, group, rank, and whether it is too young.
+fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], now: Timestamp) -> Looked<'t> {
+    if tag.name == "latest" {
+        return Err((None, KeepReason::Latest));
+    }
+    if protect.iter().any(|pattern| pattern.matches(tag.name)) {
+        return Err((None, KeepReason::Protected));
+    }
+    let found = rules.iter().enumerate().find(|(_, rule)| rule.delete.matches(tag.name));
+    let Some((index, rule)) = found else { return Err((None, KeepReason::NoRuleMatches)) };
+    let keep = |reason| Err((Some(index), reason));
+    if rule.keep.as_ref().is_some_and(|pattern| pattern.matches(tag.name)) {
+        return keep(KeepReason::KeptByPattern);
+    }
+    if tag.protected {
+        return keep(KeepReason::ProtectedByGitLab);
+    }
+    let group = match &rule.group_by {
+        None => "",
+        Some(pattern) => match pattern.captured(tag.name) {
+            Some(group) => group,
+            None => return keep(KeepReason::NoGroup),
+        },
+    };
+    let ranked = rule.keep_n.is_some_and(|n| n > 0);
+    let rank = match rule.sort_by {
+        SortBy::PushedAt => Rank::Moment(tag.pushed, tag.name),
+        SortBy::CreatedAt => Rank::Moment(tag.created, tag.name),
+        SortBy::Name => Rank::Name(tag.name),
+        SortBy::SemVer => match Version::parse(tag.name.strip_prefix('v').unwrap_or(tag.name)) {
+            Ok(version) => Rank::Version(version, tag.name),
+            Err(_) if ranked => return keep(KeepReason::NoVersion),
+            Err(_) => Rank::Name(tag.name),
+        },
+    };
+    if ranked && matches!(rank, Rank::Moment(Moment::Unknown, _)) {
+        return keep(KeepReason::DateUnknown);
+    }
+    let young = match &rule.older_than {
+        None => false,
+        Some(age) => match tag.pushed {
+            Moment::Unknown => return keep(KeepReason::DateUnknown),
+            Moment::Newer => true,
+            Moment::At(pushed) => pushed >= now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN),
+        },
+    };
+    Ok((index, group, rank, young))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::compile::tests::spec;
+    use crate::policy::{CompiledPolicy, Method, Settings, compile};
+
+    fn now() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    fn days_ago(days: i64) -> Timestamp {
+        Timestamp::from_second(now().as_second() - days * 86_400).unwrap()
+    }
+
+    fn policy(rules: &Value, protect: &[&str]) -> CompiledPolicy {
+        let spec = spec(&json!({"method": "Exact", "rules": rules, "protect": {"nameRegex": protect}}));
+        compile(&spec, &Settings::default(), now()).unwrap()
+    }
+
+    fn decide(policy: &CompiledPolicy, tags: &[Tag<'_>]) -> Vec<Decision> {
+        let Method::Exact(rules) = &policy.method else { unreachable!() };
+        plan(tags, rules, &policy.protect, now())
+    }
+
+    fn tag(name: &str, days: i64) -> Tag<'_> {
+        let moment = Moment::At(days_ago(days));
+        Tag { name, pushed: moment, created: moment, protected: false }
+    }
+
+    fn removed<'t>(policy: &CompiledPolicy, tags: &[Tag<'t>]) -> Vec<&'t str> {
+        let decisions = decide(policy, tags);
+        let gone = tags.iter().zip(decisions).filter(|(_, decision)| decision.verdict == Verdict::Remove);
+        let mut names: Vec<&str> = gone.map(|(tag, _)| tag.name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn every_tag_gets_the_first_reason_that_holds_and_the_rule_that_decided() {
+        use KeepReason as K;
+        let rules = json!([
+            {"name": "versions", "nameRegexDelete": "v.*", "nameRegexKeep": "v9.*", "keepN": 1, "olderThan": "7d"},
+            {"name": "branches", "nameRegexDelete": "b-.*", "keepN": 1, "groupBy": "b-([a-z]+)-.*"},
+            {"name": "rest", "nameRegexDelete": "v0|x.*", "keepN": 0},
+        ]);
+        let policy = policy(&rules, &["x1"]);
+        let unknown = Moment::Unknown;
+        let keep = |reason, rule| Decision { verdict: Verdict::Keep(reason), rule };
+        let remove = |rule| Decision { verdict: Verdict::Remove, rule: Some(rule) };
+        let cases = [
+            (tag("latest", 90), keep(K::Latest, None)),
+            (tag("x1", 90), keep(K::Protected, None)),
+            (tag("main", 90), keep(K::NoRuleMatches, None)),
+            (tag("v9.1", 90), keep(K::KeptByPattern, Some(0))),
+            (Tag { protected: true, ..tag("v1", 90) }, keep(K::ProtectedByGitLab, Some(0))),
+            (tag("b-1", 90), keep(K::NoGroup, Some(1))),
+            (Tag { pushed: unknown, ..tag("v2", 90) }, keep(K::DateUnknown, Some(0))),
+            (tag("v3", 20), keep(K::WithinKeepN, Some(0))),
+            (tag("v0", 90), remove(0)),
+            (tag("b-a-1", 9), remove(1)),
+            (tag("b-a-2", 8), keep(K::WithinKeepN, Some(1))),
+            (tag("b-b-1", 50), keep(K::WithinKeepN, Some(1))),
+            (Tag { pushed: unknown, ..tag("x2", 90) }, remove(2)),
+        ];
+        let tags: Vec<Tag<'_>> = cases.iter().map(|(tag, _)| *tag).collect();
+        for ((tag, expected), decided) in cases.iter().zip(decide(&policy, &tags)) {
+            assert_eq!(decided, *expected, "{}", tag.name);
+        }
+    }
+
+    #[test]
+    fn young_tags_take_places_and_are_told_to_be_young() {
+        let policy = policy(&json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 2, "olderThan": "7d"}]), &[]);
+        let tags = [tag("a", 1), tag("b", 8), tag("c", 9), Tag { pushed: Moment::Newer, ..tag("d", 0) }];
+        assert_eq!(removed(&policy, &tags), ["b", "c"]);
+    }
+
+    #[test]
+    fn versions_rank_as_versions_and_other_names_stay() {
+        let rules = json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 2, "sortBy": "SemVer"}]);
+        let tags = [tag("v1.10.0", 9), tag("v1.9.0", 1), tag("1.2.0", 1), tag("v2.0.0-rc.1", 1), tag("nightly", 90)];
+        assert_eq!(removed(&policy(&rules, &[]), &tags), ["1.2.0", "v1.9.0"]);
+    }
+
+    #[test]
+    fn names_and_creation_dates_rank_if_asked_to() {
+        let by = |sort: &str| policy(&json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 1, "sortBy": sort}]), &[]);
+        let tags = [
+            Tag { created: Moment::At(days_ago(50)), ..tag("b", 1) },
+            Tag { created: Moment::At(days_ago(2)), ..tag("a", 9) },
+        ];
+        assert_eq!(removed(&by("Name"), &tags), ["a"]);
+        assert_eq!(removed(&by("PushedAt"), &tags), ["a"]);
+        assert_eq!(removed(&by("CreatedAt"), &tags), ["b"]);
+    }
+
+    #[test]
+    fn dates_that_are_placeholders_or_lie_ahead_are_not_known() {
+        for date in ["1970-01-01T00:00:00Z", "1980-01-01T00:00:00Z", "2026-11-22T12:00:01Z"] {
+            assert_eq!(Moment::read(Some(date.parse().unwrap()), now()), Moment::Unknown, "{date}");
+        }
+        assert_eq!(Moment::read(Some(days_ago(0)), now()), Moment::At(now()));
+        assert_eq!(Moment::read(None, now()), Moment::Unknown);
+    }
+
+    prop_compose! {
+        fn some_tags()(tags in proptest::collection::btree_map("([vwp][0-9]{1,2}|latest)", (proptest::option::of(0_i64..40), any::<bool>()), 0..40))
+            -> Vec<(String, Option<i64>, bool)> {
+            tags.into_iter().map(|(name, (age, protected))| (name, age, protected)).collect()
+        }
+    }
+
+    fn borrow(tags: &[(String, Option<i64>, bool)]) -> Vec<Tag<'_>> {
+        let moment = |age: Option<i64>| age.map_or(Moment::Unknown, |age| Moment::At(days_ago(age)));
+        tags.iter()
+            .map(|(name, age, protected)| Tag {
+                name,
+                pushed: moment(*age),
+                created: moment(*age),
+                protected: *protected,
+            })
+            .collect()
+    }
+
+    fn two_rules(keep_n: u32, keep: Option<&str>) -> Value {
+        let mut rules = json!([
+            {"name": "v", "nameRegexDelete": "v.*", "keepN": keep_n, "olderThan": "5d"},
+            {"name": "w", "nameRegexDelete": "[vw].*", "keepN": keep_n, "groupBy": "[vw]([0-9]).*"},
+        ]);
+        if let Some(keep) = keep {
+            rules[0]["nameRegexKeep"] = json!(keep);
+        }
+        rules
+    }
+
+    proptest! {
+        // Each case compiles patterns, which takes most of its time.
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_protected_kept_or_latest_never_goes(tags in some_tags(), keep_n in 0_u32..4) {
+            let policy = policy(&two_rules(keep_n, Some("v1.*")), &["w2.*"]);
+            let tags = borrow(&tags);
+            for (tag, decision) in tags.iter().zip(decide(&policy, &tags)) {
+                let stays = tag.name == "latest" || tag.protected || tag.name.starts_with("v1")
+                    || tag.name.starts_with("w2") || tag.name.starts_with('p');
+                prop_assert!(!(stays && decision.verdict == Verdict::Remove), "{}", tag.name);
+                prop_assert_eq!(decision.rule.is_none(), tag.name == "latest" || tag.name.starts_with("w2") || tag.name.starts_with('p'));
+            }
+        }
+
+        #[test]
+        fn keeping_more_never_removes_more(tags in some_tags(), keep_n in 0_u32..4) {
+            let tags = borrow(&tags);
+            let all = removed(&policy(&two_rules(keep_n, None), &[]), &tags);
+            for less in [policy(&two_rules(keep_n + 1, None), &[]), policy(&two_rules(keep_n, None), &["v2.*"])] {
+                let fewer = removed(&less, &tags);
+                prop_assert!(fewer.iter().all(|name| all.contains(name)), "{:?} is more than {:?}", fewer, all);
+            }
+        }
+
+        #[test]
+        fn a_tag_that_is_not_there_never_costs_another_one_its_place(tags in some_tags(), keep_n in 0_u32..4, gone in any::<prop::sample::Index>()) {
+            let policy = policy(&two_rules(keep_n, None), &[]);
+            let tags = borrow(&tags);
+            let all = removed(&policy, &tags);
+            if !tags.is_empty() {
+                let mut fewer_tags = tags.clone();
+                fewer_tags.remove(gone.index(tags.len()));
+                let fewer = removed(&policy, &fewer_tags);
+                prop_assert!(fewer.iter().all(|name| all.contains(name)), "{:?} is more than {:?}", fewer, all);
+            }
+        }
+
+        #[test]
+        fn the_order_of_the_input_does_not_matter(tags in some_tags(), keep_n in 0_u32..4, turn in 0_usize..40) {
+            let policy = policy(&two_rules(keep_n, None), &[]);
+            let mut tags = borrow(&tags);
+            let before = removed(&policy, &tags);
+            if !tags.is_empty() {
+                let by = turn % tags.len();
+                tags.rotate_left(by);
+                tags.reverse();
+            }
+            prop_assert_eq!(removed(&policy, &tags), before);
+        }
+
+        #[test]
+        fn a_plan_that_was_carried_out_is_empty_when_made_again(tags in some_tags(), keep_n in 0_u32..4) {
+            let policy = policy(&two_rules(keep_n, None), &[]);
+            let tags = borrow(&tags);
+            let gone = removed(&policy, &tags);
+            let left: Vec<Tag<'_>> = tags.into_iter().filter(|tag| !gone.contains(&tag.name)).collect();
+            prop_assert_eq!(removed(&policy, &left), Vec::<&str>::new());
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Which tags go and which stay, and why.
+//!
+//! [`exact`] is the plan that is carried out tag by tag; [`server`] foretells what GitLab's bulk deletion does. Both are pure
+//! functions of the complete list of tags, and share the verdicts here.
+
+pub mod exact;
+pub mod server;
+
+use super::compile::Rule;
+use super::pattern::Pattern;
+
+/// What is decided about a tag.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Verdict {
+    /// It stays, for this reason.
+    Keep(KeepReason),
+    /// The rule removes it.
+    Remove,
+}
+
+/// Why a tag stays; of several reasons the first of this list.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum KeepReason {
+    /// It is called `latest`.
+    Latest,
+    /// `protect.nameRegex` matches it.
+    Protected,
+    /// No rule matches it.
+    NoRuleMatches,
+    /// `nameRegexKeep` matches it.
+    KeptByPattern,
+    /// GitLab does not let this token remove it.
+    ProtectedByGitLab,
+    /// It was pushed again since the plan was made.
+    PushedAgain,
+    /// The rule counts per group, and the tag belongs to none.
+    NoGroup,
+    /// The rule ranks by version, and the name is none.
+    NoVersion,
+    /// Its date is not known, and only tags of a known age go.
+    DateUnknown,
+    /// It is younger than `olderThan`.
+    TooYoung,
+    /// It is one of the `keepN` newest.
+    WithinKeepN,
+}
+
+impl Verdict {
+    /// The verdict as it stands in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep(_) => "Keep",
+            Self::Remove => "Remove",
+        }
+    }
+
+    /// Why, as it stands in reports.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Keep(reason) => reason.as_str(),
+            Self::Remove => "RuleMatches",
+        }
+    }
+}
+
+impl KeepReason {
+    /// The reason as it stands in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Latest => "Latest",
+            Self::Protected => "Protected",
+            Self::NoRuleMatches => "NoRuleMatches",
+            Self::KeptByPattern => "KeptByPattern",
+            Self::ProtectedByGitLab => "ProtectedByGitLab",
+            Self::PushedAgain => "PushedAgain",
+            Self::NoGroup => "NoGroup",
+            Self::NoVersion => "NoVersion",
+            Self::DateUnknown => "DateUnknown",
+            Self::TooYoung => "TooYoung",
+            Self::WithinKeepN => "WithinKeepN",
+        }
+    }
+}
+
+/// What the name alone decides: a reason to stay, or nothing, which makes the tag a candidate.
+#[must_use]
+pub fn decide_by_name(name: &str, rule: &Rule, protect: &[Pattern]) -> Option<KeepReason> {
+    if name == "latest" {
+        Some(KeepReason::Latest)
+    } else if protect.iter().any(|pattern| pattern.matches(name)) {
+        Some(KeepReason::Protected)
+    } else if !rule.delete.matches(name) {
+        Some(KeepReason::NoRuleMatches)
+    } else if rule.keep.as_ref().is_some_and(|pattern| pattern.matches(name)) {
+        Some(KeepReason::KeptByPattern)
+    } else {
+        None
+    }
+}
