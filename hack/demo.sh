@@ -154,11 +154,10 @@ preview() {
     planned=$(audited Remove | cut -d ' ' -f 1,2 | sort)
     verdicts
     echo
-    snapshot now
     claim 'the result is Succeeded' equal "$(field lastRun.result)" Succeeded
     claim "the plan names $(lines "$planned") tags, and the status says the same number" \
         equal "$(lines "$planned")" "$(field lastRun.tags.matched)"
-    claim 'nothing was removed' same before now
+    claim 'nothing was removed, and GitLab was not asked to' untouched before
 }
 
 clean() {
@@ -166,8 +165,7 @@ clean() {
     say 'The preview is as wanted: let the policy remove. That edit alone removes nothing; it waits for its schedule...'
     run "kubectl patch rcp shop --type=merge --patch '{\"spec\":{\"mode\":\"Delete\"}}'"
     run 'kubectl wait --for=condition=Ready rcp/shop --timeout=30s'
-    snapshot now
-    claim 'nothing was removed' same before now
+    claim 'nothing was removed, and GitLab was not asked to' untouched before
     say '... or for somebody who asks for a run now.'
     run 'kubectl annotate rcp/shop registrycleanup.dev/run-requested-at=first'
     handled lastHandledRunAt first
@@ -184,6 +182,7 @@ clean() {
     echo
     claim "$(lines "$gone") tags are gone from the registry, and they are exactly those of the preview" equal "$gone" "$planned"
     claim 'the status says the same number' equal "$(field lastRun.tags.confirmed)" "$(lines "$gone")"
+    claim "GitLab got $cleaned requests for it, one per repository" equal "$(deletions)" "$cleaned"
     claim "all $(grep -cE "$protected" "$demo/before") releases, main, stable and latest are there" \
         equal "$(grep -E "$protected" "$demo/before")" "$(grep -E "$protected" "$demo/after")"
     claim 'the repository of build caches was not touched' \
@@ -198,11 +197,10 @@ clean_again() {
     run "kubectl wait --for=jsonpath='{.status.lastRun.completionTime}' rcp/shop --timeout=60s"
     echo
     run 'kubectl get rcp shop --output go-template-file=hack/demo/repositories.gotmpl'
-    snapshot now
     echo
     claim "each of the $cleaned repositories of the first run is Skipped, RateLimited, with a time" \
         equal "$(rate_limited)" "$cleaned"
-    claim 'nothing was removed' same after now
+    claim 'nothing was removed, and GitLab was not asked again' untouched after "$cleaned"
     say 'What the cluster was told meanwhile:'
     run 'kubectl events --for rcp/shop'
     run "kubectl get rcp shop --output jsonpath='{range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{\"\n\"}{end}'"
@@ -267,6 +265,15 @@ snapshot() {
     for repository in $(ask_gitlab /-/simulator/repositories | grep -o '"path":"[^"]*"' | cut -d '"' -f 4); do
         ask_gitlab "/-/simulator/tags?repository=$repository" | grep -o '"name":"[^"]*"' | cut -d '"' -f 4 | sed "s|^|$repository |"
     done | sort >"$demo/$1"
+}
+
+# How many requests to remove something GitLab has had.
+deletions() { ask_gitlab /-/simulator/requests | grep -o '"method":"DELETE"' | wc -l | tr -d ' '; }
+
+# Whether the registry is as in a snapshot, after so many requests to remove something.
+untouched() {
+    snapshot now
+    same "$1" now && equal "$(deletions)" "${2:-0}"
 }
 
 # A table of one snapshot, or of what changed between two.
