@@ -36,7 +36,9 @@ pub fn init(level: &str, format: LogFormat) -> Result<(), Error> {
     let filter = EnvFilter::builder().parse(audited).map_err(bad_level)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).finish().try_init()?,
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()?
+        }
         LogFormat::Text => lines.finish().try_init()?,
     }
     Ok(())

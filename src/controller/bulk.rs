@@ -230,7 +230,7 @@ impl Sender<'_> {
     async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {
         let Prepared { repository, scanned, candidates, survivors, removable } = prepared;
         for tag in &candidates {
-            self.job.audit(Mode::Delete, &repository, tag, "Requested", "RuleMatches", Some(&self.rule.name));
+            self.job.audit(Mode::Delete, &repository, tag, "Candidate", "RuleMatches", Some(&self.rule.name));
         }
         let removable = u64::try_from(removable).unwrap_or(u64::MAX);
         let tags = TagCounts { scanned: scanned as u64, matched: removable, requested: removable, confirmed: 0 };

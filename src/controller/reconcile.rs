@@ -219,11 +219,11 @@ pub(crate) fn log_standing(before: &RegistryCleanupPolicy, status: &PolicyStatus
     }
     let Some(ready) = conditions::find(&status.conditions, READY) else { return };
     let (namespace, policy) = (before.namespace(), before.name_any());
-    let (reason, message) = (&ready.reason, &ready.message);
+    let (reason, detail) = (&ready.reason, &ready.message);
     match ready.status {
-        ConditionStatus::False => tracing::warn!(namespace, policy, reason, message, "policy is not ready"),
-        ConditionStatus::True => tracing::info!(namespace, policy, reason, message, "policy is ready"),
-        ConditionStatus::Unknown => tracing::info!(namespace, policy, reason, message, "policy is being looked at"),
+        ConditionStatus::False => tracing::warn!(namespace, policy, reason, detail, "policy is not ready"),
+        ConditionStatus::True => tracing::info!(namespace, policy, reason, detail, "policy is ready"),
+        ConditionStatus::Unknown => tracing::info!(namespace, policy, reason, detail, "policy is being looked at"),
     }
 }
 

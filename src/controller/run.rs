@@ -145,7 +145,8 @@ pub(crate) async fn execute(
     let gate =
         RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), Arc::clone(&order.still_current));
     let gate = Arc::new(gate);
-    let base = Base { context, live: &begun, namespace: &namespace, name: &name, id: &id };
+    let others_before = live.status.as_ref().and_then(|status| status.others_eligible_time.as_ref()).map(|time| time.0);
+    let base = Base { context, live: &begun, others_before, namespace: &namespace, name: &name, id: &id };
     let (work, findings) = if begun.metadata.generation == live.metadata.generation {
         work(&base, &order, gate).await
     } else {
@@ -160,6 +161,8 @@ pub(crate) async fn execute(
 struct Base<'a> {
     context: &'a Context,
     live: &'a RegistryCleanupPolicy,
+    /// `othersEligibleTime` from before the run.
+    others_before: Option<Timestamp>,
     namespace: &'a str,
     name: &'a str,
     id: &'a str,
@@ -272,7 +275,7 @@ async fn finish(
     let generation = live.metadata.generation.unwrap_or_default();
     let mut status = live.status.clone().unwrap_or_default();
     log_failures(base, &work.outcomes);
-    report::finish(&mut status, work.outcomes, &work.end, live.spec.history_limit, now);
+    report::finish(&mut status, base.others_before, work.outcomes, &work.end, live.spec.history_limit, now);
     if !matches!(work.end, End::Stopped(_)) {
         // A run that was stopped says nothing about the credentials.
         standing::checked(&mut status, order.policy, &findings, generation, now);
@@ -309,7 +312,7 @@ fn log_failures(base: &Base<'_>, outcomes: &[Outcome]) {
             policy = base.name,
             repository = outcome.path,
             reason = outcome.reason.unwrap_or_default(),
-            message = outcome.message.as_deref().unwrap_or_default(),
+            detail = outcome.message.as_deref().unwrap_or_default(),
             "repository failed"
         );
     }
@@ -330,7 +333,7 @@ fn log_end(base: &Base<'_>, status: &crate::api::PolicyStatus) {
         matched = run.tags.matched,
         requested = run.tags.requested,
         confirmed = run.tags.confirmed,
-        message = run.message.as_deref().unwrap_or_default(),
+        detail = run.message.as_deref().unwrap_or_default(),
         "run ended"
     );
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::conditions::{self, LAST_RUN_SUCCEEDED, MAX_MESSAGE_BYTES, reason, shorten};
 use crate::api::{
     HistoryEntry, Mode, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus, RunResult, RunStatus,
-    TagCounts,
+    TagCounts, Trigger,
 };
 
 use super::hour::eligible_after;
@@ -141,8 +141,16 @@ pub fn begin(status: &mut PolicyStatus, run: RunStatus, deadline: Timestamp) {
     status.last_run = Some(run);
 }
 
-/// Writes a run that ended into the status. Does nothing when the status knows of no run.
-pub fn finish(status: &mut PolicyStatus, outcomes: Vec<Outcome>, end: &End, history_limit: u32, now: Timestamp) {
+/// Writes a run that ended into the status. `others_before` is `othersEligibleTime` as it was before the run began: what this
+/// run did not look at stays spoken for. Does nothing when the status knows of no run.
+pub fn finish(
+    status: &mut PolicyStatus,
+    others_before: Option<Timestamp>,
+    outcomes: Vec<Outcome>,
+    end: &End,
+    history_limit: u32,
+    now: Timestamp,
+) {
     let Some(mut run) = status.last_run.take() else { return };
     run.completion_time = Some(Time(now));
     run.repositories = count_repositories(&outcomes);
@@ -152,7 +160,7 @@ pub fn finish(status: &mut PolicyStatus, outcomes: Vec<Outcome>, end: &End, hist
     run.message = Some(shorten(&message(&run, &outcomes, end), MAX_MESSAGE_BYTES));
 
     // This run knows exactly what it requested, so its own precaution is over; what earlier ones left stays.
-    status.others_eligible_time = None;
+    status.others_eligible_time = others_before.filter(|until| *until > now).map(Time);
     let old = std::mem::take(&mut status.repositories);
     let forgotten = old.iter().filter(|old| !outcomes.iter().any(|new| new.id == old.id));
     let forgotten = forgotten.filter_map(|old| old.next_eligible_time.as_ref()).map(|time| time.0).max();
@@ -194,11 +202,14 @@ pub fn interrupted(status: &mut PolicyStatus, history_limit: u32, now: Timestamp
 /// The parts of the status that follow from how a run ended.
 fn settle(status: &mut PolicyStatus, run: &RunStatus, end: &End, now: Timestamp) {
     let succeeded = run.result == RunResult::Succeeded;
-    if succeeded {
-        status.last_successful_time = Some(Time(now));
+    // A preview that somebody asks for says nothing about the nights.
+    if run.trigger != Trigger::DryRunRequested {
+        if succeeded {
+            status.last_successful_time = Some(Time(now));
+        }
+        let failures = status.consecutive_failures.unwrap_or(0);
+        status.consecutive_failures = Some(if succeeded { 0 } else { failures.saturating_add(1) });
     }
-    status.consecutive_failures =
-        Some(if succeeded { 0 } else { status.consecutive_failures.unwrap_or(0).saturating_add(1) });
     let why = match end {
         End::Aborted { reason, .. } => reason,
         End::Stopped(Stop::Deadline) => reason::DEADLINE_EXCEEDED,
@@ -277,11 +288,9 @@ fn message(run: &RunStatus, outcomes: &[Outcome], end: &End) -> String {
             count(tags.scanned, "tag", "tags"),
             repositories.changed
         ),
-        Mode::Delete => format!(
-            "{} seen to go after a request in {} of {total}",
-            count(tags.confirmed, "tag was", "tags were"),
-            repositories.changed
-        ),
+        Mode::Delete => {
+            format!("{} removed in {} of {total}", count(tags.confirmed, "tag", "tags"), repositories.changed)
+        }
     });
     for (number, result, what) in [
         (repositories.skipped, RepositoryResult::Skipped, "skipped"),
@@ -405,7 +414,7 @@ mod tests {
     fn finished(mode: &str, outcomes: Vec<Outcome>, end: &End) -> PolicyStatus {
         let mut status = PolicyStatus::default();
         begin(&mut status, run(mode), at(3600));
-        finish(&mut status, outcomes, end, 5, at(5000));
+        finish(&mut status, None, outcomes, end, 5, at(5000));
         status
     }
 
@@ -424,10 +433,7 @@ mod tests {
         let run = status.last_run.unwrap();
         assert_eq!(run.result, RunResult::PartiallyFailed);
         assert_eq!(run.summary.as_deref(), Some("14 removed"));
-        assert_eq!(
-            run.message.as_deref(),
-            Some("14 tags were seen to go after a request in 2 of 4 repositories; 1 failed")
-        );
+        assert_eq!(run.message.as_deref(), Some("14 tags removed in 2 of 4 repositories; 1 failed"));
     }
 
     #[test]
@@ -476,8 +482,29 @@ mod tests {
     fn a_repository_that_left_the_target_within_its_hour_is_not_forgotten() {
         let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
         begin(&mut status, run("DryRun"), at(6000));
-        finish(&mut status, vec![outcome(2, RepositoryResult::Unchanged, 0)], &End::Completed, 5, at(6000));
+        finish(&mut status, None, vec![outcome(2, RepositoryResult::Unchanged, 0)], &End::Completed, 5, at(6000));
         assert_eq!(status.others_eligible_time, Some(Time(at(9000))));
+    }
+
+    #[test]
+    fn runs_that_come_to_nothing_do_not_make_the_hour_forgotten() {
+        let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
+        for second in [5100, 5200, 5300] {
+            let before = status.others_eligible_time.as_ref().map(|time| time.0);
+            let aborted = End::Aborted { reason: reason::SECRET_NOT_FOUND, message: "no Secret".to_owned() };
+            begin(&mut status, run("Delete"), at(8000));
+            finish(&mut status, before, Vec::new(), &aborted, 5, at(second));
+            assert_eq!(status.others_eligible_time, Some(Time(at(9000))));
+        }
+    }
+
+    #[test]
+    fn a_preview_that_is_asked_for_does_not_hide_failing_nights() {
+        let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Failed, 0)], &End::Completed);
+        let preview = RunStatus { trigger: Trigger::DryRunRequested, ..run("DryRun") };
+        begin(&mut status, preview, at(6000));
+        finish(&mut status, None, Vec::new(), &End::Completed, 5, at(6000));
+        assert_eq!((status.consecutive_failures, status.last_successful_time), (Some(1), None));
     }
 
     #[test]
@@ -497,7 +524,7 @@ mod tests {
         let mut status = PolicyStatus::default();
         for second in 0..10 {
             begin(&mut status, run("DryRun"), at(second));
-            finish(&mut status, Vec::new(), &End::Completed, 3, at(second));
+            finish(&mut status, None, Vec::new(), &End::Completed, 3, at(second));
         }
         assert_eq!(status.history.len(), 3);
         assert_eq!(status.history[0].completion_time, Some(Time(at(9))));

@@ -159,6 +159,30 @@ async fn a_lost_run_also_counts_for_the_other_policies_that_come_first_after_a_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn runs_that_cannot_begin_do_not_make_the_hour_forgotten() {
+    let world = world().await;
+    let first = Operator::start(&world).await;
+    world.ready("a").await;
+    world.run("a", "one").await;
+    world.kubectl(&["delete", "secret", "token"]);
+    for token in ["two", "three"] {
+        let status = world.run("a", token).await;
+        assert_eq!(status.last_run.unwrap().result, RunResult::Failed);
+    }
+    world.secret("token", &[("token", crate::world::MARKER)]).await;
+    first.stop().await;
+
+    let second = Operator::start(&world).await;
+    let rules = json!({"rules": [{"name": "all", "nameRegexDelete": ".*", "nameRegexKeep": "never", "keepN": 0}]});
+    world.apply(&world.policy("a", &rules)).await.unwrap();
+    world.ready("a").await;
+    world.run("a", "four").await;
+    assert_the_hour(&world);
+    assert_eq!(bulk_requests(&world).len(), 2);
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_run_remembers_what_it_requested_across_a_restart() {
     let world = world().await;
     let first = Operator::start(&world).await;
