@@ -37,7 +37,7 @@ pub fn init(level: &str, format: LogFormat) -> Result<(), Error> {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Json => {
-            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()?
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()?;
         }
         LogFormat::Text => lines.finish().try_init()?,
     }
