@@ -1,8 +1,8 @@
 //! The thin shell around the deciding parts: the only layer that sees both Kubernetes and GitLab.
 //!
 //! `reconcile` asks `policy::next_action` what to do and does it; `session` gets to GitLab; `run` carries a run out, with
-//! `targets`, `preview` and `bulk` for its parts; `gate` says when a run must stop; `memory` is what one process knows beyond
-//! the statuses.
+//! `targets`, `preview` and `bulk`, or `inventory` and `exact`, for its parts; `gate` says when a run must stop; `memory` is what
+//! one process knows beyond the statuses; `watch` listens and keeps all of it going.
 
 mod bulk;
 mod context;

@@ -167,11 +167,7 @@ pub fn finish(
     extend_others(status, forgotten.filter(|until| *until > now));
     name_repositories(status, outcomes, now);
 
-    settle(status, &run, end, now);
-    status.history.insert(0, history_entry(&run));
-    status.history.truncate(usize::try_from(history_limit).unwrap_or(usize::MAX));
-    status.last_run = Some(run);
-    fit(status);
+    settle(status, run, end, history_limit, now);
 }
 
 /// Writes that a run was cut short by an operator that went away. Whatever it requested, it did so before now.
@@ -192,15 +188,11 @@ pub fn interrupted(status: &mut PolicyStatus, history_limit: u32, now: Timestamp
             repository.next_eligible_time = Some(Time(latest));
         }
     }
-    settle(status, &run, &end, now);
-    status.history.insert(0, history_entry(&run));
-    status.history.truncate(usize::try_from(history_limit).unwrap_or(usize::MAX));
-    status.last_run = Some(run);
-    fit(status);
+    settle(status, run, &end, history_limit, now);
 }
 
 /// The parts of the status that follow from how a run ended.
-fn settle(status: &mut PolicyStatus, run: &RunStatus, end: &End, now: Timestamp) {
+fn settle(status: &mut PolicyStatus, run: RunStatus, end: &End, history_limit: u32, now: Timestamp) {
     let succeeded = run.result == RunResult::Succeeded;
     // A preview that somebody asks for says nothing about the nights.
     if run.trigger != Trigger::DryRunRequested {
@@ -223,6 +215,10 @@ fn settle(status: &mut PolicyStatus, run: &RunStatus, end: &End, now: Timestamp)
     let message = run.message.as_deref().unwrap_or_default();
     let generation = Some(run.observed_generation);
     conditions::set(&mut status.conditions, LAST_RUN_SUCCEEDED, succeeded, why, message, generation, now);
+    status.history.insert(0, history_entry(&run));
+    status.history.truncate(usize::try_from(history_limit).unwrap_or(usize::MAX));
+    status.last_run = Some(run);
+    fit(status);
 }
 
 fn extend_others(status: &mut PolicyStatus, until: Option<Timestamp>) {
