@@ -47,7 +47,7 @@ struct Pending {
 /// What preparing a repository came to.
 enum Step {
     Done(Outcome),
-    Overlap(Outcome, String),
+    Blocked(Blocked),
     Ready(Box<Prepared>),
 }
 
@@ -101,7 +101,7 @@ async fn prepare(job: &Job<'_>, rule: &Rule, repository: Repository) -> Result<S
     let now = job.context.clock.now();
     let blocked = job.context.ledger().blocked(job.key(&repository), now);
     if let Some(blocked) = blocked.filter(|blocked| blocked.until.duration_since(now) > WORTH_WAITING) {
-        return Ok(rate_limited(job, &repository, &blocked));
+        return Ok(Step::Blocked(blocked));
     }
     let names = job.client.tag_names(&repository.reference()).await?;
     let scanned = names.len();
@@ -119,14 +119,13 @@ async fn prepare(job: &Job<'_>, rule: &Rule, repository: Repository) -> Result<S
     Ok(Step::Ready(Box::new(Prepared { repository, scanned, candidates, survivors, removable })))
 }
 
-fn rate_limited(job: &Job<'_>, repository: &Repository, blocked: &Blocked) -> Step {
+fn rate_limited(repository: &Repository, blocked: &Blocked) -> Outcome {
     let skipped = outcome(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED));
-    let outcome = Outcome {
+    Outcome {
         message: Some("GitLab takes one bulk deletion per repository and hour, and has had one".to_owned()),
         eligible: Some(blocked.until),
         ..skipped
-    };
-    if blocked.owner == job.owner { Step::Done(outcome) } else { Step::Overlap(outcome, blocked.owner.clone()) }
+    }
 }
 
 fn too_old(repository: &Repository, version: &str) -> Outcome {
@@ -165,10 +164,7 @@ impl Sender<'_> {
                 let eligible = outcome.eligible.or_else(|| self.job.eligible(repository));
                 self.work.outcomes.push(Outcome { eligible, ..outcome });
             }
-            Ok(Step::Overlap(outcome, owner)) => {
-                self.work.overlaps.push((outcome.path.clone(), owner));
-                self.work.outcomes.push(outcome);
-            }
+            Ok(Step::Blocked(blocked)) => self.leave(repository, &blocked),
             Ok(Step::Ready(prepared)) => match self.job.eligible(repository) {
                 Some(until) => later.push_back((until, *prepared)),
                 None => self.send(*prepared).await?,
@@ -179,20 +175,21 @@ impl Sender<'_> {
         Ok(())
     }
 
+    /// Leaves a repository alone that has been spoken for, and notes the policy if it is another one.
+    fn leave(&mut self, repository: &Repository, blocked: &Blocked) {
+        if blocked.owner != self.job.owner {
+            self.work.overlaps.push((repository.path.clone(), blocked.owner.clone()));
+        }
+        self.work.outcomes.push(rate_limited(repository, blocked));
+    }
+
     /// Sends one request. The repository is spoken for before it leaves, so no other run can send one meanwhile.
     async fn send(&mut self, prepared: Prepared) -> Result<(), Error> {
         let job = self.job;
         let repository = &prepared.repository;
         let reserved = job.context.ledger().reserve(job.key(repository), &job.owner, job.context.clock.now());
         if let Err(blocked) = reserved {
-            match rate_limited(job, repository, &blocked) {
-                Step::Overlap(outcome, owner) => {
-                    self.work.overlaps.push((outcome.path.clone(), owner));
-                    self.work.outcomes.push(outcome);
-                }
-                Step::Done(outcome) => self.work.outcomes.push(outcome),
-                Step::Ready(_) => {}
-            }
+            self.leave(repository, &blocked);
             return Ok(());
         }
         match job.client.bulk_delete(&repository.reference(), &self.request).await {
