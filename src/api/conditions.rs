@@ -91,6 +91,10 @@ pub mod reason {
     pub const FAILED: &str = "Failed";
     /// LastRunSucceeded: the run was cut short by a shutdown, an edit or the removal of the policy.
     pub const INTERRUPTED: &str = "Interrupted";
+    /// LastRunSucceeded: more would have been removed than a fuse of the policy allows.
+    pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
+    /// LastRunSucceeded: the plan that was approved is no longer what would be removed.
+    pub const PLAN_CHANGED: &str = "PlanChanged";
     /// LastRunSucceeded: the run took longer than activeDeadlineSeconds.
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 
@@ -127,6 +131,8 @@ pub mod reason {
         PARTIALLY_FAILED,
         FAILED,
         INTERRUPTED,
+        DELETION_LIMIT_EXCEEDED,
+        PLAN_CHANGED,
         DEADLINE_EXCEEDED,
     ];
 }

@@ -86,9 +86,20 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(with = "Method")]
     pub method: Option<Method>,
 
-    /// `DryRun` plans and reports without removing anything. `Delete` removes.
+    /// `DryRun` plans and reports without removing anything. `RequireApproval` (Exact only) plans, and removes exactly what was
+    /// planned once the annotation registrycleanup.dev/approve names the plan's hash. `Delete` removes.
     #[serde(default)]
     pub mode: Mode,
+
+    /// Fuses against a policy that removes more than it was meant to: what would exceed one is not done at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LimitsSpec")]
+    pub limits: Option<LimitsSpec>,
+
+    /// Deletes repositories that have no tags; off if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "EmptyRepositoriesSpec")]
+    pub empty_repositories: Option<EmptyRepositoriesSpec>,
 
     /// When to run: five cron fields whose minute is one number ("17 3 * * *"), or @hourly, @daily, @weekly, @monthly, @yearly.
     #[schemars(schema_with = "schema::schedule")]
@@ -279,6 +290,42 @@ pub struct ProtectSpec {
     pub name_regex: Vec<String>,
 }
 
+/// Fuses. A plan that exceeds one is not shortened: nothing of it is carried out, and the next run tries again.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitsSpec {
+    /// Most tags that a run may remove from one repository; above it, nothing is removed from that repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::tag_limit")]
+    pub max_tags_per_repository: Option<u32>,
+
+    /// Most tags that a run may remove altogether; above it, the run removes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::tag_limit")]
+    pub max_tags_per_run: Option<u32>,
+
+    /// Largest share of a repository's tags, in percent, that a run may remove; above it, nothing is removed from that
+    /// repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::percent")]
+    pub max_percent_per_repository: Option<u32>,
+}
+
+/// Which repositories without tags are deleted. Both the list of tags and GitLab's own count must say that there is none, in
+/// two runs at least a day apart.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EmptyRepositoriesSpec {
+    /// Only repositories that were created longer ago than this: numbers with h, d, w, month or y, for example 30d.
+    #[schemars(schema_with = "schema::older_than")]
+    pub delete_older_than: String,
+
+    /// Whether a project's root repository, which has the path of the project itself, may be deleted; false if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub include_root: Option<bool>,
+}
+
 /// How tags are removed.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Method {
@@ -320,6 +367,8 @@ pub enum Mode {
     /// Plans and reports, removes nothing.
     #[default]
     DryRun,
+    /// Plans, waits for an approval of the plan, and then removes what was planned.
+    RequireApproval,
     /// Removes.
     Delete,
 }
@@ -330,6 +379,7 @@ impl Mode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DryRun => "DryRun",
+            Self::RequireApproval => "RequireApproval",
             Self::Delete => "Delete",
         }
     }

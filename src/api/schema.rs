@@ -71,10 +71,16 @@ fn integer(format: &str, minimum: i64, maximum: i64) -> Schema {
 // --- spec ---
 
 pub(crate) fn spec_rules() -> Value {
-    json!([rule(
-        "(has(self.method) && self.method == 'Exact') || (size(self.rules) == 1 && !has(self.rules[0].groupBy) && !has(self.rules[0].sortBy))",
-        "several rules, groupBy and sortBy are more than GitLab's bulk deletion can do: set method: Exact, or keep to one rule without them"
-    )])
+    json!([
+        rule(
+            "(has(self.method) && self.method == 'Exact') || (size(self.rules) == 1 && !has(self.rules[0].groupBy) && !has(self.rules[0].sortBy))",
+            "several rules, groupBy and sortBy are more than GitLab's bulk deletion can do: set method: Exact, or keep to one rule without them"
+        ),
+        rule(
+            "!has(self.mode) || self.mode != 'RequireApproval' || (has(self.method) && self.method == 'Exact')",
+            "an approval is for exactly the tags of a plan, and GitLab's bulk deletion decides by itself: set method: Exact"
+        ),
+    ])
 }
 
 pub(crate) fn gitlab_rules() -> Value {
@@ -229,6 +235,14 @@ pub(crate) fn keep_n(_: &mut SchemaGenerator) -> Schema {
     integer("int32", 0, 100_000)
 }
 
+pub(crate) fn tag_limit(_: &mut SchemaGenerator) -> Schema {
+    integer("int32", 1, 1_000_000)
+}
+
+pub(crate) fn percent(_: &mut SchemaGenerator) -> Schema {
+    integer("int32", 1, 100)
+}
+
 pub(crate) fn older_than(_: &mut SchemaGenerator) -> Schema {
     text_with_rules(
         32,
@@ -340,6 +354,10 @@ pub(crate) fn id(_: &mut SchemaGenerator) -> Schema {
 
 pub(crate) fn token(_: &mut SchemaGenerator) -> Schema {
     text(256)
+}
+
+pub(crate) fn plan_hash(_: &mut SchemaGenerator) -> Schema {
+    text(64)
 }
 
 pub(crate) fn run_id(_: &mut SchemaGenerator) -> Schema {

@@ -5,18 +5,20 @@ use std::collections::VecDeque;
 use futures::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{Mode, RepositoryResult, TagCounts};
+use crate::api::conditions::reason;
+use crate::api::{RepositoryResult, TagCounts};
 use crate::gitlab::{BulkAnswer, BulkDelete, Error, Repository};
 use crate::policy::bulk::{Parameters, parameters};
 use crate::policy::compile::Rule;
 use crate::policy::hour::Blocked;
-use crate::policy::plan::{decide_by_name, server};
-use crate::policy::report::{MAX_SAMPLES, Outcome, repository_reason as why};
+use crate::policy::outcome::{End, Outcome, repository_reason as why};
+use crate::policy::plan::{Verdict, decide_by_name, server};
+use crate::policy::report::MAX_SAMPLES;
 use crate::policy::settle::{PAUSES, Watch};
 
-use super::preview::delete_scheduled;
+use super::plans::{blown, delete_scheduled};
 use super::run::{Job, Work};
-use super::targets::{concerns_all, failure, outcome};
+use super::targets::{concerns_all, failure};
 
 /// Repositories that are listed at the same time. The pace per host is the real limit.
 const LISTINGS_IN_FLIGHT: usize = 4;
@@ -68,9 +70,22 @@ pub(crate) async fn run(job: &Job<'_>, rule: &Rule, repositories: Vec<Repository
     let mut left: VecDeque<Repository> = repositories.into();
     // The stream works on copies, so that what is left can be told when the run is stopped.
     let copies: Vec<Repository> = left.iter().cloned().collect();
-    let mut steps = stream::iter(copies)
+    let steps = stream::iter(copies)
         .map(|repository| async move { prepare(job, rule, repository).await })
         .buffered(LISTINGS_IN_FLIGHT);
+    let mut steps = if job.policy.limits.over_run() {
+        // Nothing is requested before it is known how much would go altogether.
+        let all: Vec<_> = steps.collect().await;
+        let removable =
+            all.iter().map(|step| if let Ok(Step::Ready(ready)) = step { ready.removable as u64 } else { 0 });
+        if let Err(exceeded) = job.policy.limits.run(removable.sum()) {
+            let end = End::Aborted { reason: reason::DELETION_LIMIT_EXCEEDED, message: exceeded.to_string() };
+            return sender.refuse(end, left.into_iter().zip(all));
+        }
+        stream::iter(all).boxed()
+    } else {
+        steps.boxed()
+    };
     while let Some(step) = steps.next().await {
         let Some(repository) = left.front() else { break };
         match sender.take(repository, step, &mut later).await {
@@ -103,24 +118,36 @@ async fn prepare(job: &Job<'_>, rule: &Rule, repository: Repository) -> Result<S
     if let Some(blocked) = blocked.filter(|blocked| blocked.until.duration_since(now) > WORTH_WAITING) {
         return Ok(Step::Blocked(blocked));
     }
-    let names = job.client.tag_names(&repository.reference()).await?;
+    let limits = &job.policy.limits;
+    let (names, planned) = if limits.any() {
+        let plan = job.planner().bulk(rule, &repository).await?;
+        let removed = plan.decisions.iter().filter(|decision| decision.verdict == Verdict::Remove).count();
+        (plan.inventory.read.into_iter().map(|seen| seen.name).collect(), Some(removed))
+    } else {
+        (job.client.tag_names(&repository.reference()).await?, None)
+    };
     let scanned = names.len();
     let protect = job.policy.protect.as_slice();
     let (candidates, survivors): (Vec<_>, Vec<_>) =
         names.into_iter().partition(|name| decide_by_name(name, rule, protect).is_none());
-    let removable = server::removable(candidates.len(), rule);
+    let removable = planned.unwrap_or_else(|| server::removable(candidates.len(), rule));
+    if let Err(exceeded) = limits.repository(removable as u64, scanned as u64) {
+        let tags = TagCounts { scanned: scanned as u64, matched: removable as u64, ..TagCounts::default() };
+        let outcome = Outcome::new(&repository.path, repository.id, RepositoryResult::Failed, None);
+        return Ok(Step::Done(blown(&exceeded, Outcome { tags, ..outcome })));
+    }
     if removable == 0 {
         let unchanged = RepositoryResult::Unchanged;
         return Ok(Step::Done(Outcome {
             tags: TagCounts { scanned: scanned as u64, ..TagCounts::default() },
-            ..outcome(&repository.path, repository.id, unchanged, Some(why::NOTHING_TO_REMOVE))
+            ..Outcome::new(&repository.path, repository.id, unchanged, Some(why::NOTHING_TO_REMOVE))
         }));
     }
     Ok(Step::Ready(Box::new(Prepared { repository, scanned, candidates, survivors, removable })))
 }
 
 fn rate_limited(repository: &Repository, blocked: &Blocked) -> Outcome {
-    let skipped = outcome(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED));
+    let skipped = Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED));
     Outcome {
         message: Some("GitLab takes one bulk deletion per repository and hour, and has had one".to_owned()),
         eligible: Some(blocked.until),
@@ -134,7 +161,7 @@ fn too_old(repository: &Repository, version: &str) -> Outcome {
     );
     Outcome {
         message: Some(message),
-        ..outcome(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::KEEP_NOT_SUPPORTED))
+        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::KEEP_NOT_SUPPORTED))
     }
 }
 
@@ -160,10 +187,7 @@ impl Sender<'_> {
         later: &mut VecDeque<(Timestamp, Prepared)>,
     ) -> Result<(), Error> {
         match step {
-            Ok(Step::Done(outcome)) => {
-                let eligible = outcome.eligible.or_else(|| self.job.eligible(repository));
-                self.work.outcomes.push(Outcome { eligible, ..outcome });
-            }
+            Ok(Step::Done(outcome)) => self.done(repository, outcome),
             Ok(Step::Blocked(blocked)) => self.leave(repository, &blocked),
             Ok(Step::Ready(prepared)) => match self.job.eligible(repository) {
                 Some(until) => later.push_back((until, *prepared)),
@@ -173,6 +197,11 @@ impl Sender<'_> {
             Err(error) => self.fail(repository, &error),
         }
         Ok(())
+    }
+
+    fn done(&mut self, repository: &Repository, outcome: Outcome) {
+        let eligible = outcome.eligible.or_else(|| self.job.eligible(repository));
+        self.work.outcomes.push(Outcome { eligible, ..outcome });
     }
 
     /// Leaves a repository alone that has been spoken for, and notes the policy if it is another one.
@@ -205,7 +234,7 @@ impl Sender<'_> {
                     message: Some(message.to_owned()),
                     eligible: Some(until),
                     tags: TagCounts { scanned: prepared.scanned as u64, ..TagCounts::default() },
-                    ..outcome(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED))
+                    ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED))
                 });
             }
             Err(error) if error.is_answer_lost() => {
@@ -227,7 +256,7 @@ impl Sender<'_> {
     async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {
         let Prepared { repository, scanned, candidates, survivors, removable } = prepared;
         for tag in &candidates {
-            self.job.audit(Mode::Delete, &repository, tag, "Candidate", "RuleMatches", Some(&self.rule.name));
+            self.job.audit(&repository, tag, "Candidate", "RuleMatches", Some(&self.rule.name));
         }
         let removable = u64::try_from(removable).unwrap_or(u64::MAX);
         let tags = TagCounts { scanned: scanned as u64, matched: removable, requested: removable, confirmed: 0 };
@@ -265,6 +294,32 @@ impl Sender<'_> {
             let eligible = job.eligible(&pending.repository);
             self.work.outcomes.push(Outcome { eligible, ..verified(pending, aged) });
         }
+    }
+
+    /// Ends the work before anything was requested.
+    fn refuse(mut self, end: End, steps: impl Iterator<Item = (Repository, Result<Step, Error>)>) -> Work {
+        self.work.end = end;
+        for (repository, step) in steps {
+            match step {
+                Ok(Step::Ready(prepared)) => {
+                    let tags = TagCounts {
+                        scanned: prepared.scanned as u64,
+                        matched: prepared.removable as u64,
+                        ..TagCounts::default()
+                    };
+                    let reason = Some(why::DELETION_LIMIT_EXCEEDED);
+                    self.work.outcomes.push(Outcome {
+                        tags,
+                        eligible: self.job.eligible(&repository),
+                        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, reason)
+                    });
+                }
+                Ok(Step::Done(outcome)) => self.done(&repository, outcome),
+                Ok(Step::Blocked(blocked)) => self.leave(&repository, &blocked),
+                Err(error) => self.fail(&repository, &error),
+            }
+        }
+        self.work
     }
 
     /// Ends the work early; what was requested so far is told with what is known of it.
@@ -305,6 +360,6 @@ fn verified(pending: Pending, aged: bool) -> Outcome {
         message: Some(message),
         tags,
         samples: watch.samples().iter().take(MAX_SAMPLES).cloned().collect(),
-        ..outcome(&repository.path, repository.id, result, reason)
+        ..Outcome::new(&repository.path, repository.id, result, reason)
     }
 }

@@ -1,8 +1,9 @@
 //! The thin shell around the deciding parts: the only layer that sees both Kubernetes and GitLab.
 //!
 //! `reconcile` asks `policy::next_action` what to do and does it; `session` gets to GitLab; `run` carries a run out, with
-//! `targets`, `preview` and `bulk`, or `inventory` and `exact`, for its parts; `gate` says when a run must stop; `memory` is what
-//! one process knows beyond the statuses; `watch` listens and keeps all of it going.
+//! `targets` to find the repositories. `planner` plans one of them, from what `inventory` reads, and `plans` all of them;
+//! `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. `gate` says when a run must stop; `memory`
+//! is what one process knows beyond the statuses; `watch` listens and keeps all of it going.
 
 mod bulk;
 mod context;
@@ -10,8 +11,11 @@ mod exact;
 mod gate;
 mod inventory;
 mod memory;
+mod planner;
+mod plans;
 mod preview;
 mod reconcile;
+mod removal;
 mod run;
 mod session;
 mod targets;

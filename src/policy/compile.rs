@@ -13,6 +13,7 @@ use crate::api::conditions::reason;
 use crate::api::{self, Mode, RegistryCleanupPolicySpec, RuleSpec, SortBy};
 
 use super::duration::Age;
+use super::limits::Limits;
 use super::pattern::{Pattern, PatternError};
 use super::schedule::{Schedule, ScheduleError};
 use super::target::{Target, patterns};
@@ -42,6 +43,8 @@ pub struct CompiledPolicy {
     pub protect: Vec<Pattern>,
     /// Whether to remove.
     pub mode: Mode,
+    /// How much may go before nothing does.
+    pub limits: Limits,
     /// When.
     pub schedule: Schedule,
     /// How late a run may start.
@@ -68,6 +71,15 @@ impl Method {
         match self {
             Self::Bulk(_) => api::Method::Bulk,
             Self::Exact(_) => api::Method::Exact,
+        }
+    }
+
+    /// Its rules, in their order.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        match self {
+            Self::Bulk(rule) => std::slice::from_ref(rule),
+            Self::Exact(rules) => rules,
         }
     }
 }
@@ -123,13 +135,18 @@ pub fn compile(
     let protect = patterns(&protect.name_regex)
         .map_err(|(pattern, error)| pattern_problem("protect.nameRegex", &pattern, &error))?;
     let rules = spec.rules.iter().map(compile_rule).collect::<Result<Vec<Rule>, Problem>>()?;
+    let method = method(spec.method.unwrap_or_default(), rules)?;
+    if spec.mode == Mode::RequireApproval && method.name() == api::Method::Bulk {
+        return Err(invalid("mode RequireApproval needs method: Exact".to_owned()));
+    }
     Ok(CompiledPolicy {
         base_url,
         timeout,
         target,
-        method: method(spec.method.unwrap_or_default(), rules)?,
+        method,
         protect,
         mode: spec.mode,
+        limits: Limits::new(spec.limits.as_ref()),
         schedule: Schedule::parse(&spec.schedule, &spec.time_zone, now).map_err(|error| schedule_problem(&error))?,
         starting_deadline: SignedDuration::from_secs(spec.starting_deadline_seconds.into()),
         active_deadline: SignedDuration::from_secs(spec.active_deadline_seconds.into()),
@@ -408,6 +425,7 @@ pub(crate) mod tests {
     #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "a", "olderThan": "1m"}]}), reason::INVALID_SPEC)]
     #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "a"}]}), reason::INVALID_SPEC)]
     #[case(json!({"rules": []}), reason::INVALID_SPEC)]
+    #[case(json!({"mode": "RequireApproval"}), reason::INVALID_SPEC)]
     fn what_the_schema_did_not_catch_becomes_a_documented_reason(#[case] changes: Value, #[case] expected: &str) {
         let (reason, message) = problem(&changes, &Settings::default());
         assert_eq!(reason, expected, "{message}");

@@ -14,10 +14,12 @@
 //!   proves the opposite: the repository fails.
 //! - A name that is missing from the list takes no place, so that another tag stays in its stead. Fewer competitors never
 //!   remove more.
+//! - A plan that is made again, as of an earlier moment, keeps what was pushed since; it takes no place, so that nothing else
+//!   loses its own by it.
 //! - A tag that was pushed again in between is ranked as older than it is, so that it keeps no other tag from its place; that it
 //!   stays itself is seen to before anything is removed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -96,6 +98,20 @@ impl Inventory {
             protected: false,
         });
         read.chain(newer).collect()
+    }
+
+    /// Takes note of when some of the tags that were not read were pushed.
+    pub fn date(&mut self, pushes: &HashMap<Box<str>, Timestamp>) {
+        let (dated, newer) = std::mem::take(&mut self.newer).into_iter().partition(|name| pushes.contains_key(name));
+        self.newer = newer;
+        self.read.extend(Vec::into_iter(dated).map(|name| Seen {
+            pushed: pushes.get(&name).map_or(Moment::Unknown, |pushed| Moment::At(*pushed)),
+            created: Moment::Unknown,
+            digest: None,
+            protected: false,
+            bytes: None,
+            name,
+        }));
     }
 
     /// How many tags are known of.

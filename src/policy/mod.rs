@@ -4,12 +4,15 @@
 //! parameters. It imports `api` (the data) and nothing else of the crate.
 
 pub mod announce;
+pub mod approval;
 pub mod bulk;
 pub mod compile;
 pub mod duration;
 pub mod hour;
 pub mod inventory;
+pub mod limits;
 pub mod next_action;
+pub mod outcome;
 pub mod pattern;
 pub mod plan;
 pub mod report;

@@ -181,7 +181,7 @@ async fn a_rule_that_would_remove_every_tag_is_refused_however_it_is_spelled(
 #[case::a_long_path("/target/projects", json!(["a".repeat(256)]), "may not be more than 255 bytes")]
 #[case::a_project_twice("/target/projects", json!(["shop/a", "shop/a"]), "duplicate entries")]
 #[case::a_group_twice("/target/groups", json!([{"path": "shop"}, {"path": "shop"}]), "duplicate entries")]
-#[case::an_unknown_mode("/mode", json!("Purge"), r#"Unsupported value: "Purge": supported values: "DryRun", "Delete""#)]
+#[case::an_unknown_mode("/mode", json!("Purge"), r#"Unsupported value: "Purge": supported values: "DryRun", "RequireApproval", "Delete""#)]
 #[case::an_unknown_field("/suspnd", json!(true), ".spec.suspnd: field not declared in schema")]
 #[case::a_secret_of_another_namespace("/gitlab/secretRef/namespace", json!("kube-system"), "field not declared in schema")]
 #[case::much_history("/historyLimit", json!(21), "should be less than or equal to 20")]

@@ -10,6 +10,7 @@
 
 mod acceptance;
 mod admission;
+mod approval;
 mod docs;
 mod exact;
 mod failures;
@@ -17,6 +18,7 @@ mod gitlab_client;
 mod hour;
 mod install;
 mod layers;
+mod limits;
 mod resource;
 mod robustness;
 mod runs;

@@ -75,7 +75,8 @@ struct Candidate<'a> {
     young: bool,
 }
 
-/// Decides about every tag of a repository, in the order of the input, which does not matter otherwise.
+/// Decides about every tag of a repository, in the order of the input, which does not matter otherwise. `now` is the moment as of
+/// which the plan is made: what was pushed later stays and takes no place.
 #[must_use]
 pub fn plan(tags: &[Tag<'_>], rules: &[Rule], protect: &[Pattern], now: Timestamp) -> Vec<Decision> {
     let mut decisions = Vec::with_capacity(tags.len());
@@ -126,6 +127,9 @@ fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], now: Timestamp) 
     }
     if tag.protected {
         return keep(KeepReason::ProtectedByGitLab);
+    }
+    if matches!(tag.pushed, Moment::At(pushed) if pushed > now) {
+        return keep(KeepReason::PushedAgain);
     }
     let group = match &rule.group_by {
         None => "",
@@ -230,6 +234,15 @@ mod tests {
         for ((tag, expected), decided) in cases.iter().zip(decide(&policy, &tags)) {
             assert_eq!(decided, *expected, "{}", tag.name);
         }
+    }
+
+    #[test]
+    fn what_was_pushed_after_the_moment_of_the_plan_stays_and_takes_no_place() {
+        let policy = policy(&json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 1}]), &[]);
+        let since = Moment::At(Timestamp::from_second(now().as_second() + 60).unwrap());
+        let tags = [tag("a", 9), tag("b", 8), Tag { pushed: since, ..tag("c", 0) }];
+        assert_eq!(removed(&policy, &tags), ["a"]);
+        assert_eq!(decide(&policy, &tags)[2].verdict, Verdict::Keep(KeepReason::PushedAgain));
     }
 
     #[test]

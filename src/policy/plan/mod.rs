@@ -31,7 +31,7 @@ pub enum KeepReason {
     KeptByPattern,
     /// GitLab does not let this token remove it.
     ProtectedByGitLab,
-    /// It was pushed again since the plan was made.
+    /// It was pushed since the moment as of which the plan was made.
     PushedAgain,
     /// The rule counts per group, and the tag belongs to none.
     NoGroup,
