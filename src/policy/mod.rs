@@ -8,6 +8,7 @@ pub mod bulk;
 pub mod compile;
 pub mod duration;
 pub mod hour;
+pub mod image;
 pub mod inventory;
 pub mod next_action;
 pub mod pattern;
