@@ -16,7 +16,7 @@ const MAX_PATH: usize = 255;
 /// Longest tag, in characters.
 const MAX_TAG: usize = 128;
 /// Algorithms of digests and how many characters their hexadecimal form has (OCI image specification, go-digest).
-const ALGORITHMS: [(&str, usize); 4] = [("sha256", 64), ("sha384", 96), ("sha512", 128), ("blake3", 64)];
+pub(super) const ALGORITHMS: [(&str, usize); 4] = [("sha256", 64), ("sha384", 96), ("sha512", 128), ("blake3", 64)];
 
 /// A reference to an image. It has a tag, a digest or both.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -153,13 +153,18 @@ fn split_host(text: &str) -> Result<(String, &str), RefError> {
     if !is_host(first) && !is_path(first) {
         return Err(RefError::Host);
     }
-    let lower = first.to_ascii_lowercase();
-    let host = match lower.as_str() {
+    Ok((host_in_names(first), rest))
+}
+
+/// A registry's host as it stands in [`ImageRef::name`].
+#[must_use]
+pub fn host_in_names(host: &str) -> String {
+    let lower = host.to_ascii_lowercase();
+    match lower.as_str() {
         OLD_DOCKER_HUB => DOCKER_HUB.to_owned(),
-        host if looks_like_a_host(host) => lower,
-        _ => first.to_ascii_uppercase(),
-    };
-    Ok((host, rest))
+        name if looks_like_a_host(name) => lower,
+        _ => host.to_ascii_uppercase(),
+    }
 }
 
 fn looks_like_a_host(first: &str) -> bool {

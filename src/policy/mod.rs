@@ -9,6 +9,7 @@ pub mod compile;
 pub mod duration;
 pub mod hour;
 pub mod image;
+pub mod in_use;
 pub mod inventory;
 pub mod next_action;
 pub mod pattern;
