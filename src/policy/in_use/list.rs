@@ -265,6 +265,7 @@ mod tests {
             used("mirror.example.com/gitlab/Broken", &["prod/Pod/broken"]),
             used("mirror.example.com/gitlab/shop/web:v3", &["prod/Pod/mirrored"]),
             used("mirror.example.com/other/shop/web:v3", &["prod/Pod/other-mirror"]),
+            used("mirror.example.com/gitlab2/shop/web:v3", &["prod/Pod/other-mirror"]),
             UsedImage {
                 by_id: true,
                 ..used(&format!("docker-pullable://registry.example.com:5050/shop/web@{SHA_1}"), &[])

@@ -229,6 +229,13 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_path_in_upper_case_is_the_same_path() {
+        let images = ["registry.example.com/shop/web:v1", "mirror.example.com/shop/web:v2"];
+        let in_use = with_aliases(&images, "registry.example.com", &["mirror.example.com"]);
+        assert_eq!(in_use.repository("registry.example.com/Shop/Web", "Shop/Web").tags().count(), 2);
+    }
+
+    #[test]
     fn an_id_is_read_as_an_id() {
         let id = |image: &str| UsedImage { by_id: true, ..used(image, &["prod/Pod/a"]) };
         let pulled = format!("docker-pullable://registry.example.com/shop/web@{SHA_1}");
@@ -258,6 +265,16 @@ pub(crate) mod tests {
             ]
         );
         assert_eq!((in_use.unreadable_total(), in_use.ignored()), (2, 2));
+    }
+
+    #[test]
+    fn a_text_that_is_wrong_in_two_ways_is_told_the_same_in_any_order() {
+        let image = used("https://registry.example.com/Shop", &[]);
+        let id = UsedImage { by_id: true, ..image.clone() };
+        for images in [[image.clone(), id.clone()], [id, image]] {
+            let in_use = InUse::new(images, ["registry.example.com"], &[]);
+            assert_eq!(in_use.unreadable()[0].error, RefError::Host);
+        }
     }
 
     #[test]

@@ -267,6 +267,7 @@ mod tests {
         let repository = of_shop_web(&[(&image, "prod/Deployment/web")]);
         let found = |hex: &str| told(&repository, &name.replace("{}", hex), Some(SHA_2)).map(|(how, _)| how);
         assert_eq!(found(&hex('1', 64)), is_used.then_some(How::Referrer));
+        assert_eq!(found(&hex('0', 64)), None);
         assert_eq!(found(&hex('3', 64)), None);
         assert_eq!(found(&hex('1', 63)), None);
     }
