@@ -9,6 +9,8 @@ pub mod bulk;
 pub mod compile;
 pub mod duration;
 pub mod hour;
+pub mod image;
+pub mod in_use;
 pub mod inventory;
 pub mod limits;
 pub mod next_action;
