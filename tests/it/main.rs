@@ -21,4 +21,5 @@ mod resource;
 mod robustness;
 mod runs;
 mod support;
+mod workloads;
 mod world;
