@@ -1,7 +1,7 @@
 //! The thin shell around the deciding parts: the only layer that sees both Kubernetes and GitLab.
 //!
 //! `reconcile` asks `policy::next_action` what to do and does it; `session` gets to GitLab; `run` carries a run out, with
-//! `targets` to find the repositories. `planner` plans one of them, from what `inventory` reads, and `plans` all of them;
+//! `targets` to find the repositories. `planner` plans one of them, from what `inventory` reads and `usage` knows, and `plans` all of them;
 //! `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. `gate` says when a run must stop; `memory`
 //! is what one process knows beyond the statuses; `watch` listens and keeps all of it going.
 
@@ -19,6 +19,7 @@ mod removal;
 mod run;
 mod session;
 mod targets;
+mod usage;
 mod watch;
 
 pub use context::Context;

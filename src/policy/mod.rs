@@ -6,6 +6,7 @@
 pub mod announce;
 pub mod approval;
 pub mod bulk;
+pub mod claims;
 pub mod compile;
 pub mod duration;
 pub mod hour;

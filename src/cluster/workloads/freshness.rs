@@ -60,6 +60,8 @@ pub(super) async fn confirm(shared: &Shared) -> Result<(), Vec<Gap>> {
             confirmed.unwrap_or_else(|_| Err(behind(shared, source)))
         })
         .buffer_unordered(AT_ONCE)
+        // Boxed, since the compiler cannot see otherwise that it may change threads.
+        .boxed()
         .filter_map(async |confirmed| confirmed.err());
     let mut gaps: Vec<Gap> = gaps.collect().await;
     gaps.sort();

@@ -87,6 +87,13 @@ impl RepositoryUse {
         }
     }
 
+    /// Takes over the digests that were noted before of tags that are in use by name.
+    pub fn keep_subjects(&mut self, before: &Self) {
+        for (digest, users) in &before.subjects {
+            self.subjects.entry(digest.clone()).or_default().join(users);
+        }
+    }
+
     /// Who uses a tag, by its name and, where it is known, the digest it points at (`sha256:…`). `None` is: nobody does.
     #[must_use]
     pub fn users_of_tag(&self, name: &str, digest: Option<&str>) -> Option<Use<'_>> {
