@@ -19,7 +19,7 @@ impl Definition {
     }
 
     /// Installs the kind in these versions, of which the first is stored.
-    async fn install(&self, versions: &[&str]) {
+    fn install(&self, versions: &[&str]) {
         let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         let versions: Vec<Value> = versions
             .iter()
@@ -74,7 +74,7 @@ fn rollout(image: &str) -> Value {
 #[tokio::test]
 async fn a_custom_workload_counts_at_its_paths() {
     let definition = Definition::named("paths").await;
-    definition.install(&["v1"]).await;
+    definition.install(&["v1"]);
     let place = Place::new().await;
     place.create(&definition.kind(), "listed", &rollout("listed:1")).await;
     let custom = definition.watched_at("spec.template?,spec.more[*].pod?");
@@ -104,10 +104,10 @@ async fn an_absent_kind_is_nothing_to_wait_for_and_is_found_when_it_is_installed
     workloads.complete_within(PATIENCE).await.unwrap();
     workloads.confirm().await.unwrap();
 
-    definition.install(&["v1"]).await;
+    definition.install(&["v1"]);
     place.create(&definition.kind(), "web", &rollout("web:1")).await;
     // It is known from the moment at which somebody relies on it.
-    let gaps = workloads.confirm().await.unwrap_err();
+    let gaps = eventually("a refusal", async || workloads.confirm().await.err()).await;
     assert_eq!(texts(&gaps), [definition.gap(&place, "not completely listed yet")]);
     eventually("a confirmation", async || workloads.confirm().await.ok()).await;
     assert_eq!(names(&workloads), ["web:1"]);
@@ -121,7 +121,7 @@ async fn an_absent_kind_is_nothing_to_wait_for_and_is_found_when_it_is_installed
 #[tokio::test]
 async fn an_object_that_cannot_be_read_is_a_gap_with_its_name_and_hides_no_other() {
     let definition = Definition::named("odd").await;
-    definition.install(&["v1"]).await;
+    definition.install(&["v1"]);
     let place = Place::new().await;
     place.create(&definition.kind(), "a-odd", &json!({"spec": {"template": "none"}})).await;
     place.create(&definition.kind(), "web", &rollout("web:1")).await;
@@ -154,7 +154,7 @@ async fn an_object_that_cannot_be_read_is_a_gap_with_its_name_and_hides_no_other
 #[tokio::test]
 async fn a_mistyped_path_is_a_gap_as_soon_as_there_is_an_object() {
     let definition = Definition::named("typo").await;
-    definition.install(&["v1"]).await;
+    definition.install(&["v1"]);
     let place = Place::new().await;
     let workloads = place.watching(place.options_with(&[&definition.watched_at("spec.templte")]));
     workloads.complete_within(PATIENCE).await.unwrap();
@@ -166,7 +166,7 @@ async fn a_mistyped_path_is_a_gap_as_soon_as_there_is_an_object() {
 #[tokio::test]
 async fn a_kind_that_is_there_in_another_version_is_not_taken_for_absent() {
     let definition = Definition::named("version").await;
-    definition.install(&["v2", "v3"]).await;
+    definition.install(&["v2", "v3"]);
     let place = Place::new().await;
     let workloads = place.watching(place.options_with(&[&definition.watched_at("spec.template")]));
     let gaps = workloads.complete_within(PATIENCE).await.unwrap_err();

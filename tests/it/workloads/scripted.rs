@@ -108,13 +108,13 @@ async fn answer(State(script): State<Script>, uri: Uri, headers: HeaderMap) -> R
         let end = stream::once(sleep(Duration::from_secs(seconds % 60))).filter_map(async |()| None);
         return events(bookmarks.chain(end).boxed());
     }
-    page(vec![], 1, "")
+    page(&[], 1, "")
 }
 
 async fn scripted(answer: Answer) -> Response {
     let iter = |lines: Vec<String>| stream::iter(lines);
     match answer {
-        Answer::Page(pods, version, next) => page(pods, version, next),
+        Answer::Page(pods, version, next) => page(&pods, version, next),
         Answer::Text(text) => text.into_response(),
         Answer::Events(lines) => events(iter(lines).boxed()),
         Answer::Silence(lines) => events(iter(lines).chain(stream::pending()).boxed()),
@@ -133,7 +133,7 @@ async fn scripted(answer: Answer) -> Response {
     }
 }
 
-fn page(pods: Vec<Value>, version: u64, next: &str) -> Response {
+fn page(pods: &[Value], version: u64, next: &str) -> Response {
     json!({"kind": "PodList", "metadata": {"resourceVersion": version.to_string(), "continue": next}, "items": pods})
         .to_string()
         .into_response()
