@@ -46,7 +46,7 @@ const BOOKMARK_PATIENCE: Duration = Duration::from_secs(4);
 /// A source with more objects is big. The metadata of an object are some 2 kB.
 const SMALL: usize = 500;
 /// Objects in a page of metadata.
-const PAGE_SIZE: u32 = 500;
+const PAGE_SIZE: u32 = 100;
 /// How many sources are asked for at the same time; each takes a connection of its own.
 const AT_ONCE: usize = 16;
 /// Nothing has this label.
@@ -54,6 +54,9 @@ const NOTHING: &str = "registrycleanup.dev/none=none";
 
 /// See the module.
 pub(super) async fn confirm(shared: &Shared) -> Result<(), Vec<Gap>> {
+    if shared.sources.is_empty() {
+        return Err(shared.gaps());
+    }
     let gaps = stream::iter(&shared.sources)
         .map(|source| async move {
             let confirmed = timeout(PATIENCE, confirm_source(shared, source)).await;
@@ -82,7 +85,7 @@ async fn confirm_source(shared: &Shared, source: &Source) -> Result<(), Gap> {
         return Err(source.gap("not watched"));
     }
     if let (Some(Phase::Absent), Kind::Custom(workload)) = (phase, &source.kind) {
-        let found = discovery::find(&shared.client.0, workload).await;
+        let found = discovery::find(&shared.client, workload).await;
         return match found {
             Ok(None) => Ok(()),
             Ok(Some(_)) => {
@@ -170,7 +173,7 @@ impl Question<'_> {
     }
 
     async fn ask<'b>(&self, parameters: &ListParams, body: &'b mut Vec<u8>) -> Result<Page<'b>, Gap> {
-        let answer = requests::list(&self.shared.client.0, &self.url, parameters, true, body).await;
+        let answer = requests::list(&self.shared.client, &self.url, parameters, true, body).await;
         answer.and_then(|()| requests::page(body)).map_err(|trouble| gap(self.source, trouble))
     }
 

@@ -23,6 +23,7 @@ mod requests;
 mod sources;
 mod watch;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ impl Default for Options {
 }
 
 /// The images that a cluster uses. Clones share everything.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Workloads {
     shared: Arc<Shared>,
     _watching: Option<Arc<DropGuard>>,
@@ -155,5 +156,11 @@ impl Workloads {
     #[must_use]
     pub fn objects(&self) -> usize {
         self.shared.index(|index| self.shared.sources.iter().map(|source| index.len(source.id)).sum())
+    }
+}
+
+impl fmt::Debug for Workloads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workloads").field("scope", self.scope()).finish_non_exhaustive()
     }
 }

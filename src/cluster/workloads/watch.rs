@@ -74,7 +74,7 @@ impl Follower<'_> {
     /// Where the objects are; `None` where the cluster does not have the kind.
     async fn locate(&self) -> Result<Option<String>, Trouble> {
         let Kind::Custom(workload) = &self.source.kind else { return Ok(self.shared.url(self.source)) };
-        let found = discovery::find(&self.shared.client.0, workload).await?;
+        let found = discovery::find(&self.shared.client, workload).await?;
         if found.as_ref().is_some_and(|found| !found.namespaced && self.source.namespace.is_some()) {
             return Err(Trouble::failed("it is in no namespace"));
         }
@@ -124,7 +124,7 @@ impl Follower<'_> {
         let mut parameters = ListParams::default().limit(PAGE_SIZE);
         let mut body = Vec::new();
         loop {
-            requests::list(&self.shared.client.0, url, &parameters, false, &mut body).await?;
+            requests::list(&self.shared.client, url, &parameters, false, &mut body).await?;
             let page = requests::page(&body)?;
             for object in page.items() {
                 self.apply(object).map_err(|NoObject| Trouble::not_understood("list"))?;
@@ -146,7 +146,7 @@ impl Follower<'_> {
         let hurried = std::mem::take(&mut self.hurried);
         let seconds = if hurried { HURRIED_WATCH_SECONDS } else { WATCH_SECONDS };
         let begun = Instant::now();
-        let mut body = match requests::watch(&self.shared.client.0, url, after, seconds).await {
+        let mut body = match requests::watch(&self.shared.client, url, after, seconds).await {
             Ok(body) => body,
             Err(Trouble::Expired) => return Ended { trouble: Some(Trouble::Expired), after: None },
             Err(trouble) => return Ended { trouble: Some(trouble), after: Some(after) },
