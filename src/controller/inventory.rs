@@ -28,22 +28,22 @@ pub(crate) struct Source {
     pub(crate) pushes_known: bool,
     /// Whether the newest pushes can be asked for.
     pub(crate) sorts_by_push: bool,
+    /// Whether every tag is known of, at least by its name. Otherwise there may be more that are younger than those that were
+    /// read.
+    pub(crate) complete: bool,
     /// The moment as of which the plan is made, or at which the reading began: what was pushed later stays.
     pub(crate) at: Timestamp,
 }
 
 /// Why there is no inventory.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// GitLab did not do its part.
-    GitLab(Error),
+    #[error(transparent)]
+    GitLab(#[from] Error),
     /// The parts do not fit together, twice in a row.
+    #[error("GitLab's lists of tags do not fit together, so nothing is decided from them")]
     Incomplete,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::GitLab(error)
-    }
 }
 
 /// Reads a repository. Parts that do not fit together are read once more: somebody may have pushed in between.
@@ -70,7 +70,7 @@ async fn attempt(
         return by_graphql(planner, rules, repository, capabilities, at).await;
     }
     let inventory = by_rest(planner, rules, repository).await?;
-    Ok((inventory, Source { graphql: false, pushes_known: false, sorts_by_push: false, at }))
+    Ok((inventory, Source { graphql: false, pushes_known: false, sorts_by_push: false, complete: true, at }))
 }
 
 async fn by_graphql(
@@ -83,7 +83,7 @@ async fn by_graphql(
     let client = planner.client;
     let sorts = capabilities.sorts_by_push && capabilities.published_at;
     let everything = Need { until: None, names: true };
-    let mut need = if planner.everything { everything } else { need(rules, sorts, at) };
+    let mut need = if planner.everything { everything } else { need(rules, planner.policy.limits, sorts, at) };
     let mut since = HashMap::new();
     if planner.as_of.is_some() && need.until.is_some() && need.names {
         // Of the names that are not read, those pushed since the plan was made take no places.
@@ -103,9 +103,11 @@ async fn by_graphql(
     let pushes_known = pages.tags.iter().all(|tag| tag.published_at.is_some());
     let now = planner.clock.now();
     let read = pages.tags.into_iter().map(|tag| seen(tag, now)).collect();
+    let complete = pages.to_the_end || names.is_some();
     let mut inventory = assemble(read, pages.to_the_end, names).map_err(|_| Failure::Incomplete)?;
     inventory.date(&since);
-    Ok((inventory, Source { graphql: true, pushes_known, sorts_by_push: sorts && pushes_known, at }))
+    let sorts_by_push = sorts && pushes_known;
+    Ok((inventory, Source { graphql: true, pushes_known, sorts_by_push, complete, at }))
 }
 
 /// What was pushed from a moment on, with the last push of each: the newest pages, back to that moment. `None` where the order
@@ -186,6 +188,7 @@ async fn pages(client: &Client, repository: &Repository, until: Option<Timestamp
 fn seen(tag: Tag, now: Timestamp) -> Seen {
     Seen {
         pushed: Moment::read(tag.published_at.or(tag.created_at), now),
+        push_told: tag.published_at.is_some(),
         created: Moment::read(tag.created_at, now),
         name: tag.name,
         digest: tag.digest,

@@ -9,7 +9,7 @@ use crate::gitlab::{Client, Error, Repository, TagDetails};
 use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Seen};
 use crate::policy::plan::exact::{Decision, Moment};
-use crate::policy::plan::{Verdict, decide_by_name, exact, server};
+use crate::policy::plan::{Verdict, decide_by_name, exact, reasons_to_keep, server};
 use crate::policy::{CompiledPolicy, Method};
 
 use super::inventory::{self, Failure, Source};
@@ -78,7 +78,7 @@ impl Planner<'_> {
         let verdicts = server::plan(&tags, rule, protect, at);
         let by_rule = |verdict| Decision { verdict, rule: ruled(verdict).then_some(0) };
         let decisions = verdicts.into_iter().map(by_rule).collect();
-        let source = Source { graphql: false, pushes_known: false, sorts_by_push: false, at };
+        let source = Source { graphql: false, pushes_known: false, sorts_by_push: false, complete: true, at };
         Ok(Plan { inventory: Inventory { read, newer: Vec::new() }, decisions, source })
     }
 }
@@ -96,6 +96,7 @@ pub(crate) fn seen(name: Box<str>, details: Option<TagDetails>, now: Timestamp) 
     Seen {
         name,
         pushed: created,
+        push_told: false,
         created,
         protected: false,
         bytes: details.as_ref().and_then(|details| details.total_size),
@@ -112,18 +113,7 @@ impl Plan {
 
     /// Why tags stay, with how many: `kept: 12 TooYoung, 5 WithinKeepN, 1 Latest`.
     pub(crate) fn kept(&self) -> String {
-        let mut reasons: Vec<(usize, &str)> = Vec::new();
-        for verdict in self.decisions.iter().map(|decision| decision.verdict) {
-            if verdict == Verdict::Remove {
-                continue;
-            }
-            match reasons.iter_mut().find(|(_, reason)| *reason == verdict.reason()) {
-                Some((number, _)) => *number += 1,
-                None => reasons.push((1, verdict.reason())),
-            }
-        }
-        reasons.sort_by_key(|(number, reason)| (std::cmp::Reverse(*number), *reason));
-        let list: Vec<String> = reasons.iter().map(|(number, reason)| format!("{number} {reason}")).collect();
-        if list.is_empty() { "nothing is kept".to_owned() } else { format!("kept: {}", list.join(", ")) }
+        let reasons = reasons_to_keep(self.decisions.iter().map(|decision| decision.verdict));
+        if reasons.is_empty() { "nothing is kept".to_owned() } else { format!("kept: {reasons}") }
     }
 }

@@ -112,11 +112,10 @@ async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'
         Ok(plan) => Ok(judged(job, repository, plan)),
         Err(Failure::GitLab(error)) if concerns_all(&error) => Err(error),
         Err(Failure::GitLab(error)) => Ok(Planned::only(repository, failure(&repository.path, repository.id, &error))),
-        Err(Failure::Incomplete) => {
+        Err(incomplete @ Failure::Incomplete) => {
             let failed =
                 Outcome::new(&repository.path, repository.id, RepositoryResult::Failed, Some(why::LIST_INCOMPLETE));
-            let message = "GitLab's lists of tags do not fit together, so nothing is decided from them".to_owned();
-            Ok(Planned::only(repository, Outcome { message: Some(message), ..failed }))
+            Ok(Planned::only(repository, Outcome { message: Some(incomplete.to_string()), ..failed }))
         }
     }
 }
