@@ -1,9 +1,10 @@
-//! Talking to Kubernetes: Secrets that are read, a status that is written, events that are published.
+//! Talking to Kubernetes: policies and Secrets that are read, a status that is written, events that are published.
 //!
 //! Knows nothing of GitLab and decides nothing about policies.
 
 pub mod credentials;
 pub mod events;
+pub mod policies;
 pub mod status;
 
 use std::time::Duration;

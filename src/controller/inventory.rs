@@ -92,11 +92,11 @@ async fn by_graphql(
             None => need = everything,
         }
     }
-    let mut pages = pages(client, repository, need.until).await?;
+    let mut pages = pages(planner, repository, need.until).await?;
     if !pages.ascending {
         // The order cannot be trusted, so neither can the place where reading stopped.
         need = everything;
-        pages = self::pages(client, repository, None).await?;
+        pages = self::pages(planner, repository, None).await?;
     }
     let names = if need.names { Some(client.tag_names(&repository.reference()).await?) } else { None };
     // GitLab behaviour: without a metadata database it takes the order, ignores it, and knows no pushes.
@@ -150,14 +150,15 @@ struct Pages {
 }
 
 /// Reads page after page, up to a moment or to the end.
-async fn pages(client: &Client, repository: &Repository, until: Option<Timestamp>) -> Result<Pages, Failure> {
+async fn pages(planner: &Planner<'_>, repository: &Repository, until: Option<Timestamp>) -> Result<Pages, Failure> {
     let order = if until.is_some() { TagOrder::OldestPushFirst } else { TagOrder::Name };
     let mut pages = Pages { tags: Vec::new(), to_the_end: false, ascending: true };
     let mut names: HashSet<Box<str>> = HashSet::new();
     let mut cursors: HashSet<String> = HashSet::new();
     let mut cursor: Option<String> = None;
     loop {
-        let page = client.tag_page(repository.id, order, cursor.as_deref()).await?;
+        let page = planner.client.tag_page(repository.id, order, cursor.as_deref()).await?;
+        planner.note_read(page.tags.len());
         if (page.next.is_some() && page.tags.len() != PAGE)
             || !page.tags.iter().all(|tag| names.insert(tag.name.clone()))
         {
@@ -207,6 +208,7 @@ async fn by_rest(planner: &Planner<'_>, rules: &[Rule], repository: &Repository)
         } else {
             None
         };
+        planner.note_read(1);
         Ok::<_, Error>(planner::seen(name, details, planner.clock.now()))
     });
     let read = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;

@@ -2,12 +2,14 @@
 //!
 //! `reconcile` asks `policy::next_action` what to do and does it; `session` gets to GitLab; `run` carries a run out, with
 //! `targets` to find the repositories. `planner` plans one of them, from what `inventory` reads, and `plans` all of them;
-//! `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. `gate` says when a run must stop; `memory`
+//! `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. `forecast` plans all of them as well, for
+//! somebody at a command line; it shares `session`, `targets` and `planner`, and nothing that removes. `gate` says when a run must stop; `memory`
 //! is what one process knows beyond the statuses; `watch` listens and keeps all of it going.
 
 mod bulk;
 mod context;
 mod exact;
+mod forecast;
 mod gate;
 mod inventory;
 mod memory;
@@ -22,6 +24,8 @@ mod targets;
 mod watch;
 
 pub use context::Context;
+pub use forecast::{Forecast, Question, Unavailable};
+pub use session::connection;
 pub use watch::{Nudges, Scope, chain, run as watch};
 
 use crate::cluster;

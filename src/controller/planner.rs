@@ -1,6 +1,8 @@
 //! Plans one repository: reads what the rules need and decides about every tag. Removes nothing, and knows nothing of
 //! Kubernetes: a run, a preview and the command line all plan by this.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
@@ -27,6 +29,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) as_of: Option<Timestamp>,
     /// Read every tag in full, also those whose fate is clear without.
     pub(crate) everything: bool,
+    /// Counts the tags that are read, for whoever watches; those of a second attempt again.
+    pub(crate) read: Option<&'a AtomicU64>,
 }
 
 /// Every tag of a repository with what is decided about it.
@@ -38,6 +42,13 @@ pub(crate) struct Plan {
 }
 
 impl Planner<'_> {
+    /// Takes note of tags that were read.
+    pub(crate) fn note_read(&self, tags: usize) {
+        if let Some(read) = self.read {
+            read.fetch_add(tags as u64, Ordering::Relaxed);
+        }
+    }
+
     /// Plans by the policy's method. For Bulk this foretells what GitLab would do.
     pub(crate) async fn plan(&self, repository: &Repository) -> Result<Plan, Failure> {
         match &self.policy.method {
@@ -65,6 +76,7 @@ impl Planner<'_> {
             } else {
                 None
             };
+            self.note_read(1);
             Ok::<_, Error>(seen(name, details, self.clock.now()))
         });
         let read: Vec<Seen> = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;

@@ -156,6 +156,15 @@ pub(crate) fn from_error(error: &GitLabError) -> Findings {
     Findings { trouble: Some((trouble, message)), ..not_asked("GitLab could not be asked".to_owned()) }
 }
 
+/// What stands in the way of anything being done: reason and message.
+pub(crate) fn obstacle(findings: &Findings) -> (&'static str, String) {
+    match (&findings.credentials, &findings.trouble) {
+        ((ConditionStatus::False, why, message), _) => (why, message.clone()),
+        (_, Some((why, message))) => (why, message.clone()),
+        (_, None) => (reason::UNEXPECTED_ANSWER, "the run could not begin".to_owned()),
+    }
+}
+
 /// Nothing is known, because GitLab was not asked.
 pub(crate) fn not_asked(message: String) -> Findings {
     Findings {

@@ -1,4 +1,8 @@
-//! The composition root: puts the parts together, starts them, and ends them in order.
+//! The composition root: puts the parts together, starts them, and ends them in order. Here the operator, in `plan` the command
+//! line that only looks.
+
+pub mod plan;
+mod progress;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::RegistryCleanupPolicy;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::cluster::events::Events;
 use crate::controller::{self, Context, Scope};
 use crate::gitlab::{GitLab, Settings as GitLabSettings};
@@ -113,16 +117,17 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
 fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> Arc<Context> {
     let clock = Arc::new(SystemClock);
-    let gitlab = GitLab::new(
-        GitLabSettings { requests_per_second: settings.requests_per_second, user_agent: USER_AGENT.to_owned() },
-        clock.clone(),
-    );
+    let gitlab = gitlab(settings.requests_per_second, clock.clone());
     let policy = PolicySettings {
         allowed_hosts: settings.allowed_hosts.clone(),
         allow_insecure_http: settings.allow_insecure_http,
     };
     let events = Events::new(client.clone(), settings.pod_name.clone());
     Arc::new(Context::new(client, gitlab, clock, policy, events, shutdown))
+}
+
+fn gitlab(requests_per_second: f64, clock: Arc<dyn Clock>) -> GitLab {
+    GitLab::new(GitLabSettings { requests_per_second, user_agent: USER_AGENT.to_owned() }, clock)
 }
 
 /// Says plainly what is missing, instead of a watch that fails for ever.
