@@ -293,6 +293,7 @@ async fn subject(settings: &Settings, clock: &dyn Clock, progress: &mut Progress
     let allowed = policy::Settings {
         allowed_hosts: settings.allowed_hosts.clone(),
         allow_insecure_http: settings.allow_insecure_http,
+        seen_namespaces: Vec::new(),
     };
     let understood = |object: &RegistryCleanupPolicy| {
         let name = full_name(object);

@@ -7,9 +7,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::SignedDuration;
 use tokio::runtime::Runtime;
 
 use crate::api::crd;
+use crate::app::InUseSettings;
 
 /// Keeps GitLab container registries clean from inside Kubernetes.
 #[derive(Debug, Parser)]
@@ -44,6 +46,30 @@ struct GitLabArguments {
     /// Ceiling of requests per second to one GitLab host, from all policies together.
     #[arg(long, value_name = "NUMBER", default_value_t = 10.0, value_parser = requests_per_second)]
     max_requests_per_second_per_host: f64,
+}
+
+/// What is looked at to know which images are in use, the same for all that look.
+#[derive(Args, Debug)]
+struct WorkloadArguments {
+    /// A kind of workload besides those of Kubernetes itself, with the path of its pod template, for example
+    /// argoproj.io/v1alpha1/Rollout=spec.template; several paths are separated by commas. May be given several times.
+    #[arg(long = "in-use-workload", value_name = "WORKLOAD")]
+    in_use_workloads: Vec<String>,
+
+    /// How long images of finished Pods and Jobs count as in use.
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    in_use_finished_for: SignedDuration,
+}
+
+impl From<WorkloadArguments> for InUseSettings {
+    fn from(arguments: WorkloadArguments) -> Self {
+        Self { workloads: arguments.in_use_workloads, finished_for: arguments.in_use_finished_for }
+    }
+}
+
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    SignedDuration::try_from(duration).map_err(|error| error.to_string())
 }
 
 fn requests_per_second(text: &str) -> Result<f64, String> {

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use crate::app;
 use crate::controller::Scope;
 use crate::telemetry::{self, LogFormat};
 
-use super::{GitLabArguments, runtime};
+use super::{GitLabArguments, WorkloadArguments, runtime};
 
 #[derive(Args, Debug)]
 pub(super) struct RunArguments {
@@ -18,6 +18,14 @@ pub(super) struct RunArguments {
 
     #[command(flatten)]
     gitlab: GitLabArguments,
+
+    /// Whether to watch workloads, so that no image the cluster uses is removed. Without it, policies remove nothing unless they
+    /// say protect.inUse: Disabled.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    in_use: bool,
+
+    #[command(flatten)]
+    workloads: WorkloadArguments,
 
     /// How many policies are worked on at the same time.
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -53,6 +61,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         allow_insecure_http: arguments.gitlab.allow_insecure_http,
         concurrency: arguments.concurrency,
         requests_per_second: arguments.gitlab.max_requests_per_second_per_host,
+        in_use: arguments.in_use.then(|| arguments.workloads.into()),
         listen: arguments.listen,
         pod_name: arguments.pod_name,
     };

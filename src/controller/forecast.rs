@@ -20,7 +20,7 @@ use crate::policy::standing::Findings;
 
 use super::inventory::Failure;
 use super::planner::{Plan, Planner};
-use super::plans::{PLANS_IN_FLIGHT, delete_scheduled};
+use super::plans::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
 use super::session;
 use super::targets::{self, concerns_all};
 
@@ -101,7 +101,7 @@ impl Forecast {
             None => match self.planner().plan(repository).await {
                 Ok(plan) => State::Planned(self.judged(plan)),
                 Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
-                Err(failure) => State::Failed(failure.to_string()),
+                Err(failure) => State::Failed(not_planned(repository, &failure).message.unwrap_or_default()),
             },
         };
         Ok(listing::Repository { id: repository.id, path: repository.path.clone(), state })
@@ -113,13 +113,14 @@ impl Forecast {
             clock: &*self.clock,
             policy: &self.question.policy,
             as_of: self.question.as_of,
+            usage: None,
             everything: self.question.everything,
             read: Some(&self.read),
         }
     }
 
     fn judged(&self, plan: Plan) -> Planned {
-        let Plan { inventory, decisions, source } = plan;
+        let Plan { inventory, decisions, source, .. } = plan;
         let (complete, pushes_known) = (source.complete, source.pushes_known);
         let mut planned = Planned { inventory, decisions, complete, pushes_known, exceeded: None };
         let (removals, all) = (planned.removals(), planned.inventory.len() as u64);

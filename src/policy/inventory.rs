@@ -69,6 +69,8 @@ pub struct Seen {
     pub push_told: bool,
     /// When it was first pushed.
     pub created: Moment,
+    /// Whether it is known to be one image, not an index of several.
+    pub single_image: bool,
     /// Whether GitLab protects it from being removed with this token.
     pub protected: bool,
     /// Its size in bytes.
@@ -92,12 +94,16 @@ impl Inventory {
             name: &seen.name,
             pushed: seen.pushed,
             created: seen.created,
+            digest: seen.digest.as_deref(),
+            single_image: seen.single_image,
             protected: seen.protected,
         });
         let newer = self.newer.iter().map(|name| Tag {
             name,
             pushed: Moment::Newer,
             created: Moment::Unknown,
+            digest: None,
+            single_image: false,
             protected: false,
         });
         read.chain(newer).collect()
@@ -112,6 +118,7 @@ impl Inventory {
             push_told: true,
             created: Moment::Unknown,
             digest: None,
+            single_image: false,
             protected: false,
             bytes: None,
             name,
@@ -174,6 +181,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::policy::claims::Claims;
     use crate::policy::compile::tests::spec;
     use crate::policy::plan::Verdict;
     use crate::policy::plan::exact::plan;
@@ -233,6 +241,7 @@ mod tests {
             pushed: Moment::At(days_ago(pushed)),
             push_told: true,
             created: Moment::At(days_ago(pushed)),
+            single_image: false,
             protected: false,
             bytes: None,
         }
@@ -247,7 +256,7 @@ mod tests {
 
     fn removed(inventory: &Inventory, rules: &[Rule]) -> HashSet<String> {
         let tags = inventory.tags();
-        let decisions = plan(&tags, rules, &[], now());
+        let decisions = plan(&tags, rules, &[], &Claims::default(), now());
         let gone = tags.iter().zip(decisions).filter(|(_, decision)| decision.verdict == Verdict::Remove);
         gone.map(|(tag, _)| tag.name.to_owned()).collect()
     }

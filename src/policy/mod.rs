@@ -6,9 +6,12 @@
 pub mod announce;
 pub mod approval;
 pub mod bulk;
+pub mod claims;
 pub mod compile;
 pub mod duration;
 pub mod hour;
+pub mod image;
+pub mod in_use;
 pub mod inventory;
 pub mod limits;
 pub mod next_action;

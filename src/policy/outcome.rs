@@ -18,6 +18,8 @@ pub mod repository_reason {
     pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
     /// Skipped: the plan that was approved is no longer what would be removed.
     pub const PLAN_CHANGED: &str = "PlanChanged";
+    /// Skipped: images are in use in a way that GitLab's bulk deletion cannot be told of.
+    pub const IN_USE_UNRESOLVED: &str = "InUseUnresolved";
     /// Skipped: the repository is about to be deleted.
     pub const DELETE_SCHEDULED: &str = "DeleteScheduled";
     /// Skipped: the run ended before its turn came.
@@ -45,6 +47,7 @@ pub mod repository_reason {
         EXACT_NOT_SUPPORTED,
         DELETION_LIMIT_EXCEEDED,
         PLAN_CHANGED,
+        IN_USE_UNRESOLVED,
         DELETE_SCHEDULED,
         NOT_REACHED,
         NOT_CONFIRMED,

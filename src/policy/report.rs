@@ -156,6 +156,7 @@ fn count_tags(outcomes: &[Outcome]) -> TagCounts {
         matched: sum.matched + outcome.tags.matched,
         requested: sum.requested + outcome.tags.requested,
         confirmed: sum.confirmed + outcome.tags.confirmed,
+        in_use: sum.in_use + outcome.tags.in_use,
     })
 }
 
@@ -316,7 +317,7 @@ mod tests {
     fn outcome(id: u64, result: RepositoryResult, matched: u64) -> Outcome {
         let requested = if result == RepositoryResult::Changed { matched } else { 0 };
         Outcome {
-            tags: TagCounts { scanned: 100, matched, requested, confirmed: requested },
+            tags: TagCounts { scanned: 100, matched, requested, confirmed: requested, in_use: 0 },
             samples: vec!["v1".to_owned()],
             eligible: (requested > 0).then(|| at(9000)),
             ..Outcome::new(&format!("shop/r{id}"), id, result, None)

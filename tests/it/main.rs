@@ -23,4 +23,5 @@ mod resource;
 mod robustness;
 mod runs;
 mod support;
+mod workloads;
 mod world;
