@@ -57,6 +57,18 @@ pub struct InUseSettings {
     pub finished_for: SignedDuration,
 }
 
+impl InUseSettings {
+    /// The same as the watch of workloads takes it, for some namespaces or for all.
+    fn options(&self, namespaces: &[String]) -> Result<Options, CustomWorkloadError> {
+        let custom = self.workloads.iter().map(|text| CustomWorkload::parse(text)).collect::<Result<_, _>>()?;
+        let scope = match namespaces {
+            [] => workloads::Scope::All,
+            names => workloads::Scope::Namespaces(names.to_vec()),
+        };
+        Ok(Options { scope, custom, finished_for: self.finished_for })
+    }
+}
+
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -145,13 +157,7 @@ fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> 
     let workloads = match &settings.in_use {
         None => None,
         Some(in_use) => {
-            let custom = in_use.workloads.iter().map(|text| CustomWorkload::parse(text));
-            let scope = match &settings.scope {
-                Scope::Cluster => workloads::Scope::All,
-                Scope::Namespaces(names) => workloads::Scope::Namespaces(names.clone()),
-            };
-            let options =
-                Options { scope, custom: custom.collect::<Result<_, _>>()?, finished_for: in_use.finished_for };
+            let options = in_use.options(&policy.seen_namespaces)?;
             Some(Workloads::watch(client.clone(), options, &shutdown))
         }
     };

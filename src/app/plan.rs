@@ -15,11 +15,13 @@ use crate::api::{Mode, RegistryCleanupPolicy, document};
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::credentials::{self, Credentials};
 use crate::cluster::policies;
-use crate::controller::{Forecast, Question, Unavailable, connection};
+use crate::cluster::workloads::CustomWorkloadError;
+use crate::controller::{Cluster, Forecast, Question, Unavailable, connection};
 use crate::gitlab::Connection;
 use crate::listing::{About, Keep, Listing, Repository, markdown, table, units};
 use crate::policy::{self, CompiledPolicy, Method, Problem, compile};
 
+use super::InUseSettings;
 use super::progress::Progress;
 
 /// Longest file that is read, in bytes: no policy, token or certificate is as long.
@@ -66,6 +68,10 @@ pub enum Source {
         namespace: Option<String>,
         /// The policy.
         name: String,
+        /// How images in use are looked for; `None` = not at all.
+        in_use: Option<InUseSettings>,
+        /// The namespaces in which they are looked for; empty = all.
+        watched_namespaces: Vec<String>,
     },
 }
 
@@ -151,7 +157,10 @@ pub enum Error {
     /// The cluster does not give the policy's Secrets.
     #[error(transparent)]
     Credentials(#[from] credentials::Error),
-    /// Nothing can be had from GitLab.
+    /// A custom workload is not given as it should be.
+    #[error("failed to understand a custom workload")]
+    CustomWorkload(#[from] CustomWorkloadError),
+    /// Nothing can be had from GitLab, or it is not known which images are in use.
     #[error(transparent)]
     GitLab(#[from] Unavailable),
     /// The plan cannot be written as JSON or YAML, which nothing in it should bring about.
@@ -176,6 +185,8 @@ struct Subject {
     generation: i64,
     policy: CompiledPolicy,
     connection: Connection,
+    /// Where to look which images are in use.
+    cluster: Option<Cluster>,
 }
 
 /// Plans, and prints the plan to `out`.
@@ -187,14 +198,18 @@ pub async fn run(settings: Settings, out: &mut dyn Write) -> Result<Conclusion, 
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut progress = Progress::new();
-    let Subject { name, generation, policy, connection } = subject(&settings, &*clock, &mut progress).await?;
+    let Subject { name, generation, policy, connection, cluster } = subject(&settings, &*clock, &mut progress).await?;
     let now = clock.now();
     let as_of = moment(settings.as_of, &policy, now)?;
-    let about = About::new(name, generation, &policy, as_of.unwrap_or(now), settings.everything);
+    let about = About {
+        everything: settings.everything,
+        in_use_unknown: policy.protection.in_use && cluster.is_none(),
+        ..About::new(name, generation, &policy, as_of.unwrap_or(now))
+    };
 
     progress.show("looking for repositories");
     let gitlab = super::gitlab(settings.requests_per_second, Arc::clone(&clock));
-    let question = Question { policy, connection, as_of, everything: settings.everything };
+    let question = Question { policy, connection, as_of, cluster, everything: settings.everything };
     let forecast = Forecast::begin(&gitlab, Arc::clone(&clock), question).await?;
     let mut printer = Printer { output: settings.output, listing: Listing::new(about), progress, out };
     printer.begin()?;
@@ -315,9 +330,9 @@ async fn subject(settings: &Settings, clock: &dyn Clock, progress: &mut Progress
             not_used(&object, ca.is_some(), progress);
             let connection = connection(&policy, credentials);
             // Counted by clusters only.
-            Ok(Subject { name, generation: 0, policy, connection })
+            Ok(Subject { name, generation: 0, policy, connection, cluster: None })
         }
-        Source::Cluster { namespace, name } => {
+        Source::Cluster { namespace, name, in_use, watched_namespaces } => {
             let config = kube::Config::infer().await?;
             let namespace = namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
             let client = kube::Client::try_from(config).map_err(Error::Client)?;
@@ -325,7 +340,10 @@ async fn subject(settings: &Settings, clock: &dyn Clock, progress: &mut Progress
             let (name, policy) = understood(&object)?;
             let credentials = credentials::read(&client, &namespace, &object.spec.gitlab, &policy.base_url).await?;
             let connection = connection(&policy, credentials);
-            Ok(Subject { name, generation: object.metadata.generation.unwrap_or_default(), policy, connection })
+            let options = in_use.as_ref().map(|in_use| in_use.options(watched_namespaces)).transpose()?;
+            let cluster = options.map(|options| Cluster { kube: client, namespace, options });
+            let generation = object.metadata.generation.unwrap_or_default();
+            Ok(Subject { name, generation, policy, connection, cluster })
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::app::plan::{self, Conclusion, Output, Settings, Source, Token};
 
-use super::{GitLabArguments, runtime};
+use super::{GitLabArguments, WorkloadArguments, runtime};
 
 /// The environment variable with the token.
 const TOKEN_VARIABLE: &str = "GITLAB_TOKEN";
@@ -53,6 +53,18 @@ pub(super) struct PlanArguments {
     #[arg(long, value_name = "FILE", requires = "filename")]
     ca_file: Option<PathBuf>,
 
+    /// Whether to look which images the cluster uses, where the policy protects them. Without it, and with --filename, tags are
+    /// planned as if nobody used them; a run would keep those in use.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    in_use: bool,
+
+    /// Look for images in use in this namespace only; may be given several times. Give what the operator was given.
+    #[arg(long = "watch-namespace", value_name = "NAMESPACE", conflicts_with = "filename")]
+    watch_namespaces: Vec<String>,
+
+    #[command(flatten)]
+    workloads: WorkloadArguments,
+
     /// How the plan is printed.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -92,7 +104,12 @@ fn settings(arguments: PlanArguments) -> Result<Settings, String> {
     let PlanArguments { name, filename, namespace, token_file, ca_file, output, all, as_of, gitlab, .. } = arguments;
     let source = match (filename, name) {
         (Some(path), name) => Source::File { path, name, token: token(token_file)?, ca: ca_file },
-        (None, Some(name)) => Source::Cluster { namespace, name },
+        (None, Some(name)) => Source::Cluster {
+            namespace,
+            name,
+            in_use: arguments.in_use.then(|| arguments.workloads.into()),
+            watched_namespaces: arguments.watch_namespaces,
+        },
         (None, None) => return Err("name a policy of the cluster, or a file with --filename".to_owned()),
     };
     Ok(Settings {

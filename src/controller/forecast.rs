@@ -1,8 +1,8 @@
 //! What a run would remove, for somebody who asks at a command line: plans every repository of a policy, and that is all.
 //!
-//! Why nothing can be removed here: all requests go through a client that refuses to send anything but reading ones
-//! ([`Client::only_reading`]), and of the parts around it only those that plan are used. Of Kubernetes it knows nothing, so a
-//! policy that is in no cluster can be planned as well.
+//! Why nothing can be removed here: all requests to GitLab go through a client that refuses to send anything but reading ones
+//! ([`Client::only_reading`]), and of the parts around it only those that plan are used. Of Kubernetes it reads, at most, which
+//! images are in use, so that a policy that is in no cluster can be planned as well.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +11,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
 
 use crate::api::Mode;
+use crate::api::conditions::reason;
 use crate::clock::Clock;
 use crate::gitlab::{Client, Connection, Error, GitLab, Open, Repository};
 use crate::listing::{self, Planned, State};
@@ -23,6 +24,7 @@ use super::planner::{Plan, Planner};
 use super::plans::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
 use super::session;
 use super::targets::{self, concerns_all};
+use super::usage::{Cluster, Unknown, Usage};
 
 /// What is asked.
 pub struct Question {
@@ -32,6 +34,8 @@ pub struct Question {
     pub connection: Connection,
     /// The moment as of which to plan; `None` is now.
     pub as_of: Option<Timestamp>,
+    /// Where to look which images are in use, if the policy wants that. `None` takes none to be.
+    pub cluster: Option<Cluster>,
     /// Whether to read every tag in full, also those whose fate is clear without.
     pub everything: bool,
 }
@@ -49,6 +53,7 @@ pub struct Forecast {
     question: Question,
     client: Client,
     clock: Arc<dyn Clock>,
+    usage: Option<Usage>,
     repositories: Vec<Repository>,
     unlisted: Vec<Outcome>,
     read: AtomicU64,
@@ -58,14 +63,20 @@ impl Forecast {
     /// Tries the token and finds the repositories.
     ///
     /// # Errors
-    /// When nothing can be had from GitLab with this connection.
+    /// When nothing can be had from GitLab with this connection, or when it cannot be found out which images are in use.
     pub async fn begin(gitlab: &GitLab, clock: Arc<dyn Clock>, question: Question) -> Result<Self, Unavailable> {
         // Reading is all that is wanted, whatever the policy's mode.
         let session = session::connect(gitlab, &*clock, &question.connection, Mode::DryRun, Arc::new(Open)).await?;
         let client = session.client.only_reading();
         let found = targets::list(&client, &question.policy.target).await?;
+        let usage = match &question.cluster {
+            Some(cluster) if question.policy.protection.in_use => {
+                Some(Usage::read_once(cluster, &question.policy, &found.repositories, Arc::clone(&clock)).await?)
+            }
+            _ => None,
+        };
         let read = AtomicU64::new(0);
-        Ok(Self { question, client, clock, repositories: found.repositories, unlisted: found.failed, read })
+        Ok(Self { question, client, clock, usage, repositories: found.repositories, unlisted: found.failed, read })
     }
 
     /// How many repositories there are to plan.
@@ -101,6 +112,7 @@ impl Forecast {
             None => match self.planner().plan(repository).await {
                 Ok(plan) => State::Planned(self.judged(plan)),
                 Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
+                Err(Failure::InUse(unknown)) => return Err(unknown.into()),
                 Err(failure) => State::Failed(not_planned(repository, &failure).message.unwrap_or_default()),
             },
         };
@@ -113,16 +125,16 @@ impl Forecast {
             clock: &*self.clock,
             policy: &self.question.policy,
             as_of: self.question.as_of,
-            usage: None,
+            usage: self.usage.as_ref(),
             everything: self.question.everything,
             read: Some(&self.read),
         }
     }
 
     fn judged(&self, plan: Plan) -> Planned {
-        let Plan { inventory, decisions, source, .. } = plan;
+        let Plan { inventory, decisions, source, claims } = plan;
         let (complete, pushes_known) = (source.complete, source.pushes_known);
-        let mut planned = Planned { inventory, decisions, complete, pushes_known, exceeded: None };
+        let mut planned = Planned { inventory, decisions, claims, complete, pushes_known, exceeded: None };
         let (removals, all) = (planned.removals(), planned.inventory.len() as u64);
         planned.exceeded = self.question.policy.limits.repository(removals, all).err();
         planned
@@ -133,6 +145,13 @@ impl From<Findings> for Unavailable {
     fn from(findings: Findings) -> Self {
         let (reason, message) = session::obstacle(&findings);
         Self { reason, message }
+    }
+}
+
+impl From<Unknown> for Unavailable {
+    fn from(unknown: Unknown) -> Self {
+        let message = format!("{unknown}; --in-use=false plans as if none were");
+        Self { reason: reason::IN_USE_UNKNOWN, message }
     }
 }
 

@@ -27,6 +27,7 @@ mod watch;
 pub use context::Context;
 pub use forecast::{Forecast, Question, Unavailable};
 pub use session::connection;
+pub use usage::Cluster;
 pub use watch::{Nudges, Scope, chain, run as watch};
 
 use crate::cluster;

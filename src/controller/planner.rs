@@ -26,9 +26,6 @@ const DETAILS_IN_FLIGHT: usize = 8;
 /// Most tags in use that are read one by one, in one repository. With more, a digest may stay unresolved, and then more is kept.
 const MAX_LOOKED_UP: usize = 100;
 
-/// Most tags in use that a message names.
-const MAX_USED: usize = 3;
-
 /// What planning needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Planner<'a> {
@@ -204,22 +201,7 @@ impl Plan {
 
     /// Who uses tags that would go otherwise or not, the first few: `v1.2 by prod/Deployment/web`.
     pub(crate) fn users(&self) -> Option<String> {
-        let used: Vec<String> = self
-            .inventory
-            .read
-            .iter()
-            .filter_map(|seen| {
-                let users = self.claims.certain(&seen.name, seen.digest.as_deref())?;
-                Some(format!("{} by {users}", seen.name))
-            })
-            .collect();
-        let more = used.len().saturating_sub(MAX_USED);
-        let named = used.get(..used.len().min(MAX_USED)).unwrap_or_default().join(", ");
-        match (used.is_empty(), more) {
-            (true, _) => None,
-            (false, 0) => Some(named),
-            (false, more) => Some(format!("{named} and {more} more")),
-        }
+        self.claims.told(self.inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref())))
     }
 
     /// Why tags stay, with how many: `kept: 12 TooYoung, 5 WithinKeepN, 1 Latest`.

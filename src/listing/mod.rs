@@ -8,11 +8,15 @@ mod shape;
 pub mod table;
 pub mod units;
 
+use std::fmt::Write;
+
 use jiff::Timestamp;
 
 use crate::api::{Method, Mode};
 use crate::policy::CompiledPolicy;
 use crate::policy::approval::{Item, plan_hash};
+use crate::policy::claims::Claims;
+use crate::policy::in_use::Use;
 use crate::policy::inventory::Inventory;
 use crate::policy::limits::{Exceeded, Limits};
 use crate::policy::plan::exact::{Decision, Moment};
@@ -39,12 +43,14 @@ pub struct About {
     pub at: Timestamp,
     /// Whether every tag was read in full, and is to be shown.
     pub everything: bool,
+    /// Whether a run would keep images that are in use, and nobody looked which they are.
+    pub in_use_unknown: bool,
 }
 
 impl About {
-    /// Describes a policy.
+    /// Describes a policy whose plan is read no further than it needs, with a look at what is in use.
     #[must_use]
-    pub fn new(name: String, generation: i64, policy: &CompiledPolicy, at: Timestamp, everything: bool) -> Self {
+    pub fn new(name: String, generation: i64, policy: &CompiledPolicy, at: Timestamp) -> Self {
         Self {
             policy: name,
             generation,
@@ -54,7 +60,8 @@ impl About {
             limits: policy.limits,
             rules: policy.method.rules().iter().map(|rule| rule.name.clone()).collect(),
             at,
-            everything,
+            everything: false,
+            in_use_unknown: false,
         }
     }
 
@@ -92,6 +99,8 @@ pub struct Planned {
     pub inventory: Inventory,
     /// The decisions about them, in the order of the inventory's tags.
     pub decisions: Vec<Decision>,
+    /// What is in use of them.
+    pub claims: Claims,
     /// Whether these are all tags. Otherwise there may be younger ones, which stay and were not looked at.
     pub complete: bool,
     /// Whether ages are by the last push; otherwise they are by the first.
@@ -101,7 +110,7 @@ pub struct Planned {
 }
 
 /// One tag of a plan.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Tag<'a> {
     /// Its name.
     pub name: &'a str,
@@ -117,6 +126,8 @@ pub struct Tag<'a> {
     pub pushed: Moment,
     /// What becomes of it.
     pub decision: Decision,
+    /// Who uses it, if that keeps it.
+    pub users: Option<Use<'a>>,
 }
 
 impl Tag<'_> {
@@ -144,6 +155,7 @@ impl Planned {
             bytes: seen.bytes,
             pushed: seen.pushed,
             decision: nothing_decided,
+            users: None,
         });
         let newer = self.inventory.newer.iter().map(|name| Tag {
             name,
@@ -153,10 +165,14 @@ impl Planned {
             bytes: None,
             pushed: Moment::Newer,
             decision: nothing_decided,
+            users: None,
         });
-        let with_decisions =
-            read.chain(newer).zip(&self.decisions).map(|(tag, decision)| Tag { decision: *decision, ..tag });
-        let mut tags: Vec<Tag<'_>> = with_decisions.collect();
+        let decided = read.chain(newer).zip(&self.decisions).map(|(tag, decision)| {
+            let in_use = decision.verdict == Verdict::Keep(KeepReason::InUse);
+            let users = if in_use { self.claims.certain(tag.name, tag.digest) } else { None };
+            Tag { decision: *decision, users, ..tag }
+        });
+        let mut tags: Vec<Tag<'_>> = decided.collect();
         tags.sort_unstable_by_key(|tag| (!tag.goes(), tag.name));
         tags
     }
@@ -348,6 +364,9 @@ impl Listing {
             let places = units::of(self.totals.repositories as u64, "repository", "repositories");
             remarks.push(format!("{} of {places} failed", self.totals.failed));
         }
+        if self.about.in_use_unknown {
+            remarks.push("a run keeps images that are in use; nobody looked here which they are".to_owned());
+        }
         if self.about.mode == Mode::DryRun && self.totals.remove > 0 {
             remarks.push("in the mode DryRun a run only tells".to_owned());
         }
@@ -370,10 +389,13 @@ fn cells(about: &About, tag: &Tag<'_>) -> [String; 6] {
         Moment::Unknown => "unknown".to_owned(),
         Moment::Newer => "-".to_owned(),
     };
+    let reason = tag.decision.verdict.reason();
     [
         tag.decision.verdict.as_str().to_owned(),
         plain(tag.name),
-        tag.decision.verdict.reason().to_owned(),
+        tag.users
+            .as_ref()
+            .map_or_else(|| reason.to_owned(), |users| format!("{reason} by {}", plain(&users.to_string()))),
         about.rule(tag.decision).map_or_else(|| "-".to_owned(), plain),
         age,
         tag.bytes.map_or_else(|| "-".to_owned(), units::size),
@@ -389,14 +411,22 @@ fn shown<'a>(about: &About, planned: &'a Planned) -> (Vec<Tag<'a>>, usize) {
     (tags, usize::from(!about.everything))
 }
 
-/// Why tags stay, and what was not looked at.
+/// Why tags stay, who uses them, what was not looked at, and what ages are by.
 fn kept(planned: &Planned) -> String {
-    match (planned.kept(), planned.complete) {
-        (kept, true) if kept.is_empty() => "none".to_owned(),
-        (kept, true) => kept,
-        (kept, false) if kept.is_empty() => "all younger ones, which were not read".to_owned(),
-        (kept, false) => format!("{kept}, and all younger ones, which were not read"),
+    let mut parts = vec![planned.kept()];
+    if !planned.complete {
+        parts.push("all younger ones, which were not read".to_owned());
     }
+    parts.retain(|part| !part.is_empty());
+    let mut text = if parts.is_empty() { "none".to_owned() } else { parts.join(", and ") };
+    let read = planned.inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref()));
+    if let Some(users) = planned.claims.told(read) {
+        let _ = write!(text, "; in use: {}", plain(&users));
+    }
+    if !planned.pushes_known {
+        text.push_str("; ages by the first push");
+    }
+    text
 }
 
 /// How much of a repository would go: "6 of 50 tags would be removed, 70.0 MiB".

@@ -49,6 +49,9 @@ struct TagShape<'a> {
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
+    /// The first few.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<Vec<&'a str>>,
 }
 
 impl Serialize for Listing {
@@ -83,6 +86,7 @@ impl Serialize for Tags<'_> {
         let mut list = serializer.serialize_seq(Some(tags.len()))?;
         for tag in &tags {
             let Tag { name, digest, published_at, created_at, bytes, decision, .. } = *tag;
+            let users = tag.users.as_ref().map(|users| users.users.names().collect());
             list.serialize_element(&TagShape {
                 name,
                 digest,
@@ -92,6 +96,7 @@ impl Serialize for Tags<'_> {
                 verdict: decision.verdict.as_str(),
                 reason: decision.verdict.reason(),
                 rule: self.0.about.rule(decision),
+                users,
             })?;
         }
         list.end()
