@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::{HEADS, Listing, Planned, State, amount, cells, kept, plain, shown, units};
+use super::{HEADS, Listing, Planned, Repository, State, amount, cells, kept, plain, shown, units};
 
 /// GitLab behaviour: a note has at most 1,000,000 characters.
 pub const MAX_CHARACTERS: usize = 1_000_000;
@@ -61,43 +61,36 @@ fn head(listing: &Listing, page: &mut Page) -> bool {
 
 /// A row for each repository of which there is something to tell.
 fn overview(listing: &Listing, page: &mut Page) -> bool {
-    let mut others = 0;
-    let mut begun = false;
-    for repository in &listing.repositories {
-        let numbers = repository.planned().map(|planned| (planned.removals(), planned.inventory.len() as u64, planned));
-        let remark = match &repository.state {
-            State::Skipped(message) => Some(message.clone()),
-            State::Planned(_) | State::Failed(_) => listing.error(repository),
-        };
-        let cells = match numbers {
-            Some((0, ..)) if remark.is_none() && !listing.about.everything => {
-                others += 1;
-                continue;
-            }
-            Some((removals, scanned, planned)) => {
-                let keep = scanned.saturating_sub(removals);
-                let more = if planned.complete { "" } else { "+" };
-                format!("{removals} | {keep}{more} | {}", units::size(planned.bytes()))
-            }
-            None => "| |".to_owned(),
-        };
-        if !begun {
-            begun = true;
-            if !page.add("\n| Repository | Remove | Keep | Size | |\n|---|--:|--:|--:|---|\n") {
-                return false;
-            }
-        }
-        let remark = remark.map(|remark| cell(&escaped(&remark))).unwrap_or_default();
-        if !page.add(&format!("| {} | {cells} | {remark} |\n", cell(&code(&repository.path)))) {
-            return false;
-        }
+    let rows: Vec<String> = listing.repositories.iter().filter_map(|repository| row(listing, repository)).collect();
+    let others = listing.repositories.len() - rows.len();
+    let head = "\n| Repository | Remove | Keep | Size | Remark |\n|---|--:|--:|--:|---|\n";
+    if !rows.is_empty() && !(page.add(head) && rows.iter().all(|row| page.add(row))) {
+        return false;
     }
-    let more = if begun { "more " } else { "" };
-    others == 0
-        || page.add(&format!(
-            "\nNothing would be removed from {}.\n",
-            units::of(others, &format!("{more}repository"), &format!("{more}repositories"))
-        ))
+    let more = if rows.is_empty() { "" } else { "more " };
+    let places = units::of(others as u64, &format!("{more}repository"), &format!("{more}repositories"));
+    others == 0 || page.add(&format!("\nNothing would be removed from {places}.\n"))
+}
+
+fn row(listing: &Listing, repository: &Repository) -> Option<String> {
+    let remark = match &repository.state {
+        State::Skipped(message) => Some(message.clone()),
+        State::Planned(_) | State::Failed(_) => listing.error(repository),
+    };
+    let numbers = match repository.planned() {
+        Some(planned) => {
+            let removals = planned.removals();
+            if removals == 0 && remark.is_none() && !listing.about.everything {
+                return None;
+            }
+            let keep = (planned.inventory.len() as u64).saturating_sub(removals);
+            let more = if planned.complete { "" } else { "+" };
+            format!("{removals} | {keep}{more} | {}", units::size(planned.bytes()))
+        }
+        None => "| |".to_owned(),
+    };
+    let remark = remark.map(|remark| cell(&escaped(&remark)) + " ").unwrap_or_default();
+    Some(format!("| {} | {numbers} | {remark}|\n", cell(&code(&repository.path))))
 }
 
 /// The tags of each repository, folded away.
@@ -195,4 +188,126 @@ fn cell(markdown: &str) -> String {
 /// Text inside of HTML.
 fn html(text: &str) -> String {
     plain(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::super::tests::{GOES, YOUNG, about, listing, planned, repository, tag};
+    use super::super::{About, Keep};
+    use super::*;
+
+    #[test]
+    fn a_comment_has_a_summary_a_table_of_repositories_and_the_tags_folded_away() {
+        let text = comment(&listing(about(&json!({})), Keep::Everything), MAX_CHARACTERS);
+        let hash = listing(about(&json!({})), Keep::Everything).plan_hash();
+        let expected = format!(
+            "**Registry cleanup: 2 of 4 tags in 1 of 4 repositories would be removed, 2.0 MiB.**
+
+Policy `team/shop` on `https://gitlab.example.com`, method Exact, mode Delete, as of 2026-11-22 12:00 UTC, plan `{hash}`.
+
+- 1 of 4 repositories failed
+
+| Repository | Remove | Keep | Size | Remark |
+|---|--:|--:|--:|---|
+| `shop/api` | 2 | 1 | 2.0 MiB | |
+| `shop/old` | | | | it is about to be deleted |
+| `shop/odd` | | | | GitLab answered 502 |
+
+Nothing would be removed from 1 more repository.
+
+<details><summary><code>shop/api</code>: 2 of 3 tags would be removed, 2.0 MiB</summary>
+
+| Tag | Reason | Rule | Age | Size |
+| --- | --- | --- | --: | --: |
+| `t10` | RuleMatches | `old` | 10d | 1.0 MiB |
+| `t2` | RuleMatches | `old` | 20d | 1.0 MiB |
+
+Kept: 1 Latest
+
+</details>
+"
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn with_everything_the_kept_tags_are_there_as_well() {
+        let about = About { everything: true, ..about(&json!({})) };
+        let text = comment(&listing(about, Keep::Everything), MAX_CHARACTERS);
+        assert!(text.contains("| Keep | `latest` | Latest | - | 90d | 1.0 MiB |"), "{text}");
+        assert!(text.contains("<code>shop/web</code>: nothing of 1 tag would be removed"), "{text}");
+        assert!(!text.contains("more repositor"), "{text}");
+    }
+
+    #[test]
+    fn where_nothing_goes_a_comment_is_short() {
+        let mut nothing = Listing::new(about(&json!({})));
+        nothing.add(repository(1, "shop/api", State::Planned(planned(vec![tag("t1", 1, YOUNG)]))), Keep::Everything);
+        let text = comment(&nothing, MAX_CHARACTERS);
+        assert!(
+            text.starts_with("**Registry cleanup: nothing of 1 tag in 1 repository would be removed.**\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("\nNothing would be removed from 1 repository.\n"), "{text}");
+        assert!(!text.contains("| Repository"), "{text}");
+    }
+
+    #[rstest]
+    #[case("a|b", "a\\|b")]
+    #[case("*a* _b_ `c` <i>&amp;", "\\*a\\* \\_b\\_ \\`c\\` \\<i\\>\\&amp;")]
+    #[case("@all #1 !2 ~bug %m $s ^", "\\@all \\#1 \\!2 \\~bug \\%m \\$s \\^")]
+    #[case("[x](y)\n- z", "\\[x\\](y) - z")]
+    fn text_stays_text(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(escaped(text), expected);
+        assert_eq!(cell(&escaped(text)), expected, "what is escaped is not escaped again");
+    }
+
+    #[rstest]
+    #[case("v1", "`v1`")]
+    #[case("a`b", "`` a`b ``")]
+    #[case("``", "``` `` ```")]
+    #[case("a|b", "`a\\|b`")]
+    #[case("a\\|b", "`a\\|b`")]
+    #[case("a\\\\|b", "`a\\\\\\|b`")]
+    #[case("a\nb", "`a b`")]
+    #[case("", "")]
+    fn a_name_in_a_cell_stays_a_name(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(cell(&code(text)), expected);
+    }
+
+    #[test]
+    fn names_from_outside_cannot_end_what_they_stand_in() {
+        let path = "a</code></summary><b>`|`\n\n# x";
+        let mut odd = Listing::new(About { policy: "x`\n\n# y @all".to_owned(), ..about(&json!({})) });
+        odd.add(repository(1, path, State::Planned(planned(vec![tag("t1", 9, GOES)]))), Keep::Everything);
+        let text = comment(&odd, MAX_CHARACTERS);
+        assert!(text.contains("<code>a&lt;/code&gt;&lt;/summary&gt;&lt;b&gt;`|`  # x</code>"), "{text}");
+        assert!(text.contains("Policy `` x`  # y @all ``"), "{text}");
+        assert!(text.contains("| `` a</code></summary><b>`\\|`  # x `` | 1 |"), "{text}");
+        assert!(!text.contains("\n# "), "{text}");
+    }
+
+    #[test]
+    fn a_comment_that_would_be_too_long_is_cut_between_two_rows_and_says_so() {
+        let mut long = Listing::new(about(&json!({})));
+        for number in 0..30 {
+            let tags = (0..40).map(|tag_number| tag(&format!("t{tag_number}"), 9, GOES)).collect();
+            long.add(repository(number, &format!("shop/r{number}"), State::Planned(planned(tags))), Keep::Everything);
+        }
+        let whole = comment(&long, MAX_CHARACTERS);
+        assert!(!whole.contains("The rest is left away"));
+        for most in [600, 1_000, 2_000, 2_500, 5_000, 20_000] {
+            let text = comment(&long, most);
+            assert!(text.chars().count() <= most, "{} of {most}", text.chars().count());
+            assert!(text.ends_with(
+                "\nThe rest is left away, because a comment cannot be longer; `-o json` shows everything.\n"
+            ));
+            assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
+            assert!(text.lines().filter(|line| line.starts_with('|')).all(|line| line.ends_with('|')), "{text}");
+        }
+        assert!(comment(&long, 5_000).contains("shop/r29"), "the overview comes first");
+    }
 }

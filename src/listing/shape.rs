@@ -102,3 +102,79 @@ impl Serialize for Tags<'_> {
         list.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::tests::{GOES, about, listing, planned, repository, tag};
+    use super::super::{Keep, State};
+    use super::*;
+
+    #[test]
+    fn the_shape_is_the_documented_one() {
+        let shape = serde_json::to_value(listing(about(&json!({})), Keep::Everything)).unwrap();
+        let first = json!({
+            "name": "t10",
+            "digest": "sha256:t10",
+            "publishedAt": "2026-11-12T12:00:00Z",
+            "createdAt": "2026-11-11T12:00:00Z",
+            "bytes": 1_048_576,
+            "verdict": "Remove",
+            "reason": "RuleMatches",
+            "rule": "old",
+        });
+        assert_eq!(shape["repositories"][0]["tags"][0], first);
+        let latest = &shape["repositories"][0]["tags"][2];
+        assert_eq!((&latest["verdict"], &latest["reason"]), (&json!("Keep"), &json!("Latest")));
+        assert!(latest.get("rule").is_none() && latest.get("users").is_none());
+        let mut rest = shape.clone();
+        rest["repositories"] = json!(null);
+        assert_eq!(
+            rest,
+            json!({
+                "planHash": shape["planHash"],
+                "generatedAt": "2026-11-22T12:00:00Z",
+                "policy": "team/shop",
+                "totals": {"scanned": 4, "remove": 2, "keep": 2, "bytes": 2_097_152},
+                "repositories": null,
+            })
+        );
+        let others = &shape["repositories"].as_array().unwrap()[2..];
+        assert_eq!(
+            others,
+            [
+                json!({"id": 9, "path": "shop/old", "tags": []}),
+                json!({"id": 10, "path": "shop/odd", "error": "GitLab answered 502", "tags": []})
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_not_read_is_null() {
+        let mut plan = planned(vec![tag("t1", 9, GOES)]);
+        plan.inventory.newer = vec!["t0".into()];
+        plan.decisions.push(plan.decisions[0]);
+        let mut listing = Listing::new(about(&json!({})));
+        listing.add(repository(1, "shop/api", State::Planned(plan)), Keep::Everything);
+        let shape = serde_json::to_value(&listing).unwrap();
+        let newer = &shape["repositories"][0]["tags"][0];
+        assert_eq!(newer["name"], "t0");
+        for field in ["digest", "publishedAt", "createdAt", "bytes"] {
+            assert_eq!(newer.get(field), Some(&Value::Null), "{field}");
+        }
+    }
+
+    /// Names that YAML could take for something else.
+    #[test]
+    fn yaml_and_json_say_the_same() {
+        let names = ["1.10", "null", "on", "0x1f", "1e3", "2026-11-22", "0777", "true", "1_000", "_"];
+        let tags = names.iter().map(|name| tag(name, 9, GOES)).collect();
+        let mut listing = Listing::new(about(&json!({})));
+        listing.add(repository(1, "shop/api", State::Planned(planned(tags))), Keep::Everything);
+        listing.add(repository(2, "on", State::Failed("a: b # c\n- d".to_owned())), Keep::Everything);
+        let yaml = serde_saphyr::to_string(&listing).unwrap();
+        let read: Value = serde_saphyr::from_str(&yaml).unwrap();
+        assert_eq!(read, serde_json::to_value(&listing).unwrap(), "{yaml}");
+    }
+}

@@ -70,3 +70,96 @@ fn row(cells: &[String; 6], widths: &[usize; 6], from: usize, text: &mut String)
     }
     text.push('\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Keep;
+    use super::super::tests::{GOES, YOUNG, about, listing, planned, repository as of, tag};
+    use super::*;
+    use crate::policy::limits::Exceeded;
+    use crate::policy::plan::exact::Moment;
+
+    fn table(about: &About) -> String {
+        let listing = listing(about.clone(), Keep::Everything);
+        let repositories: String = listing.repositories.iter().map(|one| repository(about, one)).collect();
+        format!("{}{repositories}{}", head(about), foot(&listing))
+    }
+
+    #[test]
+    fn a_table_lists_what_goes_and_counts_what_stays() {
+        let expected = "\
+team/shop on https://gitlab.example.com: method Exact, mode Delete, as of 2026-11-22 12:00:00 UTC
+
+shop/api: 2 of 3 tags would be removed, 2.0 MiB
+  TAG  REASON       RULE  AGE     SIZE
+  t10  RuleMatches  old   10d  1.0 MiB
+  t2   RuleMatches  old   20d  1.0 MiB
+  Kept: 1 Latest
+
+shop/web: nothing of 1 tag would be removed
+  Kept: 1 TooYoung
+
+shop/old: skipped: it is about to be deleted
+
+shop/odd: failed: GitLab answered 502
+
+Together: 2 of 4 tags in 1 of 4 repositories would be removed, 2.0 MiB.
+Note: 1 of 4 repositories failed.
+Plan: ";
+        let text = table(&about(&json!({})));
+        let (before, hash) = text.rsplit_once(": ").unwrap();
+        assert_eq!(format!("{before}: "), expected);
+        assert_eq!(hash.trim_end().len(), 32);
+    }
+
+    #[test]
+    fn with_everything_every_tag_is_listed_with_its_verdict() {
+        let about = About { everything: true, ..about(&json!({})) };
+        let text = table(&about);
+        let expected = "
+  VERDICT  TAG     REASON       RULE  AGE     SIZE
+  Remove   t10     RuleMatches  old   10d  1.0 MiB
+  Remove   t2      RuleMatches  old   20d  1.0 MiB
+  Keep     latest  Latest       -     90d  1.0 MiB
+";
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn what_was_not_read_or_is_not_known_is_told() {
+        let mut plan = planned(vec![tag("t1", 9, GOES), tag("t3", 1, YOUNG)]);
+        plan.inventory.read[0].pushed = Moment::Unknown;
+        plan.inventory.read[0].bytes = None;
+        plan.complete = false;
+        plan.pushes_known = false;
+        let text = repository(&about(&json!({})), &of(1, "shop/api", State::Planned(plan.clone())));
+        assert!(text.starts_with("shop/api: 1 of the 2 oldest tags would be removed, 0 B\n"), "{text}");
+        assert!(text.contains("unknown     -\n"), "{text}");
+        assert!(
+            text.contains("Kept: 1 TooYoung, and all younger ones, which were not read; ages by the first push"),
+            "{text}"
+        );
+        plan.decisions[0] = plan.decisions[1];
+        let text = repository(&about(&json!({})), &of(1, "shop/api", State::Planned(plan)));
+        assert!(text.starts_with("shop/api: nothing would be removed\n  Kept: 2 TooYoung, and all younger"), "{text}");
+    }
+
+    #[test]
+    fn a_fuse_that_would_blow_is_told_where_it_is() {
+        let mut plan = planned(vec![tag("t1", 9, GOES)]);
+        plan.exceeded = Some(Exceeded::Percent { tags: 1, of: 1, limit: 50 });
+        let text = repository(&about(&json!({})), &of(1, "shop/api", State::Planned(plan)));
+        let expected =
+            "A run would remove nothing here: 1 of 1 tags would go, limits.maxPercentPerRepository allows 50 %";
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_would_obey_gets_there() {
+        let path = "shop/\x1b[2J\x07api\r\n";
+        let text = repository(&about(&json!({})), &of(1, path, State::Failed("a\x1b[31m".to_owned())));
+        assert!(text.trim_end().chars().all(|c| !c.is_control()), "{text:?}");
+    }
+}
