@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use futures::stream::StreamExt;
 use jiff::Timestamp;
 use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::{Mode, RegistryCleanupPolicy, document};
 use crate::clock::{Clock, SystemClock};
@@ -163,12 +164,15 @@ pub enum Error {
     /// Nothing can be had from GitLab, or it is not known which images are in use.
     #[error(transparent)]
     GitLab(#[from] Unavailable),
+    /// Signals cannot be heard.
+    #[error("failed to listen to signals")]
+    Signals(#[source] io::Error),
     /// The plan cannot be written as JSON or YAML, which nothing in it should bring about.
     #[error("failed to write the plan: {0}")]
     Shape(String),
     /// The plan cannot be printed.
     #[error("failed to print the plan")]
-    Output(#[from] io::Error),
+    Output(#[source] io::Error),
 }
 
 impl Error {
@@ -194,6 +198,7 @@ struct Subject {
 /// # Errors
 /// When there is no plan. Repositories that fail are part of a plan; see [`Conclusion::Failure`].
 pub async fn run(settings: Settings, out: &mut dyn Write) -> Result<Conclusion, Error> {
+    end_when_told()?;
     // Two libraries below use rustls; they are to agree on its provider.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -233,6 +238,21 @@ pub async fn run(settings: Settings, out: &mut dyn Write) -> Result<Conclusion, 
         printer.progress.show(&so_far(planned, &forecast));
     }
     printer.end()
+}
+
+/// Ends the program at once when it is told to, since nothing is left half done. Process 1 of a container would not end otherwise.
+fn end_when_told() -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        #[expect(clippy::exit, reason = "the signal asks for just that, whatever else is waiting")]
+        std::process::exit(130);
+    });
+    Ok(())
 }
 
 fn so_far(planned: usize, forecast: &Forecast) -> String {
@@ -299,8 +319,7 @@ impl Printer<'_> {
 
     fn print(&mut self, text: &str) -> Result<(), Error> {
         self.progress.clear();
-        self.out.write_all(text.as_bytes())?;
-        Ok(self.out.flush()?)
+        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Error::Output)
     }
 }
 

@@ -90,7 +90,11 @@ pub(super) fn run(arguments: PlanArguments) -> Result<ExitCode, String> {
     let detailed = arguments.detailed_exitcode;
     let settings = settings(arguments)?;
     let mut out = std::io::stdout();
-    match runtime()?.block_on(plan::run(settings, &mut out)) {
+    let runtime = runtime()?;
+    let result = runtime.block_on(plan::run(settings, &mut out));
+    // Whatever is still under way is of no use to anybody.
+    runtime.shutdown_background();
+    match result {
         Ok(Conclusion::Nothing) => Ok(ExitCode::SUCCESS),
         Ok(Conclusion::Something) => Ok(if detailed { ExitCode::from(2) } else { ExitCode::SUCCESS }),
         Ok(Conclusion::Failure) => Ok(ExitCode::FAILURE),

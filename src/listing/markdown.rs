@@ -6,7 +6,8 @@
 
 use std::fmt::Write;
 
-use super::{HEADS, Listing, Planned, Repository, State, amount, cells, kept, plain, shown, units};
+use super::words::{HEADS, amount, cells, kept, plain, shown};
+use super::{Listing, Planned, Repository, State, units};
 
 /// GitLab behaviour: a note has at most 1,000,000 characters.
 pub const MAX_CHARACTERS: usize = 1_000_000;
@@ -238,7 +239,7 @@ Kept: 1 Latest
         let about = About { everything: true, ..about(&json!({})) };
         let text = comment(&listing(about, Keep::Everything), MAX_CHARACTERS);
         assert!(text.contains("| Keep | `latest` | Latest | - | 90d | 1.0 MiB |"), "{text}");
-        assert!(text.contains("<code>shop/web</code>: nothing of 1 tag would be removed"), "{text}");
+        assert!(text.contains("<code>shop/web</code>: none of 1 tag would be removed"), "{text}");
         assert!(!text.contains("more repositor"), "{text}");
     }
 
@@ -247,10 +248,7 @@ Kept: 1 Latest
         let mut nothing = Listing::new(about(&json!({})));
         nothing.add(repository(1, "shop/api", State::Planned(planned(vec![tag("t1", 1, YOUNG)]))), Keep::Everything);
         let text = comment(&nothing, MAX_CHARACTERS);
-        assert!(
-            text.starts_with("**Registry cleanup: nothing of 1 tag in 1 repository would be removed.**\n"),
-            "{text}"
-        );
+        assert!(text.starts_with("**Registry cleanup: none of 1 tag in 1 repository would be removed.**\n"), "{text}");
         assert!(text.ends_with("\nNothing would be removed from 1 repository.\n"), "{text}");
         assert!(!text.contains("| Repository"), "{text}");
     }

@@ -7,8 +7,7 @@ pub mod markdown;
 mod shape;
 pub mod table;
 pub mod units;
-
-use std::fmt::Write;
+mod words;
 
 use jiff::Timestamp;
 
@@ -347,7 +346,7 @@ impl Listing {
         let (tags, places) =
             (units::of(scanned, "tag", "tags"), units::of(repositories as u64, "repository", "repositories"));
         if remove == 0 {
-            format!("nothing of {tags} in {places} would be removed")
+            format!("none of {tags} in {places} would be removed")
         } else {
             format!("{remove} of {tags} in {changed} of {places} would be removed, {}", units::size(bytes))
         }
@@ -371,77 +370,6 @@ impl Listing {
             remarks.push("in the mode DryRun a run only tells".to_owned());
         }
         remarks
-    }
-}
-
-/// Text from outside on one line of a terminal: without characters that would do something there.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// The heads of a table of tags; the first one only where tags of both verdicts are in it.
-const HEADS: [&str; 6] = ["VERDICT", "TAG", "REASON", "RULE", "AGE", "SIZE"];
-
-/// What a table says of a tag, in the order of the heads.
-fn cells(about: &About, tag: &Tag<'_>) -> [String; 6] {
-    let age = match tag.pushed {
-        Moment::At(date) => units::age(about.at.duration_since(date)),
-        Moment::Unknown => "unknown".to_owned(),
-        Moment::Newer => "-".to_owned(),
-    };
-    let reason = tag.decision.verdict.reason();
-    [
-        tag.decision.verdict.as_str().to_owned(),
-        plain(tag.name),
-        tag.users
-            .as_ref()
-            .map_or_else(|| reason.to_owned(), |users| format!("{reason} by {}", plain(&users.to_string()))),
-        about.rule(tag.decision).map_or_else(|| "-".to_owned(), plain),
-        age,
-        tag.bytes.map_or_else(|| "-".to_owned(), units::size),
-    ]
-}
-
-/// Which tags of a repository a table shows, and from which column on.
-fn shown<'a>(about: &About, planned: &'a Planned) -> (Vec<Tag<'a>>, usize) {
-    let mut tags = planned.tags();
-    if !about.everything {
-        tags.retain(Tag::goes);
-    }
-    (tags, usize::from(!about.everything))
-}
-
-/// Why tags stay, who uses them, what was not looked at, and what ages are by.
-fn kept(planned: &Planned) -> String {
-    let mut parts = vec![planned.kept()];
-    if !planned.complete {
-        parts.push("all younger ones, which were not read".to_owned());
-    }
-    parts.retain(|part| !part.is_empty());
-    let mut text = if parts.is_empty() { "none".to_owned() } else { parts.join(", and ") };
-    let read = planned.inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref()));
-    if let Some(users) = planned.claims.told(read) {
-        let _ = write!(text, "; in use: {}", plain(&users));
-    }
-    if !planned.pushes_known {
-        text.push_str("; ages by the first push");
-    }
-    text
-}
-
-/// How much of a repository would go: "6 of 50 tags would be removed, 70.0 MiB".
-fn amount(planned: &Planned) -> String {
-    let scanned = planned.inventory.len() as u64;
-    let of = if planned.complete {
-        units::of(scanned, "tag", "tags")
-    } else {
-        units::of(scanned, "oldest tag", "oldest tags")
-    };
-    match (planned.removals(), planned.complete) {
-        (0, true) => format!("nothing of {of} would be removed"),
-        (0, false) => "nothing would be removed".to_owned(),
-        (removals, true) => format!("{removals} of {of} would be removed, {}", units::size(planned.bytes())),
-        (removals, false) => format!("{removals} of the {of} would be removed, {}", units::size(planned.bytes())),
     }
 }
 
@@ -589,8 +517,8 @@ mod tests {
         plan.claims = Claims::new(used, [("v1", None), ("t1", None)], &std::collections::HashSet::new());
         let tags = plan.tags();
         assert_eq!(tags[1].users.as_ref().map(ToString::to_string).as_deref(), Some("prod/Pod/a"));
-        assert_eq!(cells(&about(&json!({})), &tags[1])[2], "InUse by prod/Pod/a");
-        assert_eq!(kept(&plan), "1 InUse; in use: v1 by prod/Pod/a");
+        assert_eq!(words::cells(&about(&json!({})), &tags[1])[2], "InUse by prod/Pod/a");
+        assert_eq!(words::kept(&plan), "1 InUse; in use: v1 by prod/Pod/a");
     }
 
     #[test]

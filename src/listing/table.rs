@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{About, HEADS, Listing, Planned, Repository, State, Tag, amount, cells, kept, plain, shown};
+use super::words::{HEADS, amount, cells, kept, plain, shown};
+use super::{About, Listing, Planned, Repository, State, Tag};
 
 /// Columns of numbers, which are aligned at their end.
 const NUMBERS: [&str; 2] = ["AGE", "SIZE"];
@@ -98,7 +99,7 @@ shop/api: 2 of 3 tags would be removed, 2.0 MiB
   t2   RuleMatches  old   20d  1.0 MiB
   Kept: 1 Latest
 
-shop/web: nothing of 1 tag would be removed
+shop/web: none of 1 tag would be removed
   Kept: 1 TooYoung
 
 shop/old: skipped: it is about to be deleted
