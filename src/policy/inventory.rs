@@ -149,12 +149,13 @@ pub struct Incomplete;
 /// When the names prove that something was missed.
 pub fn assemble(read: Vec<Seen>, to_the_end: bool, names: Option<Vec<Box<str>>>) -> Result<Inventory, Incomplete> {
     let Some(names) = names else { return Ok(Inventory { read, newer: Vec::new() }) };
-    let (read, newer) = {
+    let read: Vec<Seen> = {
         let listed: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
-        let read: Vec<Seen> = read.into_iter().filter(|seen| listed.contains(&*seen.name)).collect();
+        read.into_iter().filter(|seen| listed.contains(&*seen.name)).collect()
+    };
+    let newer: Vec<Box<str>> = {
         let known: HashSet<&str> = read.iter().map(|seen| &*seen.name).collect();
-        let newer: Vec<Box<str>> = names.iter().filter(|name| !known.contains(&***name)).cloned().collect();
-        (read, newer)
+        names.into_iter().filter(|name| !known.contains(&**name)).collect()
     };
     if to_the_end && !newer.is_empty() {
         return Err(Incomplete);
