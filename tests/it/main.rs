@@ -19,6 +19,7 @@ mod hour;
 mod install;
 mod layers;
 mod limits;
+mod plan;
 mod resource;
 mod robustness;
 mod runs;
