@@ -1,6 +1,7 @@
-//! The composition root: puts the parts together, starts them, and ends them in order. Here the operator, in `plan` the command
-//! line that only looks.
+//! The composition root: puts the parts together, starts them, and ends them in order. Here the operator, in `plan` and
+//! `in_use` the commands that only look.
 
+pub mod in_use;
 pub mod plan;
 mod progress;
 

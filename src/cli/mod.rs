@@ -1,5 +1,6 @@
 //! The command line. The only place that reads flags and environment.
 
+mod in_use;
 mod plan;
 mod run;
 
@@ -27,6 +28,8 @@ enum Command {
     Run(run::RunArguments),
     /// Print what a run of a policy would remove and keep, and why. Removes nothing.
     Plan(plan::PlanArguments),
+    /// Print which images of a registry the cluster uses, for people or for the policies of another cluster.
+    InUse(in_use::InUseArguments),
     /// Print the CustomResourceDefinition.
     Crd,
 }
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Plan(arguments) => plan::run(arguments),
+        Command::InUse(arguments) => in_use::run(arguments),
         Command::Crd => print_definition().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

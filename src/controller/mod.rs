@@ -27,7 +27,7 @@ mod watch;
 pub use context::Context;
 pub use forecast::{Forecast, Question, Unavailable};
 pub use session::connection;
-pub use usage::Cluster;
+pub use usage::{Cluster, used_images};
 pub use watch::{Nudges, Scope, chain, run as watch};
 
 use crate::cluster;

@@ -147,12 +147,7 @@ impl Usage {
         {
             return Ok(Arc::clone(in_use));
         }
-        let own = self.workloads.images(self.clock.now()).into_iter().map(|image| UsedImage {
-            image: image.image.into_boxed_str(),
-            by_id: image.is_image_id,
-            users: image.users.into_iter().map(String::into_boxed_str).collect(),
-            more: u32::try_from(image.more_users).unwrap_or(u32::MAX),
-        });
+        let own = used_images(&self.workloads, self.clock.now());
         let locations = self.locations.iter().map(String::as_str);
         let in_use = InUse::new(own.chain(self.others.iter().cloned()), locations, &self.aliases);
         if let [first, ..] = in_use.unreadable() {
@@ -164,6 +159,16 @@ impl Usage {
         *sorted = Some((version, Arc::clone(&in_use)));
         Ok(in_use)
     }
+}
+
+/// The images that workloads use, as they are sorted by repository.
+pub fn used_images(workloads: &Workloads, now: Timestamp) -> impl Iterator<Item = UsedImage> + use<> {
+    workloads.images(now).into_iter().map(|image| UsedImage {
+        image: image.image.into_boxed_str(),
+        by_id: image.is_image_id,
+        users: image.users.into_iter().map(String::into_boxed_str).collect(),
+        more: u32::try_from(image.more_users).unwrap_or(u32::MAX),
+    })
 }
 
 /// What the lists of other clusters say.
