@@ -59,6 +59,7 @@ fn seen(number: u64) -> Seen {
         name: names::tag_name(number).into(),
         digest: Some(format!("sha256:{number:064x}").into()),
         pushed,
+        push_told: true,
         created: pushed,
         single_image: true,
         protected: false,

@@ -19,7 +19,7 @@ use crate::policy::CompiledPolicy;
 use crate::policy::outcome::Outcome;
 use crate::policy::standing::Findings;
 
-use super::inventory::Failure;
+use super::inventory::{Extent, Failure};
 use super::planner::{Plan, Planner};
 use super::plans::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
 use super::session;
@@ -133,7 +133,7 @@ impl Forecast {
 
     fn judged(&self, plan: Plan) -> Planned {
         let Plan { inventory, decisions, source, claims } = plan;
-        let (complete, pushes_known) = (source.complete, source.pushes_known);
+        let (complete, pushes_known) = (source.extent == Extent::All, source.pushes_known);
         let mut planned = Planned { inventory, decisions, claims, complete, pushes_known, exceeded: None };
         let (removals, all) = (planned.removals(), planned.inventory.len() as u64);
         planned.exceeded = self.question.policy.limits.repository(removals, all).err();

@@ -29,11 +29,19 @@ pub(crate) struct Source {
     pub(crate) pushes_known: bool,
     /// Whether the newest pushes can be asked for.
     pub(crate) sorts_by_push: bool,
-    /// Whether every tag is known of, at least by its name. Otherwise there may be more that are younger than those that were
-    /// read.
-    pub(crate) complete: bool,
+    /// How much is known of.
+    pub(crate) extent: Extent,
     /// The moment as of which the plan is made, or at which the reading began: what was pushed later stays.
     pub(crate) at: Timestamp,
+}
+
+/// How much of a repository an inventory covers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extent {
+    /// Every tag, at least by its name.
+    All,
+    /// The oldest tags. There may be others, younger than all of these.
+    Oldest,
 }
 
 /// Why there is no inventory.
@@ -84,7 +92,7 @@ async fn attempt(
         return by_graphql(planner, rules, repository, capabilities, at).await;
     }
     let inventory = by_rest(planner, rules, repository, in_use_by_digest).await?;
-    Ok((inventory, Source { graphql: false, pushes_known: false, sorts_by_push: false, complete: true, at }))
+    Ok((inventory, Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at }))
 }
 
 async fn by_graphql(
@@ -117,11 +125,11 @@ async fn by_graphql(
     let pushes_known = pages.tags.iter().all(|tag| tag.published_at.is_some());
     let now = planner.clock.now();
     let read = pages.tags.into_iter().map(|tag| seen(tag, now)).collect();
-    let complete = pages.to_the_end || names.is_some();
+    let extent = if pages.to_the_end || names.is_some() { Extent::All } else { Extent::Oldest };
     let mut inventory = assemble(read, pages.to_the_end, names).map_err(|_| Failure::Incomplete)?;
     inventory.date(&since);
     let sorts_by_push = sorts && pushes_known;
-    Ok((inventory, Source { graphql: true, pushes_known, sorts_by_push, complete, at }))
+    Ok((inventory, Source { graphql: true, pushes_known, sorts_by_push, extent, at }))
 }
 
 /// What was pushed from a moment on, with the last push of each: the newest pages, back to that moment. `None` where the order

@@ -17,7 +17,7 @@ use crate::policy::plan::exact::{Decision, Moment};
 use crate::policy::plan::{KeepReason, Verdict, decide_by_name, exact, reasons_to_keep, server};
 use crate::policy::{CompiledPolicy, Method};
 
-use super::inventory::{self, Failure, Source};
+use super::inventory::{self, Extent, Failure, Source};
 use super::usage::{Unknown, Usage};
 
 /// Requests for the details of tags under way at the same time. The pace per host is the real limit.
@@ -118,7 +118,7 @@ impl Planner<'_> {
             inventory::read(&all, std::slice::from_ref(rule), repository, true).await?
         } else {
             let named: BTreeSet<Box<str>> = used.tags().map(|(name, _)| name.into()).collect();
-            let source = Source { graphql: false, pushes_known: false, sorts_by_push: false, complete: true, at };
+            let source = Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at };
             (self.names_and_dates(rule, repository, &named).await?, source)
         };
         let claims = self.claims(used, &inventory, repository).await?;

@@ -158,11 +158,11 @@ pub(crate) fn from_error(error: &GitLabError) -> Findings {
 
 /// What stands in the way of anything being done: reason and message.
 pub(crate) fn obstacle(findings: &Findings) -> (&'static str, String) {
-    match (&findings.credentials, &findings.trouble) {
-        ((ConditionStatus::False, why, message), _) => (why, message.clone()),
-        (_, Some((why, message))) => (why, message.clone()),
-        (_, None) => (reason::UNEXPECTED_ANSWER, "the run could not begin".to_owned()),
+    let (credentials, why, message) = &findings.credentials;
+    if *credentials == ConditionStatus::False {
+        return (why, message.clone());
     }
+    findings.trouble.clone().unwrap_or((reason::UNEXPECTED_ANSWER, "nothing could be begun".to_owned()))
 }
 
 /// Nothing is known, because GitLab was not asked.

@@ -65,7 +65,8 @@ fn overview(listing: &Listing, page: &mut Page) -> bool {
     let rows: Vec<String> = listing.repositories.iter().filter_map(|repository| row(listing, repository)).collect();
     let others = listing.repositories.len() - rows.len();
     let head = "\n| Repository | Remove | Keep | Size | Remark |\n|---|--:|--:|--:|---|\n";
-    if !rows.is_empty() && !(page.add(head) && rows.iter().all(|row| page.add(row))) {
+    let whole = rows.is_empty() || (page.add(head) && rows.iter().all(|row| page.add(row)));
+    if !whole {
         return false;
     }
     let more = if rows.is_empty() { "" } else { "more " };
