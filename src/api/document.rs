@@ -55,7 +55,9 @@ pub fn read(text: &str, name: Option<&str>) -> Result<RegistryCleanupPolicy, Err
     let documents: Vec<Value> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|error| Error::Yaml(error.to_string()))?;
     let mut policies = Vec::new();
-    documents.into_iter().for_each(|document| collect(document, &mut policies));
+    for document in documents {
+        collect(document, &mut policies);
+    }
     accept(choose(policies, name)?)
 }
 
@@ -67,7 +69,9 @@ fn collect(document: Value, policies: &mut Vec<Value>) {
     } else if kind == "List" || kind == "RegistryCleanupPolicyList" {
         let Value::Object(mut list) = document else { return };
         if let Some(Value::Array(items)) = list.remove("items") {
-            items.into_iter().for_each(|item| collect(item, policies));
+            for item in items {
+                collect(item, policies);
+            }
         }
     }
 }
@@ -194,12 +198,11 @@ fn check_object(object: &Map<String, Value>, schema: &Value, field: &str, faults
     }
     let Some(known) = schema["properties"].as_object() else { return };
     for (name, member) in object {
-        match known.get(name) {
-            Some(schema) => check(member, schema, &below(name), faults),
-            None => {
-                let names: Vec<&str> = known.keys().map(String::as_str).filter(|name| *name != "status").collect();
-                faults.push(format!("{}: there is no such field, but {}", below(name), names.join(", ")));
-            }
+        if let Some(schema) = known.get(name) {
+            check(member, schema, &below(name), faults);
+        } else {
+            let names: Vec<&str> = known.keys().map(String::as_str).filter(|name| *name != "status").collect();
+            faults.push(format!("{}: there is no such field, but {}", below(name), names.join(", ")));
         }
     }
 }
