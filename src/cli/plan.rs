@@ -36,7 +36,7 @@ pub(super) struct PlanArguments {
     name: Option<String>,
 
     /// Take the policy from this YAML or JSON file, - being standard input. No cluster is asked; the token comes from
-    /// --token-file or the environment variable GITLAB_TOKEN.
+    /// --token-file or the environment variable `GITLAB_TOKEN`.
     #[arg(short, long, value_name = "FILE")]
     filename: Option<PathBuf>,
 

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 use kube::api::ListParams;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::discovery;
 use super::kind::Kind;
@@ -39,7 +39,7 @@ use super::projection::{self, NoObject};
 use super::requests::{self, Page, Trouble};
 use super::sources::{Gap, Phase, Shared, Source};
 
-/// How long it may take in all until a source is confirmed.
+/// How long it may take in all.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a bookmark may take; the API server looks every second whether one is due.
 const BOOKMARK_PATIENCE: Duration = Duration::from_secs(4);
@@ -57,9 +57,10 @@ pub(super) async fn confirm(shared: &Shared) -> Result<(), Vec<Gap>> {
     if shared.sources.is_empty() {
         return Err(shared.gaps());
     }
+    let deadline = Instant::now() + PATIENCE;
     let gaps = stream::iter(&shared.sources)
         .map(|source| async move {
-            let confirmed = timeout(PATIENCE, confirm_source(shared, source)).await;
+            let confirmed = timeout_at(deadline, confirm_source(shared, source)).await;
             confirmed.unwrap_or_else(|_| Err(behind(shared, source)))
         })
         .buffer_unordered(AT_ONCE)

@@ -124,8 +124,9 @@ impl Workloads {
     }
 
     /// Makes sure that the index is not behind the API server: when this succeeds, every creation and every change that the API
-    /// server had acknowledged before the call is in the index. Takes some milliseconds as a rule; two seconds where a kind with
-    /// more than 500 objects has been idle; never much more than ten. How it works is in the module `freshness`.
+    /// server had acknowledged before the call is in the index. Takes a tenth of a second as a rule, because an API server asks etcd
+    /// for its progress that often; up to two seconds where a kind with more than 500 objects is idle; never more than ten. How it
+    /// works is in the module `freshness`.
     ///
     /// # Errors
     /// With what is not known.

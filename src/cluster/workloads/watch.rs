@@ -115,11 +115,12 @@ impl Follower<'_> {
 
     /// Lists everything, and answers the resourceVersion of the list: the moment that all of its pages show.
     async fn list(&self, url: &str) -> Result<u64, Trouble> {
-        // The semaphore is never closed.
-        let _permit = self.shared.lists.acquire().await;
-        if self.shared.phase(self.source) == Some(Phase::Watched) {
+        // What fails is said to fail until it works again.
+        if matches!(self.shared.phase(self.source), Some(Phase::Watched | Phase::Absent)) {
             self.shared.stands(self.source, Phase::Listing);
         }
+        // The semaphore is never closed.
+        let _permit = self.shared.lists.acquire().await;
         self.shared.index(|index| index.begin_list(self.source.id));
         let mut parameters = ListParams::default().limit(PAGE_SIZE);
         let mut body = Vec::new();
@@ -209,9 +210,10 @@ impl Follower<'_> {
         self.shared.index(|index| match &object.uses {
             Ok(uses) => index.apply(self.source.id, &key, version, uses),
             Err(unreadable) => {
-                let kind = self.source.kind.name();
-                tracing::warn!(kind, object = key, %unreadable, "a workload cannot be read");
-                index.apply_unreadable(self.source.id, &key, version);
+                if index.apply_unreadable(self.source.id, &key, version) {
+                    let kind = self.source.kind.name();
+                    tracing::warn!(kind, object = key, %unreadable, "a workload cannot be read");
+                }
             }
         });
         Ok(version)

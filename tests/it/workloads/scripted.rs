@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,13 +14,14 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, BoxStream, StreamExt};
 use kube::Client;
-use registry_cleanup_operator::cluster::workloads::{Options, Workloads};
+use registry_cleanup_operator::cluster::workloads::{CustomWorkload, Options, Workloads};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{names, pod, texts};
+use crate::support::eventually;
 
 /// What is answered to a request about Pods.
 enum Answer {
@@ -45,6 +47,8 @@ enum Answer {
 struct Script {
     answers: Arc<Mutex<VecDeque<Answer>>>,
     requests: Arc<Mutex<Vec<String>>>,
+    /// Whether there is a kind `Rollout`, whose list is never answered.
+    has_rollouts: Arc<AtomicBool>,
 }
 
 impl Script {
@@ -59,8 +63,12 @@ impl Script {
     }
 
     fn watch(&self) -> Workloads {
+        self.watch_with(Options::default())
+    }
+
+    fn watch_with(&self, options: Options) -> Workloads {
         let client = Client::new(Router::new().fallback(answer).with_state(self.clone()), "default");
-        Workloads::watch(client, Options::default(), &CancellationToken::new())
+        Workloads::watch(client, options, &CancellationToken::new())
     }
 
     /// What was asked about Pods.
@@ -98,6 +106,15 @@ async fn answer(State(script): State<Script>, uri: Uri, headers: HeaderMap) -> R
         if let Some(next) = next {
             return scripted(next).await;
         }
+    }
+    if let Some(rest) = uri.path().strip_prefix("/apis/example.com") {
+        let rollouts = json!({"name": "rollouts", "kind": "Rollout", "namespaced": true, "verbs": ["list", "watch"]});
+        return match rest {
+            _ if !script.has_rollouts.load(Ordering::Relaxed) => scripted(Answer::Refusal(404)).await,
+            "" => json!({"versions": [{"version": "v1"}]}).to_string().into_response(),
+            "/v1" => json!({"resources": [rollouts]}).to_string().into_response(),
+            _ => scripted(Answer::None).await,
+        };
     }
     if is_watch {
         let seconds: u64 = parameter("timeoutSeconds").parse().unwrap();
@@ -292,6 +309,35 @@ async fn a_silent_watch_is_begun_anew_before_it_is_too_long_ago() {
     assert!(workloads.confirm().await.is_err());
     until(321.0).await;
     assert_eq!((script.requests().len(), workloads.gaps()), (5, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_was_absent_is_looked_for_again_and_a_gap_until_it_is_listed() {
+    let script = Script::new([]);
+    let custom = vec![CustomWorkload::parse("example.com/v1/Rollout=spec.template").unwrap()];
+    let workloads = script.watch_with(Options { custom, ..Options::default() });
+    workloads.complete_within(LONG).await.unwrap();
+    sleep(LONG).await;
+    assert_eq!(workloads.gaps(), []);
+    script.has_rollouts.store(true, Ordering::Relaxed);
+    let gap = eventually("a gap", async || workloads.gaps().pop()).await;
+    assert_eq!(gap.to_string(), "Rollout.example.com in all namespaces: not completely listed yet");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_watches_end_with_the_last_handle() {
+    let script = Script::new([]);
+    let workloads = script.watch();
+    workloads.complete_within(LONG).await.unwrap();
+    let clone = workloads.clone();
+    drop(workloads);
+    sleep(LONG).await;
+    assert_eq!(clone.gaps(), []);
+    let before = script.requests().len();
+    assert!(before > 10, "a watch lasts for 290 seconds");
+    drop(clone);
+    sleep(LONG).await;
+    assert_eq!(script.requests().len(), before);
 }
 
 #[tokio::test(start_paused = true)]
