@@ -12,6 +12,7 @@ mod exact;
 mod forecast;
 mod gate;
 mod inventory;
+mod last_look;
 mod memory;
 mod planner;
 mod plans;

@@ -101,7 +101,7 @@ pub(crate) struct Job<'a> {
     pub(crate) policy: &'a CompiledPolicy,
     pub(crate) task: Task,
     /// Which images are in use, where the policy wants to know.
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Option<Arc<Usage>>,
     pub(crate) mode: Mode,
     pub(crate) generation: i64,
     pub(crate) gate: Arc<RunGate>,
@@ -156,7 +156,7 @@ impl Work {
 impl Job<'_> {
     pub(crate) fn planner(&self) -> Planner<'_> {
         Planner {
-            usage: self.usage.as_ref(),
+            usage: self.usage.as_deref(),
             client: &self.client,
             clock: &*self.context.clock,
             policy: self.policy,
@@ -370,7 +370,7 @@ async fn work(base: &Base<'_>, order: &Order<'_>, task: Task, gate: Arc<RunGate>
             Some(format!("{} of {} targets cannot be listed, {}", found.failed.len(), found.asked, failed.path));
     }
     match Usage::open(base.context, base.namespace, order.policy, &found.repositories).await {
-        Ok(usage) => job.usage = usage,
+        Ok(usage) => job.usage = usage.map(Arc::new),
         Err(unknown) => {
             let mut work = job.halt(Work::completed(Vec::new()), &unknown.into(), &found.repositories);
             work.outcomes.extend(found.failed);

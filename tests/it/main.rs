@@ -16,6 +16,7 @@ mod exact;
 mod failures;
 mod gitlab_client;
 mod hour;
+mod in_use;
 mod in_use_command;
 mod install;
 mod layers;

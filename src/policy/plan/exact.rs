@@ -171,7 +171,7 @@ fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], claims: &Claims,
             Moment::At(pushed) => pushed >= now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN),
         },
     };
-    if claims.possible(tag.digest, tag.single_image) {
+    if claims.possible(tag.name, tag.digest, tag.single_image) {
         // Were it known to be in use, it would take no place.
         return keep(if young { KeepReason::TooYoung } else { KeepReason::InUse });
     }
