@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn who_uses_tags_is_told_for_the_first_few() {
-        let used = claims(&[&by_digest()], &[("v1", Some(SHA_1))], &[]);
+        let used = claims(&[&by_digest()], &[("v1", Some(SHA_1))]);
         let same =
             [("v1", Some(SHA_1)), ("v2", Some(SHA_2)), ("v3", Some(SHA_1)), ("v4", Some(SHA_1)), ("v5", Some(SHA_1))];
         let by = "by prod/Pod/a";

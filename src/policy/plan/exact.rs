@@ -183,8 +183,6 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use std::collections::HashSet;
-
     use super::*;
     use crate::policy::compile::tests::spec;
     use crate::policy::in_use::tests::{SHA_1, SHA_2, of_shop_web};
@@ -272,7 +270,7 @@ mod tests {
         let with = |name, digest| Tag { digest: Some(digest), ..tag(name, 9) };
         let mut tags = vec![with("v1", SHA_2), with("v2", SHA_2), with("v3", SHA_2), with("v4", SHA_1), tag("v5", 9)];
         tags.push(Tag { digest: Some(SHA_1), ..tag("main", 9) });
-        let claims = Claims::new(of, tags.iter().map(|tag| (tag.name, tag.digest)), &HashSet::new());
+        let claims = Claims::new(of, tags.iter().map(|tag| (tag.name, tag.digest)), false);
         let verdicts: Vec<Verdict> =
             plan(&tags, rules, &[], &claims, now()).into_iter().map(|decision| decision.verdict).collect();
         let in_use = Verdict::Keep(KeepReason::InUse);

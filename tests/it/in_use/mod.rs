@@ -44,7 +44,7 @@ impl Scene {
     /// These tags with their ages in days, and GitLab set up differently.
     async fn set_up(change: impl FnOnce(&mut Config), tags: &[(&str, i64)]) -> Self {
         let registry = |config: &mut Config| {
-            config.settings.registry_host = REGISTRY.to_owned();
+            REGISTRY.clone_into(&mut config.settings.registry_host);
             change(config);
         };
         let world = World::start_with(registry).await;

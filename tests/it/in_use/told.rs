@@ -62,9 +62,9 @@ async fn the_audit_trail_says_who_uses_what_stays() {
         };
         let used = line("used");
         assert_eq!((&used["verdict"], &used["reason"]), (&json!("Keep"), &json!("InUse")));
-        let user = format!("{}/Deployment/web and 1 more", scene.place.namespace);
+        let users = format!("{}/Deployment/web and 1 more", scene.place.namespace);
         // Its ReplicaSet counts once the controllers have made it.
-        assert!(user.starts_with(used["used_by"].as_str().unwrap()), "{used}");
+        assert!(users.starts_with(used["used_by"].as_str().unwrap()), "{used}");
         assert_eq!(line("unused")["used_by"], Value::Null);
     }
 }

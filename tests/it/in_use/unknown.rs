@@ -93,7 +93,9 @@ async fn a_permission_that_is_taken_away_stops_everything() {
     let rules = json!({"rules": rules_but(&scene, "replicationcontrollers", &[])});
     scene.place.patch("rbac.authorization.k8s.io/v1/Role", "operator", &rules).await;
     until_runs_are(&scene, is_unknown).await;
-    TAGS.iter().for_each(|tag| scene.push(tag, |push| push));
+    for tag in TAGS {
+        scene.push(tag, |push| push);
+    }
     let gap = format!("replicationcontrollers in namespace {}", scene.place.namespace);
     nothing_went(&scene, &scene.run("last").await, &[&gap, "is forbidden"]);
     nobody_looks(&scene).await;
@@ -192,7 +194,9 @@ async fn an_api_server_that_does_not_answer_stops_a_run_in_the_middle() {
     scene.apply(&json!({})).await;
     let operator = scene.operator_as(Setup { between: Some(between.clone()), ..Setup::of(&scene.world) }).await;
     assert!(!scene.run("all is well").await.iter().any(is_unknown));
-    TAGS.iter().for_each(|tag| scene.push(tag, |push| push));
+    for tag in TAGS {
+        scene.push(tag, |push| push);
+    }
     between.refuse("/jobs");
     let gap = format!("jobs in namespace {}: list is answered with status 503", scene.place.namespace);
     nothing_went(&scene, &scene.run("one").await, &[&gap]);
