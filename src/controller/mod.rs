@@ -2,11 +2,14 @@
 //!
 //! `reconcile` asks `policy::next_action` what to do and does it; `session` gets to GitLab; `run` carries a run out, with
 //! `targets` to find the repositories. `planner` plans one of them, from what `inventory` reads, and `plans` all of them;
-//! `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. `gate` says when a run must stop; `memory`
-//! is what one process knows beyond the statuses; `watch` listens and keeps all of it going.
+//! `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. Then `empty` sees to repositories without
+//! tags, and `conflicts` to cleanup policies of GitLab's own. `gate` says when a run must stop; `memory` is what one process
+//! knows beyond the statuses; `watch` listens and keeps all of it going.
 
 mod bulk;
+mod conflicts;
 mod context;
+mod empty;
 mod exact;
 mod gate;
 mod inventory;

@@ -18,6 +18,12 @@ pub mod repository_reason {
     pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
     /// Skipped: the plan that was approved is no longer what would be removed.
     pub const PLAN_CHANGED: &str = "PlanChanged";
+    /// Unchanged: there is no tag in it, and it stays for now.
+    pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
+    /// Changed: there is no tag in it, and GitLab was, or in a dry run would be, asked to delete it.
+    pub const REPOSITORY_DELETED: &str = "RepositoryDeleted";
+    /// Skipped: there is no tag in it, and GitLab protects it from being deleted.
+    pub const REPOSITORY_PROTECTED: &str = "RepositoryProtected";
     /// Skipped: the repository is about to be deleted.
     pub const DELETE_SCHEDULED: &str = "DeleteScheduled";
     /// Skipped: the run ended before its turn came.
@@ -45,6 +51,9 @@ pub mod repository_reason {
         EXACT_NOT_SUPPORTED,
         DELETION_LIMIT_EXCEEDED,
         PLAN_CHANGED,
+        REPOSITORY_EMPTY,
+        REPOSITORY_DELETED,
+        REPOSITORY_PROTECTED,
         DELETE_SCHEDULED,
         NOT_REACHED,
         NOT_CONFIRMED,
@@ -95,6 +104,12 @@ impl Outcome {
             bytes: 0,
             eligible: None,
         }
+    }
+
+    /// Whether the repository as a whole is, or in a dry run would be, deleted.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        self.reason == Some(repository_reason::REPOSITORY_DELETED)
     }
 }
 
