@@ -4,7 +4,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use jiff::SignedDuration;
 
 use crate::api::crd;
 use crate::app;
@@ -50,6 +51,20 @@ struct RunArguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 10.0, value_parser = requests_per_second)]
     max_requests_per_second_per_host: f64,
 
+    /// Whether to watch workloads, so that no image the cluster uses is removed. Without it, policies remove nothing unless they
+    /// say protect.inUse: Disabled.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    in_use: bool,
+
+    /// A kind of workload besides those of Kubernetes itself, with the path of its pod template, for example
+    /// argoproj.io/v1alpha1/Rollout=spec.template; several paths are separated by commas. May be given several times.
+    #[arg(long = "in-use-workload", value_name = "WORKLOAD")]
+    in_use_workloads: Vec<String>,
+
+    /// How long images of finished Pods and Jobs count as in use.
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    in_use_finished_for: SignedDuration,
+
     /// Where /livez and /readyz are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -65,6 +80,11 @@ struct RunArguments {
     /// Name of this pod, which events are published under.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pod_name: Option<String>,
+}
+
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    SignedDuration::try_from(duration).map_err(|error| error.to_string())
 }
 
 fn requests_per_second(text: &str) -> Result<f64, String> {
@@ -103,6 +123,10 @@ fn run(arguments: RunArguments) -> Result<(), String> {
         allow_insecure_http: arguments.allow_insecure_http,
         concurrency: arguments.concurrency,
         requests_per_second: arguments.max_requests_per_second_per_host,
+        in_use: arguments.in_use.then_some(app::InUseSettings {
+            workloads: arguments.in_use_workloads,
+            finished_for: arguments.in_use_finished_for,
+        }),
         listen: arguments.listen,
         pod_name: arguments.pod_name,
     };

@@ -10,10 +10,10 @@ mod schema;
 mod status;
 
 pub use policy::{
-    DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT, DEFAULT_STARTING_DEADLINE_SECONDS,
-    DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, EmptyRepositoriesSpec, GitLabSpec, GroupTarget, LimitsSpec, Method, Mode,
-    NameRef, ProtectSpec, RegistryCleanupPolicy, RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef,
-    SortBy, TargetSpec,
+    ConfigMapKeyRef, DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT,
+    DEFAULT_STARTING_DEADLINE_SECONDS, DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, EmptyRepositoriesSpec, GitLabSpec,
+    GroupTarget, InUse, InUseSource, LimitsSpec, Method, Mode, NameRef, ProtectSpec, RegistryCleanupPolicy,
+    RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, SortBy, TargetSpec,
 };
 pub use status::{
     EmptyRepository, HistoryEntry, PendingApproval, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus,

@@ -74,7 +74,7 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(schema_with = "schema::rules")]
     pub rules: Vec<RuleSpec>,
 
-    /// What no rule may remove. The tag `latest` is always kept, with or without an entry here.
+    /// What no rule may remove. The tag `latest` and images that the cluster uses are always kept, with or without an entry here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ProtectSpec")]
     pub protect: Option<ProtectSpec>,
@@ -288,6 +288,59 @@ pub struct ProtectSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::patterns")]
     pub name_regex: Vec<String>,
+
+    /// `Required`, if not given: an image that the cluster uses is never removed, and nothing is removed while it is not known
+    /// for certain which images that are. `Disabled`: nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "InUse")]
+    pub in_use: Option<InUse>,
+
+    /// Other hosts, with the leading part of a path if need be, under which the cluster pulls from this registry: a mirror or a
+    /// proxy. With mirror.example.com/gitlab, mirror.example.com/gitlab/shop/backend is the repository shop/backend.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::registry_aliases")]
+    pub registry_aliases: Vec<String>,
+
+    /// Images that other clusters use, as `registry-cleanup-operator in-use -o json` prints them there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::in_use_from")]
+    pub in_use_from: Vec<InUseSource>,
+}
+
+/// Whether images that the cluster uses are looked for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum InUse {
+    /// They are, and nothing is removed while the answer is not complete.
+    #[default]
+    Required,
+    /// They are not.
+    Disabled,
+}
+
+/// Where images that another cluster uses are listed.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InUseSource {
+    /// The ConfigMap, in the policy's namespace, that holds the list.
+    pub config_map_ref: ConfigMapKeyRef,
+
+    /// How old the list may be: numbers with h, d, w, month or y; 1d if not given. Beyond it nothing is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::older_than")]
+    pub max_age: Option<String>,
+}
+
+/// A key of a ConfigMap in the policy's namespace.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct ConfigMapKeyRef {
+    /// Name of the ConfigMap.
+    #[schemars(schema_with = "schema::object_name")]
+    pub name: String,
+
+    /// Key that holds the list; `images.json` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::secret_key")]
+    pub key: Option<String>,
 }
 
 /// Fuses. A plan that exceeds one is not shortened: nothing of it is carried out, and the next run tries again.

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::conditions::Condition;
-use super::policy::{GroupTarget, RuleSpec, TargetSpec};
+use super::policy::{GroupTarget, InUseSource, RuleSpec, TargetSpec};
 use super::status::{EmptyRepository, HistoryEntry, RepositoryStatus};
 
 /// Longest pattern, in bytes. Long enough for dozens of alternatives, short enough for the server's CEL cost limit.
@@ -206,6 +206,23 @@ pub(crate) fn patterns(_: &mut SchemaGenerator) -> Schema {
         "items": { "type": "string", "minLength": 1, "maxLength": MAX_PATTERN, "x-kubernetes-validations": [pattern_rule()] },
         "x-kubernetes-list-type": "set",
     })
+}
+
+pub(crate) fn registry_aliases(_: &mut SchemaGenerator) -> Schema {
+    let form = rule(
+        "self.matches('^(\\\\[[0-9A-Fa-f:]+\\\\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)*$')",
+        "give a host, with its port and a leading part of the path if need be, for example mirror.example.com/gitlab: no https://, no trailing slash",
+    );
+    json_schema!({
+        "type": "array",
+        "maxItems": MAX_PATTERNS,
+        "items": { "type": "string", "minLength": 1, "maxLength": 255, "x-kubernetes-validations": [form] },
+        "x-kubernetes-list-type": "set",
+    })
+}
+
+pub(crate) fn in_use_from(generator: &mut SchemaGenerator) -> Schema {
+    list_of::<InUseSource>(generator, 10)
 }
 
 pub(crate) fn rules(generator: &mut SchemaGenerator) -> Schema {

@@ -307,6 +307,9 @@ pub struct TagCounts {
     /// Tags among those that a later, credible listing no longer showed.
     #[schemars(schema_with = "schema::tag_count")]
     pub confirmed: u64,
+    /// Tags that stay because the cluster, or another one whose list is given, uses their image.
+    #[schemars(schema_with = "schema::tag_count")]
+    pub in_use: u64,
 }
 
 /// One repository of the last run.

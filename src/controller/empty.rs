@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use crate::api::{EmptyRepository, RepositoryResult};
-use crate::gitlab::{Error, Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryStatus};
+use crate::gitlab::{Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryStatus};
 use crate::policy::empty::{Holds, Keep, Look, MAX_WATCHED, Rule, look, prove, since, still, watch};
 use crate::policy::outcome::{End, Outcome, repository_reason as why};
 
 use super::plans::delete_scheduled;
-use super::run::{Job, Task, Work};
+use super::run::{Halt, Job, Task, Work};
 use super::targets::{concerns_all, failure};
 
 /// Looks at the repositories in which the run found no tag. `watched` is what runs before this one saw; `previews` says that
@@ -39,12 +39,12 @@ pub(crate) async fn run(
         let room = noted.len() < MAX_WATCHED;
         match watch.take(&turn, room, outcome).await {
             Ok(since) => noted.extend(since.filter(|_| room).map(|since| turn.note(since))),
-            Err(error) => {
+            Err(halt) => {
                 let rest = std::iter::once(turn).chain(turns);
                 noted.extend(rest.filter_map(|turn| turn.since.map(|since| turn.note(since))));
                 noted.truncate(MAX_WATCHED);
                 work.watched = Some(noted);
-                return job.halt(work, &error, &[]);
+                return job.halt(work, &halt, &[]);
             }
         }
     }
@@ -57,7 +57,6 @@ struct Turn<'r> {
     repository: &'r Repository,
     /// Place of its outcome.
     outcome: usize,
-    look: Look,
     /// Since when runs have seen it empty.
     since: Option<Timestamp>,
 }
@@ -86,7 +85,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// The repositories that look empty, or were not looked at but are watched, in the order of their turns.
+    /// The repositories that look empty, in the order of their turns.
     fn turns<'r>(
         &self,
         repositories: &'r [Repository],
@@ -99,10 +98,9 @@ impl Watch<'_> {
             .iter()
             .filter_map(|repository| {
                 let place = *places.get(&repository.id)?;
-                let look = look(outcomes.get(place)?);
                 let since = since(watched, repository.id, &repository.path);
-                let takes_part = look == Look::Empty || (look == Look::NotTaken && since.is_some());
-                takes_part.then_some(Turn { repository, outcome: place, look, since })
+                let empty = look(outcomes.get(place)?) == Look::Empty;
+                empty.then_some(Turn { repository, outcome: place, since })
             })
             .collect();
         let now = self.job.context.clock.now();
@@ -114,33 +112,30 @@ impl Watch<'_> {
     ///
     /// # Errors
     /// What ends the whole run.
-    async fn take(&self, turn: &Turn<'_>, room: bool, outcome: &mut Outcome) -> Result<Option<Timestamp>, Error> {
-        if turn.look != Look::Empty {
-            return Ok(turn.since);
-        }
+    async fn take(&self, turn: &Turn<'_>, room: bool, outcome: &mut Outcome) -> Result<Option<Timestamp>, Halt> {
         match self.examine(turn, room, outcome).await {
             Ok(since) => Ok(since),
-            Err(error) if concerns_all(&error) => Err(error),
-            Err(error) => {
+            Err(Halt::GitLab(error)) if !concerns_all(&error) => {
                 let failed = failure(&turn.repository.path, turn.repository.id, &error);
                 *outcome = Outcome { eligible: outcome.eligible, ..failed };
                 // What could not be listed is not known to be empty any more; what could not be deleted is.
                 Ok(turn.since.filter(|_| error.operation() == Operation::DeleteRepository))
             }
+            Err(halt) => Err(halt),
         }
     }
 
-    async fn examine(&self, turn: &Turn<'_>, room: bool, outcome: &mut Outcome) -> Result<Option<Timestamp>, Error> {
+    async fn examine(&self, turn: &Turn<'_>, room: bool, outcome: &mut Outcome) -> Result<Option<Timestamp>, Halt> {
         let repository = turn.repository;
-        if let Err(keep) = self.spares(repository) {
-            return Ok(self.keep(outcome, keep, None));
+        if let Err(keep) = self.spares(repository)? {
+            return Ok(told(outcome, &keep, None));
         }
         if !room {
-            return Ok(self.keep(outcome, Keep::NoRoom, None));
+            return Ok(told(outcome, &Keep::NoRoom, None));
         }
         let contents = match self.contents(repository).await? {
             Ok(contents) => contents,
-            Err(keep) => return Ok(self.keep(outcome, keep, None)),
+            Err(keep) => return Ok(told(outcome, &keep, None)),
         };
         let now = Repository { status: contents.status, ..repository.clone() };
         if let Some(scheduled) = delete_scheduled(&now) {
@@ -148,27 +143,32 @@ impl Watch<'_> {
             return Ok(None);
         }
         if contents.status == Some(RepositoryStatus::Other) {
-            return Ok(self.keep(outcome, Keep::UnknownStatus, None));
+            return Ok(told(outcome, &Keep::UnknownStatus, None));
         }
         let at = self.job.context.clock.now();
         let since = match turn.since {
             Some(since) => since,
-            None if self.previews => return Ok(self.keep(outcome, Keep::Previewed, None)),
+            None if self.previews => return Ok(told(outcome, &Keep::Previewed, None)),
             None => watch(repository.id, &repository.path, at).since.0,
         };
         if let Err(keep) = self.rule.judge(repository.created_at, since, at) {
-            return Ok(self.keep(outcome, keep, Some(since)));
+            return Ok(told(outcome, &keep, Some(since)));
         }
         self.part(&now, since, outcome).await
     }
 
     /// What keeps a repository whatever it holds.
-    fn spares(&self, repository: &Repository) -> Result<(), Keep> {
-        self.rule.admits(repository.path == repository.project_path())
+    fn spares(&self, repository: &Repository) -> Result<Result<(), Keep>, Halt> {
+        let used = self.job.planner().used(repository)?;
+        let users = used.tags().chain(used.digests()).next().map(|(_, users)| users.clone());
+        Ok(match users {
+            Some(users) => Err(Keep::InUse(users)),
+            None => self.rule.admits(repository.path == repository.project_path()),
+        })
     }
 
     /// Lists the names of the tags, asks what the registry says it holds, and then whether it says anything at all.
-    async fn contents(&self, repository: &Repository) -> Result<Result<RepositoryContents, Keep>, Error> {
+    async fn contents(&self, repository: &Repository) -> Result<Result<RepositoryContents, Keep>, Halt> {
         let client = &self.job.client;
         let names = client.tag_names(&repository.reference()).await?;
         let contents = client.repository_contents(repository.id).await?;
@@ -176,7 +176,7 @@ impl Watch<'_> {
             None => None,
             Some(id) => match client.repository_contents(id).await {
                 Ok(contents) => Some(holds(contents, 0)),
-                Err(error) if concerns_all(&error) => return Err(error),
+                Err(error) if concerns_all(&error) => return Err(error.into()),
                 Err(_) => Some(Holds::default()),
             },
         };
@@ -189,7 +189,7 @@ impl Watch<'_> {
         repository: &Repository,
         since: Timestamp,
         outcome: &mut Outcome,
-    ) -> Result<Option<Timestamp>, Error> {
+    ) -> Result<Option<Timestamp>, Halt> {
         let again = match repository.status {
             Some(RepositoryStatus::DeleteFailed) => "; GitLab failed to delete it before",
             _ => "",
@@ -197,17 +197,27 @@ impl Watch<'_> {
         let message = match self.job.task {
             Task::Preview => format!("empty since {since}; would be deleted{again}"),
             Task::Propose(_) | Task::CarryOut(_) => {
-                return Ok(self.keep(outcome, Keep::Approval { since }, Some(since)));
+                return Ok(told(outcome, &Keep::Approval { since }, Some(since)));
             }
-            Task::Remove => match self.job.client.delete_repository(&repository.reference()).await? {
-                RepositoryDeletion::Scheduled => format!("empty since {since}; GitLab was asked to delete it{again}"),
-                RepositoryDeletion::Protected => {
-                    outcome.result = RepositoryResult::Skipped;
-                    outcome.reason = Some(why::REPOSITORY_PROTECTED);
-                    outcome.message = Some(format!("empty since {since}; GitLab protects it from being deleted"));
-                    return Ok(None);
+            Task::Remove => {
+                if let Some(usage) = &self.job.usage {
+                    usage.confirmed().await?;
                 }
-            },
+                if let Err(keep) = self.spares(repository)? {
+                    return Ok(told(outcome, &keep, None));
+                }
+                match self.job.client.delete_repository(&repository.reference()).await? {
+                    RepositoryDeletion::Scheduled => {
+                        format!("empty since {since}; GitLab was asked to delete it{again}")
+                    }
+                    RepositoryDeletion::Protected => {
+                        outcome.result = RepositoryResult::Skipped;
+                        outcome.reason = Some(why::REPOSITORY_PROTECTED);
+                        outcome.message = Some(format!("empty since {since}; GitLab protects it from being deleted"));
+                        return Ok(None);
+                    }
+                }
+            }
         };
         self.job.audit_repository(repository, "Delete", why::REPOSITORY_EMPTY);
         outcome.result = RepositoryResult::Changed;
@@ -215,14 +225,14 @@ impl Watch<'_> {
         outcome.message = Some(message);
         Ok(matches!(self.job.task, Task::Preview).then_some(since))
     }
+}
 
-    /// Says why a repository stays; hands back since when it is watched.
-    fn keep(&self, outcome: &mut Outcome, keep: Keep, since: Option<Timestamp>) -> Option<Timestamp> {
-        outcome.result = RepositoryResult::Unchanged;
-        outcome.reason = Some(why::REPOSITORY_EMPTY);
-        outcome.message = Some(keep.to_string());
-        since
-    }
+/// Says why a repository stays; hands back since when it is watched.
+fn told(outcome: &mut Outcome, keep: &Keep, since: Option<Timestamp>) -> Option<Timestamp> {
+    outcome.result = RepositoryResult::Unchanged;
+    outcome.reason = Some(why::REPOSITORY_EMPTY);
+    outcome.message = Some(keep.to_string());
+    since
 }
 
 /// What GitLab says a repository holds. Tags that are listed count like those that are counted.

@@ -4,14 +4,14 @@ use jiff::Timestamp;
 
 use crate::api::RepositoryResult;
 use crate::api::conditions::reason;
-use crate::gitlab::{Error, Repository};
+use crate::gitlab::Repository;
 use crate::policy::approval::differences;
 use crate::policy::outcome::{End, Outcome, Proposal, repository_reason as why};
 
 use super::plans::{PLANS_IN_FLIGHT, Planned, judge, plan_all};
 use super::preview::propose;
 use super::removal;
-use super::run::{Approval, Job, Task, Work};
+use super::run::{Approval, Halt, Job, Task, Work};
 use super::targets::{concerns_all, failure};
 
 /// Plans and removes: a few repositories at a time, or everything first where that has to be known.
@@ -23,7 +23,7 @@ pub(crate) async fn run(job: &Job<'_>, repositories: &[Repository]) -> Work {
             work.outcomes = repositories.iter().map(|repository| too_old(repository, &version.text)).collect();
             return work;
         }
-        Err(error) => return job.halt(work, &error, repositories),
+        Err(error) => return job.halt(work, &error.into(), repositories),
     }
     let together = job.task.plans_first() || job.policy.limits.over_run();
     let size = if together { repositories.len() } else { PLANS_IN_FLIGHT };
@@ -91,7 +91,7 @@ fn compare(job: &Job<'_>, approval: &Approval, plans: &[Planned<'_>]) -> Result<
 }
 
 /// Removes what is planned; answers the error that ends the whole run, if there is one.
-async fn carry_out(job: &Job<'_>, work: &mut Work, plans: Vec<Planned<'_>>) -> Option<Error> {
+async fn carry_out(job: &Job<'_>, work: &mut Work, plans: Vec<Planned<'_>>) -> Option<Halt> {
     let mut plans = plans.into_iter();
     while let Some(Planned { repository, outcome, removal }) = plans.next() {
         let (outcome, error) = match removal {
@@ -113,17 +113,16 @@ async fn one(
     repository: &Repository,
     mut outcome: Outcome,
     removable: &super::plans::Removable,
-) -> (Outcome, Option<Error>) {
+) -> (Outcome, Option<Halt>) {
     let (told, error) = removal::run(job, repository, removable).await;
     told.write(&mut outcome);
     match error {
-        Some(error) if concerns_all(&error) => (outcome, Some(error)),
-        Some(error) => {
+        Some(Halt::GitLab(error)) if !concerns_all(&error) => {
             let failed = failure(&repository.path, repository.id, &error);
             let message = format!("{}; {}", error, outcome.message.unwrap_or_default());
             let result = RepositoryResult::Failed;
             (Outcome { result, reason: failed.reason, message: Some(message), ..outcome }, None)
         }
-        None => (outcome, None),
+        halt => (outcome, halt),
     }
 }

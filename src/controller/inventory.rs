@@ -13,6 +13,7 @@ use crate::policy::inventory::{Inventory, Need, Seen, ascends, assemble, need};
 use crate::policy::plan::exact::Moment;
 
 use super::planner::{self, Planner};
+use super::usage::Unknown;
 
 /// Tags in one full page. GitLab behaviour: it shows no more, and loses tags when more are asked for.
 const PAGE: usize = 20;
@@ -38,6 +39,14 @@ pub(crate) enum Failure {
     GitLab(Error),
     /// The parts do not fit together, twice in a row.
     Incomplete,
+    /// It is not known which images are in use.
+    InUse(Unknown),
+}
+
+impl From<Unknown> for Failure {
+    fn from(unknown: Unknown) -> Self {
+        Self::InUse(unknown)
+    }
 }
 
 impl From<Error> for Failure {
@@ -51,10 +60,11 @@ pub(crate) async fn read(
     planner: &Planner<'_>,
     rules: &[Rule],
     repository: &Repository,
+    in_use_by_digest: bool,
 ) -> Result<(Inventory, Source), Failure> {
     let capabilities = planner.client.capabilities(repository.id).await?;
-    match attempt(planner, rules, repository, capabilities).await {
-        Err(Failure::Incomplete) => attempt(planner, rules, repository, capabilities).await,
+    match attempt(planner, rules, repository, capabilities, in_use_by_digest).await {
+        Err(Failure::Incomplete) => attempt(planner, rules, repository, capabilities, in_use_by_digest).await,
         read => read,
     }
 }
@@ -64,12 +74,13 @@ async fn attempt(
     rules: &[Rule],
     repository: &Repository,
     capabilities: Capabilities,
+    in_use_by_digest: bool,
 ) -> Result<(Inventory, Source), Failure> {
     let at = planner.as_of.unwrap_or_else(|| planner.clock.now());
     if capabilities.graphql {
         return by_graphql(planner, rules, repository, capabilities, at).await;
     }
-    let inventory = by_rest(planner, rules, repository).await?;
+    let inventory = by_rest(planner, rules, repository, in_use_by_digest).await?;
     Ok((inventory, Source { graphql: false, pushes_known: false, sorts_by_push: false, at }))
 }
 
@@ -189,17 +200,23 @@ fn seen(tag: Tag, now: Timestamp) -> Seen {
         created: Moment::read(tag.created_at, now),
         name: tag.name,
         digest: tag.digest,
+        single_image: tag.single_image,
         protected: tag.protected,
         bytes: tag.total_size,
     }
 }
 
 /// Lists the names and reads the details of those tags whose date or digest can matter.
-async fn by_rest(planner: &Planner<'_>, rules: &[Rule], repository: &Repository) -> Result<Inventory, Failure> {
+async fn by_rest(
+    planner: &Planner<'_>,
+    rules: &[Rule],
+    repository: &Repository,
+    in_use_by_digest: bool,
+) -> Result<Inventory, Failure> {
     let names = planner.client.tag_names(&repository.reference()).await?;
     let reads = stream::iter(names).map(|name| async {
         // A tag that cannot be read may be gone or of a kind that has no date; either way its age is not known.
-        let details = if planner.everything || matters(planner, rules, &name) {
+        let details = if planner.everything || matters(planner, rules, &name, in_use_by_digest) {
             planner.client.tag(&repository.reference(), &name).await?
         } else {
             None
@@ -211,15 +228,16 @@ async fn by_rest(planner: &Planner<'_>, rules: &[Rule], repository: &Repository)
 }
 
 /// Whether what is to be known of a tag besides its name can decide about it.
-fn matters(planner: &Planner<'_>, rules: &[Rule], name: &str) -> bool {
+///
+/// An approval is for an image, not only for its name; and so is what is in use, where it is by digest.
+fn matters(planner: &Planner<'_>, rules: &[Rule], name: &str, in_use_by_digest: bool) -> bool {
+    let digests = planner.as_of.is_some() || in_use_by_digest;
     let stays = name == "latest" || planner.policy.protect.iter().any(|pattern| pattern.matches(name));
     !stays
         && rules.iter().find(|rule| rule.delete.matches(name)).is_some_and(|rule| {
             let by_date = matches!(rule.sort_by, SortBy::PushedAt | SortBy::CreatedAt);
             let ranked = rule.keep_n.is_some_and(|n| n > 0) && by_date;
             let kept = rule.keep.as_ref().is_some_and(|keep| keep.matches(name));
-            // An approval is for an image, not only for its name.
-            let named = planner.as_of.is_some();
-            (ranked || rule.older_than.is_some() || named) && !kept
+            (ranked || rule.older_than.is_some() || digests) && !kept
         })
 }

@@ -1,10 +1,10 @@
 //! The thin shell around the deciding parts: the only layer that sees both Kubernetes and GitLab.
 //!
 //! `reconcile` asks `policy::next_action` what to do and does it; `session` gets to GitLab; `run` carries a run out, with
-//! `targets` to find the repositories. `planner` plans one of them, from what `inventory` reads, and `plans` all of them;
-//! `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. Then `empty` sees to repositories without
-//! tags, and `conflicts` to cleanup policies of GitLab's own. `gate` says when a run must stop; `memory` is what one process
-//! knows beyond the statuses; `watch` listens and keeps all of it going.
+//! `targets` to find the repositories. `planner` plans one of them, from what `inventory` reads and `usage` knows, and `plans`
+//! all of them; `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. Then `empty` sees to
+//! repositories without tags, and `conflicts` to cleanup policies of GitLab's own. `gate` says when a run must stop; `memory` is
+//! what one process knows beyond the statuses; `watch` listens and keeps all of it going.
 
 mod bulk;
 mod conflicts;
@@ -22,6 +22,7 @@ mod removal;
 mod run;
 mod session;
 mod targets;
+mod usage;
 mod watch;
 
 pub use context::Context;

@@ -4,9 +4,10 @@
 use futures::stream::{self, StreamExt};
 
 use crate::api::{RepositoryResult, TagCounts};
-use crate::gitlab::{Error, Repository, RepositoryStatus};
+use crate::gitlab::{Repository, RepositoryStatus};
 use crate::policy::Method;
 use crate::policy::approval::Item;
+use crate::policy::claims::Claims;
 use crate::policy::inventory::Seen;
 use crate::policy::limits::Exceeded;
 use crate::policy::outcome::{Outcome, repository_reason as why};
@@ -14,7 +15,7 @@ use crate::policy::report::MAX_SAMPLES;
 
 use super::inventory::{Failure, Source};
 use super::planner::Plan;
-use super::run::Job;
+use super::run::{Halt, Job};
 use super::targets::{concerns_all, failure};
 
 /// Repositories that are planned at the same time. The pace per host is the real limit.
@@ -33,6 +34,8 @@ pub(crate) struct Planned<'r> {
 pub(crate) struct Removable {
     pub(crate) tags: Vec<Seen>,
     pub(crate) source: Source,
+    /// What was in use when the plan was made.
+    pub(crate) claims: Claims,
 }
 
 impl Planned<'_> {
@@ -77,7 +80,7 @@ impl Planned<'_> {
 pub(crate) async fn plan_all<'r>(
     job: &Job<'_>,
     repositories: &'r [Repository],
-) -> Result<Vec<Planned<'r>>, (Vec<Planned<'r>>, Error)> {
+) -> Result<Vec<Planned<'r>>, (Vec<Planned<'r>>, Halt)> {
     let mut plans = Vec::new();
     let mut steps =
         stream::iter(repositories).map(|repository| plan(job, repository)).buffered(PLANS_IN_FLIGHT).boxed();
@@ -104,20 +107,31 @@ pub(crate) fn delete_scheduled(repository: &Repository) -> Option<Outcome> {
     })
 }
 
-async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'r>, Error> {
+async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'r>, Halt> {
     if let Some(outcome) = delete_scheduled(repository) {
         return Ok(Planned::only(repository, outcome));
     }
     match job.planner().plan(repository).await {
         Ok(plan) => Ok(judged(job, repository, plan)),
-        Err(Failure::GitLab(error)) if concerns_all(&error) => Err(error),
-        Err(Failure::GitLab(error)) => Ok(Planned::only(repository, failure(&repository.path, repository.id, &error))),
-        Err(Failure::Incomplete) => {
-            let failed =
-                Outcome::new(&repository.path, repository.id, RepositoryResult::Failed, Some(why::LIST_INCOMPLETE));
-            let message = "GitLab's lists of tags do not fit together, so nothing is decided from them".to_owned();
-            Ok(Planned::only(repository, Outcome { message: Some(message), ..failed }))
+        Err(Failure::GitLab(error)) if concerns_all(&error) => Err(error.into()),
+        Err(Failure::InUse(unknown)) => Err(unknown.into()),
+        Err(failed) => Ok(Planned::only(repository, not_planned(repository, &failed))),
+    }
+}
+
+/// The outcome of a repository that could not be planned.
+pub(crate) fn not_planned(repository: &Repository, failed_to_plan: &Failure) -> Outcome {
+    let failed = |reason, message| Outcome {
+        message: Some(message),
+        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Failed, Some(reason))
+    };
+    match failed_to_plan {
+        Failure::GitLab(error) => failure(&repository.path, repository.id, error),
+        Failure::Incomplete => {
+            let message = "GitLab's lists of tags do not fit together, so nothing is decided from them";
+            failed(why::LIST_INCOMPLETE, message.to_owned())
         }
+        Failure::InUse(unknown) => failed(why::IN_USE_UNRESOLVED, unknown.to_string()),
     }
 }
 
@@ -127,16 +141,19 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
         audit(job, repository, &plan);
     }
     let scanned = plan.inventory.len() as u64;
-    let message = match job.policy.method {
-        Method::Bulk(_) => plan.kept(),
-        Method::Exact(_) => {
-            let by = if plan.source.pushes_known { "last" } else { "first" };
-            format!("{}; ages by the {by} push", plan.kept())
-        }
-    };
+    let mut message = plan.kept();
+    if let Some(users) = plan.users() {
+        message = format!("{message}; in use: {users}");
+    }
+    if let Method::Exact(_) = job.policy.method {
+        let by = if plan.source.pushes_known { "last" } else { "first" };
+        message = format!("{message}; ages by the {by} push");
+    }
+    let in_use = plan.in_use();
+    let claims = plan.claims.clone();
     let source = plan.source;
     let tags = plan.into_removed();
-    let counts = TagCounts { scanned, matched: tags.len() as u64, ..TagCounts::default() };
+    let counts = TagCounts { scanned, matched: tags.len() as u64, in_use, ..TagCounts::default() };
     let result = |result, reason| Outcome {
         tags: counts,
         message: Some(message.clone()),
@@ -151,7 +168,7 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
         return Planned::only(repository, blown(&exceeded, result(RepositoryResult::Failed, None)));
     }
     let outcome = result(RepositoryResult::Changed, None);
-    Planned { repository, outcome, removal: Some(Removable { tags, source }) }
+    Planned { repository, outcome, removal: Some(Removable { tags, source, claims }) }
 }
 
 /// The outcome of a repository in which a fuse blew.
@@ -168,6 +185,8 @@ pub(crate) fn blown(exceeded: &Exceeded, outcome: Outcome) -> Outcome {
 fn audit(job: &Job<'_>, repository: &Repository, plan: &Plan) {
     for (tag, decision) in plan.inventory.tags().iter().zip(&plan.decisions) {
         let rule = decision.rule.and_then(|rule| job.policy.method.rules().get(rule)).map(|rule| rule.name.as_str());
-        job.audit(repository, tag.name, decision.verdict.as_str(), decision.verdict.reason(), rule);
+        let users = plan.claims.certain(tag.name, tag.digest).map(|users| users.to_string());
+        let (verdict, reason) = (decision.verdict.as_str(), decision.verdict.reason());
+        job.audit(repository, tag.name, verdict, reason, rule, users.as_deref());
     }
 }

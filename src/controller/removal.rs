@@ -1,6 +1,6 @@
 //! Removes planned tags of one repository by name, several requests at a time, and keeps account of what became of each.
 //!
-//! What was pushed again since the plan was made stays: where GitLab sorts by push, its newest tags are read before every few
+//! What came into use since the plan was made stays: the workloads are asked right before every request. What was pushed again since the plan was made stays: where GitLab sorts by push, its newest tags are read before every few
 //! batches; elsewhere each tag is read again right before it goes.
 
 use std::collections::{HashMap, HashSet};
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::api::RepositoryResult;
 use crate::gitlab::{Error, Repository, TagRemoval};
+use crate::policy::claims::Claims;
 use crate::policy::inventory::Seen;
 use crate::policy::outcome::{Outcome, repository_reason as why};
 use crate::policy::plan::{KeepReason, Verdict};
@@ -18,7 +19,7 @@ use crate::policy::report::MAX_SAMPLES;
 
 use super::inventory::pushed_since;
 use super::plans::Removable;
-use super::run::Job;
+use super::run::{Halt, Job};
 
 /// Names in one request. GitLab behaviour: more are refused.
 const BATCH: usize = 20;
@@ -37,6 +38,7 @@ pub(crate) struct Told {
     bytes: u64,
     protected: u64,
     again: u64,
+    in_use: u64,
     lost: u64,
     lost_requests: usize,
     samples: Vec<String>,
@@ -46,6 +48,7 @@ impl Told {
     pub(crate) fn write(self, outcome: &mut Outcome) {
         outcome.tags.requested = self.requested;
         outcome.tags.confirmed = self.removed;
+        outcome.tags.in_use += self.in_use;
         outcome.bytes = self.bytes;
         outcome.samples = self.samples;
         if self.removed == 0 {
@@ -55,6 +58,7 @@ impl Told {
         for (number, what) in [
             (self.protected, "kept because GitLab protects them"),
             (self.again, "kept because they were pushed again meanwhile"),
+            (self.in_use, "kept because they came into use meanwhile"),
             (self.lost, "of unknown fate, because the answer was lost"),
         ] {
             if number > 0 {
@@ -69,12 +73,17 @@ impl Told {
 }
 
 /// Removes the tags, until all are done or an error stands in the way.
-pub(crate) async fn run(job: &Job<'_>, repository: &Repository, removable: &Removable) -> (Told, Option<Error>) {
+pub(crate) async fn run<'a>(
+    job: &'a Job<'a>,
+    repository: &'a Repository,
+    removable: &'a Removable,
+) -> (Told, Option<Halt>) {
     let source = removable.source;
     let mut removal = Removal {
         job,
         repository,
         at: source.at,
+        claims: &removable.claims,
         by_name: source.graphql,
         looks: source.sorts_by_push,
         again: HashMap::new(),
@@ -91,6 +100,8 @@ struct Removal<'a> {
     repository: &'a Repository,
     /// The moment as of which the plan was made.
     at: Timestamp,
+    /// What was in use then.
+    claims: &'a Claims,
     /// Several tags go in one request, by GraphQL.
     by_name: bool,
     /// Whether the newest pushes are asked for; otherwise each tag is read again.
@@ -104,14 +115,24 @@ struct Removal<'a> {
 /// What became of one request.
 struct Batch<'t> {
     again: Vec<&'t Seen>,
+    in_use: Vec<&'t Seen>,
     asked: Vec<&'t Seen>,
     /// The names that are gone.
-    answer: Result<HashSet<Box<str>>, Error>,
+    answer: Result<HashSet<Box<str>>, Halt>,
+}
+
+impl Default for Batch<'_> {
+    fn default() -> Self {
+        Self { again: Vec::new(), in_use: Vec::new(), asked: Vec::new(), answer: Ok(HashSet::new()) }
+    }
 }
 
 impl Removal<'_> {
-    async fn run(&mut self, planned: &[Seen], told: &mut Told) -> Result<(), Error> {
+    async fn run(&mut self, planned: &[Seen], told: &mut Told) -> Result<(), Halt> {
         for stretch in planned.chunks(TAGS_PER_LOOK) {
+            if let Some(usage) = &self.job.usage {
+                usage.confirmed().await?;
+            }
             if self.looks {
                 match pushed_since(&self.job.client, self.repository, self.at).await? {
                     Some(again) => self.again.extend(again),
@@ -124,7 +145,7 @@ impl Removal<'_> {
         Ok(())
     }
 
-    async fn stretch(&self, planned: &[Seen], told: &mut Told) -> Result<(), Error> {
+    async fn stretch(&self, planned: &[Seen], told: &mut Told) -> Result<(), Halt> {
         let size = if self.by_name { BATCH } else { 1 };
         let mut batches =
             stream::iter(planned.chunks(size)).map(|batch| self.batch(batch)).buffer_unordered(IN_FLIGHT).boxed();
@@ -140,7 +161,7 @@ impl Removal<'_> {
 
     /// Removes one batch, less what was pushed again.
     async fn batch<'t>(&self, tags: &'t [Seen]) -> Batch<'t> {
-        let mut batch = Batch { again: Vec::new(), asked: Vec::new(), answer: Ok(HashSet::new()) };
+        let mut batch = Batch::default();
         for seen in tags {
             if self.stopped.load(Ordering::Relaxed) {
                 return Batch { asked: Vec::new(), ..batch };
@@ -149,11 +170,20 @@ impl Removal<'_> {
             match again {
                 Ok(true) => batch.again.push(seen),
                 Ok(false) => batch.asked.push(seen),
-                Err(error) => return Batch { asked: Vec::new(), answer: Err(error), ..batch },
+                Err(error) => return Batch { asked: Vec::new(), answer: Err(error.into()), ..batch },
             }
         }
+        // As late as possible: from here on there is nothing but the request.
+        match self.job.planner().used(self.repository) {
+            Ok(used) => {
+                let claims = self.claims.again(used);
+                let hold = |seen: &&Seen| claims.hold(&seen.name, seen.digest.as_deref(), seen.single_image);
+                (batch.in_use, batch.asked) = batch.asked.into_iter().partition(hold);
+            }
+            Err(unknown) => return Batch { asked: Vec::new(), answer: Err(unknown.into()), ..batch },
+        }
         if !batch.asked.is_empty() {
-            batch.answer = self.remove(&batch.asked).await;
+            batch.answer = self.remove(&batch.asked).await.map_err(Halt::from);
         }
         batch
     }
@@ -185,7 +215,11 @@ impl Removal<'_> {
 
     /// Takes note of what became of a request. An answer that was lost is passed over a few times; the next run plans again
     /// and finds out what went.
-    fn tell(&self, batch: Batch<'_>, told: &mut Told) -> Result<(), Error> {
+    fn tell(&self, batch: Batch<'_>, told: &mut Told) -> Result<(), Halt> {
+        told.in_use += batch.in_use.len() as u64;
+        for seen in batch.in_use {
+            self.audit(seen, Verdict::Keep(KeepReason::InUse));
+        }
         told.again += batch.again.len() as u64;
         for seen in batch.again {
             self.audit(seen, Verdict::Keep(KeepReason::PushedAgain));
@@ -193,13 +227,13 @@ impl Removal<'_> {
         let asked = batch.asked.len() as u64;
         let gone = match batch.answer {
             Ok(gone) => gone,
-            Err(error) if error.is_answer_lost() => {
+            Err(Halt::GitLab(error)) if error.is_answer_lost() => {
                 told.requested += asked;
                 told.lost += asked;
                 told.lost_requests += 1;
-                return if told.lost_requests > MAX_LOST { Err(error) } else { Ok(()) };
+                return if told.lost_requests > MAX_LOST { Err(error.into()) } else { Ok(()) };
             }
-            Err(error) => return Err(error),
+            Err(halt) => return Err(halt),
         };
         told.requested += asked;
         for seen in batch.asked {
@@ -219,6 +253,6 @@ impl Removal<'_> {
     }
 
     fn audit(&self, seen: &Seen, verdict: Verdict) {
-        self.job.audit(self.repository, &seen.name, verdict.as_str(), verdict.reason(), None);
+        self.job.audit(self.repository, &seen.name, verdict.as_str(), verdict.reason(), None, None);
     }
 }

@@ -22,6 +22,7 @@ use crate::policy::{CompiledPolicy, Method, hour};
 use super::context::Context;
 use super::gate::{RunGate, StillCurrent};
 use super::planner::Planner;
+use super::usage::{Unknown, Usage};
 use super::{Error, bulk, conflicts, empty, exact, preview, reconcile, session, targets};
 
 /// How often, and with which pauses in seconds, the status of a finished run is written before giving up. What is lost then
@@ -100,6 +101,8 @@ pub(crate) struct Job<'a> {
     pub(crate) client: Client,
     pub(crate) policy: &'a CompiledPolicy,
     pub(crate) task: Task,
+    /// Which images are in use, where the policy wants to know.
+    pub(crate) usage: Option<Usage>,
     pub(crate) mode: Mode,
     pub(crate) generation: i64,
     pub(crate) gate: Arc<RunGate>,
@@ -110,6 +113,27 @@ pub(crate) struct Job<'a> {
     pub(crate) owner: String,
     /// Address of the instance, for the ledger.
     pub(crate) instance: String,
+}
+
+/// What ends a run before its end.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// An error of GitLab that concerns all of it.
+    GitLab(GitLabError),
+    /// It is not known which images are in use.
+    InUseUnknown(Unknown),
+}
+
+impl From<GitLabError> for Halt {
+    fn from(error: GitLabError) -> Self {
+        Self::GitLab(error)
+    }
+}
+
+impl From<Unknown> for Halt {
+    fn from(unknown: Unknown) -> Self {
+        Self::InUseUnknown(unknown)
+    }
 }
 
 /// What a run, or a part of it, came to.
@@ -145,6 +169,7 @@ impl Work {
 impl Job<'_> {
     pub(crate) fn planner(&self) -> Planner<'_> {
         Planner {
+            usage: self.usage.as_ref(),
             client: &self.client,
             clock: &*self.context.clock,
             policy: self.policy,
@@ -165,7 +190,7 @@ impl Job<'_> {
     }
 
     /// Ends the work because of an error that concerns all of it: what was not reached says so.
-    pub(crate) fn halt(&self, mut work: Work, error: &GitLabError, rest: &[Repository]) -> Work {
+    pub(crate) fn halt(&self, mut work: Work, halt: &Halt, rest: &[Repository]) -> Work {
         for repository in rest {
             let result = RepositoryResult::Skipped;
             let reason = Some(repository_reason::NOT_REACHED);
@@ -174,6 +199,15 @@ impl Job<'_> {
                 ..Outcome::new(&repository.path, repository.id, result, reason)
             });
         }
+        let error = match halt {
+            Halt::GitLab(error) => error,
+            // An operator that ends stops watching as well.
+            Halt::InUseUnknown(unknown) => {
+                let aborted = End::Aborted { reason: reason::IN_USE_UNKNOWN, message: unknown.to_string() };
+                work.end = self.gate.stop().map_or(aborted, End::Stopped);
+                return work;
+            }
+        };
         if error.class() == Class::Stopped {
             // The client looks at the deadline as well, a moment ahead of the gate.
             work.end = End::Stopped(self.gate.stop().unwrap_or(Stop::Deadline));
@@ -186,7 +220,15 @@ impl Job<'_> {
     }
 
     /// One line of the audit trail.
-    pub(crate) fn audit(&self, repository: &Repository, tag: &str, verdict: &str, reason: &str, rule: Option<&str>) {
+    pub(crate) fn audit(
+        &self,
+        repository: &Repository,
+        tag: &str,
+        verdict: &str,
+        reason: &str,
+        rule: Option<&str>,
+        used_by: Option<&str>,
+    ) {
         tracing::info!(
             target: "audit",
             run = self.id,
@@ -199,6 +241,7 @@ impl Job<'_> {
             verdict,
             reason,
             rule,
+            used_by,
             "tag"
         );
     }
@@ -316,11 +359,12 @@ async fn work(base: &Base<'_>, order: &Order<'_>, task: Task, gate: Arc<RunGate>
             return (Work { end: aborted(&findings), ..Work::completed(Vec::new()) }, findings);
         }
     };
-    let job = Job {
+    let mut job = Job {
         context: base.context,
         client: session.client,
         policy: order.policy,
         task,
+        usage: None,
         mode: order.mode,
         generation: base.live.metadata.generation.unwrap_or_default(),
         gate,
@@ -334,7 +378,7 @@ async fn work(base: &Base<'_>, order: &Order<'_>, task: Task, gate: Arc<RunGate>
     let found = match targets::list(&job.client, &order.policy.target).await {
         Ok(found) => found,
         Err(error) => {
-            let work = job.halt(Work::completed(Vec::new()), &error, &[]);
+            let work = job.halt(Work::completed(Vec::new()), &error.into(), &[]);
             let findings = work.findings.clone().unwrap_or(findings);
             return (work, findings);
         }
@@ -352,6 +396,14 @@ async fn work(base: &Base<'_>, order: &Order<'_>, task: Task, gate: Arc<RunGate>
     } else if let Some(failed) = found.failed.first() {
         findings.remark =
             Some(format!("{} of {} targets cannot be listed, {}", found.failed.len(), found.asked, failed.path));
+    }
+    match Usage::open(base.context, base.namespace, order.policy, &found.repositories).await {
+        Ok(usage) => job.usage = usage,
+        Err(unknown) => {
+            let mut work = job.halt(Work::completed(Vec::new()), &unknown.into(), &found.repositories);
+            work.outcomes.extend(found.failed);
+            return (work, findings);
+        }
     }
     let mut work = match (&order.policy.method, &job.task) {
         (_, Task::Preview | Task::Propose(_)) => preview::run(&job, &found.repositories).await,
@@ -449,6 +501,7 @@ fn log_end(base: &Base<'_>, status: &crate::api::PolicyStatus) {
         matched = run.tags.matched,
         requested = run.tags.requested,
         confirmed = run.tags.confirmed,
+        in_use = run.tags.in_use,
         detail = run.message.as_deref().unwrap_or_default(),
         "run ended"
     );

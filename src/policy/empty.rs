@@ -19,6 +19,7 @@ use crate::api::conditions::shorten;
 use crate::api::{EmptyRepositoriesSpec, EmptyRepository, RepositoryResult};
 
 use super::duration::{Age, InvalidAge};
+use super::in_use::Users;
 use super::outcome::{Outcome, repository_reason as why};
 use super::report::MAX_PATH;
 
@@ -131,8 +132,10 @@ pub enum Doubt {
 }
 
 /// Why a repository without tags stays.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Keep {
+    /// Somebody uses its images.
+    InUse(Users),
     /// It has the path of its project, and the policy does not include those.
     Root,
     /// GitLab reports something about it that is not known here.
@@ -157,7 +160,7 @@ pub enum Keep {
     },
     /// Only a preview has seen it.
     Previewed,
-    /// The mode RequireApproval deletes no repositories.
+    /// The mode is `RequireApproval`, which deletes no repositories.
     Approval {
         /// When a run first saw it empty.
         since: Timestamp,
@@ -167,6 +170,7 @@ pub enum Keep {
 impl fmt::Display for Keep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::InUse(users) => write!(f, "empty; kept because its images are in use by {users}"),
             Self::Root => {
                 f.write_str("empty; kept as the root repository of its project (emptyRepositories.includeRoot)")
             }
@@ -190,9 +194,9 @@ impl fmt::Display for Keep {
 pub enum Look {
     /// No tag.
     Empty,
-    /// It was not looked at.
+    /// Nothing: its turn did not come.
     NotTaken,
-    /// A tag, an error, or that GitLab is about to delete it.
+    /// A tag, an error, or something that kept it from looking.
     Other,
 }
 
@@ -202,8 +206,7 @@ pub fn look(outcome: &Outcome) -> Look {
     match (outcome.result, outcome.reason) {
         _ if outcome.tags.scanned > 0 => Look::Other,
         (RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE)) => Look::Empty,
-        (RepositoryResult::Skipped, Some(why::DELETE_SCHEDULED)) => Look::Other,
-        (RepositoryResult::Skipped, _) => Look::NotTaken,
+        (RepositoryResult::Skipped, Some(why::NOT_REACHED)) => Look::NotTaken,
         _ => Look::Other,
     }
 }
@@ -363,7 +366,8 @@ mod tests {
     #[case::removed(RepositoryResult::Changed, None, 5, Look::Other)]
     #[case::failed(RepositoryResult::Failed, Some(why::LIST_INCOMPLETE), 0, Look::Other)]
     #[case::about_to_go(RepositoryResult::Skipped, Some(why::DELETE_SCHEDULED), 0, Look::Other)]
-    #[case::within_the_hour(RepositoryResult::Skipped, Some(why::RATE_LIMITED), 0, Look::NotTaken)]
+    #[case::within_the_hour(RepositoryResult::Skipped, Some(why::RATE_LIMITED), 0, Look::Other)]
+    #[case::used_in_an_unknown_way(RepositoryResult::Skipped, Some(why::IN_USE_UNRESOLVED), 0, Look::Other)]
     #[case::not_reached(RepositoryResult::Skipped, Some(why::NOT_REACHED), 0, Look::NotTaken)]
     #[case::too_many_tags_would_go(RepositoryResult::Skipped, Some(why::DELETION_LIMIT_EXCEEDED), 5, Look::Other)]
     fn only_a_repository_whose_tags_were_listed_looks_empty(

@@ -66,6 +66,8 @@ pub struct Seen {
     pub pushed: Moment,
     /// When it was first pushed.
     pub created: Moment,
+    /// Whether it is known to be one image, not an index of several.
+    pub single_image: bool,
     /// Whether GitLab protects it from being removed with this token.
     pub protected: bool,
     /// Its size in bytes.
@@ -89,12 +91,16 @@ impl Inventory {
             name: &seen.name,
             pushed: seen.pushed,
             created: seen.created,
+            digest: seen.digest.as_deref(),
+            single_image: seen.single_image,
             protected: seen.protected,
         });
         let newer = self.newer.iter().map(|name| Tag {
             name,
             pushed: Moment::Newer,
             created: Moment::Unknown,
+            digest: None,
+            single_image: false,
             protected: false,
         });
         read.chain(newer).collect()
@@ -108,6 +114,7 @@ impl Inventory {
             pushed: pushes.get(&name).map_or(Moment::Unknown, |pushed| Moment::At(*pushed)),
             created: Moment::Unknown,
             digest: None,
+            single_image: false,
             protected: false,
             bytes: None,
             name,
@@ -170,6 +177,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::policy::claims::Claims;
     use crate::policy::compile::tests::spec;
     use crate::policy::plan::Verdict;
     use crate::policy::plan::exact::plan;
@@ -218,6 +226,7 @@ mod tests {
             digest: None,
             pushed: Moment::At(days_ago(pushed)),
             created: Moment::At(days_ago(pushed)),
+            single_image: false,
             protected: false,
             bytes: None,
         }
@@ -232,7 +241,7 @@ mod tests {
 
     fn removed(inventory: &Inventory, rules: &[Rule]) -> HashSet<String> {
         let tags = inventory.tags();
-        let decisions = plan(&tags, rules, &[], now());
+        let decisions = plan(&tags, rules, &[], &Claims::default(), now());
         let gone = tags.iter().zip(decisions).filter(|(_, decision)| decision.verdict == Verdict::Remove);
         gone.map(|(tag, _)| tag.name.to_owned()).collect()
     }

@@ -6,11 +6,14 @@
 pub mod announce;
 pub mod approval;
 pub mod bulk;
+pub mod claims;
 pub mod compile;
 pub mod conflict;
 pub mod duration;
 pub mod empty;
 pub mod hour;
+pub mod image;
+pub mod in_use;
 pub mod inventory;
 pub mod limits;
 pub mod next_action;

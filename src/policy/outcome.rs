@@ -18,6 +18,8 @@ pub mod repository_reason {
     pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
     /// Skipped: the plan that was approved is no longer what would be removed.
     pub const PLAN_CHANGED: &str = "PlanChanged";
+    /// Skipped: images are in use in a way that GitLab's bulk deletion cannot be told of.
+    pub const IN_USE_UNRESOLVED: &str = "InUseUnresolved";
     /// Unchanged: there is no tag in it, and it stays for now.
     pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
     /// Changed: there is no tag in it, and GitLab was, or in a dry run would be, asked to delete it.
@@ -51,6 +53,7 @@ pub mod repository_reason {
         EXACT_NOT_SUPPORTED,
         DELETION_LIMIT_EXCEEDED,
         PLAN_CHANGED,
+        IN_USE_UNRESOLVED,
         REPOSITORY_EMPTY,
         REPOSITORY_DELETED,
         REPOSITORY_PROTECTED,

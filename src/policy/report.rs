@@ -157,6 +157,7 @@ fn count_tags(outcomes: &[Outcome]) -> TagCounts {
         matched: sum.matched + outcome.tags.matched,
         requested: sum.requested + outcome.tags.requested,
         confirmed: sum.confirmed + outcome.tags.confirmed,
+        in_use: sum.in_use + outcome.tags.in_use,
     })
 }
 
@@ -327,7 +328,7 @@ mod tests {
     fn outcome(id: u64, result: RepositoryResult, matched: u64) -> Outcome {
         let requested = if result == RepositoryResult::Changed { matched } else { 0 };
         Outcome {
-            tags: TagCounts { scanned: 100, matched, requested, confirmed: requested },
+            tags: TagCounts { scanned: 100, matched, requested, confirmed: requested, in_use: 0 },
             samples: vec!["v1".to_owned()],
             eligible: (requested > 0).then(|| at(9000)),
             ..Outcome::new(&format!("shop/r{id}"), id, result, None)
@@ -495,9 +496,11 @@ mod tests {
                 ..outcome(id, RepositoryResult::Changed, 7)
             })
             .collect();
-        let mut status = PolicyStatus::default();
-        status.empty_repositories = (0..50).map(|id| empty::watch(id, &"p".repeat(600), at(0))).collect();
-        status.projects_with_cleanup_policy = vec!["p".repeat(255); conflict::MAX_NAMED];
+        let mut status = PolicyStatus {
+            empty_repositories: (0..50).map(|id| empty::watch(id, &"p".repeat(600), at(0))).collect(),
+            projects_with_cleanup_policy: vec!["p".repeat(255); conflict::MAX_NAMED],
+            ..PolicyStatus::default()
+        };
         begin(&mut status, run("Delete"), at(3600));
         for second in 5000..5020 {
             let end = End::Aborted { reason: reason::SECRET_NOT_FOUND, message: "m".repeat(2000) };

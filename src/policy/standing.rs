@@ -136,6 +136,10 @@ pub fn shorten_token(token: &str) -> String {
 fn ready_message(status: &PolicyStatus, policy: &CompiledPolicy, remark: Option<&str>) -> String {
     let next = status.next_schedule_time.as_ref().map_or_else(|| "never".to_owned(), |time| time.0.to_string());
     let mut message = format!("next run at {next}, mode {}", policy.mode.as_str());
+    if policy.protection.in_use && !policy.protection.seen_namespaces.is_empty() {
+        let seen = policy.protection.seen_namespaces.join(", ");
+        let _ = write!(message, "; images in use are seen in {seen} only");
+    }
     if let Some(plan) = &status.pending_approval {
         let _ = write!(message, "; {} tags wait for approval of plan {}", plan.tags, plan.plan_hash);
     }

@@ -46,6 +46,7 @@ fn every_reason_to_keep_a_tag_is_documented_in_the_order_in_which_it_counts() {
     let keep = [
         K::Latest,
         K::Protected,
+        K::InUse,
         K::NoRuleMatches,
         K::KeptByPattern,
         K::ProtectedByGitLab,

@@ -61,6 +61,15 @@ fn watched(status: &PolicyStatus) -> Vec<u64> {
     status.empty_repositories.iter().map(|known| known.id).collect()
 }
 
+/// Waits for the end of a run that was asked for.
+async fn ended(world: &World, token: &str) -> PolicyStatus {
+    let over = |status: &PolicyStatus| {
+        status.last_handled_run_at.as_deref() == Some(token)
+            && status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some())
+    };
+    world.until("shop", over).await
+}
+
 fn exists(world: &World, repository: u64) -> bool {
     world.sim.advance(SignedDuration::from_mins(5));
     world.sim.read(|registry| registry.find_repository(repository).is_some())
@@ -295,12 +304,7 @@ async fn a_tag_that_is_pushed_while_the_run_goes_on_saves_it() {
     hold.reached().await;
     push(&world, empty);
     hold.release();
-    let status = world
-        .until("shop", |status| {
-            status.last_handled_run_at.as_deref() == Some("two")
-                && status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some())
-        })
-        .await;
+    let status = ended(&world, "two").await;
     assert!(told(&status, empty).2.contains("GitLab counts 1 in it"), "{status:#?}");
     assert!(watched(&status).is_empty());
     assert!(exists(&world, empty));
@@ -363,12 +367,7 @@ async fn a_repository_that_gitlab_is_about_to_delete_is_left_to_it(
         stands();
         world.annotate("shop", RUN_REQUESTED_AT, "two").await;
     }
-    let status = world
-        .until("shop", |status| {
-            status.last_handled_run_at.as_deref() == Some("two")
-                && status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some())
-        })
-        .await;
+    let status = ended(&world, "two").await;
     assert_eq!(told(&status, empty).1, "DeleteScheduled");
     assert_eq!((watched(&status), deletions(&world)), (vec![], 0));
     operator.stop().await;
@@ -499,6 +498,50 @@ async fn a_repository_whose_tags_cannot_be_listed_is_no_longer_watched() {
     world.sim.clear_faults();
     world.sim.advance(SignedDuration::from_hours(12));
     world.run("shop", "three").await;
+    assert!(exists(&world, empty));
+    operator.stop().await;
+}
+
+/// A Deployment that names this image.
+fn deploy(world: &World, image: &str) {
+    world.kubectl(&["create", "deployment", "web", "--replicas=0", &format!("--image={image}")]);
+}
+
+#[rstest]
+#[case::by_name("registry.gitlab.example.com/shop/backend/empty:v1")]
+#[case::by_digest(
+    "registry.gitlab.example.com/shop/backend/empty@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_whose_images_the_cluster_uses_stays_although_it_has_no_tag(
+    #[values("Bulk", "Exact")] method: &str,
+    #[case] image: &str,
+) {
+    let (world, empty) = world(Backend::MetadataDatabase).await;
+    deploy(&world, image);
+    let operator = operate(&world, &spec(method, "Delete")).await;
+    let status = twice(&world, DAY).await;
+    let expected = format!("empty; kept because its images are in use by {}/Deployment/web", world.namespace);
+    let (result, reason, message) = told(&status, empty);
+    assert_eq!((result, reason), (RepositoryResult::Unchanged, "RepositoryEmpty"));
+    assert!(message.starts_with(&expected), "{message}");
+    assert_eq!((watched(&status), deletions(&world)), (vec![], 0));
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_that_begins_to_use_the_repository_during_the_run_saves_it() {
+    let (world, empty) = world(Backend::MetadataDatabase).await;
+    let operator = operate(&world, &spec("Exact", "Delete")).await;
+    world.run("shop", "one").await;
+    world.sim.advance(DAY);
+    let hold = world.sim.hold(Matcher::endpoint(Endpoint::ListTags).repository(empty), HoldPoint::AfterProcessing);
+    world.annotate("shop", RUN_REQUESTED_AT, "two").await;
+    hold.reached().await;
+    deploy(&world, "registry.gitlab.example.com/shop/backend/empty:v1");
+    hold.release();
+    let status = ended(&world, "two").await;
+    assert!(told(&status, empty).2.contains("in use by"), "{status:#?}");
     assert!(exists(&world, empty));
     operator.stop().await;
 }

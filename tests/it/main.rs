@@ -25,4 +25,5 @@ mod resource;
 mod robustness;
 mod runs;
 mod support;
+mod workloads;
 mod world;

@@ -11,6 +11,7 @@ use semver::Version;
 
 use super::{KeepReason, Verdict};
 use crate::api::SortBy;
+use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
 use crate::policy::pattern::Pattern;
 
@@ -48,6 +49,10 @@ pub struct Tag<'a> {
     pub pushed: Moment,
     /// When it was first pushed.
     pub created: Moment,
+    /// The digest it points at, if that is known.
+    pub digest: Option<&'a str>,
+    /// Whether it is known to be one image, not an index of several.
+    pub single_image: bool,
     /// Whether GitLab protects it from being removed with this token.
     pub protected: bool,
 }
@@ -78,11 +83,11 @@ struct Candidate<'a> {
 /// Decides about every tag of a repository, in the order of the input, which does not matter otherwise. `now` is the moment as of
 /// which the plan is made: what was pushed later stays and takes no place.
 #[must_use]
-pub fn plan(tags: &[Tag<'_>], rules: &[Rule], protect: &[Pattern], now: Timestamp) -> Vec<Decision> {
+pub fn plan(tags: &[Tag<'_>], rules: &[Rule], protect: &[Pattern], claims: &Claims, now: Timestamp) -> Vec<Decision> {
     let mut decisions = Vec::with_capacity(tags.len());
     let mut groups: HashMap<(usize, &str), Vec<Candidate<'_>>> = HashMap::new();
     for (index, tag) in tags.iter().enumerate() {
-        let (rule, looked) = match look(tag, rules, protect, now) {
+        let (rule, looked) = match look(tag, rules, protect, claims, now) {
             Ok((rule, group, rank, young)) => {
                 groups.entry((rule, group)).or_default().push(Candidate { index, rank, young });
                 (Some(rule), Verdict::Remove)
@@ -112,12 +117,15 @@ pub fn plan(tags: &[Tag<'_>], rules: &[Rule], protect: &[Pattern], now: Timestam
 type Looked<'t> = Result<(usize, &'t str, Rank<'t>, bool), (Option<usize>, KeepReason)>;
 
 /// Looks at one tag by itself: a reason to keep it, or its rule, group, rank, and whether it is too young.
-fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], now: Timestamp) -> Looked<'t> {
+fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], claims: &Claims, now: Timestamp) -> Looked<'t> {
     if tag.name == "latest" {
         return Err((None, KeepReason::Latest));
     }
     if protect.iter().any(|pattern| pattern.matches(tag.name)) {
         return Err((None, KeepReason::Protected));
+    }
+    if claims.certain(tag.name, tag.digest).is_some() {
+        return Err((None, KeepReason::InUse));
     }
     let found = rules.iter().enumerate().find(|(_, rule)| rule.delete.matches(tag.name));
     let Some((index, rule)) = found else { return Err((None, KeepReason::NoRuleMatches)) };
@@ -160,6 +168,10 @@ fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], now: Timestamp) 
             Moment::At(pushed) => pushed >= now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN),
         },
     };
+    if claims.possible(tag.digest, tag.single_image) {
+        // Were it known to be in use, it would take no place.
+        return keep(if young { KeepReason::TooYoung } else { KeepReason::InUse });
+    }
     Ok((index, group, rank, young))
 }
 
@@ -168,8 +180,11 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
+    use std::collections::HashSet;
+
     use super::*;
     use crate::policy::compile::tests::spec;
+    use crate::policy::in_use::tests::{SHA_1, SHA_2, of_shop_web};
     use crate::policy::{CompiledPolicy, Method, Settings, compile};
 
     fn now() -> Timestamp {
@@ -187,12 +202,12 @@ mod tests {
 
     fn decide(policy: &CompiledPolicy, tags: &[Tag<'_>]) -> Vec<Decision> {
         let Method::Exact(rules) = &policy.method else { unreachable!() };
-        plan(tags, rules, &policy.protect, now())
+        plan(tags, rules, &policy.protect, &Claims::default(), now())
     }
 
     fn tag(name: &str, days: i64) -> Tag<'_> {
         let moment = Moment::At(days_ago(days));
-        Tag { name, pushed: moment, created: moment, protected: false }
+        Tag { name, pushed: moment, created: moment, digest: None, single_image: false, protected: false }
     }
 
     fn removed<'t>(policy: &CompiledPolicy, tags: &[Tag<'t>]) -> Vec<&'t str> {
@@ -246,6 +261,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_use_stays_and_takes_no_place_however_it_is_used() {
+        let policy = policy(&json!([{"name": "r", "nameRegexDelete": "v.*", "keepN": 1, "olderThan": "7d"}]), &[]);
+        let Method::Exact(rules) = &policy.method else { unreachable!() };
+        let digest = format!("registry.example.com/shop/web@{SHA_1}");
+        let of = of_shop_web(&[("registry.example.com/shop/web:v3", "prod/Pod/a"), (&digest, "prod/Pod/b")]);
+        let with = |name, digest| Tag { digest: Some(digest), ..tag(name, 9) };
+        let mut tags = vec![with("v1", SHA_2), with("v2", SHA_2), with("v3", SHA_2), with("v4", SHA_1), tag("v5", 9)];
+        tags.push(Tag { digest: Some(SHA_1), ..tag("main", 9) });
+        let claims = Claims::new(of, tags.iter().map(|tag| (tag.name, tag.digest)), &HashSet::new());
+        let verdicts: Vec<Verdict> =
+            plan(&tags, rules, &[], &claims, now()).into_iter().map(|decision| decision.verdict).collect();
+        let in_use = Verdict::Keep(KeepReason::InUse);
+        let newest = Verdict::Keep(KeepReason::WithinKeepN);
+        assert_eq!(verdicts, [Verdict::Remove, newest, in_use, in_use, in_use, in_use]);
+    }
+
+    #[test]
     fn young_tags_take_places_and_are_told_to_be_young() {
         let policy = policy(&json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 2, "olderThan": "7d"}]), &[]);
         let tags = [tag("a", 1), tag("b", 8), tag("c", 9), Tag { pushed: Moment::Newer, ..tag("d", 0) }];
@@ -294,6 +326,8 @@ mod tests {
                 name,
                 pushed: moment(*age),
                 created: moment(*age),
+                digest: None,
+                single_image: false,
                 protected: *protected,
             })
             .collect()

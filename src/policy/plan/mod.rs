@@ -6,6 +6,8 @@
 pub mod exact;
 pub mod server;
 
+use std::collections::BTreeSet;
+
 use super::compile::Rule;
 use super::pattern::Pattern;
 
@@ -25,6 +27,8 @@ pub enum KeepReason {
     Latest,
     /// `protect.nameRegex` matches it.
     Protected,
+    /// Its image is in use, or not known to be unused.
+    InUse,
     /// No rule matches it.
     NoRuleMatches,
     /// `nameRegexKeep` matches it.
@@ -72,6 +76,7 @@ impl KeepReason {
         match self {
             Self::Latest => "Latest",
             Self::Protected => "Protected",
+            Self::InUse => "InUse",
             Self::NoRuleMatches => "NoRuleMatches",
             Self::KeptByPattern => "KeptByPattern",
             Self::ProtectedByGitLab => "ProtectedByGitLab",
@@ -85,13 +90,16 @@ impl KeepReason {
     }
 }
 
-/// What the name alone decides: a reason to stay, or nothing, which makes the tag a candidate.
+/// What the name alone decides: a reason to stay, or nothing, which makes the tag a candidate. `in_use` names the tags whose images
+/// are in use.
 #[must_use]
-pub fn decide_by_name(name: &str, rule: &Rule, protect: &[Pattern]) -> Option<KeepReason> {
+pub fn decide_by_name(name: &str, rule: &Rule, protect: &[Pattern], in_use: &BTreeSet<Box<str>>) -> Option<KeepReason> {
     if name == "latest" {
         Some(KeepReason::Latest)
     } else if protect.iter().any(|pattern| pattern.matches(name)) {
         Some(KeepReason::Protected)
+    } else if in_use.contains(name) {
+        Some(KeepReason::InUse)
     } else if !rule.delete.matches(name) {
         Some(KeepReason::NoRuleMatches)
     } else if rule.keep.as_ref().is_some_and(|pattern| pattern.matches(name)) {

@@ -8,6 +8,7 @@ use futures::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use registry_cleanup_operator::clock::Clock;
 use registry_cleanup_operator::cluster::events::Events;
+use registry_cleanup_operator::cluster::workloads::{self, Options, Workloads};
 use registry_cleanup_operator::controller::{self, Context, Scope};
 use registry_cleanup_operator::gitlab::{GitLab, Settings as GitLabSettings};
 use registry_cleanup_operator::policy::Settings;
@@ -54,7 +55,8 @@ impl Operator {
     pub(crate) async fn start_with(world: &World, settings: Settings) -> Self {
         let kubeconfig = service_account_kubeconfig().await;
         let clock: Arc<dyn Clock> = Arc::new(TestClock(world.sim.clock()));
-        let scope = Scope::Namespaces(vec![world.namespace.clone()]);
+        let namespaces = vec![world.namespace.clone()];
+        let scope = Scope::Namespaces(namespaces.clone());
         let shutdown = CancellationToken::new();
         let (nudge, nudged) = watch::channel(());
         let (on_ready, is_ready) = tokio::sync::oneshot::channel();
@@ -66,7 +68,9 @@ impl Operator {
             let gitlab = GitLabSettings { requests_per_second: 1000.0, user_agent: "test".to_owned() };
             let gitlab = GitLab::new(gitlab, Arc::clone(&clock));
             let events = Events::new(kube.clone(), Some("test".to_owned()));
-            let context = Arc::new(Context::new(kube, gitlab, clock, settings, events, stop));
+            let options = Options { scope: workloads::Scope::Namespaces(namespaces), ..Options::default() };
+            let workloads = Workloads::watch(kube.clone(), options, &stop);
+            let context = Arc::new(Context::new(kube, gitlab, clock, settings, events, Some(workloads), stop));
             let wakes = || {
                 stream::unfold(nudged.clone(), |mut nudged| async {
                     nudged.changed().await.ok()?;

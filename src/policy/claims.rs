@@ -1,0 +1,135 @@
+//! What the users of a repository's images keep from being removed, as a plan asks it tag by tag.
+//!
+//! A digest in use that none of the repository's tags has may belong to an image inside of a multi-platform tag, whose own digest
+//! is another one. As long as there is such a digest, only tags that are known to be one image are known to be unused.
+
+use std::collections::HashSet;
+
+use super::in_use::{How, RepositoryUse, Use};
+
+/// What is in use of a repository, held against what is known of its tags.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Claims {
+    of: RepositoryUse,
+    /// Some digest in use is not that of a tag.
+    unresolved: bool,
+}
+
+impl Claims {
+    /// Holds what is in use against the tags that are known, each with its digest if that is known, and against digests that are
+    /// known to be those of tags besides.
+    #[must_use]
+    pub fn new<'t>(
+        mut of: RepositoryUse,
+        tags: impl IntoIterator<Item = (&'t str, Option<&'t str>)> + Clone,
+        besides: &HashSet<Box<str>>,
+    ) -> Self {
+        of.note_digests(tags.clone());
+        let digests = tags.into_iter().filter_map(|(_, digest)| digest).chain(besides.iter().map(AsRef::as_ref));
+        let unresolved = !of.unresolved(digests).is_empty();
+        Self { of, unresolved }
+    }
+
+    /// The same tags, held against what is in use now.
+    #[must_use]
+    pub fn again(&self, mut now: RepositoryUse) -> Self {
+        let known: HashSet<&str> = self.of.digests().map(|(digest, _)| digest).collect();
+        let unresolved = self.unresolved || now.digests().any(|(digest, _)| !known.contains(digest));
+        now.keep_subjects(&self.of);
+        Self { of: now, unresolved }
+    }
+
+    /// What is in use.
+    #[must_use]
+    pub fn of(&self) -> &RepositoryUse {
+        &self.of
+    }
+
+    /// Whether digests of tags matter.
+    #[must_use]
+    pub fn by_digest(&self) -> bool {
+        self.of.digests().next().is_some()
+    }
+
+    /// Who certainly uses a tag.
+    #[must_use]
+    pub fn certain(&self, name: &str, digest: Option<&str>) -> Option<Use<'_>> {
+        self.of.users_of_tag(name, digest).filter(|found| found.how != How::NotKnown)
+    }
+
+    /// Whether it is not known that nobody uses a tag. `single_image` says that it is known to be one image, not several.
+    #[must_use]
+    pub fn possible(&self, digest: Option<&str>, single_image: bool) -> bool {
+        self.by_digest() && (digest.is_none() || (self.unresolved && !single_image))
+    }
+
+    /// Whether a tag must stay.
+    #[must_use]
+    pub fn hold(&self, name: &str, digest: Option<&str>, single_image: bool) -> bool {
+        self.certain(name, digest).is_some() || self.possible(digest, single_image)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::in_use::tests::{SHA_1, SHA_2, of_shop_web};
+
+    fn claims(images: &[&str], tags: &[(&str, Option<&str>)], besides: &[&str]) -> Claims {
+        let images: Vec<(&str, &str)> = images.iter().map(|image| (*image, "prod/Pod/a")).collect();
+        let besides = besides.iter().map(|digest| Box::from(*digest)).collect();
+        Claims::new(of_shop_web(&images), tags.iter().copied(), &besides)
+    }
+
+    fn by_name() -> &'static str {
+        "registry.example.com/shop/web:v1"
+    }
+
+    fn by_digest() -> String {
+        format!("registry.example.com/shop/web@{SHA_1}")
+    }
+
+    #[test]
+    fn where_nothing_is_in_use_nothing_is_held() {
+        let none = claims(&[], &[("v1", None)], &[]);
+        assert!(!none.hold("v1", None, false));
+        assert!(!none.by_digest());
+    }
+
+    #[test]
+    fn a_name_in_use_holds_that_tag_alone() {
+        let claims = claims(&[by_name()], &[("v1", Some(SHA_1)), ("v2", None)], &[]);
+        assert!(claims.hold("v1", None, false));
+        assert!(!claims.hold("v2", None, false));
+    }
+
+    #[test]
+    fn a_digest_in_use_holds_its_tags_and_those_whose_digest_is_not_known() {
+        let claims = claims(&[&by_digest()], &[("v1", Some(SHA_1)), ("v2", Some(SHA_2)), ("v3", None)], &[]);
+        assert!(claims.certain("v1", Some(SHA_1)).is_some());
+        assert!(!claims.hold("v2", Some(SHA_2), false));
+        assert!(claims.certain("v3", None).is_none() && claims.hold("v3", None, true));
+    }
+
+    #[test]
+    fn a_digest_that_no_tag_has_holds_whatever_may_contain_it() {
+        let tags = [("v2", Some(SHA_2))];
+        let lost = claims(&[&by_digest()], &tags, &[]);
+        assert!(lost.hold("v2", Some(SHA_2), false));
+        assert!(!lost.hold("v2", Some(SHA_2), true), "one image contains no other");
+        let resolved = claims(&[&by_digest()], &tags, &[SHA_1]);
+        assert!(!resolved.hold("v2", Some(SHA_2), false));
+    }
+
+    #[test]
+    fn what_came_into_use_since_is_not_known_to_be_elsewhere() {
+        let tags = [("v2", Some(SHA_2))];
+        let before = claims(&[], &tags, &[]);
+        let same = before.again(of_shop_web(&[]));
+        assert!(!same.hold("v2", Some(SHA_2), false));
+        let digest = by_digest();
+        let now = before.again(of_shop_web(&[(digest.as_str(), "prod/Pod/b")]));
+        assert!(now.hold("v2", Some(SHA_2), false));
+        assert!(!now.hold("v2", Some(SHA_2), true));
+    }
+}
