@@ -9,7 +9,7 @@ control_plane := cargo run --quiet --locked --package control-plane --
 helm = $$($(control_plane) which helm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test lint generate tools fmt clean
+.PHONY: help demo demo-stop test bench lint generate tools fmt clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,10 @@ demo-stop: ## end what `make demo KEEP=1` left up
 
 test: ## run every test, also those that need Kubernetes and helm (built on first use)
 	cargo test --workspace --locked --no-fail-fast
+
+bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; WRITE=docs/benchmarks.md keeps the table)
+	cargo bench --locked --bench plan
+	cargo bench --locked --bench clean -- $(SHAPES) $(if $(WRITE),--write=$(WRITE))
 
 lint: ## check format, clippy, documentation, dependencies, chart and scripts
 	cargo fmt --all --check

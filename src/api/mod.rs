@@ -5,6 +5,7 @@
 
 pub mod conditions;
 pub mod crd;
+pub mod document;
 mod policy;
 mod schema;
 mod status;

@@ -29,8 +29,19 @@ pub(crate) struct Source {
     pub(crate) pushes_known: bool,
     /// Whether the newest pushes can be asked for.
     pub(crate) sorts_by_push: bool,
+    /// How much is known of.
+    pub(crate) extent: Extent,
     /// The moment as of which the plan is made, or at which the reading began: what was pushed later stays.
     pub(crate) at: Timestamp,
+}
+
+/// How much of a repository an inventory covers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extent {
+    /// Every tag, at least by its name.
+    All,
+    /// The oldest tags. There may be others, younger than all of these.
+    Oldest,
 }
 
 /// Why there is no inventory.
@@ -43,15 +54,15 @@ pub(crate) enum Failure {
     InUse(Unknown),
 }
 
-impl From<Unknown> for Failure {
-    fn from(unknown: Unknown) -> Self {
-        Self::InUse(unknown)
-    }
-}
-
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::GitLab(error)
+    }
+}
+
+impl From<Unknown> for Failure {
+    fn from(unknown: Unknown) -> Self {
+        Self::InUse(unknown)
     }
 }
 
@@ -81,7 +92,7 @@ async fn attempt(
         return by_graphql(planner, rules, repository, capabilities, at).await;
     }
     let inventory = by_rest(planner, rules, repository, in_use_by_digest).await?;
-    Ok((inventory, Source { graphql: false, pushes_known: false, sorts_by_push: false, at }))
+    Ok((inventory, Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at }))
 }
 
 async fn by_graphql(
@@ -94,7 +105,7 @@ async fn by_graphql(
     let client = planner.client;
     let sorts = capabilities.sorts_by_push && capabilities.published_at;
     let everything = Need { until: None, names: true };
-    let mut need = if planner.everything { everything } else { need(rules, sorts, at) };
+    let mut need = if planner.everything { everything } else { need(rules, planner.policy.limits, sorts, at) };
     let mut since = HashMap::new();
     if planner.as_of.is_some() && need.until.is_some() && need.names {
         // Of the names that are not read, those pushed since the plan was made take no places.
@@ -103,20 +114,22 @@ async fn by_graphql(
             None => need = everything,
         }
     }
-    let mut pages = pages(client, repository, need.until).await?;
+    let mut pages = pages(planner, repository, need.until).await?;
     if !pages.ascending {
         // The order cannot be trusted, so neither can the place where reading stopped.
         need = everything;
-        pages = self::pages(client, repository, None).await?;
+        pages = self::pages(planner, repository, None).await?;
     }
     let names = if need.names { Some(client.tag_names(&repository.reference()).await?) } else { None };
     // GitLab behaviour: without a metadata database it takes the order, ignores it, and knows no pushes.
     let pushes_known = pages.tags.iter().all(|tag| tag.published_at.is_some());
     let now = planner.clock.now();
     let read = pages.tags.into_iter().map(|tag| seen(tag, now)).collect();
+    let extent = if pages.to_the_end || names.is_some() { Extent::All } else { Extent::Oldest };
     let mut inventory = assemble(read, pages.to_the_end, names).map_err(|_| Failure::Incomplete)?;
     inventory.date(&since);
-    Ok((inventory, Source { graphql: true, pushes_known, sorts_by_push: sorts && pushes_known, at }))
+    let sorts_by_push = sorts && pushes_known;
+    Ok((inventory, Source { graphql: true, pushes_known, sorts_by_push, extent, at }))
 }
 
 /// What was pushed from a moment on, with the last push of each: the newest pages, back to that moment. `None` where the order
@@ -159,14 +172,15 @@ struct Pages {
 }
 
 /// Reads page after page, up to a moment or to the end.
-async fn pages(client: &Client, repository: &Repository, until: Option<Timestamp>) -> Result<Pages, Failure> {
+async fn pages(planner: &Planner<'_>, repository: &Repository, until: Option<Timestamp>) -> Result<Pages, Failure> {
     let order = if until.is_some() { TagOrder::OldestPushFirst } else { TagOrder::Name };
     let mut pages = Pages { tags: Vec::new(), to_the_end: false, ascending: true };
     let mut names: HashSet<Box<str>> = HashSet::new();
     let mut cursors: HashSet<String> = HashSet::new();
     let mut cursor: Option<String> = None;
     loop {
-        let page = client.tag_page(repository.id, order, cursor.as_deref()).await?;
+        let page = planner.client.tag_page(repository.id, order, cursor.as_deref()).await?;
+        planner.note_read(page.tags.len());
         if (page.next.is_some() && page.tags.len() != PAGE)
             || !page.tags.iter().all(|tag| names.insert(tag.name.clone()))
         {
@@ -197,6 +211,7 @@ async fn pages(client: &Client, repository: &Repository, until: Option<Timestamp
 fn seen(tag: Tag, now: Timestamp) -> Seen {
     Seen {
         pushed: Moment::read(tag.published_at.or(tag.created_at), now),
+        push_told: tag.published_at.is_some(),
         created: Moment::read(tag.created_at, now),
         name: tag.name,
         digest: tag.digest,
@@ -221,6 +236,7 @@ async fn by_rest(
         } else {
             None
         };
+        planner.note_read(1);
         Ok::<_, Error>(planner::seen(name, details, planner.clock.now()))
     });
     let read = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;

@@ -2,6 +2,7 @@
 //! Kubernetes: a run, a preview and the command line all plan by this.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -13,10 +14,10 @@ use crate::policy::compile::Rule;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::inventory::{Inventory, Seen};
 use crate::policy::plan::exact::{Decision, Moment};
-use crate::policy::plan::{KeepReason, Verdict, decide_by_name, exact, server};
+use crate::policy::plan::{KeepReason, Verdict, decide_by_name, exact, reasons_to_keep, server};
 use crate::policy::{CompiledPolicy, Method};
 
-use super::inventory::{self, Failure, Source};
+use super::inventory::{self, Extent, Failure, Source};
 use super::usage::{Unknown, Usage};
 
 /// Requests for the details of tags under way at the same time. The pace per host is the real limit.
@@ -24,9 +25,6 @@ const DETAILS_IN_FLIGHT: usize = 8;
 
 /// Most tags in use that are read one by one, in one repository. With more, a digest may stay unresolved, and then more is kept.
 const MAX_LOOKED_UP: usize = 100;
-
-/// Most tags in use that a message names.
-const MAX_USED: usize = 3;
 
 /// What planning needs.
 #[derive(Clone, Copy)]
@@ -40,6 +38,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) usage: Option<&'a Usage>,
     /// Read every tag in full, also those whose fate is clear without.
     pub(crate) everything: bool,
+    /// Counts the tags that are read, for whoever watches; those of a second attempt again.
+    pub(crate) read: Option<&'a AtomicU64>,
 }
 
 /// Every tag of a repository with what is decided about it.
@@ -53,6 +53,13 @@ pub(crate) struct Plan {
 }
 
 impl Planner<'_> {
+    /// Takes note of tags that were read.
+    pub(crate) fn note_read(&self, tags: usize) {
+        if let Some(read) = self.read {
+            read.fetch_add(tags as u64, Ordering::Relaxed);
+        }
+    }
+
     /// Plans by the policy's method. For Bulk this foretells what GitLab would do.
     pub(crate) async fn plan(&self, repository: &Repository) -> Result<Plan, Failure> {
         match &self.policy.method {
@@ -111,7 +118,7 @@ impl Planner<'_> {
             inventory::read(&all, std::slice::from_ref(rule), repository, true).await?
         } else {
             let named: BTreeSet<Box<str>> = used.tags().map(|(name, _)| name.into()).collect();
-            let source = Source { graphql: false, pushes_known: false, sorts_by_push: false, at };
+            let source = Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at };
             (self.names_and_dates(rule, repository, &named).await?, source)
         };
         let claims = self.claims(used, &inventory, repository).await?;
@@ -149,6 +156,7 @@ impl Planner<'_> {
             } else {
                 None
             };
+            self.note_read(1);
             Ok::<_, Error>(seen(name, details, self.clock.now()))
         });
         let read: Vec<Seen> = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
@@ -169,6 +177,7 @@ pub(crate) fn seen(name: Box<str>, details: Option<TagDetails>, now: Timestamp) 
     Seen {
         name,
         pushed: created,
+        push_told: false,
         created,
         single_image: false,
         protected: false,
@@ -192,38 +201,12 @@ impl Plan {
 
     /// Who uses tags that would go otherwise or not, the first few: `v1.2 by prod/Deployment/web`.
     pub(crate) fn users(&self) -> Option<String> {
-        let used: Vec<String> = self
-            .inventory
-            .read
-            .iter()
-            .filter_map(|seen| {
-                let users = self.claims.certain(&seen.name, seen.digest.as_deref())?;
-                Some(format!("{} by {users}", seen.name))
-            })
-            .collect();
-        let more = used.len().saturating_sub(MAX_USED);
-        let named = used.get(..used.len().min(MAX_USED)).unwrap_or_default().join(", ");
-        match (used.is_empty(), more) {
-            (true, _) => None,
-            (false, 0) => Some(named),
-            (false, more) => Some(format!("{named} and {more} more")),
-        }
+        self.claims.told(self.inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref())))
     }
 
     /// Why tags stay, with how many: `kept: 12 TooYoung, 5 WithinKeepN, 1 Latest`.
     pub(crate) fn kept(&self) -> String {
-        let mut reasons: Vec<(usize, &str)> = Vec::new();
-        for verdict in self.decisions.iter().map(|decision| decision.verdict) {
-            if verdict == Verdict::Remove {
-                continue;
-            }
-            match reasons.iter_mut().find(|(_, reason)| *reason == verdict.reason()) {
-                Some((number, _)) => *number += 1,
-                None => reasons.push((1, verdict.reason())),
-            }
-        }
-        reasons.sort_by_key(|(number, reason)| (std::cmp::Reverse(*number), *reason));
-        let list: Vec<String> = reasons.iter().map(|(number, reason)| format!("{number} {reason}")).collect();
-        if list.is_empty() { "nothing is kept".to_owned() } else { format!("kept: {}", list.join(", ")) }
+        let reasons = reasons_to_keep(self.decisions.iter().map(|decision| decision.verdict));
+        if reasons.is_empty() { "nothing is kept".to_owned() } else { format!("kept: {reasons}") }
     }
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp, tz};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use crate::api::conditions::{ConditionStatus, reason};
+use crate::api::conditions::reason;
 use crate::api::{
     EmptyRepository, Mode, PendingApproval, RegistryCleanupPolicy, RepositoryResult, RepositoryStatus, RunResult,
     RunStatus, Trigger,
@@ -175,6 +175,7 @@ impl Job<'_> {
             policy: self.policy,
             as_of: self.task.as_of(),
             everything: false,
+            read: None,
         }
     }
 
@@ -517,12 +518,7 @@ fn overlap(overlaps: &[(String, String)]) -> Option<Announcement> {
 }
 
 fn aborted(findings: &Findings) -> End {
-    let (credentials, why, message) = &findings.credentials;
-    if *credentials == ConditionStatus::False {
-        return End::Aborted { reason: why, message: message.clone() };
-    }
-    let (reason, message) =
-        findings.trouble.clone().unwrap_or((reason::UNEXPECTED_ANSWER, "the run could not begin".to_owned()));
+    let (reason, message) = session::obstacle(findings);
     End::Aborted { reason, message }
 }
 

@@ -7,9 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use kube::Client;
+
 use crate::clock::Clock;
 use crate::cluster::config_maps;
-use crate::cluster::workloads::{Gap, Workloads};
+use crate::cluster::workloads::{Gap, Options, Workloads};
 use crate::gitlab::Repository;
 use crate::policy::CompiledPolicy;
 use crate::policy::in_use::list::List;
@@ -27,9 +30,21 @@ const MAX_NAMED: usize = 3;
 #[error("it is not known which images are in use: {0}")]
 pub(crate) struct Unknown(pub(crate) String);
 
+/// A cluster that is looked at once.
+pub struct Cluster {
+    /// The way to its API server.
+    pub kube: Client,
+    /// The policy's namespace.
+    pub namespace: String,
+    /// Which workloads count.
+    pub options: Options,
+}
+
 /// The images in use, for one run.
 pub(crate) struct Usage {
     workloads: Workloads,
+    /// Whether the workloads are watched. Otherwise what was read at the beginning holds to the end.
+    watched: bool,
     /// What other clusters use.
     others: Vec<UsedImage>,
     /// Of the repositories in question.
@@ -58,17 +73,49 @@ impl Usage {
             return Err(Unknown(text.to_owned()));
         };
         workloads.complete_within(PATIENCE).await.map_err(|gaps| told(&gaps))?;
-        let others = others(context, namespace, policy, repositories).await?;
+        let others = others(&context.kube, namespace, policy, repositories, context.clock.now()).await?;
         let usage = Self {
-            workloads: workloads.clone(),
-            others,
-            locations: repositories.iter().map(|repository| host(&repository.location).to_owned()).collect(),
-            aliases: policy.protection.aliases.clone(),
-            clock: Arc::clone(&context.clock),
-            sorted: Mutex::default(),
+            watched: true,
+            ..Self::of(workloads.clone(), others, policy, repositories, Arc::clone(&context.clock))
         };
         usage.confirmed().await?;
         Ok(Some(usage))
+    }
+
+    /// What a cluster uses now, for somebody who only looks.
+    ///
+    /// # Errors
+    /// When something is not known.
+    pub(crate) async fn read_once(
+        cluster: &Cluster,
+        policy: &CompiledPolicy,
+        repositories: &[Repository],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Unknown> {
+        let Cluster { kube, namespace, options } = cluster;
+        let workloads = Workloads::read_once(kube.clone(), options.clone()).await.map_err(|gaps| told(&gaps))?;
+        let others = others(kube, namespace, policy, repositories, clock.now()).await?;
+        let usage = Self::of(workloads, others, policy, repositories, clock);
+        usage.all()?;
+        Ok(usage)
+    }
+
+    fn of(
+        workloads: Workloads,
+        others: Vec<UsedImage>,
+        policy: &CompiledPolicy,
+        repositories: &[Repository],
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            workloads,
+            watched: false,
+            others,
+            locations: repositories.iter().map(|repository| host(&repository.location).to_owned()).collect(),
+            aliases: policy.protection.aliases.clone(),
+            clock,
+            sorted: Mutex::default(),
+        }
     }
 
     /// What is in use of a repository as far as it is known just now.
@@ -89,7 +136,7 @@ impl Usage {
     }
 
     fn all(&self) -> Result<Arc<InUse>, Unknown> {
-        let gaps = self.workloads.gaps();
+        let gaps = if self.watched { self.workloads.gaps() } else { Vec::new() };
         if !gaps.is_empty() {
             return Err(told(&gaps));
         }
@@ -100,12 +147,7 @@ impl Usage {
         {
             return Ok(Arc::clone(in_use));
         }
-        let own = self.workloads.images(self.clock.now()).into_iter().map(|image| UsedImage {
-            image: image.image.into_boxed_str(),
-            by_id: image.is_image_id,
-            users: image.users.into_iter().map(String::into_boxed_str).collect(),
-            more: u32::try_from(image.more_users).unwrap_or(u32::MAX),
-        });
+        let own = used_images(&self.workloads, self.clock.now());
         let locations = self.locations.iter().map(String::as_str);
         let in_use = InUse::new(own.chain(self.others.iter().cloned()), locations, &self.aliases);
         if let [first, ..] = in_use.unreadable() {
@@ -119,21 +161,31 @@ impl Usage {
     }
 }
 
+/// The images that workloads use, as they are sorted by repository.
+pub fn used_images(workloads: &Workloads, now: Timestamp) -> impl Iterator<Item = UsedImage> + use<> {
+    workloads.images(now).into_iter().map(|image| UsedImage {
+        image: image.image.into_boxed_str(),
+        by_id: image.is_image_id,
+        users: image.users.into_iter().map(String::into_boxed_str).collect(),
+        more: u32::try_from(image.more_users).unwrap_or(u32::MAX),
+    })
+}
+
 /// What the lists of other clusters say.
 async fn others(
-    context: &Context,
+    kube: &Client,
     namespace: &str,
     policy: &CompiledPolicy,
     repositories: &[Repository],
+    now: Timestamp,
 ) -> Result<Vec<UsedImage>, Unknown> {
     let mut images = Vec::new();
     for source in &policy.protection.lists {
         let name = &source.name;
-        let text = config_maps::read(&context.kube, namespace, name, &source.key)
-            .await
-            .map_err(|error| Unknown(error.to_string()))?;
-        let list = List::read(&text, context.clock.now(), source.max_age)
-            .map_err(|error| Unknown(format!("ConfigMap {name}: {error}")))?;
+        let text =
+            config_maps::read(kube, namespace, name, &source.key).await.map_err(|error| Unknown(error.to_string()))?;
+        let list =
+            List::read(&text, now, source.max_age).map_err(|error| Unknown(format!("ConfigMap {name}: {error}")))?;
         if let Some(repository) = repositories.iter().find(|repository| !list.is_about(&repository.location)) {
             let host = host(&repository.location);
             return Err(Unknown(format!("ConfigMap {name}: the list is not about the registry {host}")));

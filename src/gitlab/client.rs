@@ -43,6 +43,13 @@ impl Client {
         Self { http }
     }
 
+    /// The same client, but for reading only: whatever would change something fails with [`ErrorKind::NotSent`].
+    #[must_use]
+    pub fn only_reading(mut self) -> Self {
+        self.http.reads_only = true;
+        self
+    }
+
     /// The server's version: GET `/version` (since GitLab 8.13, for any signed-in token).
     ///
     /// # Errors

@@ -116,6 +116,7 @@ impl GitLab {
             token,
             timeout: connection.timeout,
             proxied: connection.proxy.is_some(),
+            reads_only: false,
             gate,
             clock: Arc::clone(&self.clock),
         })

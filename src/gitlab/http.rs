@@ -73,6 +73,8 @@ pub(super) struct Http {
     pub(super) token: HeaderValue,
     pub(super) timeout: Duration,
     pub(super) proxied: bool,
+    /// Requests that change something are not sent.
+    pub(super) reads_only: bool,
     pub(super) gate: Arc<dyn Gate>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -107,6 +109,10 @@ pub(super) struct Answer {
 impl Http {
     /// Sends a request, again where [`retry`] allows it, and returns the last answer whatever its status.
     pub(super) async fn send(&self, request: &Request) -> Result<Answer, Error> {
+        if self.reads_only && request.repeat != Repeat::Harmless {
+            let what = "this client only reads";
+            return Err(Error::new(request.operation, ErrorKind::NotSent { what }));
+        }
         let mut url = request.url.clone();
         let mut redirects = 0;
         let mut attempt = 1;

@@ -7,6 +7,9 @@ use std::collections::HashSet;
 
 use super::in_use::{How, RepositoryUse, Use};
 
+/// Most tags in use that a message names.
+const MAX_NAMED: usize = 3;
+
 /// What is in use of a repository, held against what is known of its tags.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Claims {
@@ -57,6 +60,20 @@ impl Claims {
         self.of.users_of_tag(name, digest).filter(|found| found.how != How::NotKnown)
     }
 
+    /// Who certainly uses some of these tags, the first few: `v1.2 by prod/Deployment/web`. `None` where nobody does.
+    #[must_use]
+    pub fn told<'t>(&self, tags: impl IntoIterator<Item = (&'t str, Option<&'t str>)>) -> Option<String> {
+        let certain = |(name, digest)| self.certain(name, digest).map(|users| format!("{name} by {users}"));
+        let used: Vec<String> = tags.into_iter().filter_map(certain).collect();
+        let more = used.len().saturating_sub(MAX_NAMED);
+        let named = used.get(..used.len().min(MAX_NAMED)).unwrap_or_default().join(", ");
+        match (used.is_empty(), more) {
+            (true, _) => None,
+            (false, 0) => Some(named),
+            (false, more) => Some(format!("{named} and {more} more")),
+        }
+    }
+
     /// Whether it is not known that nobody uses a tag. `single_image` says that it is known to be one image, not several.
     #[must_use]
     pub fn possible(&self, digest: Option<&str>, single_image: bool) -> bool {
@@ -101,6 +118,17 @@ mod tests {
         let claims = claims(&[by_name()], &[("v1", Some(SHA_1)), ("v2", None)], &[]);
         assert!(claims.hold("v1", None, false));
         assert!(!claims.hold("v2", None, false));
+    }
+
+    #[test]
+    fn who_uses_tags_is_told_for_the_first_few() {
+        let used = claims(&[&by_digest()], &[("v1", Some(SHA_1))], &[]);
+        let same =
+            [("v1", Some(SHA_1)), ("v2", Some(SHA_2)), ("v3", Some(SHA_1)), ("v4", Some(SHA_1)), ("v5", Some(SHA_1))];
+        let by = "by prod/Pod/a";
+        assert_eq!(used.told(same.into_iter().take(3)), Some(format!("v1 {by}, v3 {by}")));
+        assert_eq!(used.told(same), Some(format!("v1 {by}, v3 {by}, v4 {by} and 1 more")));
+        assert_eq!(used.told([("v2", Some(SHA_2)), ("v6", None)]), None);
     }
 
     #[test]

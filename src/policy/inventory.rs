@@ -26,6 +26,7 @@ use jiff::Timestamp;
 use crate::api::SortBy;
 
 use super::compile::Rule;
+use super::limits::Limits;
 use super::plan::exact::{Moment, Tag};
 
 /// What to read.
@@ -37,9 +38,9 @@ pub struct Need {
     pub names: bool,
 }
 
-/// Decides what to read. `sorts_by_push` says whether the server can.
+/// Decides what to read. `sorts_by_push` says whether the server can. A fuse that is a share of all tags needs the names, too.
 #[must_use]
-pub fn need(rules: &[Rule], sorts_by_push: bool, now: Timestamp) -> Need {
+pub fn need(rules: &[Rule], limits: Limits, sorts_by_push: bool, now: Timestamp) -> Need {
     let everything = Need { until: None, names: true };
     let ranked = |rule: &Rule| rule.keep_n.is_some_and(|n| n > 0);
     let by_creation = rules.iter().any(|rule| ranked(rule) && rule.sort_by == SortBy::CreatedAt);
@@ -49,7 +50,7 @@ pub fn need(rules: &[Rule], sorts_by_push: bool, now: Timestamp) -> Need {
         .collect();
     match cutoffs {
         Some(cutoffs) if sorts_by_push && !by_creation => {
-            Need { until: cutoffs.into_iter().max(), names: rules.iter().any(ranked) }
+            Need { until: cutoffs.into_iter().max(), names: limits.of_all() || rules.iter().any(ranked) }
         }
         _ => everything,
     }
@@ -64,6 +65,8 @@ pub struct Seen {
     pub digest: Option<Box<str>>,
     /// When it was last pushed, or what stands in for that.
     pub pushed: Moment,
+    /// Whether `pushed` is what GitLab tells of the last push, not the first push in its stead.
+    pub push_told: bool,
     /// When it was first pushed.
     pub created: Moment,
     /// Whether it is known to be one image, not an index of several.
@@ -112,6 +115,7 @@ impl Inventory {
         self.newer = newer;
         self.read.extend(Vec::into_iter(dated).map(|name| Seen {
             pushed: pushes.get(&name).map_or(Moment::Unknown, |pushed| Moment::At(*pushed)),
+            push_told: true,
             created: Moment::Unknown,
             digest: None,
             single_image: false,
@@ -145,12 +149,13 @@ pub struct Incomplete;
 /// When the names prove that something was missed.
 pub fn assemble(read: Vec<Seen>, to_the_end: bool, names: Option<Vec<Box<str>>>) -> Result<Inventory, Incomplete> {
     let Some(names) = names else { return Ok(Inventory { read, newer: Vec::new() }) };
-    let (read, newer) = {
+    let read: Vec<Seen> = {
         let listed: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
-        let read: Vec<Seen> = read.into_iter().filter(|seen| listed.contains(&*seen.name)).collect();
+        read.into_iter().filter(|seen| listed.contains(&*seen.name)).collect()
+    };
+    let newer: Vec<Box<str>> = {
         let known: HashSet<&str> = read.iter().map(|seen| &*seen.name).collect();
-        let newer: Vec<Box<str>> = names.iter().filter(|name| !known.contains(&***name)).cloned().collect();
-        (read, newer)
+        names.into_iter().filter(|name| !known.contains(&**name)).collect()
     };
     if to_the_end && !newer.is_empty() {
         return Err(Incomplete);
@@ -207,8 +212,18 @@ mod tests {
     #[case::ranks_by_creation(json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 5, "sortBy": "CreatedAt"}]), None, true)]
     fn no_more_is_read_than_the_rules_need(#[case] list: Value, #[case] days: Option<i64>, #[case] names: bool) {
         let rules = rules(&list);
-        assert_eq!(need(&rules, true, now()), Need { until: days.map(days_ago), names });
-        assert_eq!(need(&rules, false, now()), Need { until: None, names: true });
+        let none = Limits::default();
+        assert_eq!(need(&rules, none, true, now()), Need { until: days.map(days_ago), names });
+        assert_eq!(need(&rules, none, false, now()), Need { until: None, names: true });
+    }
+
+    #[test]
+    fn a_share_of_all_tags_can_only_be_told_when_all_are_known() {
+        let rules = rules(&json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d"}]));
+        let limits = |spec: Value| Limits::new(Some(&serde_json::from_value(spec).unwrap()));
+        let names = |spec: Value| need(&rules, limits(spec), true, now()).names;
+        assert!(names(json!({"maxPercentPerRepository": 50})));
+        assert!(!names(json!({"maxTagsPerRepository": 50, "maxTagsPerRun": 50})));
     }
 
     #[test]
@@ -225,6 +240,7 @@ mod tests {
             name: name.into(),
             digest: None,
             pushed: Moment::At(days_ago(pushed)),
+            push_told: true,
             created: Moment::At(days_ago(pushed)),
             single_image: false,
             protected: false,
@@ -271,7 +287,7 @@ mod tests {
                 {"name": "a", "nameRegexDelete": "a.*", "olderThan": format!("{age}d"), "keepN": keep_n, "sortBy": sort},
                 {"name": "b", "nameRegexDelete": "b.*", "olderThan": format!("{age}d"), "keepN": 1, "groupBy": "b([0-9]).*"},
             ]));
-            let Need { until, names } = need(&rules, true, now());
+            let Need { until, names } = need(&rules, Limits::default(), true, now());
             let until = until.unwrap();
             let mut read: Vec<Seen> = tags.iter().map(|(name, age)| seen(name, *age)).collect();
             read.sort_by_key(|seen| (seen.pushed, seen.name.clone()));

@@ -64,6 +64,12 @@ impl Limits {
         self.per_run.is_some()
     }
 
+    /// Whether it has to be known how many tags a repository has, beyond those that can go.
+    #[must_use]
+    pub fn of_all(&self) -> bool {
+        self.percent_per_repository.is_some()
+    }
+
     /// Judges the plan of one repository: `tags` of its `of` tags would go.
     ///
     /// # Errors
@@ -92,20 +98,29 @@ impl Limits {
     }
 }
 
-impl fmt::Display for Exceeded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Exceeded {
+    /// The numbers, without what became of it: "4 tags would go, limits.maxTagsPerRun allows 3".
+    #[must_use]
+    pub fn numbers(&self) -> String {
         match self {
             Self::PerRepository { tags, limit } => {
-                write!(f, "{tags} tags would go, limits.maxTagsPerRepository allows {limit}; none was removed here")
+                format!("{tags} tags would go, limits.maxTagsPerRepository allows {limit}")
             }
-            Self::Percent { tags, of, limit } => write!(
-                f,
-                "{tags} of {of} tags would go, limits.maxPercentPerRepository allows {limit} %; none was removed here"
-            ),
-            Self::PerRun { tags, limit } => {
-                write!(f, "{tags} tags would go, limits.maxTagsPerRun allows {limit}; nothing was removed")
+            Self::Percent { tags, of, limit } => {
+                format!("{tags} of {of} tags would go, limits.maxPercentPerRepository allows {limit} %")
             }
+            Self::PerRun { tags, limit } => format!("{tags} tags would go, limits.maxTagsPerRun allows {limit}"),
         }
+    }
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = match self {
+            Self::PerRepository { .. } | Self::Percent { .. } => "none was removed here",
+            Self::PerRun { .. } => "nothing was removed",
+        };
+        write!(f, "{}; {end}", self.numbers())
     }
 }
 

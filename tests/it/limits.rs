@@ -30,6 +30,23 @@ fn removals(world: &World) -> usize {
         .sum()
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_is_one_of_all_tags_also_where_only_the_oldest_are_read() {
+    let world = World::start().await;
+    let names: Vec<String> = (0..100).map(|number| format!("t{number}")).collect();
+    let ages = (0..100).map(|number| if number < 20 { 30 } else { 1 });
+    let tags: Vec<(&str, i64)> = names.iter().map(String::as_str).zip(ages).collect();
+    let api = world.repository("shop/backend/api", &tags);
+    let limits = json!({"maxPercentPerRepository": 20});
+    world.apply(&world.policy("shop", &json!({"method": "Exact", "limits": limits}))).await.unwrap();
+    let operator = Operator::start(&world).await;
+    world.ready("shop").await;
+    let status = world.run("shop", "one").await;
+    assert_eq!(status.last_run.as_ref().unwrap().result, RunResult::Succeeded, "{status:#?}");
+    assert_eq!((status.repositories[0].tags.scanned, world.tags(api).len()), (100, 80));
+    operator.stop().await;
+}
+
 #[rstest]
 #[case::number(json!({"maxTagsPerRepository": 4}), "5 tags would go, limits.maxTagsPerRepository allows 4")]
 #[case::share(json!({"maxPercentPerRepository": 40}), "5 of 12 tags would go, limits.maxPercentPerRepository allows 40 %")]

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 use kube::api::ListParams;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::discovery;
 use super::kind::Kind;
@@ -39,14 +39,14 @@ use super::projection::{self, NoObject};
 use super::requests::{self, Page, Trouble};
 use super::sources::{Gap, Phase, Shared, Source};
 
-/// How long it may take in all until a source is confirmed.
+/// How long it may take in all.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a bookmark may take; the API server looks every second whether one is due.
 const BOOKMARK_PATIENCE: Duration = Duration::from_secs(4);
 /// A source with more objects is big. The metadata of an object are some 2 kB.
 const SMALL: usize = 500;
 /// Objects in a page of metadata.
-const PAGE_SIZE: u32 = 500;
+const PAGE_SIZE: u32 = 100;
 /// How many sources are asked for at the same time; each takes a connection of its own.
 const AT_ONCE: usize = 16;
 /// Nothing has this label.
@@ -54,9 +54,13 @@ const NOTHING: &str = "registrycleanup.dev/none=none";
 
 /// See the module.
 pub(super) async fn confirm(shared: &Shared) -> Result<(), Vec<Gap>> {
+    if shared.sources.is_empty() {
+        return Err(shared.gaps());
+    }
+    let deadline = Instant::now() + PATIENCE;
     let gaps = stream::iter(&shared.sources)
         .map(|source| async move {
-            let confirmed = timeout(PATIENCE, confirm_source(shared, source)).await;
+            let confirmed = timeout_at(deadline, confirm_source(shared, source)).await;
             confirmed.unwrap_or_else(|_| Err(behind(shared, source)))
         })
         .buffer_unordered(AT_ONCE)
@@ -82,7 +86,7 @@ async fn confirm_source(shared: &Shared, source: &Source) -> Result<(), Gap> {
         return Err(source.gap("not watched"));
     }
     if let (Some(Phase::Absent), Kind::Custom(workload)) = (phase, &source.kind) {
-        let found = discovery::find(&shared.client.0, workload).await;
+        let found = discovery::find(&shared.client, workload).await;
         return match found {
             Ok(None) => Ok(()),
             Ok(Some(_)) => {
@@ -170,7 +174,7 @@ impl Question<'_> {
     }
 
     async fn ask<'b>(&self, parameters: &ListParams, body: &'b mut Vec<u8>) -> Result<Page<'b>, Gap> {
-        let answer = requests::list(&self.shared.client.0, &self.url, parameters, true, body).await;
+        let answer = requests::list(&self.shared.client, &self.url, parameters, true, body).await;
         answer.and_then(|()| requests::page(body)).map_err(|trouble| gap(self.source, trouble))
     }
 

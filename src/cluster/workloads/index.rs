@@ -118,11 +118,11 @@ impl Index {
         self.version += u64::from(differs);
     }
 
-    /// An object is there of which it cannot be told what it uses. What it used before stays in use.
-    pub(super) fn apply_unreadable(&mut self, source: SourceId, key: &str, version: u64) {
-        let Some(table) = self.sources.get_mut(source.0) else { return };
+    /// An object is there of which it cannot be told what it uses. What it used before stays in use. Answers whether that is news.
+    pub(super) fn apply_unreadable(&mut self, source: SourceId, key: &str, version: u64) -> bool {
+        let Some(table) = self.sources.get_mut(source.0) else { return false };
         let round = table.round;
-        table.unreadable.insert(key.into());
+        let is_news = table.unreadable.insert(key.into());
         if let Some(entry) = table.objects.get_mut(key) {
             (entry.version, entry.round) = (version, round);
             // It may have been restarted since it finished.
@@ -131,6 +131,7 @@ impl Index {
             let (names, ids) = (Box::default(), Box::default());
             table.objects.insert(key.into(), Entry { names, ids, finished: None, version, round });
         }
+        is_news
     }
 
     /// An object was deleted.
@@ -368,8 +369,9 @@ mod tests {
     fn what_cannot_be_read_any_more_keeps_its_images_and_is_named_until_it_can_be_or_is_gone() {
         let (mut index, sources) = index(&[Kind::Pod]);
         index.apply(sources[0], "a/p", 1, &uses(&["api:1"], &[], Some(at(0))));
-        index.apply_unreadable(sources[0], "a/p", 2);
-        index.apply_unreadable(sources[0], "a/q", 3);
+        assert!(index.apply_unreadable(sources[0], "a/p", 2));
+        assert!(!index.apply_unreadable(sources[0], "a/p", 2));
+        assert!(index.apply_unreadable(sources[0], "a/q", 3));
         assert_eq!(index.unreadable(sources[0]), Some(("a/p", 2)));
         assert_eq!(texts(&index, at(1000)), ["api:1"], "it may run again");
         index.delete(sources[0], "a/p");

@@ -23,6 +23,7 @@ mod requests;
 mod sources;
 mod watch;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ impl Default for Options {
 }
 
 /// The images that a cluster uses. Clones share everything.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Workloads {
     shared: Arc<Shared>,
     _watching: Option<Arc<DropGuard>>,
@@ -123,8 +124,9 @@ impl Workloads {
     }
 
     /// Makes sure that the index is not behind the API server: when this succeeds, every creation and every change that the API
-    /// server had acknowledged before the call is in the index. Takes some milliseconds as a rule; two seconds where a kind with
-    /// more than 500 objects has been idle; never much more than ten. How it works is in the module `freshness`.
+    /// server had acknowledged before the call is in the index. Takes a tenth of a second as a rule, because an API server asks etcd
+    /// for its progress that often; up to two seconds where a kind with more than 500 objects is idle; never more than ten. How it
+    /// works is in the module `freshness`.
     ///
     /// # Errors
     /// With what is not known.
@@ -155,5 +157,11 @@ impl Workloads {
     #[must_use]
     pub fn objects(&self) -> usize {
         self.shared.index(|index| self.shared.sources.iter().map(|source| index.len(source.id)).sum())
+    }
+}
+
+impl fmt::Debug for Workloads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workloads").field("scope", self.scope()).finish_non_exhaustive()
     }
 }

@@ -44,9 +44,8 @@ impl fmt::Display for Gap {
 }
 
 /// What the tasks that watch and those who ask share.
-#[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) client: Hidden<Client>,
+    pub(super) client: Client,
     pub(super) scope: Scope,
     pub(super) finished_for: SignedDuration,
     pub(super) sources: Vec<Source>,
@@ -57,17 +56,7 @@ pub(super) struct Shared {
     standings: watch::Sender<()>,
 }
 
-/// A client says nothing of itself, and may know tokens.
-pub(super) struct Hidden<T>(pub(super) T);
-
-impl<T> fmt::Debug for Hidden<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("..")
-    }
-}
-
 /// One kind in one namespace, or in all.
-#[derive(Debug)]
 pub(super) struct Source {
     pub(super) id: SourceId,
     pub(super) kind: Kind,
@@ -79,13 +68,11 @@ pub(super) struct Source {
     standing: usize,
 }
 
-#[derive(Debug)]
 struct State {
     index: Index,
     standings: Vec<Standing>,
 }
 
-#[derive(Clone, Debug)]
 struct Standing {
     phase: Phase,
     /// Where the API server has it, as far as that is known.
@@ -136,7 +123,7 @@ impl Shared {
             }
         }
         Self {
-            client: Hidden(client),
+            client,
             scope,
             finished_for,
             sources,
@@ -218,6 +205,11 @@ impl Shared {
 
     /// What is not known just now.
     pub(super) fn gaps(&self) -> Vec<Gap> {
+        if self.sources.is_empty() {
+            // Seeing nothing is not the same as there being nothing.
+            let why = "no namespace is watched".to_owned();
+            return vec![Gap { kind: "workloads".to_owned(), namespace: None, why }];
+        }
         self.sources.iter().filter_map(|source| self.gap(source)).collect()
     }
 

@@ -74,7 +74,7 @@ impl Follower<'_> {
     /// Where the objects are; `None` where the cluster does not have the kind.
     async fn locate(&self) -> Result<Option<String>, Trouble> {
         let Kind::Custom(workload) = &self.source.kind else { return Ok(self.shared.url(self.source)) };
-        let found = discovery::find(&self.shared.client.0, workload).await?;
+        let found = discovery::find(&self.shared.client, workload).await?;
         if found.as_ref().is_some_and(|found| !found.namespaced && self.source.namespace.is_some()) {
             return Err(Trouble::failed("it is in no namespace"));
         }
@@ -115,16 +115,17 @@ impl Follower<'_> {
 
     /// Lists everything, and answers the resourceVersion of the list: the moment that all of its pages show.
     async fn list(&self, url: &str) -> Result<u64, Trouble> {
-        // The semaphore is never closed.
-        let _permit = self.shared.lists.acquire().await;
-        if self.shared.phase(self.source) == Some(Phase::Watched) {
+        // What fails is said to fail until it works again.
+        if matches!(self.shared.phase(self.source), Some(Phase::Watched | Phase::Absent)) {
             self.shared.stands(self.source, Phase::Listing);
         }
+        // The semaphore is never closed.
+        let _permit = self.shared.lists.acquire().await;
         self.shared.index(|index| index.begin_list(self.source.id));
         let mut parameters = ListParams::default().limit(PAGE_SIZE);
         let mut body = Vec::new();
         loop {
-            requests::list(&self.shared.client.0, url, &parameters, false, &mut body).await?;
+            requests::list(&self.shared.client, url, &parameters, false, &mut body).await?;
             let page = requests::page(&body)?;
             for object in page.items() {
                 self.apply(object).map_err(|NoObject| Trouble::not_understood("list"))?;
@@ -146,7 +147,7 @@ impl Follower<'_> {
         let hurried = std::mem::take(&mut self.hurried);
         let seconds = if hurried { HURRIED_WATCH_SECONDS } else { WATCH_SECONDS };
         let begun = Instant::now();
-        let mut body = match requests::watch(&self.shared.client.0, url, after, seconds).await {
+        let mut body = match requests::watch(&self.shared.client, url, after, seconds).await {
             Ok(body) => body,
             Err(Trouble::Expired) => return Ended { trouble: Some(Trouble::Expired), after: None },
             Err(trouble) => return Ended { trouble: Some(trouble), after: Some(after) },
@@ -209,9 +210,10 @@ impl Follower<'_> {
         self.shared.index(|index| match &object.uses {
             Ok(uses) => index.apply(self.source.id, &key, version, uses),
             Err(unreadable) => {
-                let kind = self.source.kind.name();
-                tracing::warn!(kind, object = key, %unreadable, "a workload cannot be read");
-                index.apply_unreadable(self.source.id, &key, version);
+                if index.apply_unreadable(self.source.id, &key, version) {
+                    let kind = self.source.kind.name();
+                    tracing::warn!(kind, object = key, %unreadable, "a workload cannot be read");
+                }
             }
         });
         Ok(version)

@@ -141,6 +141,11 @@ impl List {
         list
     }
 
+    /// The images in order, each with its users.
+    pub fn images(&self) -> impl Iterator<Item = (&str, &Users)> {
+        self.images.iter().map(|(image, users)| (image.as_str(), users))
+    }
+
     /// The list as text: the same for the same images in any order, with at most [`MAX_USERS`] users each.
     ///
     /// # Errors

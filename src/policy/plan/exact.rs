@@ -77,7 +77,6 @@ enum Rank<'a> {
 struct Candidate<'a> {
     index: usize,
     rank: Rank<'a>,
-    young: bool,
 }
 
 /// Decides about every tag of a repository, in the order of the input, which does not matter otherwise. `now` is the moment as of
@@ -87,31 +86,35 @@ pub fn plan(tags: &[Tag<'_>], rules: &[Rule], protect: &[Pattern], claims: &Clai
     let mut decisions = Vec::with_capacity(tags.len());
     let mut groups: HashMap<(usize, &str), Vec<Candidate<'_>>> = HashMap::new();
     for (index, tag) in tags.iter().enumerate() {
-        let (rule, looked) = match look(tag, rules, protect, claims, now) {
+        let (rule, verdict) = match look(tag, rules, protect, claims, now) {
             Ok((rule, group, rank, young)) => {
-                groups.entry((rule, group)).or_default().push(Candidate { index, rank, young });
-                (Some(rule), Verdict::Remove)
+                // Nobody competes where there are no places, and a candidate takes more memory than a tag.
+                if places(rules, rule) > 0 {
+                    groups.entry((rule, group)).or_default().push(Candidate { index, rank });
+                }
+                (Some(rule), if young { Verdict::Keep(KeepReason::TooYoung) } else { Verdict::Remove })
             }
             Err((rule, reason)) => (rule, Verdict::Keep(reason)),
         };
-        decisions.push(Decision { verdict: looked, rule });
+        decisions.push(Decision { verdict, rule });
     }
     for ((rule, _), mut candidates) in groups {
         candidates.sort_unstable_by(|a, b| b.rank.cmp(&a.rank));
-        let keep_n = rules.get(rule).and_then(|rule| rule.keep_n).unwrap_or(0);
-        let keep_n = usize::try_from(keep_n).unwrap_or(usize::MAX);
-        for (place, candidate) in candidates.into_iter().enumerate() {
-            let reason = match (candidate.young, place < keep_n) {
-                (true, _) => KeepReason::TooYoung,
-                (false, true) => KeepReason::WithinKeepN,
-                (false, false) => continue,
-            };
-            if let Some(decision) = decisions.get_mut(candidate.index) {
-                decision.verdict = Verdict::Keep(reason);
+        for candidate in candidates.into_iter().take(places(rules, rule)) {
+            if let Some(decision) = decisions.get_mut(candidate.index)
+                && decision.verdict == Verdict::Remove
+            {
+                decision.verdict = Verdict::Keep(KeepReason::WithinKeepN);
             }
         }
     }
     decisions
+}
+
+/// How many of the newest a rule keeps, by the rule's place in the list.
+fn places(rules: &[Rule], rule: usize) -> usize {
+    let keep_n = rules.get(rule).and_then(|rule| rule.keep_n).unwrap_or(0);
+    usize::try_from(keep_n).unwrap_or(usize::MAX)
 }
 
 type Looked<'t> = Result<(usize, &'t str, Rank<'t>, bool), (Option<usize>, KeepReason)>;

@@ -6,6 +6,7 @@
 pub mod exact;
 pub mod server;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::compile::Rule;
@@ -88,6 +89,22 @@ impl KeepReason {
             Self::WithinKeepN => "WithinKeepN",
         }
     }
+}
+
+/// Why tags stay, with how many, the most frequent reason first: `12 TooYoung, 5 WithinKeepN, 1 Latest`. Empty where none stays.
+#[must_use]
+pub fn reasons_to_keep(verdicts: impl IntoIterator<Item = Verdict>) -> String {
+    let mut reasons: Vec<(usize, KeepReason)> = Vec::new();
+    for verdict in verdicts {
+        let Verdict::Keep(reason) = verdict else { continue };
+        match reasons.iter_mut().find(|(_, known)| *known == reason) {
+            Some((number, _)) => *number += 1,
+            None => reasons.push((1, reason)),
+        }
+    }
+    reasons.sort_by_key(|(number, reason)| (Reverse(*number), reason.as_str()));
+    let list: Vec<String> = reasons.iter().map(|(number, reason)| format!("{number} {}", reason.as_str())).collect();
+    list.join(", ")
 }
 
 /// What the name alone decides: a reason to stay, or nothing, which makes the tag a candidate. `in_use` names the tags whose images

@@ -47,7 +47,7 @@ mod server;
 mod state;
 mod tls;
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use jiff::SignedDuration;
 use tokio::{net::TcpListener, task::AbortHandle};
@@ -185,7 +185,14 @@ impl Simulator {
         self.shared.log.to(endpoint)
     }
 
-    /// Forgets the requests; their numbers go on.
+    /// How many requests each endpoint got since [`Simulator::clear_requests`], also those that the log, which keeps the
+    /// last 200,000, has forgotten.
+    #[must_use]
+    pub fn request_counts(&self) -> BTreeMap<Endpoint, u64> {
+        self.shared.log.counts()
+    }
+
+    /// Forgets the requests and their counts; their numbers go on.
     pub fn clear_requests(&self) {
         self.shared.log.clear();
     }

@@ -1,6 +1,6 @@
 //! The request log: what was asked, by which token, and what was answered. Token text never gets in.
 
-use std::sync::Mutex;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,7 @@ pub(crate) struct Log {
 struct Records {
     kept: Vec<RequestRecord>,
     last: u64,
+    counts: BTreeMap<Endpoint, u64>,
 }
 
 impl Log {
@@ -103,6 +104,7 @@ impl Log {
             let mut records = locked(&self.records);
             records.last += 1;
             record.sequence = records.last;
+            *records.counts.entry(record.endpoint).or_default() += 1;
             if records.kept.len() >= MOST_RECORDS {
                 records.kept.drain(..MOST_RECORDS / 10);
             }
@@ -133,8 +135,15 @@ impl Log {
         locked(&self.records).kept.iter().filter(|record| record.endpoint == endpoint).cloned().collect()
     }
 
+    /// How many requests each endpoint got since the log was cleared, also those that are no longer kept.
+    pub(crate) fn counts(&self) -> BTreeMap<Endpoint, u64> {
+        locked(&self.records).counts.clone()
+    }
+
     pub(crate) fn clear(&self) {
-        locked(&self.records).kept.clear();
+        let mut records = locked(&self.records);
+        records.kept.clear();
+        records.counts.clear();
     }
 
     /// Waits until a record satisfies the predicate; records change when their answer is known.
@@ -150,5 +159,45 @@ impl Log {
                 std::future::pending::<()>().await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(endpoint: Endpoint) -> RequestRecord {
+        RequestRecord {
+            sequence: 0,
+            at: Timestamp::UNIX_EPOCH,
+            method: String::new(),
+            path: String::new(),
+            endpoint,
+            namespace: None,
+            repository: None,
+            tag: None,
+            operation: None,
+            tag_names: Vec::new(),
+            params: serde_json::Value::Null,
+            user_agent: None,
+            token: None,
+            status: None,
+            accepted: None,
+        }
+    }
+
+    #[test]
+    fn requests_that_are_forgotten_still_count_until_the_log_is_cleared() {
+        let log = Log::new();
+        log.begin(record(Endpoint::GetTag));
+        for _ in 0..MOST_RECORDS {
+            log.begin(record(Endpoint::ListTags));
+        }
+        let most = MOST_RECORDS as u64;
+        assert!(log.to(Endpoint::GetTag).is_empty());
+        assert_eq!(log.counts(), BTreeMap::from([(Endpoint::ListTags, most), (Endpoint::GetTag, 1)]));
+        log.clear();
+        assert_eq!(log.counts(), BTreeMap::new());
+        assert_eq!(log.begin(record(Endpoint::GetTag)), most + 2);
     }
 }

@@ -107,7 +107,7 @@ async fn an_absent_kind_is_nothing_to_wait_for_and_is_found_when_it_is_installed
     definition.install(&["v1"]);
     place.create(&definition.kind(), "web", &rollout("web:1")).await;
     // It is known from the moment at which somebody relies on it.
-    let gaps = workloads.confirm().await.unwrap_err();
+    let gaps = eventually("a refusal", async || workloads.confirm().await.err()).await;
     assert_eq!(texts(&gaps), [definition.gap(&place, "not completely listed yet")]);
     eventually("a confirmation", async || workloads.confirm().await.ok()).await;
     assert_eq!(names(&workloads), ["web:1"]);

@@ -186,7 +186,7 @@ async fn a_namespace_is_watched_without_any_other_and_all_namespaces_with_each()
 }
 
 #[tokio::test]
-async fn a_dropped_handle_ends_the_watches_and_a_cancelled_one_says_so() {
+async fn after_the_end_it_is_said_that_nobody_watches_and_what_was_known_stays_in_use() {
     let place = Place::new().await;
     let shutdown = tokio_util::sync::CancellationToken::new();
     let workloads = Workloads::watch(place.kube.clone(), place.options(), &shutdown);
@@ -198,5 +198,5 @@ async fn a_dropped_handle_ends_the_watches_and_a_cancelled_one_says_so() {
     let gap = workloads.gaps()[0].to_string();
     assert_eq!(gap, format!("pods in namespace {}: not watched any more", place.namespace));
     assert!(workloads.confirm().await.is_err());
-    assert_eq!(names(&workloads), ["api:1"], "what was known stays in use");
+    assert_eq!(names(&workloads), ["api:1"]);
 }

@@ -110,3 +110,14 @@ async fn who_may_only_look_into_one_namespace_cannot_look_into_all() {
     assert_eq!(gaps.len(), 9);
     assert_eq!(gaps[0].to_string(), "pods in all namespaces: list is forbidden");
 }
+
+#[tokio::test]
+async fn who_looks_into_no_namespace_knows_nothing() {
+    let place = Place::new().await;
+    let options = Options { scope: Scope::Namespaces(vec![]), ..place.options() };
+    let workloads = watching(place.kube.clone(), options.clone());
+    let gap = ["workloads in all namespaces: no namespace is watched"];
+    assert_eq!(texts(&workloads.complete_within(PATIENCE).await.unwrap_err()), gap);
+    assert_eq!(texts(&workloads.confirm().await.unwrap_err()), gap);
+    assert_eq!(texts(&Workloads::read_once(place.kube.clone(), options).await.unwrap_err()), gap);
+}

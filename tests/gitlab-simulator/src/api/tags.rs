@@ -105,6 +105,13 @@ fn found<'r>(registry: &'r Registry, call: &Call, repository: &'r Repository) ->
     if !registry.settings.path_a() {
         return repository.tags().get(name).filter(|tag| tag.has_manifest_on_path_b());
     }
+    let tag = repository.tags().get(name)?;
+    let whole = call.listed_tags.is_none() && !registry.settings.registry_lists_fail;
+    // The tag itself is one of the matches.
+    if whole && repository.names_with(name, MOST_MATCHES + 1) <= MOST_MATCHES {
+        // It is among the first whatever their order is.
+        return Some(tag);
+    }
     let tags = listed(registry, call, repository);
     tags.into_iter().filter(|tag| tag.name.contains(name)).take(MOST_MATCHES).find(|tag| tag.name == name)
 }

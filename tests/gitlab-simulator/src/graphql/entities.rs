@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{pages::published_at, request::REPOSITORY_GID};
+use super::request::REPOSITORY_GID;
 use crate::{
     abilities::Ability,
     config::Version,
@@ -166,7 +166,7 @@ impl<'r> TagView<'r> {
             "shortRevision": revision.map(|revision| revision.get(..9).unwrap_or(revision)),
             "totalSize": known.then(|| size.to_string()),
             "createdAt": created_at.map(with_offset),
-            "publishedAt": published_at(tag).filter(|_| self.path_a).map(with_offset),
+            "publishedAt": tag.published_at().filter(|_| self.path_a).map(with_offset),
             "mediaType": self.path_a.then_some(media_type),
             "referrers": (self.path_a && self.referrers).then(Vec::<Value>::new),
             "canDelete": may,

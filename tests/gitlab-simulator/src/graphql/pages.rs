@@ -5,7 +5,7 @@
 //! registry as it is, at most 20 of its answer are shown, and the cursors are those of the registry's page; a page of
 //! nothing was asked for when there is neither `first` nor `last`.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet, ops::Bound};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use super::{errors::GraphqlError, plan::Planned};
 use crate::{
     api::after,
     config::TagOrder,
-    state::{Tag, locale_key},
+    state::{LastPush, Repository, Tag, locale_key},
 };
 
 /// Tags in one page.
@@ -74,16 +74,17 @@ pub(super) enum Sort {
     Published,
 }
 
-/// The moment of the last push that changed a tag, as the registry's database has it (gitlab-api reference 2.3).
-pub(super) fn published_at(tag: &Tag) -> Option<Timestamp> {
-    tag.created_at.max(tag.updated_at)
+/// The order that was asked for, and whether it is reversed.
+pub(super) fn order(asked: &Planned) -> (Sort, bool) {
+    let sort = asked.text("sort").unwrap_or_default();
+    let by = if sort.starts_with("PUBLISHED_AT") { Sort::Published } else { Sort::Name };
+    (by, sort.ends_with("_DESC"))
 }
 
 /// Puts a listing into the order that was asked for.
 pub(super) fn sort_tags(tags: &mut [&Tag], asked: &Planned, order: TagOrder, path_a: bool) -> (Sort, bool) {
     let sort = asked.text("sort").unwrap_or_default();
-    let descending = sort.ends_with("_DESC");
-    let by = if sort.starts_with("PUBLISHED_AT") { Sort::Published } else { Sort::Name };
+    let (by, descending) = self::order(asked);
     match by {
         // Without the metadata database nobody knows: everything ties.
         Sort::Published if path_a => tags.sort_by(|a, b| published_key(a).cmp(&published_key(b))),
@@ -100,7 +101,7 @@ pub(super) fn sort_tags(tags: &mut [&Tag], asked: &Planned, order: TagOrder, pat
 }
 
 fn published_key(tag: &Tag) -> (Option<Timestamp>, &str) {
-    (published_at(tag), &tag.name)
+    (tag.published_at(), &tag.name)
 }
 
 /// A page by offset.
@@ -128,61 +129,133 @@ fn cut(begin: usize, end: usize, first: Option<usize>, last: Option<usize>, most
     (begin, end)
 }
 
-/// A page of the registry, and what is shown of it.
+/// A page of the registry.
+struct RegistryPage<'r> {
+    tags: Vec<&'r Tag>,
+    /// Whether there are tags before it.
+    earlier: bool,
+    /// Whether there are tags after it.
+    later: bool,
+}
+
+/// How many tags of the registry a page was asked for; `None` where the registry refuses the size, which reads as an
+/// empty list.
+fn asked_for(asked: &Planned) -> Option<usize> {
+    let size = size(asked, "first").unwrap_or(0).max(size(asked, "last").unwrap_or(0));
+    (1..=MOST_REGISTRY).contains(&size).then_some(size)
+}
+
+/// A cursor among the arguments.
+fn cursor<'a>(asked: &'a Planned, name: &str) -> Option<&'a str> {
+    asked.text(name).filter(|cursor| !cursor.is_empty())
+}
+
+/// A page of the registry out of the whole list, and what is shown of it.
 pub(super) fn of_registry<'r>(
     tags: &[&'r Tag],
     (sort, descending): (Sort, bool),
     order: TagOrder,
     asked: &Planned,
 ) -> Page<&'r Tag> {
-    let (first, last) = (size(asked, "first"), size(asked, "last"));
-    let asked_for = first.unwrap_or(0).max(last.unwrap_or(0));
-    // The registry refuses the size, which reads as an empty list.
-    if !(1..=MOST_REGISTRY).contains(&asked_for) {
-        return Page::empty();
-    }
+    let Some(asked_for) = asked_for(asked) else { return Page::empty() };
     let passed = |tags: &[&Tag], cursor: &str, descending: bool| match sort {
         Sort::Name => Some(after(tags, cursor, order, descending)),
         Sort::Published => published_after(tags, cursor, descending),
     };
-    let given = |name: &str| asked.text(name).filter(|cursor| !cursor.is_empty());
-    let (begin, end) = if let Some(before) = given("before") {
+    let (begin, end) = if let Some(before) = cursor(asked, "before") {
         let reversed: Vec<&Tag> = tags.iter().rev().copied().collect();
         let Some(passed) = passed(&reversed, before, !descending) else { return Page::empty() };
         let end = tags.len() - passed;
         (end.saturating_sub(asked_for), end)
     } else {
-        let begin = given("after").map_or(Some(0), |after| passed(tags, after, descending));
+        let begin = cursor(asked, "after").map_or(Some(0), |after| passed(tags, after, descending));
         let Some(begin) = begin else { return Page::empty() };
         (begin, (begin + asked_for).min(tags.len()))
     };
+    let page = tags.get(begin..end).unwrap_or_default().to_vec();
+    shown(RegistryPage { tags: page, earlier: begin > 0, later: end < tags.len() }, sort, asked)
+}
+
+/// The same by the last push and over all tags, in a time that does not depend on how many there are.
+pub(super) fn of_registry_by_push<'r>(found: &'r Repository, descending: bool, asked: &Planned) -> Page<&'r Tag> {
+    let Some(asked_for) = asked_for(asked) else { return Page::empty() };
+    let before = cursor(asked, "before");
+    let at = match before.or_else(|| cursor(asked, "after")).map(last_push) {
+        Some(None) => return Page::empty(),
+        at => at.flatten(),
+    };
+    // What comes before a cursor comes after it in the opposite order.
+    let (mut keys, more, passed) =
+        next_by_push(found.by_push(), descending != before.is_some(), at.as_ref(), asked_for);
+    let (mut earlier, mut later) = (passed, more);
+    if before.is_some() {
+        keys.reverse();
+        (earlier, later) = (later, earlier);
+    }
+    let tags = keys.iter().filter_map(|(_, name)| found.tags().get(name)).collect();
+    shown(RegistryPage { tags, earlier, later }, Sort::Published, asked)
+}
+
+/// The next places in the order after a cursor, whether there are more, and whether there are any up to the cursor.
+fn next_by_push<'r>(
+    order: &'r BTreeSet<LastPush>,
+    descending: bool,
+    after: Option<&LastPush>,
+    count: usize,
+) -> (Vec<&'r LastPush>, bool, bool) {
+    let (from, to) = match (after, descending) {
+        (None, _) => (Bound::Unbounded, Bound::Unbounded),
+        (Some(at), false) => (Bound::Excluded(at), Bound::Unbounded),
+        (Some(at), true) => (Bound::Unbounded, Bound::Excluded(at)),
+    };
+    let ahead = order.range::<LastPush, _>((from, to));
+    let mut keys: Vec<_> =
+        if descending { ahead.rev().take(count + 1).collect() } else { ahead.take(count + 1).collect() };
+    let more = keys.len() > count;
+    keys.truncate(count);
+    let passed = after.is_some_and(|at| {
+        let (from, to) =
+            if descending { (Bound::Included(at), Bound::Unbounded) } else { (Bound::Unbounded, Bound::Included(at)) };
+        order.range::<LastPush, _>((from, to)).next().is_some()
+    });
+    (keys, more, passed)
+}
+
+/// What is shown of a page of the registry.
+fn shown<'r>(page: RegistryPage<'r>, sort: Sort, asked: &Planned) -> Page<&'r Tag> {
+    let RegistryPage { tags, earlier, later } = page;
     let cursor = |tag: &Tag| match sort {
         Sort::Name => tag.name.clone(),
         Sort::Published => {
-            encoded(&format!("{}|{}", published_at(tag).map_or_else(String::new, |at| at.to_string()), tag.name))
+            encoded(&format!("{}|{}", tag.published_at().map_or_else(String::new, |at| at.to_string()), tag.name))
         }
     };
-    let page = tags.get(begin..end).unwrap_or_default();
-    let start = page.first().filter(|_| begin > 0).map(|tag| cursor(tag));
-    let next = page.last().filter(|_| end < tags.len()).map(|tag| cursor(tag));
-    let (from, to) = cut(0, page.len(), first, last, MOST_TAGS);
+    let start = tags.first().filter(|_| earlier).map(|tag| cursor(tag));
+    let next = tags.last().filter(|_| later).map(|tag| cursor(tag));
+    let (from, to) = cut(0, tags.len(), size(asked, "first"), size(asked, "last"), MOST_TAGS);
     // The cursor of an item is its position in this page: of no use for the next one.
     let cursors = (from..to).map(|index| encoded(&(index + 1).to_string())).collect();
-    let items = page.get(from..to).unwrap_or_default().to_vec();
+    let items = tags.get(from..to).unwrap_or_default().to_vec();
     Page { items, cursors, previous: start.is_some(), next: next.is_some(), start, end: next }
 }
 
 /// The position after a cursor of a listing by the last push; `None` if the registry cannot read it.
 fn published_after(tags: &[&Tag], cursor: &str, descending: bool) -> Option<usize> {
-    let text = decoded(cursor)?;
-    let (at, name) = text.split_once('|')?;
-    let at: Option<Timestamp> = if at.is_empty() { None } else { Some(at.parse().ok()?) };
-    let passed = |tag: &&&Tag| match published_key(tag).cmp(&(at, name)) {
+    let (at, name) = last_push(cursor)?;
+    let passed = |tag: &&&Tag| match published_key(tag).cmp(&(at, name.as_str())) {
         Ordering::Equal => true,
         Ordering::Less => !descending,
         Ordering::Greater => descending,
     };
     Some(tags.iter().take_while(passed).count())
+}
+
+/// What a cursor of a listing by the last push says.
+fn last_push(cursor: &str) -> Option<LastPush> {
+    let text = decoded(cursor)?;
+    let (at, name) = text.split_once('|')?;
+    let at = if at.is_empty() { None } else { Some(at.parse().ok()?) };
+    Some((at, name.to_owned()))
 }
 
 /// A page of repositories that are sorted by a text and their id; a cursor names both.

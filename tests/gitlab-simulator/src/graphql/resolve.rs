@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     entities::{self, TagView},
     errors::GraphqlError,
-    pages::{Page, by_offset, of_registry, of_repositories, published_at, sort_tags},
+    pages::{Page, Sort, by_offset, of_registry, of_registry_by_push, of_repositories, order, sort_tags},
     plan::Planned,
     request::REPOSITORY_GID,
 };
@@ -258,7 +258,7 @@ impl<'r> Resolver<'r> {
                     json!(bytes)
                 }
                 "lastPublishedAt" if path_a => {
-                    let last = this.listed(found).into_iter().filter_map(published_at).max();
+                    let last = this.listed(found).into_iter().filter_map(Tag::published_at).max();
                     json!(last.map(entities::with_offset))
                 }
                 "size" | "lastPublishedAt" => Value::Null,
@@ -287,19 +287,7 @@ impl<'r> Resolver<'r> {
     }
 
     fn tags(&mut self, found: &'r Repository, field: &Planned) -> Value {
-        let settings = &self.registry.settings;
-        let name = field.text("name").unwrap_or_default();
-        let mut tags = self.untruncated(found);
-        tags.retain(|tag| tag.name.contains(name));
-        let order = settings.listing_order();
-        let sort = sort_tags(&mut tags, field, order, settings.path_a());
-        // The list ends early in the order it is asked for.
-        tags.truncate(self.listed_tags.unwrap_or(usize::MAX));
-        let page = match settings.tag_cursors() {
-            TagCursors::Registry => Ok(of_registry(&tags, sort, order, field)),
-            TagCursors::Offset => by_offset(&tags, field),
-        };
-        let page = match page {
+        let page = match self.page(found, field) {
             Ok(page) => page,
             Err(error) => return self.fail(field, error),
         };
@@ -309,5 +297,28 @@ impl<'r> Resolver<'r> {
         let shown = self.connection(&page, &field.children, |_, tag, fields| choose(&view.tag(tag), fields));
         self.path.pop();
         shown
+    }
+
+    fn page(&self, found: &'r Repository, field: &Planned) -> Result<Page<&'r Tag>, GraphqlError> {
+        let settings = &self.registry.settings;
+        let name = field.text("name").unwrap_or_default();
+        let whole = name.is_empty() && self.listed_tags.is_none() && !settings.registry_lists_fail;
+        if let (Sort::Published, descending) = order(field)
+            && whole
+            && settings.path_a()
+            && settings.tag_cursors() == TagCursors::Registry
+        {
+            return Ok(of_registry_by_push(found, descending, field));
+        }
+        let mut tags = self.untruncated(found);
+        tags.retain(|tag| tag.name.contains(name));
+        let order = settings.listing_order();
+        let sort = sort_tags(&mut tags, field, order, settings.path_a());
+        // The list ends early in the order it is asked for.
+        tags.truncate(self.listed_tags.unwrap_or(usize::MAX));
+        match settings.tag_cursors() {
+            TagCursors::Registry => Ok(of_registry(&tags, sort, order, field)),
+            TagCursors::Offset => by_offset(&tags, field),
+        }
     }
 }

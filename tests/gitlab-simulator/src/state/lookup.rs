@@ -133,7 +133,7 @@ impl Registry {
 
     /// A tag, to give it dates or digests no push would.
     pub fn tag_mut(&mut self, repository: u64, name: &str) -> Option<&mut Tag> {
-        self.repositories.get_mut(&repository)?.tags.get_mut(name)
+        self.repositories.get_mut(&repository)?.tag_mut(name)
     }
 
     /// The highest role a user has at a path, directly or through a group above it.

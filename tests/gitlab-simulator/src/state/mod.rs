@@ -6,14 +6,14 @@ mod people;
 mod project;
 mod repository;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use jiff::Timestamp;
 
 pub use people::{Role, Scope, Token, TokenKind, User};
 pub(crate) use project::is_within;
 pub use project::{CleanupPolicy, DeleteLevel, Group, Project, ProtectionRule, RegistryAccess, Visibility};
-pub(crate) use repository::locale_key;
+pub(crate) use repository::{LastPush, locale_key};
 pub use repository::{Push, Repository, RepositoryStatus, Tag, TagKind};
 
 use crate::{Clock, Settings, jobs::Jobs, random::Random};
@@ -137,6 +137,8 @@ impl Registry {
             cached_dates: BTreeMap::new(),
             tags: BTreeMap::new(),
             pushes: 0,
+            by_push: OnceLock::new(),
+            names: OnceLock::new(),
         };
         self.repository_paths.insert(repository.path.clone(), id);
         self.repositories.insert(id, repository);
@@ -153,7 +155,7 @@ impl Registry {
 
     /// Removes a tag as the registry does: other tags on the same digest stay. Tells whether it was there.
     pub fn remove_tag(&mut self, repository: u64, name: &str) -> bool {
-        self.repositories.get_mut(&repository).is_some_and(|found| found.tags.remove(name).is_some())
+        self.repositories.get_mut(&repository).is_some_and(|found| found.remove(name))
     }
 
     /// Removes a repository with its tags.

@@ -1,8 +1,12 @@
 //! Container repositories and their tags.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use jiff::Timestamp;
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::{config::TagOrder, random::Random};
@@ -44,7 +48,14 @@ pub struct Repository {
     pub cached_dates: BTreeMap<String, (Timestamp, Timestamp)>,
     pub(super) tags: BTreeMap<String, Tag>,
     pub(super) pushes: u64,
+    /// What [`Repository::by_push`] answers, from the first time somebody asks.
+    pub(super) by_push: OnceLock<BTreeSet<LastPush>>,
+    /// All names, a line each, from the first time somebody searches them; those that are gone since may still be there.
+    pub(super) names: OnceLock<String>,
 }
+
+/// A tag's place in the order of the last pushes: the moment, then the name.
+pub(crate) type LastPush = (Option<Timestamp>, String);
 
 /// The `status` of a repository (gitlab-api reference 1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -63,6 +74,33 @@ impl Repository {
     #[must_use]
     pub fn tags(&self) -> &BTreeMap<String, Tag> {
         &self.tags
+    }
+
+    /// All tags in the order of their last pushes, without putting them into it each time: a page of a long list must not
+    /// take longer than one of a short list.
+    pub(crate) fn by_push(&self) -> &BTreeSet<LastPush> {
+        self.by_push.get_or_init(|| self.tags.values().map(Tag::last_push).collect())
+    }
+
+    /// How often a text occurs in the names of the tags, counted up to `most`; names that are gone may still count.
+    pub(crate) fn names_with(&self, text: &str, most: usize) -> usize {
+        let names = self.names.get_or_init(|| self.tags.keys().flat_map(|name| [name.as_str(), "\n"]).collect());
+        Regex::new(&regex::escape(text)).map_or(most, |text| text.find_iter(names).take(most).count())
+    }
+
+    /// Removes a tag; tells whether it was there.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
+        let removed = self.tags.remove(name);
+        if let (Some(tag), Some(order)) = (&removed, self.by_push.get_mut()) {
+            order.remove(&tag.last_push());
+        }
+        removed.is_some()
+    }
+
+    /// A tag, to change it.
+    pub(super) fn tag_mut(&mut self, name: &str) -> Option<&mut Tag> {
+        self.by_push.take();
+        self.tags.get_mut(name)
     }
 
     /// The tags in the order the registry lists them.
@@ -111,6 +149,15 @@ pub struct Tag {
 }
 
 impl Tag {
+    /// The moment of the last push that changed the tag, as the registry's database has it (gitlab-api reference 2.3).
+    pub(crate) fn published_at(&self) -> Option<Timestamp> {
+        self.created_at.max(self.updated_at)
+    }
+
+    fn last_push(&self) -> LastPush {
+        (self.published_at(), self.name.clone())
+    }
+
     /// The time a cleanup ranks by: on path A the last push that changed the digest, on path B the build time, which
     /// an OCI index does not have there (gitlab-api reference 2.3).
     #[must_use]
@@ -211,6 +258,15 @@ impl Repository {
             size: push.size.unwrap_or_else(|| 5_000_000 + random.below(60_000_000)),
             sequence: previous.map_or(self.pushes, |tag| tag.sequence),
         };
+        if let Some(order) = self.by_push.get_mut() {
+            if let Some(previous) = previous {
+                order.remove(&previous.last_push());
+            }
+            order.insert(tag.last_push());
+        }
+        if previous.is_none() {
+            self.names.take();
+        }
         self.tags.insert(name.to_owned(), tag);
     }
 }

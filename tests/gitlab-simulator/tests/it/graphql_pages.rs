@@ -211,3 +211,45 @@ async fn an_index_is_only_a_name_on_path_b() {
         "createdAt": null, "publishedAt": null, "mediaType": null });
     assert_eq!(nodes[1], nothing);
 }
+
+#[tokio::test]
+async fn a_page_by_the_last_push_is_the_same_whether_or_not_the_whole_list_was_put_into_order() {
+    let shop = shop((18, 5), Backend::MetadataDatabase).await;
+    shop.sim.edit(|registry| {
+        for index in 0..30 {
+            // Some share their moment.
+            registry.push(shop.repository, &format!("t{index:02}"), Push::at(days_ago(index * 7 % 10)));
+        }
+    });
+    let first = page(&shop, json!({ "first": 4, "sort": "PUBLISHED_AT_ASC" })).await;
+    let second =
+        page(&shop, json!({ "first": 4, "sort": "PUBLISHED_AT_ASC", "after": first["pageInfo"]["endCursor"] })).await;
+    // The order follows every kind of change.
+    shop.sim.edit(|registry| {
+        registry.push(shop.repository, "t05", Push::at(days_ago(3)));
+        registry.remove_tag(shop.repository, "t07");
+        registry.push(shop.repository, "t30", Push::at(days_ago(4)));
+    });
+    let mut compared = 0;
+    for undated in [false, true] {
+        if undated {
+            shop.sim.edit(|registry| registry.tag_mut(shop.repository, "t11").unwrap().created_at = None);
+        }
+        let cursors = [json!(null), second["pageInfo"]["startCursor"].clone(), second["pageInfo"]["endCursor"].clone()];
+        for (sort, size, cursor) in ["PUBLISHED_AT_ASC", "PUBLISHED_AT_DESC"]
+            .into_iter()
+            .flat_map(|sort| [1, 5, 20, 100].map(|size| (sort, size)))
+            .flat_map(|(sort, size)| cursors.clone().map(|cursor| (sort, size, cursor)))
+        {
+            for (number, place) in [("first", "after"), ("last", "before"), ("first", "before"), ("last", "after")] {
+                let mut asked = json!({ "sort": sort, number: size, place: cursor });
+                let found = page(&shop, asked.clone()).await;
+                // Every name has it, so that it leaves nothing out.
+                asked["name"] = json!("t");
+                assert_eq!(found, page(&shop, asked.clone()).await, "{asked}");
+                compared += names(&found).len();
+            }
+        }
+    }
+    assert!(compared > 500, "{compared}");
+}

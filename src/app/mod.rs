@@ -1,4 +1,9 @@
-//! The composition root: puts the parts together, starts them, and ends them in order.
+//! The composition root: puts the parts together, starts them, and ends them in order. Here the operator, in `plan` and
+//! `in_use` the commands that only look.
+
+pub mod in_use;
+pub mod plan;
+mod progress;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::RegistryCleanupPolicy;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::cluster::events::Events;
 use crate::cluster::workloads::{self, CustomWorkload, CustomWorkloadError, Options, Workloads};
 use crate::controller::{self, Context, Scope};
@@ -51,6 +56,18 @@ pub struct InUseSettings {
     pub workloads: Vec<String>,
     /// How long finished Pods and Jobs count.
     pub finished_for: SignedDuration,
+}
+
+impl InUseSettings {
+    /// The same as the watch of workloads takes it, for some namespaces or for all.
+    fn options(&self, namespaces: &[String]) -> Result<Options, CustomWorkloadError> {
+        let custom = self.workloads.iter().map(|text| CustomWorkload::parse(text)).collect::<Result<_, _>>()?;
+        let scope = match namespaces {
+            [] => workloads::Scope::All,
+            names => workloads::Scope::Namespaces(names.to_vec()),
+        };
+        Ok(Options { scope, custom, finished_for: self.finished_for })
+    }
 }
 
 /// Why the operator ended.
@@ -129,10 +146,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
 fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> Result<Arc<Context>, Error> {
     let clock = Arc::new(SystemClock);
-    let gitlab = GitLab::new(
-        GitLabSettings { requests_per_second: settings.requests_per_second, user_agent: USER_AGENT.to_owned() },
-        clock.clone(),
-    );
+    let gitlab = gitlab(settings.requests_per_second, clock.clone());
     let policy = PolicySettings {
         allowed_hosts: settings.allowed_hosts.clone(),
         allow_insecure_http: settings.allow_insecure_http,
@@ -144,18 +158,16 @@ fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> 
     let workloads = match &settings.in_use {
         None => None,
         Some(in_use) => {
-            let custom = in_use.workloads.iter().map(|text| CustomWorkload::parse(text));
-            let scope = match &settings.scope {
-                Scope::Cluster => workloads::Scope::All,
-                Scope::Namespaces(names) => workloads::Scope::Namespaces(names.clone()),
-            };
-            let options =
-                Options { scope, custom: custom.collect::<Result<_, _>>()?, finished_for: in_use.finished_for };
+            let options = in_use.options(&policy.seen_namespaces)?;
             Some(Workloads::watch(client.clone(), options, &shutdown))
         }
     };
     let events = Events::new(client.clone(), settings.pod_name.clone());
     Ok(Arc::new(Context::new(client, gitlab, clock, policy, events, workloads, shutdown)))
+}
+
+fn gitlab(requests_per_second: f64, clock: Arc<dyn Clock>) -> GitLab {
+    GitLab::new(GitLabSettings { requests_per_second, user_agent: USER_AGENT.to_owned() }, clock)
 }
 
 /// Says plainly what is missing, instead of a watch that fails for ever.

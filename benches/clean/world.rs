@@ -1,0 +1,194 @@
+//! What a row takes place in: a namespace of the cluster, a GitLab over https, a policy, and an operator that carries it out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use control_plane::Cluster;
+use gitlab_simulator::{Action, Config, Endpoint, Fault, Matcher, Role, Simulator};
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+use registry_cleanup_operator::api::conditions::is_true;
+use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy};
+use serde_json::json;
+
+use crate::Failure;
+use crate::operator::Operator;
+use crate::rows::Row;
+use crate::shapes::{Content, GROUP};
+
+/// What each request takes, and each removal inside GitLab's own job.
+const LATENCY_MILLISECONDS: i64 = 20;
+/// How often somebody looks whether the operator is still there.
+const LOOK: Duration = Duration::from_secs(1);
+/// Long enough for the slowest row.
+const PATIENCE: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// A cluster with the operator's definition and permissions.
+pub(crate) struct Platform {
+    kubeconfig: PathBuf,
+    kube: Client,
+}
+
+impl Platform {
+    pub(crate) async fn install(cluster: &Cluster) -> Result<Self, Failure> {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.yaml");
+        run(cluster.kubectl().args(["apply", "--server-side", "--force-conflicts", "--filename", manifest]))?;
+        let definition = "crd/registrycleanuppolicies.registrycleanup.dev";
+        run(cluster.kubectl().args(["wait", "--for=condition=Established", definition]))?;
+        let kubeconfig = cluster.service_account_kubeconfig("registry-cleanup", "registry-cleanup-operator")?;
+        Ok(Self { kubeconfig, kube: client(cluster.kubeconfig()).await? })
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), Failure> {
+    let output = command.output()?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
+}
+
+async fn client(kubeconfig: &Path) -> Result<Client, Failure> {
+    // An error means that there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig)?;
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
+
+/// What one run came to.
+pub(crate) struct Measured {
+    pub(crate) status: PolicyStatus,
+    /// Requests from the moment the run was asked for.
+    pub(crate) requests: BTreeMap<Endpoint, u64>,
+    pub(crate) took: Duration,
+    /// Tags that the registry has no longer.
+    pub(crate) removed: u64,
+    pub(crate) peak_mebibytes: f64,
+}
+
+/// Namespace, GitLab and policy of one row.
+pub(crate) struct World<'p> {
+    platform: &'p Platform,
+    namespace: String,
+    gitlab: Simulator,
+    pub(crate) content: Content,
+}
+
+impl<'p> World<'p> {
+    pub(crate) async fn set_up(platform: &'p Platform, row: Row) -> Result<Self, Failure> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let namespace = format!("bench-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
+        Api::all(platform.kube.clone()).create(&PostParams::default(), &object).await?;
+
+        let mut config = Config { tls: true, ..Config::default() };
+        config.settings.tag_delete_duration = SignedDuration::from_millis(LATENCY_MILLISECONDS);
+        row.way.set_up(&mut config.settings);
+        let gitlab = Simulator::start(config).await?;
+        let (content, token) = gitlab.edit(|registry| {
+            let content = row.shape.fill(registry);
+            (content, registry.access_token(GROUP, Role::Maintainer))
+        });
+        let latency = Duration::from_millis(LATENCY_MILLISECONDS.unsigned_abs());
+        gitlab.fault(Fault::new(Matcher::any(), Action::Delay(latency)));
+
+        let world = Self { platform, namespace, gitlab, content };
+        world.secret("token", "token", &token).await?;
+        world.secret("ca", "ca.crt", world.gitlab.ca_pem().unwrap_or_default()).await?;
+        world.apply(row).await?;
+        Ok(world)
+    }
+
+    async fn secret(&self, name: &str, key: &str, value: &str) -> Result<(), Failure> {
+        let secret = serde_json::from_value(json!({"metadata": {"name": name}, "stringData": {key: value}}))?;
+        let api: Api<Secret> = Api::namespaced(self.platform.kube.clone(), &self.namespace);
+        api.create(&PostParams::default(), &secret).await?;
+        Ok(())
+    }
+
+    async fn apply(&self, row: Row) -> Result<(), Failure> {
+        let policy = json!({
+            "apiVersion": "registrycleanup.dev/v1alpha1",
+            "kind": "RegistryCleanupPolicy",
+            "metadata": {"name": "bench"},
+            "spec": {
+                "gitlab": {"url": self.gitlab.url(), "secretRef": {"name": "token"}, "certSecretRef": {"name": "ca"}},
+                "target": {"groups": [{"path": GROUP}]},
+                // Never while a benchmark runs, unless somebody celebrates with one.
+                "schedule": "0 0 1 1 *",
+                "mode": "Delete",
+                "method": row.way.method(),
+                "rules": [row.way.rule()],
+                "activeDeadlineSeconds": 3 * 60 * 60,
+            },
+        });
+        self.policies().patch("bench", &PatchParams::apply("bench"), &Patch::Apply(&policy)).await?;
+        Ok(())
+    }
+
+    fn policies(&self) -> Api<RegistryCleanupPolicy> {
+        Api::namespaced(self.platform.kube.clone(), &self.namespace)
+    }
+
+    /// Starts an operator, waits until the policy is ready, asks for a run and waits for its end. `token` names the request.
+    pub(crate) async fn run(&self, token: &str) -> Result<Measured, Failure> {
+        let mut operator = Operator::start(&self.platform.kubeconfig, &self.namespace)?;
+        self.wait(&mut operator, |status| is_true(&status.conditions, "Ready")).await?;
+        let before = self.tags();
+        self.gitlab.clear_requests();
+        let began = Instant::now();
+        let patch = json!({"metadata": {"annotations": {RUN_REQUESTED_AT: token}}});
+        self.policies().patch("bench", &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        let over = |status: &PolicyStatus| {
+            status.last_handled_run_at.as_deref() == Some(token)
+                && status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some())
+        };
+        let status = self.wait(&mut operator, over).await?;
+        Ok(Measured {
+            status,
+            took: began.elapsed(),
+            requests: self.gitlab.request_counts(),
+            removed: before - self.tags(),
+            peak_mebibytes: operator.peak_mebibytes()?,
+        })
+    }
+
+    /// Waits for a status. An operator that has ended is an error.
+    async fn wait(
+        &self,
+        operator: &mut Operator,
+        holds: impl Fn(&PolicyStatus) -> bool,
+    ) -> Result<PolicyStatus, Failure> {
+        let fits = |policy: Option<&RegistryCleanupPolicy>| {
+            policy.and_then(|policy| policy.status.as_ref()).is_some_and(&holds)
+        };
+        let policies = self.policies();
+        let mut waiting = pin!(tokio::time::timeout(PATIENCE, await_condition(policies, "bench", fits)));
+        loop {
+            tokio::select! {
+                policy = &mut waiting => {
+                    let status = policy??.and_then(|policy| policy.status);
+                    return status.ok_or_else(|| "the policy is gone".into());
+                }
+                () = tokio::time::sleep(LOOK) => operator.check()?,
+            }
+        }
+    }
+
+    /// How many tags the registry has.
+    fn tags(&self) -> u64 {
+        self.gitlab.read(|registry| registry.repositories().map(|repository| repository.tags().len() as u64).sum())
+    }
+
+    /// Removes the namespace; GitLab ends with it.
+    pub(crate) async fn tear_down(self) -> Result<(), Failure> {
+        let namespaces: Api<Namespace> = Api::all(self.platform.kube.clone());
+        namespaces.delete(&self.namespace, &DeleteParams::default()).await?;
+        Ok(())
+    }
+}
