@@ -101,6 +101,8 @@ pub enum Operation {
     RemoveTag,
     /// GET a project.
     ReadCleanupPolicy,
+    /// DELETE a repository.
+    DeleteRepository,
 }
 
 impl std::fmt::Display for Operation {
@@ -118,6 +120,7 @@ impl std::fmt::Display for Operation {
             Self::RemoveTags => "remove tags",
             Self::RemoveTag => "remove a tag",
             Self::ReadCleanupPolicy => "read the cleanup policy of the project",
+            Self::DeleteRepository => "delete a repository",
         })
     }
 }

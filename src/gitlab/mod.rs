@@ -9,6 +9,7 @@
 //! | `connection` | what a connection is made of; HTTP clients and hosts, kept for the process | |
 //! | `client` | the endpoints of reading, and the bulk request | |
 //! | `tags` | the endpoints of exact deletion | |
+//! | `repositories` | the endpoints about a repository as a whole | |
 //! | `graphql` | what GraphQL is asked, by what a server knows | yes |
 //! | `graphql_answers` | what GraphQL's answers mean | yes |
 //! | `answers` | GitLab's JSON, and what each status means | yes |
@@ -48,6 +49,7 @@ mod hints;
 mod http;
 mod pacer;
 mod pages;
+mod repositories;
 mod retry;
 mod tags;
 mod turns;
@@ -59,6 +61,6 @@ pub use error::{Class, Error, ErrorKind, Operation, Setting, TlsProblem, TokenPr
 pub use gate::{Gate, LastLook, Open, Stopped};
 pub use pages::Gap;
 pub use types::{
-    BulkAnswer, BulkDelete, Capabilities, Namespace, Project, Repository, RepositoryRef, RepositoryStatus, Tag,
-    TagDetails, TagOrder, TagPage, TagRemoval, TokenInfo, Version,
+    BulkAnswer, BulkDelete, Capabilities, Namespace, Project, Repository, RepositoryContents, RepositoryDeletion,
+    RepositoryRef, RepositoryStatus, Tag, TagDetails, TagOrder, TagPage, TagRemoval, TokenInfo, Version,
 };

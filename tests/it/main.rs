@@ -11,7 +11,9 @@
 mod acceptance;
 mod admission;
 mod approval;
+mod conflict;
 mod docs;
+mod empty;
 mod exact;
 mod failures;
 mod gitlab_client;

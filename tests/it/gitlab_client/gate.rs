@@ -28,6 +28,8 @@ async fn nothing_is_sent_through_a_closed_gate() {
     assert_eq!(kind(client.tag_page(1, TagOrder::Name, None).await), ErrorKind::Stopped);
     assert_eq!(kind(client.destroy_tags(1, &["a"]).await), ErrorKind::Stopped);
     assert_eq!(kind(client.delete_tag(&world.repository, "a").await), ErrorKind::Stopped);
+    assert_eq!(kind(client.repository_contents(1).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.delete_repository(&world.repository).await), ErrorKind::Stopped);
     assert_eq!(kind(client.cleanup_policy_enabled(&world.repository.project).await), ErrorKind::Stopped);
     assert!(world.sim.requests().is_empty());
 }
