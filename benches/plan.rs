@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use jiff::{SignedDuration, Timestamp};
+use registry_cleanup_operator::policy::claims::Claims;
 use registry_cleanup_operator::policy::compile::Rule;
 use registry_cleanup_operator::policy::inventory::{Inventory, Seen, assemble};
 use registry_cleanup_operator::policy::plan::exact::{Moment, plan};
@@ -58,7 +59,9 @@ fn seen(number: u64) -> Seen {
         name: names::tag_name(number).into(),
         digest: Some(format!("sha256:{number:064x}").into()),
         pushed,
+        push_told: true,
         created: pushed,
+        single_image: true,
         protected: false,
         bytes: Some(50_000_000),
     }
@@ -71,7 +74,8 @@ fn inventory() -> Inventory {
 /// The tags, as a plan takes them, and the plan itself.
 fn planning(bencher: Bencher<'_, '_>, by: &Value) {
     let (inventory, rules) = (inventory(), rules(by));
-    bencher.bench_local(|| plan(&black_box(&inventory).tags(), &rules, &[], now()));
+    let claims = Claims::default();
+    bencher.bench_local(|| plan(&black_box(&inventory).tags(), &rules, &[], &claims, now()));
 }
 
 #[divan::bench]

@@ -7,6 +7,7 @@
 //! | [`clock`] | time as a parameter | everything else |
 //! | [`api`] | the custom resource | what it means |
 //! | [`policy`] | what is to be done, as pure functions | waiting, clocks, I/O, tokio, kube's client, reqwest |
+//! | [`listing`] | how a plan looks as text, as pure functions | waiting, clocks, I/O, Kubernetes, GitLab |
 //! | [`cluster`] | Kubernetes: Secrets, statuses, events | GitLab, decisions |
 //! | [`gitlab`] | HTTP and GitLab's registry API | Kubernetes, policies |
 //! | [`controller`] | all of these | command line, environment |
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod cluster;
 pub mod controller;
 pub mod gitlab;
+pub mod listing;
 pub mod policy;
 pub mod server;
 pub mod telemetry;

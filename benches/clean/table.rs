@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use gitlab_simulator::Endpoint as E;
 use registry_cleanup_operator::api::RunResult;
-use registry_cleanup_operator::policy::report::repository_reason;
+use registry_cleanup_operator::policy::outcome::repository_reason;
 
 use crate::rows::{Budget, Row};
 use crate::shapes::Content;

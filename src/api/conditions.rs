@@ -91,6 +91,12 @@ pub mod reason {
     pub const FAILED: &str = "Failed";
     /// LastRunSucceeded: the run was cut short by a shutdown, an edit or the removal of the policy.
     pub const INTERRUPTED: &str = "Interrupted";
+    /// LastRunSucceeded: it was not known for certain which images are in use.
+    pub const IN_USE_UNKNOWN: &str = "InUseUnknown";
+    /// LastRunSucceeded: more would have been removed than a fuse of the policy allows.
+    pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
+    /// LastRunSucceeded: the plan that was approved is no longer what would be removed.
+    pub const PLAN_CHANGED: &str = "PlanChanged";
     /// LastRunSucceeded: the run took longer than activeDeadlineSeconds.
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 
@@ -127,6 +133,9 @@ pub mod reason {
         PARTIALLY_FAILED,
         FAILED,
         INTERRUPTED,
+        IN_USE_UNKNOWN,
+        DELETION_LIMIT_EXCEEDED,
+        PLAN_CHANGED,
         DEADLINE_EXCEEDED,
     ];
 }

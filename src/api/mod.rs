@@ -5,18 +5,20 @@
 
 pub mod conditions;
 pub mod crd;
+pub mod document;
 mod policy;
 mod schema;
 mod status;
 
 pub use policy::{
-    DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT, DEFAULT_STARTING_DEADLINE_SECONDS,
-    DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, GitLabSpec, GroupTarget, Method, Mode, NameRef, ProtectSpec,
-    RegistryCleanupPolicy, RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, SortBy, TargetSpec,
+    ConfigMapKeyRef, DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT,
+    DEFAULT_STARTING_DEADLINE_SECONDS, DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, EmptyRepositoriesSpec, GitLabSpec,
+    GroupTarget, InUse, InUseSource, LimitsSpec, Method, Mode, NameRef, ProtectSpec, RegistryCleanupPolicy,
+    RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, SortBy, TargetSpec,
 };
 pub use status::{
-    HistoryEntry, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus, RunResult, RunStatus, TagCounts,
-    Trigger,
+    HistoryEntry, PendingApproval, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus, RunResult,
+    RunStatus, TagCounts, Trigger,
 };
 
 /// Annotation that asks for one run in the policy's own mode; a new value (an opaque token) runs once.
@@ -24,6 +26,9 @@ pub const RUN_REQUESTED_AT: &str = "registrycleanup.dev/run-requested-at";
 
 /// Annotation that asks for one dry run whatever the policy's mode; a new value (an opaque token) runs once.
 pub const DRY_RUN_REQUESTED_AT: &str = "registrycleanup.dev/dry-run-requested-at";
+
+/// Annotation that approves of the plan with this hash, which then is carried out; see [`PendingApproval`].
+pub const APPROVE: &str = "registrycleanup.dev/approve";
 
 /// Longest annotation token that is honoured, in bytes: it is copied into the status, which is bounded.
 pub const MAX_TOKEN_BYTES: usize = 256;

@@ -74,7 +74,7 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(schema_with = "schema::rules")]
     pub rules: Vec<RuleSpec>,
 
-    /// What no rule may remove. The tag `latest` is always kept, with or without an entry here.
+    /// What no rule may remove. The tag `latest` and images that the cluster uses are always kept, with or without an entry here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ProtectSpec")]
     pub protect: Option<ProtectSpec>,
@@ -86,9 +86,20 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(with = "Method")]
     pub method: Option<Method>,
 
-    /// `DryRun` plans and reports without removing anything. `Delete` removes.
+    /// `DryRun` plans and reports without removing anything. `RequireApproval` (Exact only) plans, and removes exactly what was
+    /// planned once the annotation registrycleanup.dev/approve names the plan's hash. `Delete` removes.
     #[serde(default)]
     pub mode: Mode,
+
+    /// Fuses against a policy that removes more than it was meant to: what would exceed one is not done at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LimitsSpec")]
+    pub limits: Option<LimitsSpec>,
+
+    /// Deletes repositories that have no tags; off if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "EmptyRepositoriesSpec")]
+    pub empty_repositories: Option<EmptyRepositoriesSpec>,
 
     /// When to run: five cron fields whose minute is one number ("17 3 * * *"), or @hourly, @daily, @weekly, @monthly, @yearly.
     #[schemars(schema_with = "schema::schedule")]
@@ -277,6 +288,95 @@ pub struct ProtectSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::patterns")]
     pub name_regex: Vec<String>,
+
+    /// `Required`, if not given: an image that the cluster uses is never removed, and nothing is removed while it is not known
+    /// for certain which images that are. `Disabled`: nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "InUse")]
+    pub in_use: Option<InUse>,
+
+    /// Other hosts, with the leading part of a path if need be, under which the cluster pulls from this registry: a mirror or a
+    /// proxy. With mirror.example.com/gitlab, mirror.example.com/gitlab/shop/backend is the repository shop/backend.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::registry_aliases")]
+    pub registry_aliases: Vec<String>,
+
+    /// Images that other clusters use, as `registry-cleanup-operator in-use -o json` prints them there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::in_use_from")]
+    pub in_use_from: Vec<InUseSource>,
+}
+
+/// Whether images that the cluster uses are looked for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum InUse {
+    /// They are, and nothing is removed while the answer is not complete.
+    #[default]
+    Required,
+    /// They are not.
+    Disabled,
+}
+
+/// Where images that another cluster uses are listed.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InUseSource {
+    /// The ConfigMap, in the policy's namespace, that holds the list.
+    pub config_map_ref: ConfigMapKeyRef,
+
+    /// How old the list may be: numbers with h, d, w, month or y; 1d if not given. Beyond it nothing is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::older_than")]
+    pub max_age: Option<String>,
+}
+
+/// A key of a ConfigMap in the policy's namespace.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct ConfigMapKeyRef {
+    /// Name of the ConfigMap.
+    #[schemars(schema_with = "schema::object_name")]
+    pub name: String,
+
+    /// Key that holds the list; `images.json` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::secret_key")]
+    pub key: Option<String>,
+}
+
+/// Fuses. A plan that exceeds one is not shortened: nothing of it is carried out, and the next run tries again.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitsSpec {
+    /// Most tags that a run may remove from one repository; above it, nothing is removed from that repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::tag_limit")]
+    pub max_tags_per_repository: Option<u32>,
+
+    /// Most tags that a run may remove altogether; above it, the run removes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::tag_limit")]
+    pub max_tags_per_run: Option<u32>,
+
+    /// Largest share of a repository's tags, in percent, that a run may remove; above it, nothing is removed from that
+    /// repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::percent")]
+    pub max_percent_per_repository: Option<u32>,
+}
+
+/// Which repositories without tags are deleted. Both the list of tags and GitLab's own count must say that there is none, in
+/// two runs at least a day apart.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EmptyRepositoriesSpec {
+    /// Only repositories that were created longer ago than this: numbers with h, d, w, month or y, for example 30d.
+    #[schemars(schema_with = "schema::older_than")]
+    pub delete_older_than: String,
+
+    /// Whether a project's root repository, which has the path of the project itself, may be deleted; false if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub include_root: Option<bool>,
 }
 
 /// How tags are removed.
@@ -320,6 +420,8 @@ pub enum Mode {
     /// Plans and reports, removes nothing.
     #[default]
     DryRun,
+    /// Plans, waits for an approval of the plan, and then removes what was planned.
+    RequireApproval,
     /// Removes.
     Delete,
 }
@@ -330,6 +432,7 @@ impl Mode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DryRun => "DryRun",
+            Self::RequireApproval => "RequireApproval",
             Self::Delete => "Delete",
         }
     }

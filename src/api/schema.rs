@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::conditions::Condition;
-use super::policy::{GroupTarget, RuleSpec, TargetSpec};
+use super::policy::{GroupTarget, InUseSource, RuleSpec, TargetSpec};
 use super::status::{HistoryEntry, RepositoryStatus};
 
 /// Longest pattern, in bytes. Long enough for dozens of alternatives, short enough for the server's CEL cost limit.
@@ -71,10 +71,16 @@ fn integer(format: &str, minimum: i64, maximum: i64) -> Schema {
 // --- spec ---
 
 pub(crate) fn spec_rules() -> Value {
-    json!([rule(
-        "(has(self.method) && self.method == 'Exact') || (size(self.rules) == 1 && !has(self.rules[0].groupBy) && !has(self.rules[0].sortBy))",
-        "several rules, groupBy and sortBy are more than GitLab's bulk deletion can do: set method: Exact, or keep to one rule without them"
-    )])
+    json!([
+        rule(
+            "(has(self.method) && self.method == 'Exact') || (size(self.rules) == 1 && !has(self.rules[0].groupBy) && !has(self.rules[0].sortBy))",
+            "several rules, groupBy and sortBy are more than GitLab's bulk deletion can do: set method: Exact, or keep to one rule without them"
+        ),
+        rule(
+            "!has(self.mode) || self.mode != 'RequireApproval' || (has(self.method) && self.method == 'Exact')",
+            "an approval is for exactly the tags of a plan, and GitLab's bulk deletion decides by itself: set method: Exact"
+        ),
+    ])
 }
 
 pub(crate) fn gitlab_rules() -> Value {
@@ -196,6 +202,23 @@ pub(crate) fn patterns(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+pub(crate) fn registry_aliases(_: &mut SchemaGenerator) -> Schema {
+    let form = rule(
+        "self.matches('^(\\\\[[0-9A-Fa-f:]+\\\\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)*$')",
+        "give a host, with its port and a leading part of the path if need be, for example mirror.example.com/gitlab: no https://, no trailing slash",
+    );
+    json_schema!({
+        "type": "array",
+        "maxItems": MAX_PATTERNS,
+        "items": { "type": "string", "minLength": 1, "maxLength": 255, "x-kubernetes-validations": [form] },
+        "x-kubernetes-list-type": "set",
+    })
+}
+
+pub(crate) fn in_use_from(generator: &mut SchemaGenerator) -> Schema {
+    list_of::<InUseSource>(generator, 10)
+}
+
 pub(crate) fn rules(generator: &mut SchemaGenerator) -> Schema {
     map_of::<RuleSpec>(generator, 1, MAX_RULES, "name")
 }
@@ -227,6 +250,14 @@ pub(crate) fn rule_name(_: &mut SchemaGenerator) -> Schema {
 
 pub(crate) fn keep_n(_: &mut SchemaGenerator) -> Schema {
     integer("int32", 0, 100_000)
+}
+
+pub(crate) fn tag_limit(_: &mut SchemaGenerator) -> Schema {
+    integer("int32", 1, 1_000_000)
+}
+
+pub(crate) fn percent(_: &mut SchemaGenerator) -> Schema {
+    integer("int32", 1, 100)
 }
 
 pub(crate) fn older_than(_: &mut SchemaGenerator) -> Schema {
@@ -340,6 +371,10 @@ pub(crate) fn id(_: &mut SchemaGenerator) -> Schema {
 
 pub(crate) fn token(_: &mut SchemaGenerator) -> Schema {
     text(256)
+}
+
+pub(crate) fn plan_hash(_: &mut SchemaGenerator) -> Schema {
+    text(64)
 }
 
 pub(crate) fn run_id(_: &mut SchemaGenerator) -> Schema {

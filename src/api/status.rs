@@ -54,6 +54,16 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::token")]
     pub last_handled_dry_run_at: Option<String>,
 
+    /// The value of the annotation registrycleanup.dev/approve that was last answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::token")]
+    pub last_handled_approval: Option<String>,
+
+    /// The plan that waits for an approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PendingApproval")]
+    pub pending_approval: Option<PendingApproval>,
+
     /// When the access token expires, if GitLab says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
@@ -84,6 +94,28 @@ pub struct PolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::history")]
     pub history: Vec<HistoryEntry>,
+}
+
+/// A plan that waits for an approval.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingApproval {
+    /// Names the plan: a hash over what would be removed (repository, tag, digest) and the generation of the spec. The value that
+    /// the annotation registrycleanup.dev/approve must have for the plan to be carried out.
+    #[schemars(schema_with = "schema::plan_hash")]
+    pub plan_hash: String,
+
+    /// How many tags would be removed.
+    #[schemars(schema_with = "schema::tag_count")]
+    pub tags: u64,
+
+    /// In how many repositories.
+    #[schemars(schema_with = "schema::count")]
+    pub repositories: u32,
+
+    /// The moment by which the plan was made: ages are reckoned from it, and what is pushed later stays.
+    #[schemars(schema_with = "schema::time")]
+    pub time: Time,
 }
 
 /// One run.
@@ -143,6 +175,12 @@ pub struct RunStatus {
     /// How many tags the run saw, selected, asked to have removed, and saw gone.
     #[serde(default)]
     pub tags: TagCounts,
+
+    /// The size in bytes of the tags that were, or in a dry run would be, removed, as far as GitLab tells it. What GitLab's garbage
+    /// collection frees is less where tags share layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::tag_count")]
+    pub bytes: Option<u64>,
 }
 
 /// What began a run.
@@ -154,6 +192,8 @@ pub enum Trigger {
     RunRequested,
     /// A new value of the annotation registrycleanup.dev/dry-run-requested-at.
     DryRunRequested,
+    /// The annotation registrycleanup.dev/approve, which names the plan that waits.
+    Approved,
 }
 
 impl Trigger {
@@ -164,6 +204,7 @@ impl Trigger {
             Self::Schedule => "Schedule",
             Self::RunRequested => "RunRequested",
             Self::DryRunRequested => "DryRunRequested",
+            Self::Approved => "Approved",
         }
     }
 }
@@ -235,6 +276,9 @@ pub struct TagCounts {
     /// Tags among those that a later, credible listing no longer showed.
     #[schemars(schema_with = "schema::tag_count")]
     pub confirmed: u64,
+    /// Tags that stay because the cluster, or another one whose list is given, uses their image.
+    #[schemars(schema_with = "schema::tag_count")]
+    pub in_use: u64,
 }
 
 /// One repository of the last run.

@@ -45,7 +45,7 @@ pub enum Error {
     #[error("Secret {0} does not exist")]
     NotFound(String),
     /// The operator may not read it.
-    #[error("the operator may not read Secret {0}")]
+    #[error("reading Secret {0} is not allowed")]
     Forbidden(String),
     /// It lacks a key, or holds something that cannot be used.
     #[error("Secret {name} {problem}")]

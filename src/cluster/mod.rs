@@ -1,10 +1,14 @@
-//! Talking to Kubernetes: Secrets that are read, a status that is written, events that are published.
+//! Talking to Kubernetes: policies, Secrets and ConfigMaps that are read, a status that is written, events that are published,
+//! workloads that are watched.
 //!
 //! Knows nothing of GitLab and decides nothing about policies.
 
+pub mod config_maps;
 pub mod credentials;
 pub mod events;
+pub mod policies;
 pub mod status;
+pub mod workloads;
 
 use std::time::Duration;
 

@@ -1,22 +1,29 @@
 //! Removes by GitLab's bulk deletion: one request per repository and hour, and a look afterwards at what really went.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use futures::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{Mode, RepositoryResult, TagCounts};
-use crate::gitlab::{BulkAnswer, BulkDelete, Error, Repository};
+use crate::api::conditions::reason;
+use crate::api::{RepositoryResult, TagCounts};
+use crate::gitlab::{BulkAnswer, BulkDelete, Repository};
 use crate::policy::bulk::{Parameters, parameters};
 use crate::policy::compile::Rule;
 use crate::policy::hour::Blocked;
-use crate::policy::plan::{decide_by_name, server};
-use crate::policy::report::{MAX_SAMPLES, Outcome, repository_reason as why};
+use crate::policy::in_use::RepositoryUse;
+use crate::policy::in_use::keep::keep_pattern;
+use crate::policy::outcome::{End, Outcome, repository_reason as why};
+use crate::policy::plan::{KeepReason, Verdict, decide_by_name, server};
+use crate::policy::report::MAX_SAMPLES;
 use crate::policy::settle::{PAUSES, Watch};
 
-use super::preview::delete_scheduled;
-use super::run::{Job, Work};
-use super::targets::{concerns_all, failure, outcome};
+use super::inventory::Failure;
+use super::last_look::Look;
+use super::planner::Plan;
+use super::plans::{blown, delete_scheduled, not_planned};
+use super::run::{Halt, Job, Work};
+use super::targets::concerns_all;
 
 /// Repositories that are listed at the same time. The pace per host is the real limit.
 const LISTINGS_IN_FLIGHT: usize = 4;
@@ -26,9 +33,18 @@ const WORTH_WAITING: SignedDuration = SignedDuration::from_mins(2);
 /// Names of tags that are kept in memory to see later which are gone; beyond it, what was requested is verified first.
 const MAX_NAMES: usize = 200_000;
 
+/// How often a request is prepared anew because other images came into use meanwhile.
+const MAX_PREPARED: usize = 3;
+
 /// A repository with something to remove.
 struct Prepared {
     repository: Repository,
+    /// What is in use of it.
+    used: RepositoryUse,
+    /// How many of its tags are in use.
+    in_use: u64,
+    /// The pattern that keeps them, with what the policy keeps by name.
+    keep: Option<String>,
     scanned: usize,
     candidates: Vec<Box<str>>,
     survivors: Vec<Box<str>>,
@@ -51,26 +67,61 @@ enum Step {
     Ready(Box<Prepared>),
 }
 
+/// What became of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sent {
+    /// There is nothing more to do about it.
+    Done,
+    /// It was not sent, since it did not spare what is in use.
+    Withdrawn,
+}
+
 /// Requests the removal in every repository and looks at what went.
 pub(crate) async fn run(job: &Job<'_>, rule: &Rule, repositories: Vec<Repository>) -> Work {
     let mut work = Work::completed(Vec::new());
     let version = match job.client.version().await {
         Ok(version) => version,
-        Err(error) => return job.halt(work, &error, &repositories),
+        Err(error) => return job.halt(work, &error.into(), &repositories),
     };
     let knows_keep = version.supports_keep_regex();
     let Ok(parameters) = parameters(rule, &job.policy.protect, knows_keep) else {
         work.outcomes = repositories.iter().map(|repository| too_old(repository, &version.text)).collect();
         return work;
     };
-    let mut sender = Sender { job, rule, request: request(parameters), work, pending: Vec::new() };
+    let preparation = Preparation { job, rule, keep: parameters.name_regex_keep.clone(), knows_keep };
+    let preparation = &preparation;
+    let mut sender = Sender { job, rule, preparation, request: request(parameters), work, pending: Vec::new() };
     let mut later = VecDeque::new();
     let mut left: VecDeque<Repository> = repositories.into();
     // The stream works on copies, so that what is left can be told when the run is stopped.
     let copies: Vec<Repository> = left.iter().cloned().collect();
-    let mut steps = stream::iter(copies)
-        .map(|repository| async move { prepare(job, rule, repository).await })
-        .buffered(LISTINGS_IN_FLIGHT);
+    let steps = stream::iter(copies)
+        .map(|repository| async move { preparation.prepare(repository).await })
+        .buffered(LISTINGS_IN_FLIGHT)
+        .boxed();
+    let mut steps = if job.policy.limits.over_run() {
+        // Nothing is requested before it is known how much would go altogether.
+        let mut all = Vec::new();
+        let mut steps = steps;
+        while let Some(step) = steps.next().await {
+            match step {
+                Err(Failure::InUse(unknown)) => {
+                    let rest: Vec<Repository> = left.into();
+                    return job.halt(sender.work, &unknown.into(), &rest);
+                }
+                step => all.push(step),
+            }
+        }
+        let removable =
+            all.iter().map(|step| if let Ok(Step::Ready(ready)) = step { ready.removable as u64 } else { 0 });
+        if let Err(exceeded) = job.policy.limits.run(removable.sum()) {
+            let end = End::Aborted { reason: reason::DELETION_LIMIT_EXCEEDED, message: exceeded.to_string() };
+            return sender.refuse(end, left.into_iter().zip(all));
+        }
+        stream::iter(all).boxed()
+    } else {
+        steps
+    };
     while let Some(step) = steps.next().await {
         let Some(repository) = left.front() else { break };
         match sender.take(repository, step, &mut later).await {
@@ -93,34 +144,119 @@ pub(crate) async fn run(job: &Job<'_>, rule: &Rule, repositories: Vec<Repository
     sender.work
 }
 
-/// Lists a repository and decides whether there is anything to request.
-async fn prepare(job: &Job<'_>, rule: &Rule, repository: Repository) -> Result<Step, Error> {
-    if let Some(outcome) = delete_scheduled(&repository) {
-        return Ok(Step::Done(outcome));
+/// What preparing a request needs.
+struct Preparation<'a> {
+    job: &'a Job<'a>,
+    rule: &'a Rule,
+    /// The pattern of what the policy keeps by name.
+    keep: Option<String>,
+    knows_keep: bool,
+}
+
+impl Preparation<'_> {
+    /// Lists a repository and decides whether there is anything to request.
+    async fn prepare(&self, repository: Repository) -> Result<Step, Failure> {
+        let Self { job, rule, .. } = *self;
+        if let Some(outcome) = delete_scheduled(&repository) {
+            return Ok(Step::Done(outcome));
+        }
+        let now = job.context.clock.now();
+        let blocked = job.context.ledger().blocked(job.key(&repository), now);
+        if let Some(blocked) = blocked.filter(|blocked| blocked.until.duration_since(now) > WORTH_WAITING) {
+            return Ok(Step::Blocked(blocked));
+        }
+        let limits = &job.policy.limits;
+        let used = job.planner().used(&repository)?;
+        let protect = job.policy.protect.as_slice();
+        let mut in_use = BTreeSet::new();
+        let mut keep = self.keep.clone();
+        let (names, planned) = if limits.any() || !used.is_empty() {
+            let plan = job.planner().bulk(rule, &repository).await?;
+            match self.keep(&plan) {
+                Ok((names, pattern)) => (in_use, keep) = (names, pattern),
+                Err(message) => return Ok(Step::Done(unresolved(&repository, message))),
+            }
+            let removed = plan.decisions.iter().filter(|decision| decision.verdict == Verdict::Remove).count();
+            (plan.inventory.read.into_iter().map(|seen| seen.name).collect(), Some(removed).filter(|_| limits.any()))
+        } else {
+            (job.client.tag_names(&repository.reference()).await?, None)
+        };
+        let scanned = names.len();
+        let (candidates, survivors): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| decide_by_name(name, rule, protect, &in_use).is_none());
+        let in_use = in_use.len() as u64;
+        let counts = |matched: usize| TagCounts {
+            scanned: scanned as u64,
+            matched: matched as u64,
+            in_use,
+            ..TagCounts::default()
+        };
+        let removable = planned.unwrap_or_else(|| server::removable(candidates.len(), rule));
+        if let Err(exceeded) = limits.repository(removable as u64, scanned as u64) {
+            let outcome = Outcome::new(&repository.path, repository.id, RepositoryResult::Failed, None);
+            return Ok(Step::Done(blown(&exceeded, Outcome { tags: counts(removable), ..outcome })));
+        }
+        if removable == 0 {
+            let unchanged = RepositoryResult::Unchanged;
+            return Ok(Step::Done(Outcome {
+                tags: counts(0),
+                ..Outcome::new(&repository.path, repository.id, unchanged, Some(why::NOTHING_TO_REMOVE))
+            }));
+        }
+        Ok(Step::Ready(Box::new(Prepared {
+            repository,
+            used,
+            in_use,
+            keep,
+            scanned,
+            candidates,
+            survivors,
+            removable,
+        })))
     }
-    let now = job.context.clock.now();
-    let blocked = job.context.ledger().blocked(job.key(&repository), now);
-    if let Some(blocked) = blocked.filter(|blocked| blocked.until.duration_since(now) > WORTH_WAITING) {
-        return Ok(Step::Blocked(blocked));
+
+    /// The tags in use by name, and the pattern that makes GitLab keep them; or why GitLab cannot be told.
+    fn keep(&self, plan: &Plan) -> Result<(BTreeSet<Box<str>>, Option<String>), String> {
+        let mut in_use = BTreeSet::new();
+        let told = |name: &str| decide_by_name(name, self.rule, &self.job.policy.protect, &BTreeSet::new()).is_none();
+        // Also those that the repository does not have, or not yet: they may be pushed before GitLab gets to work.
+        let mut to_tell: Vec<&str> = plan.claims.of().tags().map(|(name, _)| name).filter(|name| told(name)).collect();
+        for (seen, decision) in plan.inventory.read.iter().zip(&plan.decisions) {
+            if decision.verdict == Verdict::Keep(KeepReason::InUse) {
+                in_use.insert(seen.name.clone());
+                if told(&seen.name) {
+                    to_tell.push(&seen.name);
+                }
+            } else if plan.claims.possible(&seen.name, seen.digest.as_deref(), seen.single_image) && told(&seen.name) {
+                return Err(format!(
+                    "an image is in use by a digest that is not known to be that of a tag, so {} and others may be in use; \
+                     method: Exact keeps those alone",
+                    seen.name
+                ));
+            }
+        }
+        if !to_tell.is_empty() && !self.knows_keep {
+            return Err(
+                "GitLab before 12.10 cannot be told to keep the tags in use; method: Exact keeps them".to_owned()
+            );
+        }
+        match keep_pattern(to_tell, self.keep.as_deref()) {
+            Ok(pattern) => Ok((in_use, pattern)),
+            Err(error) => Err(format!("{error}; method: Exact keeps them")),
+        }
     }
-    let names = job.client.tag_names(&repository.reference()).await?;
-    let scanned = names.len();
-    let protect = job.policy.protect.as_slice();
-    let (candidates, survivors): (Vec<_>, Vec<_>) =
-        names.into_iter().partition(|name| decide_by_name(name, rule, protect).is_none());
-    let removable = server::removable(candidates.len(), rule);
-    if removable == 0 {
-        let unchanged = RepositoryResult::Unchanged;
-        return Ok(Step::Done(Outcome {
-            tags: TagCounts { scanned: scanned as u64, ..TagCounts::default() },
-            ..outcome(&repository.path, repository.id, unchanged, Some(why::NOTHING_TO_REMOVE))
-        }));
+}
+
+/// GitLab cannot be told which tags are in use.
+fn unresolved(repository: &Repository, message: String) -> Outcome {
+    Outcome {
+        message: Some(message),
+        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::IN_USE_UNRESOLVED))
     }
-    Ok(Step::Ready(Box::new(Prepared { repository, scanned, candidates, survivors, removable })))
 }
 
 fn rate_limited(repository: &Repository, blocked: &Blocked) -> Outcome {
-    let skipped = outcome(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED));
+    let skipped = Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED));
     Outcome {
         message: Some("GitLab takes one bulk deletion per repository and hour, and has had one".to_owned()),
         eligible: Some(blocked.until),
@@ -134,7 +270,7 @@ fn too_old(repository: &Repository, version: &str) -> Outcome {
     );
     Outcome {
         message: Some(message),
-        ..outcome(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::KEEP_NOT_SUPPORTED))
+        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::KEEP_NOT_SUPPORTED))
     }
 }
 
@@ -147,6 +283,7 @@ fn request(parameters: Parameters) -> BulkDelete {
 struct Sender<'a> {
     job: &'a Job<'a>,
     rule: &'a Rule,
+    preparation: &'a Preparation<'a>,
     request: BulkDelete,
     work: Work,
     pending: Vec<Pending>,
@@ -156,23 +293,31 @@ impl Sender<'_> {
     async fn take(
         &mut self,
         repository: &Repository,
-        step: Result<Step, Error>,
+        step: Result<Step, Failure>,
         later: &mut VecDeque<(Timestamp, Prepared)>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Halt> {
+        let Some(prepared) = self.note(repository, step)? else { return Ok(()) };
+        match self.job.eligible(repository) {
+            Some(until) => later.push_back((until, prepared)),
+            None => self.send(prepared).await?,
+        }
+        Ok(())
+    }
+
+    /// Takes note of what preparing a repository came to; answers what is ready to be requested.
+    fn note(&mut self, repository: &Repository, step: Result<Step, Failure>) -> Result<Option<Prepared>, Halt> {
         match step {
+            Ok(Step::Ready(prepared)) => return Ok(Some(*prepared)),
             Ok(Step::Done(outcome)) => {
                 let eligible = outcome.eligible.or_else(|| self.job.eligible(repository));
                 self.work.outcomes.push(Outcome { eligible, ..outcome });
             }
             Ok(Step::Blocked(blocked)) => self.leave(repository, &blocked),
-            Ok(Step::Ready(prepared)) => match self.job.eligible(repository) {
-                Some(until) => later.push_back((until, *prepared)),
-                None => self.send(*prepared).await?,
-            },
-            Err(error) if concerns_all(&error) => return Err(error),
-            Err(error) => self.fail(repository, &error),
+            Err(Failure::InUse(unknown)) => return Err(unknown.into()),
+            Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
+            Err(failure) => self.fail(repository, &failure),
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Leaves a repository alone that has been spoken for, and notes the policy if it is another one.
@@ -183,16 +328,37 @@ impl Sender<'_> {
         self.work.outcomes.push(rate_limited(repository, blocked));
     }
 
+    /// Requests the deletion. What no longer spares all that is in use by the time it could leave is prepared anew.
+    async fn send(&mut self, mut prepared: Prepared) -> Result<(), Halt> {
+        for _ in 0..MAX_PREPARED {
+            let repository = prepared.repository.clone();
+            if self.send_once(prepared).await? == Sent::Done {
+                return Ok(());
+            }
+            let step = self.preparation.prepare(repository.clone()).await;
+            match self.note(&repository, step)? {
+                Some(anew) => prepared = anew,
+                None => return Ok(()),
+            }
+        }
+        let message = "which of its images are in use went on changing while the request was prepared";
+        self.work.outcomes.push(unresolved(&prepared.repository, message.to_owned()));
+        Ok(())
+    }
+
     /// Sends one request. The repository is spoken for before it leaves, so no other run can send one meanwhile.
-    async fn send(&mut self, prepared: Prepared) -> Result<(), Error> {
+    async fn send_once(&mut self, prepared: Prepared) -> Result<Sent, Halt> {
         let job = self.job;
         let repository = &prepared.repository;
         let reserved = job.context.ledger().reserve(job.key(repository), &job.owner, job.context.clock.now());
         if let Err(blocked) = reserved {
             self.leave(repository, &blocked);
-            return Ok(());
+            return Ok(Sent::Done);
         }
-        match job.client.bulk_delete(&repository.reference(), &self.request).await {
+        let request = BulkDelete { name_regex_keep: prepared.keep.clone(), ..self.request.clone() };
+        let spared = prepared.used.clone();
+        let (client, look) = Look::at(job, repository, move |now| spared.includes(now));
+        match client.bulk_delete(&repository.reference(), &request).await {
             Ok(BulkAnswer::Accepted { at }) => {
                 job.context.ledger().requested(job.key(repository), &job.owner, at);
                 self.accepted(prepared, None).await;
@@ -205,7 +371,7 @@ impl Sender<'_> {
                     message: Some(message.to_owned()),
                     eligible: Some(until),
                     tags: TagCounts { scanned: prepared.scanned as u64, ..TagCounts::default() },
-                    ..outcome(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED))
+                    ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED))
                 });
             }
             Err(error) if error.is_answer_lost() => {
@@ -214,23 +380,28 @@ impl Sender<'_> {
             }
             Err(error) => {
                 job.context.ledger().release(job.key(repository));
+                if let (true, Some(look)) = (error.is_withdrawn(), look) {
+                    // What was found is in the index, and so in what is prepared next.
+                    return look.found().map(|_| Sent::Withdrawn).map_err(Halt::from);
+                }
                 if concerns_all(&error) {
-                    return Err(error);
+                    return Err(error.into());
                 }
                 let repository = prepared.repository;
-                self.fail(&repository, &error);
+                self.fail(&repository, &Failure::GitLab(error));
             }
         }
-        Ok(())
+        Ok(Sent::Done)
     }
 
     async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {
-        let Prepared { repository, scanned, candidates, survivors, removable } = prepared;
+        let Prepared { repository, in_use, scanned, candidates, survivors, removable, .. } = prepared;
         for tag in &candidates {
-            self.job.audit(Mode::Delete, &repository, tag, "Candidate", "RuleMatches", Some(&self.rule.name));
+            self.job.audit(&repository, tag, "Candidate", "RuleMatches", Some(&self.rule.name), None);
         }
         let removable = u64::try_from(removable).unwrap_or(u64::MAX);
-        let tags = TagCounts { scanned: scanned as u64, matched: removable, requested: removable, confirmed: 0 };
+        let tags =
+            TagCounts { scanned: scanned as u64, matched: removable, requested: removable, confirmed: 0, in_use };
         let watch = Watch::new(candidates, survivors, usize::try_from(removable).unwrap_or(usize::MAX));
         self.pending.push(Pending { repository, tags, lost, watch });
         if self.pending.iter().map(|pending| pending.watch.len()).sum::<usize>() > MAX_NAMES {
@@ -238,9 +409,9 @@ impl Sender<'_> {
         }
     }
 
-    fn fail(&mut self, repository: &Repository, error: &Error) {
+    fn fail(&mut self, repository: &Repository, why: &Failure) {
         let eligible = self.job.eligible(repository);
-        self.work.outcomes.push(Outcome { eligible, ..failure(&repository.path, repository.id, error) });
+        self.work.outcomes.push(Outcome { eligible, ..not_planned(repository, why) });
     }
 
     /// Lists what was requested again, a bounded number of times with growing pauses, until the numbers settle.
@@ -267,11 +438,40 @@ impl Sender<'_> {
         }
     }
 
+    /// Ends the work before anything was requested.
+    fn refuse(mut self, end: End, steps: impl Iterator<Item = (Repository, Result<Step, Failure>)>) -> Work {
+        self.work.end = end;
+        let mut halted = None;
+        for (repository, step) in steps {
+            match self.note(&repository, step) {
+                Ok(None) => {}
+                Ok(Some(prepared)) => {
+                    let reason = Some(why::DELETION_LIMIT_EXCEEDED);
+                    self.work.outcomes.push(Outcome {
+                        tags: TagCounts {
+                            scanned: prepared.scanned as u64,
+                            matched: prepared.removable as u64,
+                            in_use: prepared.in_use,
+                            ..TagCounts::default()
+                        },
+                        eligible: self.job.eligible(&repository),
+                        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, reason)
+                    });
+                }
+                Err(halt) => halted = Some(halt),
+            }
+        }
+        match halted {
+            Some(halt) => self.job.halt(self.work, &halt, &[]),
+            None => self.work,
+        }
+    }
+
     /// Ends the work early; what was requested so far is told with what is known of it.
-    async fn halt(mut self, error: &Error, rest: impl Iterator<Item = Repository>) -> Work {
+    async fn halt(mut self, halt: &Halt, rest: impl Iterator<Item = Repository>) -> Work {
         let rest: Vec<Repository> = rest.collect();
         self.verify().await;
-        self.job.halt(self.work, error, &rest)
+        self.job.halt(self.work, halt, &rest)
     }
 }
 
@@ -305,6 +505,6 @@ fn verified(pending: Pending, aged: bool) -> Outcome {
         message: Some(message),
         tags,
         samples: watch.samples().iter().take(MAX_SAMPLES).cloned().collect(),
-        ..outcome(&repository.path, repository.id, result, reason)
+        ..Outcome::new(&repository.path, repository.id, result, reason)
     }
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::RegistryCleanupPolicy;
 use crate::clock::Clock;
 use crate::cluster::events::Events;
+use crate::cluster::workloads::Workloads;
 use crate::gitlab::GitLab;
 use crate::policy::Settings;
 use crate::policy::hour::Ledger;
@@ -21,13 +22,15 @@ pub struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) events: Events,
+    /// What the cluster runs, if the operator looks.
+    pub(crate) workloads: Option<Workloads>,
     pub(crate) shutdown: CancellationToken,
     ledger: Mutex<Ledger>,
     memory: Mutex<Memory>,
 }
 
 impl Context {
-    /// Puts the shared parts together. `shutdown` stops runs between two requests.
+    /// Puts the shared parts together. Without `workloads`, policies that want images in use to be protected remove nothing. `shutdown` stops runs between two requests.
     #[must_use]
     pub fn new(
         kube: Client,
@@ -35,9 +38,20 @@ impl Context {
         clock: Arc<dyn Clock>,
         settings: Settings,
         events: Events,
+        workloads: Option<Workloads>,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { kube, gitlab, clock, settings, events, shutdown, ledger: Mutex::default(), memory: Mutex::default() }
+        Self {
+            kube,
+            gitlab,
+            clock,
+            settings,
+            events,
+            workloads,
+            shutdown,
+            ledger: Mutex::default(),
+            memory: Mutex::default(),
+        }
     }
 
     pub(crate) fn policies(&self, namespace: &str) -> Api<RegistryCleanupPolicy> {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::gitlab::{Gate, Stopped};
-use crate::policy::report::Stop;
+use crate::policy::outcome::Stop;
 
 /// Whether the policy of a run still is what it was when the run began, as far as the watch knows.
 pub(crate) type StillCurrent = Arc<dyn Fn() -> bool + Send + Sync>;

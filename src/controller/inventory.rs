@@ -1,35 +1,47 @@
 //! Reads of a repository's tags what the rules need: by GraphQL, 20 tags a request, or tag by tag where GitLab has no GraphQL.
 //! What may be concluded from it is decided by `policy::inventory`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::api::SortBy;
-use crate::gitlab::{Capabilities, Error, Repository, Tag, TagOrder};
+use crate::gitlab::{Capabilities, Client, Error, Repository, Tag, TagOrder};
 use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Need, Seen, ascends, assemble, need};
 use crate::policy::plan::exact::Moment;
 
-use super::run::Job;
+use super::planner::{self, Planner};
+use super::usage::Unknown;
 
 /// Tags in one full page. GitLab behaviour: it shows no more, and loses tags when more are asked for.
 const PAGE: usize = 20;
 /// Requests for the details of tags under way at the same time.
 const DETAILS_IN_FLIGHT: usize = 8;
 
-/// What was read, and how.
-pub(crate) struct Taken {
-    pub(crate) inventory: Inventory,
+/// How tags were read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
     /// Whether tags can be removed by GraphQL, several at a time.
     pub(crate) graphql: bool,
     /// Whether every tag that was read says when it was last pushed.
     pub(crate) pushes_known: bool,
     /// Whether the newest pushes can be asked for.
     pub(crate) sorts_by_push: bool,
-    /// When the reading began: what was pushed later is not in it, or is in it as older than it is.
+    /// How much is known of.
+    pub(crate) extent: Extent,
+    /// The moment as of which the plan is made, or at which the reading began: what was pushed later stays.
     pub(crate) at: Timestamp,
+}
+
+/// How much of a repository an inventory covers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extent {
+    /// Every tag, at least by its name.
+    All,
+    /// The oldest tags. There may be others, younger than all of these.
+    Oldest,
 }
 
 /// Why there is no inventory.
@@ -38,6 +50,8 @@ pub(crate) enum Failure {
     GitLab(Error),
     /// The parts do not fit together, twice in a row.
     Incomplete,
+    /// It is not known which images are in use.
+    InUse(Unknown),
 }
 
 impl From<Error> for Failure {
@@ -46,50 +60,108 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<Unknown> for Failure {
+    fn from(unknown: Unknown) -> Self {
+        Self::InUse(unknown)
+    }
+}
+
 /// Reads a repository. Parts that do not fit together are read once more: somebody may have pushed in between.
-pub(crate) async fn read(job: &Job<'_>, rules: &[Rule], repository: &Repository) -> Result<Taken, Failure> {
-    let capabilities = job.client.capabilities(repository.id).await?;
-    match attempt(job, rules, repository, capabilities).await {
-        Err(Failure::Incomplete) => attempt(job, rules, repository, capabilities).await,
-        taken => taken,
+pub(crate) async fn read(
+    planner: &Planner<'_>,
+    rules: &[Rule],
+    repository: &Repository,
+    in_use_by_digest: bool,
+) -> Result<(Inventory, Source), Failure> {
+    let capabilities = planner.client.capabilities(repository.id).await?;
+    match attempt(planner, rules, repository, capabilities, in_use_by_digest).await {
+        Err(Failure::Incomplete) => attempt(planner, rules, repository, capabilities, in_use_by_digest).await,
+        read => read,
     }
 }
 
 async fn attempt(
-    job: &Job<'_>,
+    planner: &Planner<'_>,
     rules: &[Rule],
     repository: &Repository,
     capabilities: Capabilities,
-) -> Result<Taken, Failure> {
-    let at = job.context.clock.now();
+    in_use_by_digest: bool,
+) -> Result<(Inventory, Source), Failure> {
+    let at = planner.as_of.unwrap_or_else(|| planner.clock.now());
     if capabilities.graphql {
-        return by_graphql(job, rules, repository, capabilities, at).await;
+        return by_graphql(planner, rules, repository, capabilities, at).await;
     }
-    let inventory = by_rest(job, rules, repository, at).await?;
-    Ok(Taken { inventory, graphql: false, pushes_known: false, sorts_by_push: false, at })
+    let inventory = by_rest(planner, rules, repository, in_use_by_digest).await?;
+    Ok((inventory, Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at }))
 }
 
 async fn by_graphql(
-    job: &Job<'_>,
+    planner: &Planner<'_>,
     rules: &[Rule],
     repository: &Repository,
     capabilities: Capabilities,
     at: Timestamp,
-) -> Result<Taken, Failure> {
+) -> Result<(Inventory, Source), Failure> {
+    let client = planner.client;
     let sorts = capabilities.sorts_by_push && capabilities.published_at;
-    let mut need = need(rules, sorts, at);
-    let mut pages = pages(job, repository, need.until).await?;
+    let everything = Need { until: None, names: true };
+    let mut need = if planner.everything { everything } else { need(rules, planner.policy.limits, sorts, at) };
+    let mut since = HashMap::new();
+    if planner.as_of.is_some() && need.until.is_some() && need.names {
+        // Of the names that are not read, those pushed since the plan was made take no places.
+        match pushed_since(client, repository, at).await? {
+            Some(pushed) => since = pushed,
+            None => need = everything,
+        }
+    }
+    let mut pages = pages(planner, repository, need.until).await?;
     if !pages.ascending {
         // The order cannot be trusted, so neither can the place where reading stopped.
-        need = Need { until: None, names: true };
-        pages = self::pages(job, repository, None).await?;
+        need = everything;
+        pages = self::pages(planner, repository, None).await?;
     }
-    let names = if need.names { Some(job.client.tag_names(&repository.reference()).await?) } else { None };
+    let names = if need.names { Some(client.tag_names(&repository.reference()).await?) } else { None };
     // GitLab behaviour: without a metadata database it takes the order, ignores it, and knows no pushes.
     let pushes_known = pages.tags.iter().all(|tag| tag.published_at.is_some());
-    let read = pages.tags.into_iter().map(|tag| seen(tag, at)).collect();
-    let inventory = assemble(read, pages.to_the_end, names).map_err(|_| Failure::Incomplete)?;
-    Ok(Taken { inventory, graphql: true, pushes_known, sorts_by_push: sorts && pushes_known, at })
+    let now = planner.clock.now();
+    let read = pages.tags.into_iter().map(|tag| seen(tag, now)).collect();
+    let extent = if pages.to_the_end || names.is_some() { Extent::All } else { Extent::Oldest };
+    let mut inventory = assemble(read, pages.to_the_end, names).map_err(|_| Failure::Incomplete)?;
+    inventory.date(&since);
+    let sorts_by_push = sorts && pushes_known;
+    Ok((inventory, Source { graphql: true, pushes_known, sorts_by_push, extent, at }))
+}
+
+/// What was pushed from a moment on, with the last push of each: the newest pages, back to that moment. `None` where the order
+/// does not hold, so that nothing can be concluded.
+pub(crate) async fn pushed_since(
+    client: &Client,
+    repository: &Repository,
+    at: Timestamp,
+) -> Result<Option<HashMap<Box<str>, Timestamp>>, Error> {
+    let mut found = HashMap::new();
+    let mut cursor = None;
+    let mut last = None;
+    loop {
+        let page = client.tag_page(repository.id, TagOrder::NewestPushFirst, cursor.as_deref()).await?;
+        let mut pushes: Vec<Option<Timestamp>> = page.tags.iter().map(|tag| tag.published_at).collect();
+        pushes.reverse();
+        if !ascends(None, pushes.iter().copied().chain(last)) {
+            return Ok(None);
+        }
+        last = pushes.first().copied().or(last);
+        let mut all_new = true;
+        for tag in page.tags {
+            match tag.published_at {
+                Some(date) if date >= at => _ = found.insert(tag.name, date),
+                _ => all_new = false,
+            }
+        }
+        cursor = page.next;
+        if !all_new || cursor.is_none() {
+            return Ok(Some(found));
+        }
+    }
 }
 
 struct Pages {
@@ -100,14 +172,15 @@ struct Pages {
 }
 
 /// Reads page after page, up to a moment or to the end.
-async fn pages(job: &Job<'_>, repository: &Repository, until: Option<Timestamp>) -> Result<Pages, Failure> {
+async fn pages(planner: &Planner<'_>, repository: &Repository, until: Option<Timestamp>) -> Result<Pages, Failure> {
     let order = if until.is_some() { TagOrder::OldestPushFirst } else { TagOrder::Name };
     let mut pages = Pages { tags: Vec::new(), to_the_end: false, ascending: true };
     let mut names: HashSet<Box<str>> = HashSet::new();
     let mut cursors: HashSet<String> = HashSet::new();
     let mut cursor: Option<String> = None;
     loop {
-        let page = job.client.tag_page(repository.id, order, cursor.as_deref()).await?;
+        let page = planner.client.tag_page(repository.id, order, cursor.as_deref()).await?;
+        planner.note_read(page.tags.len());
         if (page.next.is_some() && page.tags.len() != PAGE)
             || !page.tags.iter().all(|tag| names.insert(tag.name.clone()))
         {
@@ -138,44 +211,49 @@ async fn pages(job: &Job<'_>, repository: &Repository, until: Option<Timestamp>)
 fn seen(tag: Tag, now: Timestamp) -> Seen {
     Seen {
         pushed: Moment::read(tag.published_at.or(tag.created_at), now),
+        push_told: tag.published_at.is_some(),
         created: Moment::read(tag.created_at, now),
         name: tag.name,
         digest: tag.digest,
+        single_image: tag.single_image,
         protected: tag.protected,
         bytes: tag.total_size,
     }
 }
 
 /// Lists the names and reads the details of those tags whose date or digest can matter.
-async fn by_rest(job: &Job<'_>, rules: &[Rule], repository: &Repository, now: Timestamp) -> Result<Inventory, Failure> {
-    let names = job.client.tag_names(&repository.reference()).await?;
-    let reads = stream::iter(names).map(|name| details(job, rules, repository, name, now));
+async fn by_rest(
+    planner: &Planner<'_>,
+    rules: &[Rule],
+    repository: &Repository,
+    in_use_by_digest: bool,
+) -> Result<Inventory, Failure> {
+    let names = planner.client.tag_names(&repository.reference()).await?;
+    let reads = stream::iter(names).map(|name| async {
+        // A tag that cannot be read may be gone or of a kind that has no date; either way its age is not known.
+        let details = if planner.everything || matters(planner, rules, &name, in_use_by_digest) {
+            planner.client.tag(&repository.reference(), &name).await?
+        } else {
+            None
+        };
+        planner.note_read(1);
+        Ok::<_, Error>(planner::seen(name, details, planner.clock.now()))
+    });
     let read = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
     Ok(Inventory { read, newer: Vec::new() })
 }
 
-async fn details(
-    job: &Job<'_>,
-    rules: &[Rule],
-    repository: &Repository,
-    name: Box<str>,
-    now: Timestamp,
-) -> Result<Seen, Error> {
-    let matters = rules.iter().find(|rule| rule.delete.matches(&name)).is_some_and(|rule| {
-        let ranked = rule.keep_n.is_some_and(|n| n > 0) && matches!(rule.sort_by, SortBy::PushedAt | SortBy::CreatedAt);
-        let kept = rule.keep.as_ref().is_some_and(|keep| keep.matches(&name));
-        (ranked || rule.older_than.is_some()) && !kept
-    });
-    let stays = &*name == "latest" || job.policy.protect.iter().any(|pattern| pattern.matches(&name));
-    // A tag that cannot be read may be gone or of a kind that has no date; either way its age is not known.
-    let tag = if matters && !stays { job.client.tag(&repository.reference(), &name).await? } else { None };
-    let created = Moment::read(tag.as_ref().and_then(|tag| tag.created_at), now);
-    Ok(Seen {
-        name,
-        digest: tag.as_ref().and_then(|tag| tag.digest.as_deref().map(Box::from)),
-        pushed: created,
-        created,
-        protected: false,
-        bytes: tag.and_then(|tag| tag.total_size),
-    })
+/// Whether what is to be known of a tag besides its name can decide about it.
+///
+/// An approval is for an image, not only for its name; and so is what is in use, where it is by digest.
+fn matters(planner: &Planner<'_>, rules: &[Rule], name: &str, in_use_by_digest: bool) -> bool {
+    let digests = planner.as_of.is_some() || in_use_by_digest;
+    let stays = name == "latest" || planner.policy.protect.iter().any(|pattern| pattern.matches(name));
+    !stays
+        && rules.iter().find(|rule| rule.delete.matches(name)).is_some_and(|rule| {
+            let by_date = matches!(rule.sort_by, SortBy::PushedAt | SortBy::CreatedAt);
+            let ranked = rule.keep_n.is_some_and(|n| n > 0) && by_date;
+            let kept = rule.keep.as_ref().is_some_and(|keep| keep.matches(name));
+            (ranked || rule.older_than.is_some() || digests) && !kept
+        })
 }

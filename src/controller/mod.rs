@@ -1,23 +1,34 @@
 //! The thin shell around the deciding parts: the only layer that sees both Kubernetes and GitLab.
 //!
 //! `reconcile` asks `policy::next_action` what to do and does it; `session` gets to GitLab; `run` carries a run out, with
-//! `targets`, `preview` and `bulk`, or `inventory` and `exact`, for its parts; `gate` says when a run must stop; `memory` is what
-//! one process knows beyond the statuses; `watch` listens and keeps all of it going.
+//! `targets` to find the repositories. `planner` plans one of them, from what `inventory` reads and `usage` knows, and `plans`
+//! all of them; `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. `forecast` plans all of them as
+//! well, for somebody at a command line; it has no part in anything that removes. `gate` says when a run must stop; `memory`
+//! is what one process knows beyond the statuses; `watch` listens and keeps all of it going.
 
 mod bulk;
 mod context;
 mod exact;
+mod forecast;
 mod gate;
 mod inventory;
+mod last_look;
 mod memory;
+mod planner;
+mod plans;
 mod preview;
 mod reconcile;
+mod removal;
 mod run;
 mod session;
 mod targets;
+mod usage;
 mod watch;
 
 pub use context::Context;
+pub use forecast::{Forecast, Question, Unavailable};
+pub use session::connection;
+pub use usage::{Cluster, used_images};
 pub use watch::{Nudges, Scope, chain, run as watch};
 
 use crate::cluster;

@@ -12,10 +12,10 @@ use kube::runtime::controller::Action as Requeue;
 use kube::{Resource, ResourceExt};
 
 use crate::api::conditions::{self, ConditionStatus, READY};
-use crate::api::{DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy};
+use crate::api::{APPROVE, DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy};
 use crate::cluster::{events::Note, status};
 use crate::policy::announce::{self, Announcement, event_reason};
-use crate::policy::next_action::{Action, MAX_WAIT, View, next_action};
+use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
 use crate::policy::{CompiledPolicy, Problem, compile, report, standing};
 
 use super::Error;
@@ -81,14 +81,12 @@ type Compiled = Result<CompiledPolicy, Problem>;
 
 fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestamp) -> (Action, Compiled) {
     let compiled = compile(&policy.spec, &context.settings, now);
-    let (run_token, dry_run_token) = tokens(policy);
     let fresh = PolicyStatus::default();
     let action = next_action(
         &View {
             generation: policy.metadata.generation.unwrap_or_default(),
             deleting: policy.metadata.deletion_timestamp.is_some(),
-            run_token,
-            dry_run_token,
+            tokens: tokens(policy),
             status: policy.status.as_ref().unwrap_or(&fresh),
             policy: compiled.as_ref(),
             checked: context.memory().checked(&policy.uid().unwrap_or_default()),
@@ -98,10 +96,14 @@ fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestamp) -> 
     (action, compiled)
 }
 
-/// The tokens of the two annotations: for a run, for a dry run.
-pub(crate) fn tokens(policy: &RegistryCleanupPolicy) -> (Option<&str>, Option<&str>) {
+/// What the annotations of a policy ask for.
+pub(crate) fn tokens(policy: &RegistryCleanupPolicy) -> Tokens<'_> {
     let annotation = |key| policy.annotations().get(key).map(String::as_str);
-    (annotation(RUN_REQUESTED_AT), annotation(DRY_RUN_REQUESTED_AT))
+    Tokens {
+        run: annotation(RUN_REQUESTED_AT),
+        dry_run: annotation(DRY_RUN_REQUESTED_AT),
+        approval: annotation(APPROVE),
+    }
 }
 
 fn quiet(action: &Action, now: Timestamp) -> Option<Requeue> {
@@ -139,16 +141,21 @@ async fn step(
         (Action::Observe { drop_run_request }, Ok(policy)) => {
             standing::observe(&mut status, &policy, generation, now);
             if drop_run_request {
-                status.last_handled_run_at = tokens(live).0.map(standing::shorten_token);
+                status.last_handled_run_at = tokens(live).run.map(standing::shorten_token);
                 let note =
                     "a run that is asked for before a policy was seen removes nothing; ask again with a new value";
                 events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
             }
         }
         (Action::RefuseRun(why), _) => {
-            status.last_handled_run_at = tokens(live).0.map(standing::shorten_token);
+            status.last_handled_run_at = tokens(live).run.map(standing::shorten_token);
             let note = format!("a requested run was not begun: {why}");
             events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
+        }
+        (Action::RefuseApproval(why), _) => {
+            status.last_handled_approval = tokens(live).approval.map(standing::shorten_token);
+            let note = format!("an approval was given that nothing comes of: {why}");
+            events.push(Announcement::warning(event_reason::APPROVAL_REFUSED, note));
         }
         (Action::SkipSlot(slot), Ok(policy)) => {
             standing::arm(&mut status, &policy, generation, now);

@@ -6,17 +6,22 @@ use jiff::{SignedDuration, Timestamp, tz};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use crate::api::conditions::{ConditionStatus, reason};
-use crate::api::{Mode, RegistryCleanupPolicy, RepositoryResult, RunResult, RunStatus, Trigger};
+use crate::api::conditions::reason;
+use crate::api::{
+    Mode, PendingApproval, RegistryCleanupPolicy, RepositoryResult, RepositoryStatus, RunResult, RunStatus, Trigger,
+};
 use crate::cluster::status;
 use crate::gitlab::{Class, Client, Error as GitLabError, Repository};
 use crate::policy::announce::{self, Announcement, event_reason};
-use crate::policy::report::{self, End, Outcome, Stop, repository_reason};
+use crate::policy::outcome::{End, Outcome, Proposal, Stop, repository_reason};
+use crate::policy::report;
 use crate::policy::standing::{self, Findings};
 use crate::policy::{CompiledPolicy, Method, hour};
 
 use super::context::Context;
 use super::gate::{RunGate, StillCurrent};
+use super::planner::Planner;
+use super::usage::{Unknown, Usage};
 use super::{Error, bulk, exact, preview, reconcile, session, targets};
 
 /// How often, and with which pauses in seconds, the status of a finished run is written before giving up. What is lost then
@@ -32,11 +37,73 @@ pub(crate) struct Order<'a> {
     pub(crate) still_current: StillCurrent,
 }
 
+/// What a run is to do.
+pub(crate) enum Task {
+    /// Plan and tell.
+    Preview,
+    /// Plan as of this moment, and let the plan wait for an approval.
+    Propose(Timestamp),
+    /// Remove what the rules select.
+    Remove,
+    /// Remove exactly what was approved.
+    CarryOut(Approval),
+}
+
+/// A plan that was approved.
+pub(crate) struct Approval {
+    pub(crate) plan: PendingApproval,
+    /// What the status said of the repositories then.
+    pub(crate) before: Vec<RepositoryStatus>,
+}
+
+impl Task {
+    fn new(order: &Order<'_>, live: &RegistryCleanupPolicy, started: Timestamp) -> Self {
+        let status = live.status.as_ref();
+        let pending = status.and_then(|status| status.pending_approval.clone());
+        match (order.mode, order.trigger, pending) {
+            (Mode::DryRun, ..) => Self::Preview,
+            (Mode::Delete, Trigger::Approved, Some(plan)) => {
+                let before = status.map(|status| status.repositories.clone()).unwrap_or_default();
+                Self::CarryOut(Approval { plan, before })
+            }
+            (Mode::Delete, Trigger::Schedule | Trigger::RunRequested | Trigger::DryRunRequested, _) => Self::Remove,
+            // To the second, which is what a status can hold. An approval without a plan proposes one.
+            (Mode::RequireApproval, ..) | (Mode::Delete, Trigger::Approved, None) => {
+                Self::Propose(Timestamp::from_second(started.as_second()).unwrap_or(started))
+            }
+        }
+    }
+
+    /// The moment as of which is planned, if it is not now.
+    pub(crate) fn as_of(&self) -> Option<Timestamp> {
+        match self {
+            Self::Preview | Self::Remove => None,
+            Self::Propose(at) => Some(*at),
+            Self::CarryOut(approval) => Some(approval.plan.time.0),
+        }
+    }
+
+    /// Whether everything is planned before anything happens.
+    pub(crate) fn plans_first(&self) -> bool {
+        self.as_of().is_some()
+    }
+
+    /// Whether the audit trail gets the verdict on every tag; otherwise what became of those that were to go.
+    pub(crate) fn tells_every_tag(&self) -> bool {
+        matches!(self, Self::Preview | Self::Propose(_))
+    }
+}
+
 /// A run under way, as its parts need it.
 pub(crate) struct Job<'a> {
     pub(crate) context: &'a Context,
     pub(crate) client: Client,
     pub(crate) policy: &'a CompiledPolicy,
+    pub(crate) task: Task,
+    /// Which images are in use, where the policy wants to know.
+    pub(crate) usage: Option<Arc<Usage>>,
+    pub(crate) mode: Mode,
+    pub(crate) generation: i64,
     pub(crate) gate: Arc<RunGate>,
     pub(crate) id: &'a str,
     pub(crate) namespace: &'a str,
@@ -47,6 +114,27 @@ pub(crate) struct Job<'a> {
     pub(crate) instance: String,
 }
 
+/// What ends a run before its end.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// An error of GitLab that concerns all of it.
+    GitLab(GitLabError),
+    /// It is not known which images are in use.
+    InUseUnknown(Unknown),
+}
+
+impl From<GitLabError> for Halt {
+    fn from(error: GitLabError) -> Self {
+        Self::GitLab(error)
+    }
+}
+
+impl From<Unknown> for Halt {
+    fn from(unknown: Unknown) -> Self {
+        Self::InUseUnknown(unknown)
+    }
+}
+
 /// What a run, or a part of it, came to.
 pub(crate) struct Work {
     pub(crate) outcomes: Vec<Outcome>,
@@ -55,15 +143,29 @@ pub(crate) struct Work {
     pub(crate) findings: Option<Findings>,
     /// Repositories that another policy has spoken for: path and policy.
     pub(crate) overlaps: Vec<(String, String)>,
+    /// What becomes of the plan that waits for an approval.
+    pub(crate) proposal: Proposal,
 }
 
 impl Work {
     pub(crate) fn completed(outcomes: Vec<Outcome>) -> Self {
-        Self { outcomes, end: End::Completed, findings: None, overlaps: Vec::new() }
+        Self { outcomes, end: End::Completed, findings: None, overlaps: Vec::new(), proposal: Proposal::AsBefore }
     }
 }
 
 impl Job<'_> {
+    pub(crate) fn planner(&self) -> Planner<'_> {
+        Planner {
+            usage: self.usage.as_deref(),
+            client: &self.client,
+            clock: &*self.context.clock,
+            policy: self.policy,
+            as_of: self.task.as_of(),
+            everything: false,
+            read: None,
+        }
+    }
+
     /// A repository as the ledger knows it.
     pub(crate) fn key<'k>(&'k self, repository: &'k Repository) -> hour::Repository<'k> {
         hour::Repository { instance: &self.instance, id: repository.id, path: &repository.path }
@@ -76,15 +178,24 @@ impl Job<'_> {
     }
 
     /// Ends the work because of an error that concerns all of it: what was not reached says so.
-    pub(crate) fn halt(&self, mut work: Work, error: &GitLabError, rest: &[Repository]) -> Work {
+    pub(crate) fn halt(&self, mut work: Work, halt: &Halt, rest: &[Repository]) -> Work {
         for repository in rest {
             let result = RepositoryResult::Skipped;
             let reason = Some(repository_reason::NOT_REACHED);
             work.outcomes.push(Outcome {
                 eligible: self.eligible(repository),
-                ..targets::outcome(&repository.path, repository.id, result, reason)
+                ..Outcome::new(&repository.path, repository.id, result, reason)
             });
         }
+        let error = match halt {
+            Halt::GitLab(error) => error,
+            // An operator that ends stops watching as well.
+            Halt::InUseUnknown(unknown) => {
+                let aborted = End::Aborted { reason: reason::IN_USE_UNKNOWN, message: unknown.to_string() };
+                work.end = self.gate.stop().map_or(aborted, End::Stopped);
+                return work;
+            }
+        };
         if error.class() == Class::Stopped {
             // The client looks at the deadline as well, a moment ahead of the gate.
             work.end = End::Stopped(self.gate.stop().unwrap_or(Stop::Deadline));
@@ -99,12 +210,12 @@ impl Job<'_> {
     /// One line of the audit trail.
     pub(crate) fn audit(
         &self,
-        mode: Mode,
         repository: &Repository,
         tag: &str,
         verdict: &str,
         reason: &str,
         rule: Option<&str>,
+        used_by: Option<&str>,
     ) {
         tracing::info!(
             target: "audit",
@@ -114,10 +225,11 @@ impl Job<'_> {
             project = repository.project_path(),
             repository = repository.path,
             tag,
-            mode = mode.as_str(),
+            mode = self.mode.as_str(),
             verdict,
             reason,
             rule,
+            used_by,
             "tag"
         );
     }
@@ -148,7 +260,7 @@ pub(crate) async fn execute(
     let others_before = live.status.as_ref().and_then(|status| status.others_eligible_time.as_ref()).map(|time| time.0);
     let base = Base { context, live: &begun, others_before, namespace: &namespace, name: &name, id: &id };
     let (work, findings) = if begun.metadata.generation == live.metadata.generation {
-        work(&base, &order, gate).await
+        work(&base, &order, Task::new(&order, live, started), gate).await
     } else {
         // Edited between the last look and the write-ahead: the server itself says so, ahead of any watch.
         let stopped = Work { end: End::Stopped(Stop::PolicyChanged), ..Work::completed(Vec::new()) };
@@ -179,8 +291,7 @@ async fn begin(
 ) -> Result<RegistryCleanupPolicy, Error> {
     let generation = live.metadata.generation.unwrap_or_default();
     let mut status = live.status.clone().unwrap_or_default();
-    let (run_token, dry_run_token) = reconcile::tokens(live);
-    standing::note_trigger(&mut status, order.trigger, order.slot, run_token, dry_run_token);
+    standing::note_trigger(&mut status, order.trigger, order.slot, reconcile::tokens(live));
     if !order.policy.suspended {
         standing::arm(&mut status, order.policy, generation, started);
     }
@@ -198,13 +309,14 @@ async fn begin(
         message: None,
         repositories: crate::api::RepositoryCounts::default(),
         tags: crate::api::TagCounts::default(),
+        bytes: None,
     };
     report::begin(&mut status, run, deadline);
     let namespace = live.namespace().ok_or(Error::Nameless)?;
     Ok(status::write(&context.policies(&namespace), live, &status).await?)
 }
 
-async fn work(base: &Base<'_>, order: &Order<'_>, gate: Arc<RunGate>) -> (Work, Findings) {
+async fn work(base: &Base<'_>, order: &Order<'_>, task: Task, gate: Arc<RunGate>) -> (Work, Findings) {
     let spec = &base.live.spec.gitlab;
     let opened =
         session::open(base.context, base.namespace, spec, order.policy, order.mode, Arc::clone(&gate) as Arc<_>).await;
@@ -219,10 +331,14 @@ async fn work(base: &Base<'_>, order: &Order<'_>, gate: Arc<RunGate>) -> (Work, 
             return (Work { end: aborted(&findings), ..Work::completed(Vec::new()) }, findings);
         }
     };
-    let job = Job {
+    let mut job = Job {
         context: base.context,
         client: session.client,
         policy: order.policy,
+        task,
+        usage: None,
+        mode: order.mode,
+        generation: base.live.metadata.generation.unwrap_or_default(),
         gate,
         id: base.id,
         namespace: base.namespace,
@@ -234,7 +350,7 @@ async fn work(base: &Base<'_>, order: &Order<'_>, gate: Arc<RunGate>) -> (Work, 
     let found = match targets::list(&job.client, &order.policy.target).await {
         Ok(found) => found,
         Err(error) => {
-            let work = job.halt(Work::completed(Vec::new()), &error, &[]);
+            let work = job.halt(Work::completed(Vec::new()), &error.into(), &[]);
             let findings = work.findings.clone().unwrap_or(findings);
             return (work, findings);
         }
@@ -253,10 +369,18 @@ async fn work(base: &Base<'_>, order: &Order<'_>, gate: Arc<RunGate>) -> (Work, 
         findings.remark =
             Some(format!("{} of {} targets cannot be listed, {}", found.failed.len(), found.asked, failed.path));
     }
-    let mut work = match (&order.policy.method, order.mode) {
-        (Method::Bulk(rule), Mode::DryRun) => preview::run(&job, rule, &found.repositories).await,
-        (Method::Bulk(rule), Mode::Delete) => bulk::run(&job, rule, found.repositories).await,
-        (Method::Exact(rules), mode) => exact::run(&job, rules, mode, &found.repositories).await,
+    match Usage::open(base.context, base.namespace, order.policy, &found.repositories).await {
+        Ok(usage) => job.usage = usage.map(Arc::new),
+        Err(unknown) => {
+            let mut work = job.halt(Work::completed(Vec::new()), &unknown.into(), &found.repositories);
+            work.outcomes.extend(found.failed);
+            return (work, findings);
+        }
+    }
+    let mut work = match (&order.policy.method, &job.task) {
+        (_, Task::Preview | Task::Propose(_)) => preview::run(&job, &found.repositories).await,
+        (Method::Bulk(rule), _) => bulk::run(&job, rule, found.repositories).await,
+        (Method::Exact(_), _) => exact::run(&job, &found.repositories).await,
     };
     work.outcomes.extend(found.failed);
     let findings = work.findings.clone().unwrap_or(findings);
@@ -275,7 +399,8 @@ async fn finish(
     let generation = live.metadata.generation.unwrap_or_default();
     let mut status = live.status.clone().unwrap_or_default();
     log_failures(base, &work.outcomes);
-    report::finish(&mut status, base.others_before, work.outcomes, &work.end, live.spec.history_limit, now);
+    let limit = live.spec.history_limit;
+    report::finish(&mut status, base.others_before, work.outcomes, &work.end, work.proposal, limit, now);
     if !matches!(work.end, End::Stopped(_)) {
         // A run that was stopped says nothing about the credentials.
         standing::checked(&mut status, order.policy, &findings, generation, now);
@@ -333,6 +458,7 @@ fn log_end(base: &Base<'_>, status: &crate::api::PolicyStatus) {
         matched = run.tags.matched,
         requested = run.tags.requested,
         confirmed = run.tags.confirmed,
+        in_use = run.tags.in_use,
         detail = run.message.as_deref().unwrap_or_default(),
         "run ended"
     );
@@ -348,12 +474,7 @@ fn overlap(overlaps: &[(String, String)]) -> Option<Announcement> {
 }
 
 fn aborted(findings: &Findings) -> End {
-    let (credentials, why, message) = &findings.credentials;
-    if *credentials == ConditionStatus::False {
-        return End::Aborted { reason: why, message: message.clone() };
-    }
-    let (reason, message) =
-        findings.trouble.clone().unwrap_or((reason::UNEXPECTED_ANSWER, "the run could not begin".to_owned()));
+    let (reason, message) = session::obstacle(findings);
     End::Aborted { reason, message }
 }
 
@@ -364,6 +485,7 @@ fn run_id(started: Timestamp, trigger: Trigger) -> String {
         Trigger::Schedule => "scheduled",
         Trigger::RunRequested => "requested",
         Trigger::DryRunRequested => "preview",
+        Trigger::Approved => "approved",
     };
     format!("{time}-{suffix}")
 }

@@ -8,9 +8,10 @@ use jiff::tz::TimeZone;
 
 use crate::api::conditions::{ConditionStatus, reason};
 use crate::api::{GitLabSpec, Mode};
-use crate::cluster::credentials;
+use crate::clock::Clock;
+use crate::cluster::credentials::{self, Credentials};
 use crate::gitlab::{
-    Class, Client, Connection, Error as GitLabError, ErrorKind, Gate, Namespace, Proxy, TokenInfo, TokenProblem,
+    Class, Client, Connection, Error as GitLabError, ErrorKind, Gate, GitLab, Namespace, Proxy, TokenInfo, TokenProblem,
 };
 use crate::policy::CompiledPolicy;
 use crate::policy::standing::{EXPIRES_SOON, Findings};
@@ -65,7 +66,14 @@ pub(crate) async fn open(
             };
         }
     };
-    let connection = Connection {
+    let connection = connection(policy, credentials);
+    Ok(connect(&context.gitlab, &*context.clock, &connection, mode, gate).await)
+}
+
+/// The way to a policy's GitLab.
+#[must_use]
+pub fn connection(policy: &CompiledPolicy, credentials: Credentials) -> Connection {
+    Connection {
         base_url: policy.base_url.clone(),
         token: credentials.token,
         ca_pem: credentials.ca_pem,
@@ -76,18 +84,22 @@ pub(crate) async fn open(
             password: proxy.password,
         }),
         timeout: policy.timeout,
-    };
-    let client = match context.gitlab.connect(&connection, gate) {
-        Ok(client) => client,
-        Err(error) => return Ok(Err(bad_credentials(reason::SECRET_INVALID, error.to_string()))),
-    };
-    Ok(match client.token_self().await {
-        Ok(info) => {
-            let findings = token_findings(info.as_ref(), mode, context.clock.now());
-            if findings.trouble.is_none() { Ok(Session { client, findings }) } else { Err(findings) }
-        }
-        Err(error) => Err(from_error(&error)),
-    })
+    }
+}
+
+/// Opens a session by itself, without Kubernetes, or says as findings why there is none.
+pub(crate) async fn connect(
+    gitlab: &GitLab,
+    clock: &dyn Clock,
+    connection: &Connection,
+    mode: Mode,
+    gate: Arc<dyn Gate>,
+) -> Result<Session, Findings> {
+    let client =
+        gitlab.connect(connection, gate).map_err(|error| bad_credentials(reason::SECRET_INVALID, error.to_string()))?;
+    let info = client.token_self().await.map_err(|error| from_error(&error))?;
+    let findings = token_findings(info.as_ref(), mode, clock.now());
+    if findings.trouble.is_none() { Ok(Session { client, findings }) } else { Err(findings) }
 }
 
 /// Whether the targets can be listed; completes the findings of a session.
@@ -142,6 +154,15 @@ pub(crate) fn from_error(error: &GitLabError) -> Findings {
         Class::Other => reason::UNEXPECTED_ANSWER,
     };
     Findings { trouble: Some((trouble, message)), ..not_asked("GitLab could not be asked".to_owned()) }
+}
+
+/// What stands in the way of anything being done: reason and message.
+pub(crate) fn obstacle(findings: &Findings) -> (&'static str, String) {
+    let (credentials, why, message) = &findings.credentials;
+    if *credentials == ConditionStatus::False {
+        return (why, message.clone());
+    }
+    findings.trouble.clone().unwrap_or((reason::UNEXPECTED_ANSWER, "nothing could be begun".to_owned()))
 }
 
 /// Nothing is known, because GitLab was not asked.

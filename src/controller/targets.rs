@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{RepositoryResult, TagCounts};
+use crate::api::RepositoryResult;
 use crate::gitlab::{Class, Client, Error, ErrorKind, Namespace, Repository};
-use crate::policy::report::{Outcome, repository_reason as why};
+use crate::policy::outcome::{Outcome, repository_reason as why};
 use crate::policy::target::{Target, directly_in_group};
 
 use super::session::namespaces;
@@ -74,19 +74,5 @@ pub(crate) fn failure(path: &str, id: u64, error: &Error) -> Outcome {
         ErrorKind::RateLimited { .. } => (RepositoryResult::Skipped, why::RATE_LIMITED),
         _ => (RepositoryResult::Failed, why::GITLAB_UNAVAILABLE),
     };
-    Outcome { message: Some(error.to_string()), ..outcome(path, id, result, Some(reason)) }
-}
-
-/// An outcome without numbers.
-pub(crate) fn outcome(path: &str, id: u64, result: RepositoryResult, reason: Option<&'static str>) -> Outcome {
-    Outcome {
-        path: path.to_owned(),
-        id,
-        result,
-        reason,
-        message: None,
-        tags: TagCounts::default(),
-        samples: Vec::new(),
-        eligible: None,
-    }
+    Outcome { message: Some(error.to_string()), ..Outcome::new(path, id, result, Some(reason)) }
 }

@@ -1,7 +1,7 @@
 //! Watches policies and reconciles them: one controller for the whole cluster, or one per namespace.
 //!
 //! The watch is guarded (an object that does not parse is an error of that object only), backs off when it fails, and lets
-//! through only what matters: a new generation or a new value of one of the two annotations. The operator's own status
+//! through only what matters: a new generation or a new value of one of the annotations. The operator's own status
 //! writes do not wake it.
 
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ use kube::runtime::utils::Predicate;
 use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 
-use crate::api::{DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, TargetSpec};
+use crate::api::{APPROVE, DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, TargetSpec};
 
 use super::Error;
 use super::context::Context;
@@ -175,7 +175,7 @@ fn report(context: &Context, store: &Store<Guarded>, outcome: Outcome) {
     }
 }
 
-/// Lets an object through when its generation or one of the two annotations changed.
+/// Lets an object through when its generation or one of the annotations changed.
 struct Wakes;
 
 impl Predicate<Guarded> for Wakes {
@@ -183,7 +183,7 @@ impl Predicate<Guarded> for Wakes {
         let mut hasher = DefaultHasher::new();
         policy.meta().generation.hash(&mut hasher);
         policy.meta().deletion_timestamp.is_some().hash(&mut hasher);
-        for key in [RUN_REQUESTED_AT, DRY_RUN_REQUESTED_AT] {
+        for key in [RUN_REQUESTED_AT, DRY_RUN_REQUESTED_AT, APPROVE] {
             policy.annotations().get(key).hash(&mut hasher);
         }
         Some(hasher.finish())

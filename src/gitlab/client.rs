@@ -4,6 +4,7 @@
 //! part of a list.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use reqwest::{Method, StatusCode};
@@ -14,6 +15,7 @@ use super::answers::{
     CountAnswer, ErrorAnswer, TagAnswer, TagDetailsAnswer, VersionAnswer, accept, incomplete, invalid, read, refusal,
 };
 use super::error::{Error, ErrorKind, Operation};
+use super::gate::LastLook;
 use super::http::{Answer, Http, Request, by_status};
 use super::pages::{self, Gap, KEYSET_PAGE, Keyset, OFFSET_PAGE, Offset};
 use super::retry::Repeat;
@@ -41,6 +43,20 @@ pub struct Client {
 impl Client {
     pub(super) const fn new(http: Http) -> Self {
         Self { http }
+    }
+
+    /// The same client, but for reading only: whatever would change something fails with [`ErrorKind::NotSent`].
+    #[must_use]
+    pub fn only_reading(mut self) -> Self {
+        self.http.reads_only = true;
+        self
+    }
+
+    /// The same client, which asks `look` before each request that removes something, after every wait, and fails with
+    /// [`ErrorKind::Withdrawn`] when the answer is no.
+    #[must_use]
+    pub fn looking(&self, look: Arc<dyn LastLook>) -> Self {
+        Self { http: Http { last_look: Some(look), ..self.http.clone() } }
     }
 
     /// The server's version: GET `/version` (since GitLab 8.13, for any signed-in token).

@@ -116,7 +116,9 @@ impl GitLab {
             token,
             timeout: connection.timeout,
             proxied: connection.proxy.is_some(),
+            reads_only: false,
             gate,
+            last_look: None,
             clock: Arc::clone(&self.clock),
         })
     }

@@ -45,6 +45,12 @@ impl Error {
         matches!(self.kind, ErrorKind::AnswerLost)
     }
 
+    /// Whether the request did not leave because the last look said no.
+    #[must_use]
+    pub const fn is_withdrawn(&self) -> bool {
+        matches!(self.kind, ErrorKind::Withdrawn)
+    }
+
     /// Whether GitLab says that the thing does not exist, or hides it from this token (the answer is the same).
     #[must_use]
     pub const fn is_not_found(&self) -> bool {
@@ -205,6 +211,9 @@ pub enum ErrorKind {
     /// The request was sent and may have been accepted, but no answer says so. Counts as accepted.
     #[error("the answer was lost, the request may have been accepted")]
     AnswerLost,
+    /// The [`LastLook`](super::LastLook) said no; it was not sent.
+    #[error("it was withdrawn")]
+    Withdrawn,
     /// The gate closed; nothing was sent after that.
     #[error("it was stopped")]
     Stopped,
@@ -238,6 +247,7 @@ impl ErrorKind {
             | Self::Refused { .. }
             | Self::Unsupported { .. }
             | Self::NotSent { .. }
+            | Self::Withdrawn
             | Self::Configuration(_) => Class::Other,
         }
     }

@@ -21,6 +21,7 @@ pub(super) enum Part {
     TotalSize,
     CreatedAt,
     PublishedAt,
+    MediaType,
     Immutable,
     Permission,
     /// The argument `sort`.
@@ -31,11 +32,12 @@ pub(super) enum Part {
 
 impl Part {
     /// Those that are fields of a tag, and how they are asked for.
-    const FIELDS: [(Self, &'static str); 6] = [
+    const FIELDS: [(Self, &'static str); 7] = [
         (Self::Digest, "digest"),
         (Self::TotalSize, "totalSize"),
         (Self::CreatedAt, "createdAt"),
         (Self::PublishedAt, "publishedAt"),
+        (Self::MediaType, "mediaType"),
         (Self::Immutable, "protection { immutable }"),
         (Self::Permission, "userPermissions { destroyContainerRepositoryTag }"),
     ];
@@ -49,10 +51,10 @@ impl Part {
 
 /// The parts that a server knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Parts(u8);
+pub(super) struct Parts(u16);
 
 impl Parts {
-    pub(super) const ALL: Self = Self(u8::MAX);
+    pub(super) const ALL: Self = Self(u16::MAX);
 
     pub(super) const fn has(self, part: Part) -> bool {
         self.0 & (1 << part as u8) != 0
@@ -163,8 +165,8 @@ mod tests {
         assert_eq!(
             query,
             "query tags($id: ContainerRepositoryID!, $after: String) { containerRepository(id: $id) { tags(first: 20, \
-             after: $after, sort: PUBLISHED_AT_ASC) { nodes { name digest totalSize createdAt publishedAt protection { \
-             immutable } userPermissions { destroyContainerRepositoryTag } } pageInfo { hasNextPage endCursor } } } }"
+             after: $after, sort: PUBLISHED_AT_ASC) { nodes { name digest totalSize createdAt publishedAt mediaType \
+             protection { immutable } userPermissions { destroyContainerRepositoryTag } } pageInfo { hasNextPage endCursor } } } }"
         );
     }
 

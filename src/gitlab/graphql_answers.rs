@@ -204,6 +204,8 @@ struct Node {
     #[serde(default, deserialize_with = "lenient")]
     total_size: Option<Value>,
     #[serde(default, deserialize_with = "lenient")]
+    media_type: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
     protection: Option<Protection>,
     #[serde(default, deserialize_with = "lenient")]
     user_permissions: Option<Permissions>,
@@ -222,6 +224,10 @@ struct Permissions {
     destroy_container_repository_tag: Option<bool>,
 }
 
+/// Media types of manifests that are one image and contain no other.
+const SINGLE_IMAGES: [&str; 2] =
+    ["application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"];
+
 impl Node {
     fn tag(self) -> Tag {
         // GitLab behaviour: a BigInt is written as text.
@@ -237,6 +243,7 @@ impl Node {
             published_at: self.published_at,
             created_at: self.created_at,
             total_size,
+            single_image: self.media_type.is_some_and(|media_type| SINGLE_IMAGES.contains(&&*media_type)),
             protected: immutable || !permitted,
         }
     }
@@ -497,6 +504,18 @@ mod tests {
         let node = json!({ "name": "a", "totalSize": "42", "protection": protection, "userPermissions": may });
         let tag = serde_json::from_value::<Node>(node).unwrap().tag();
         assert_eq!((tag.protected, tag.total_size), (protected, Some(42)));
+    }
+
+    #[rstest]
+    #[case::docker(json!("application/vnd.docker.distribution.manifest.v2+json"), true)]
+    #[case::oci(json!("application/vnd.oci.image.manifest.v1+json"), true)]
+    #[case::index(json!("application/vnd.oci.image.index.v1+json"), false)]
+    #[case::list(json!("application/vnd.docker.distribution.manifest.list.v2+json"), false)]
+    #[case::not_told(json!(null), false)]
+    #[case::of_another_shape(json!(7), false)]
+    fn only_what_is_known_to_be_one_image_counts_as_such(#[case] media_type: Value, #[case] single: bool) {
+        let node = json!({ "name": "a", "mediaType": media_type });
+        assert_eq!(serde_json::from_value::<Node>(node).unwrap().tag().single_image, single);
     }
 
     #[test]

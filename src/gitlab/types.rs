@@ -135,6 +135,9 @@ pub struct Tag {
     pub created_at: Option<Timestamp>,
     /// As [`TagDetails::total_size`], in bytes.
     pub total_size: Option<u64>,
+    /// Whether the tag is known to be one image, not an index of several. GitLab behaviour: told with a metadata database
+    /// only, since about 17.1.
+    pub single_image: bool,
     /// GitLab refuses this token to remove the tag: it is immutable, or a rule or the role does not allow it. `false` where
     /// the server does not tell, see [`Capabilities::protection`]; the removal itself is then still refused.
     pub protected: bool,

@@ -1,7 +1,9 @@
 //! Which events a change of the status is worth: transitions and ends of runs, never a quiet look.
 
-use crate::api::conditions::{self, CREDENTIALS_VALID, Condition, ConditionStatus, READY, STALLED, reason};
-use crate::api::{Mode, PolicyStatus, RepositoryResult, RunResult};
+use crate::api::conditions::{
+    self, CREDENTIALS_VALID, Condition, ConditionStatus, LAST_RUN_SUCCEEDED, READY, STALLED, reason,
+};
+use crate::api::{APPROVE, Mode, PolicyStatus, RepositoryResult, RunResult};
 
 /// Most events about single repositories in one run; the rest is only counted.
 const MAX_REPOSITORY_EVENTS: usize = 10;
@@ -18,6 +20,14 @@ pub mod event_reason {
     pub const CLEANUP_FAILED: &str = "CleanupFailed";
     /// Warning: a run was cut short.
     pub const CLEANUP_INTERRUPTED: &str = "CleanupInterrupted";
+    /// Warning: a fuse of the policy blew.
+    pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
+    /// Normal: a plan waits for an approval.
+    pub const APPROVAL_REQUIRED: &str = "ApprovalRequired";
+    /// Warning: the plan that was approved is no longer what would be removed.
+    pub const PLAN_CHANGED: &str = "PlanChanged";
+    /// Warning: an approval was given that approves of nothing.
+    pub const APPROVAL_REFUSED: &str = "ApprovalRefused";
     /// Warning: one repository failed.
     pub const REPOSITORY_CLEANUP_FAILED: &str = "RepositoryCleanupFailed";
     /// Warning: another policy had the repository within the hour.
@@ -48,6 +58,10 @@ pub mod event_reason {
         CLEANUP_PARTIALLY_FAILED,
         CLEANUP_FAILED,
         CLEANUP_INTERRUPTED,
+        DELETION_LIMIT_EXCEEDED,
+        APPROVAL_REQUIRED,
+        PLAN_CHANGED,
+        APPROVAL_REFUSED,
         REPOSITORY_CLEANUP_FAILED,
         POLICY_OVERLAP,
         SCHEDULE_MISSED,
@@ -132,8 +146,15 @@ pub fn run_ended(status: &PolicyStatus) -> Vec<Announcement> {
     use event_reason as e;
     let Some(run) = &status.last_run else { return Vec::new() };
     let note = run.message.clone().unwrap_or_default();
+    let succeeded = conditions::find(&status.conditions, LAST_RUN_SUCCEEDED);
+    let why = succeeded.map(|condition| condition.reason.as_str()).unwrap_or_default();
     let mut events = vec![match (run.result, run.mode) {
         (RunResult::Running, _) => return Vec::new(),
+        (RunResult::Failed | RunResult::PartiallyFailed, _) if why == reason::DELETION_LIMIT_EXCEEDED => {
+            Announcement::warning(e::DELETION_LIMIT_EXCEEDED, note)
+        }
+        (RunResult::Failed, _) if why == reason::PLAN_CHANGED => Announcement::warning(e::PLAN_CHANGED, note),
+        (RunResult::Succeeded, Mode::RequireApproval) => proposed(status, note),
         (RunResult::Succeeded, Mode::DryRun) => Announcement::normal(e::DRY_RUN_COMPLETED, note),
         (RunResult::Succeeded, Mode::Delete) => Announcement::normal(e::CLEANUP_COMPLETED, note),
         (RunResult::PartiallyFailed, _) => Announcement::warning(e::CLEANUP_PARTIALLY_FAILED, note),
@@ -152,6 +173,18 @@ pub fn run_ended(status: &PolicyStatus) -> Vec<Announcement> {
         }));
     }
     events
+}
+
+/// A run that only planned: either something waits for an approval now, or there is nothing to remove.
+fn proposed(status: &PolicyStatus, note: String) -> Announcement {
+    use event_reason as e;
+    match &status.pending_approval {
+        None => Announcement::normal(e::CLEANUP_COMPLETED, note),
+        Some(plan) => Announcement::normal(
+            e::APPROVAL_REQUIRED,
+            format!("{note}; to approve of it, set the annotation {APPROVE}={}", plan.plan_hash),
+        ),
+    }
 }
 
 fn holds(condition: &Condition) -> bool {

@@ -10,12 +10,18 @@ use jiff::{SignedDuration, Timestamp};
 use url::{Host, Url};
 
 use crate::api::conditions::reason;
-use crate::api::{self, Mode, RegistryCleanupPolicySpec, RuleSpec, SortBy};
+use crate::api::{self, InUse, InUseSource, Mode, ProtectSpec, RegistryCleanupPolicySpec, RuleSpec, SortBy};
 
 use super::duration::Age;
+use super::in_use::Alias;
+use super::limits::Limits;
 use super::pattern::{Pattern, PatternError};
 use super::schedule::{Schedule, ScheduleError};
 use super::target::{Target, patterns};
+
+/// Where a list of images in use is in a ConfigMap, and how old it may be, where the policy does not say.
+const DEFAULT_LIST_KEY: &str = "images.json";
+const DEFAULT_LIST_AGE: &str = "1d";
 
 /// What the operator allows policies to do, from its flags.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +31,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Whether a policy may use http://, if it says so itself.
     pub allow_insecure_http: bool,
+    /// The namespaces whose workloads the operator sees; empty = all.
+    pub seen_namespaces: Vec<String>,
 }
 
 /// A spec that holds together.
@@ -40,8 +48,12 @@ pub struct CompiledPolicy {
     pub method: Method,
     /// Tags that no rule may remove.
     pub protect: Vec<Pattern>,
+    /// Whose images are not removed.
+    pub protection: Protection,
     /// Whether to remove.
     pub mode: Mode,
+    /// How much may go before nothing does.
+    pub limits: Limits,
     /// When.
     pub schedule: Schedule,
     /// How late a run may start.
@@ -50,6 +62,30 @@ pub struct CompiledPolicy {
     pub active_deadline: SignedDuration,
     /// Whether nothing is to be done for now.
     pub suspended: bool,
+}
+
+/// Whose images are not removed.
+#[derive(Clone, Debug)]
+pub struct Protection {
+    /// Whether images in use are looked for; nothing is removed while it is not known which they are.
+    pub in_use: bool,
+    /// Other names under which this registry is pulled from.
+    pub aliases: Vec<Alias>,
+    /// Lists of what other clusters use.
+    pub lists: Vec<ListSource>,
+    /// The namespaces whose workloads are seen; empty = all.
+    pub seen_namespaces: Vec<String>,
+}
+
+/// Where another cluster's images in use are listed.
+#[derive(Clone, Debug)]
+pub struct ListSource {
+    /// The ConfigMap, in the policy's namespace.
+    pub name: String,
+    /// Its key.
+    pub key: String,
+    /// How old the list may be.
+    pub max_age: SignedDuration,
 }
 
 /// How tags are removed, with the rules that the way can follow.
@@ -68,6 +104,15 @@ impl Method {
         match self {
             Self::Bulk(_) => api::Method::Bulk,
             Self::Exact(_) => api::Method::Exact,
+        }
+    }
+
+    /// Its rules, in their order.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        match self {
+            Self::Bulk(rule) => std::slice::from_ref(rule),
+            Self::Exact(rules) => rules,
         }
     }
 }
@@ -119,21 +164,47 @@ pub fn compile(
     }
     let target = Target::compile(&spec.target)
         .map_err(|(pattern, error)| pattern_problem("target.repositories", &pattern, &error))?;
-    let protect = spec.protect.clone().unwrap_or_default();
-    let protect = patterns(&protect.name_regex)
+    let protect_spec = spec.protect.clone().unwrap_or_default();
+    let protect = patterns(&protect_spec.name_regex)
         .map_err(|(pattern, error)| pattern_problem("protect.nameRegex", &pattern, &error))?;
+    let protection = protection(&protect_spec, settings)?;
     let rules = spec.rules.iter().map(compile_rule).collect::<Result<Vec<Rule>, Problem>>()?;
+    let method = method(spec.method.unwrap_or_default(), rules)?;
+    if spec.mode == Mode::RequireApproval && method.name() == api::Method::Bulk {
+        return Err(invalid("mode RequireApproval needs method: Exact".to_owned()));
+    }
     Ok(CompiledPolicy {
         base_url,
         timeout,
         target,
-        method: method(spec.method.unwrap_or_default(), rules)?,
+        method,
         protect,
+        protection,
         mode: spec.mode,
+        limits: Limits::new(spec.limits.as_ref()),
         schedule: Schedule::parse(&spec.schedule, &spec.time_zone, now).map_err(|error| schedule_problem(&error))?,
         starting_deadline: SignedDuration::from_secs(spec.starting_deadline_seconds.into()),
         active_deadline: SignedDuration::from_secs(spec.active_deadline_seconds.into()),
         suspended: spec.suspend,
+    })
+}
+
+fn protection(spec: &ProtectSpec, settings: &Settings) -> Result<Protection, Problem> {
+    let alias = |text: &String| {
+        Alias::parse(text).map_err(|error| invalid(format!("protect.registryAliases {text:?} cannot be used: {error}")))
+    };
+    let list = |source: &InUseSource| {
+        let max_age = Age::parse(source.max_age.as_deref().unwrap_or(DEFAULT_LIST_AGE))
+            .map_err(|error| invalid(format!("protect.inUseFrom maxAge {error}")))?;
+        let reference = &source.config_map_ref;
+        let key = reference.key.as_deref().unwrap_or(DEFAULT_LIST_KEY).to_owned();
+        Ok(ListSource { name: reference.name.clone(), key, max_age: max_age.duration() })
+    };
+    Ok(Protection {
+        in_use: spec.in_use.unwrap_or_default() == InUse::Required,
+        aliases: spec.registry_aliases.iter().map(alias).collect::<Result<_, _>>()?,
+        lists: spec.in_use_from.iter().map(list).collect::<Result<_, _>>()?,
+        seen_namespaces: settings.seen_namespaces.clone(),
     })
 }
 
@@ -408,6 +479,7 @@ pub(crate) mod tests {
     #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "a", "olderThan": "1m"}]}), reason::INVALID_SPEC)]
     #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "a"}]}), reason::INVALID_SPEC)]
     #[case(json!({"rules": []}), reason::INVALID_SPEC)]
+    #[case(json!({"mode": "RequireApproval"}), reason::INVALID_SPEC)]
     fn what_the_schema_did_not_catch_becomes_a_documented_reason(#[case] changes: Value, #[case] expected: &str) {
         let (reason, message) = problem(&changes, &Settings::default());
         assert_eq!(reason, expected, "{message}");

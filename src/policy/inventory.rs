@@ -14,16 +14,19 @@
 //!   proves the opposite: the repository fails.
 //! - A name that is missing from the list takes no place, so that another tag stays in its stead. Fewer competitors never
 //!   remove more.
+//! - A plan that is made again, as of an earlier moment, keeps what was pushed since; it takes no place, so that nothing else
+//!   loses its own by it.
 //! - A tag that was pushed again in between is ranked as older than it is, so that it keeps no other tag from its place; that it
 //!   stays itself is seen to before anything is removed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use crate::api::SortBy;
 
 use super::compile::Rule;
+use super::limits::Limits;
 use super::plan::exact::{Moment, Tag};
 
 /// What to read.
@@ -35,9 +38,9 @@ pub struct Need {
     pub names: bool,
 }
 
-/// Decides what to read. `sorts_by_push` says whether the server can.
+/// Decides what to read. `sorts_by_push` says whether the server can. A fuse that is a share of all tags needs the names, too.
 #[must_use]
-pub fn need(rules: &[Rule], sorts_by_push: bool, now: Timestamp) -> Need {
+pub fn need(rules: &[Rule], limits: Limits, sorts_by_push: bool, now: Timestamp) -> Need {
     let everything = Need { until: None, names: true };
     let ranked = |rule: &Rule| rule.keep_n.is_some_and(|n| n > 0);
     let by_creation = rules.iter().any(|rule| ranked(rule) && rule.sort_by == SortBy::CreatedAt);
@@ -47,7 +50,7 @@ pub fn need(rules: &[Rule], sorts_by_push: bool, now: Timestamp) -> Need {
         .collect();
     match cutoffs {
         Some(cutoffs) if sorts_by_push && !by_creation => {
-            Need { until: cutoffs.into_iter().max(), names: rules.iter().any(ranked) }
+            Need { until: cutoffs.into_iter().max(), names: limits.of_all() || rules.iter().any(ranked) }
         }
         _ => everything,
     }
@@ -62,8 +65,12 @@ pub struct Seen {
     pub digest: Option<Box<str>>,
     /// When it was last pushed, or what stands in for that.
     pub pushed: Moment,
+    /// Whether `pushed` is what GitLab tells of the last push, not the first push in its stead.
+    pub push_told: bool,
     /// When it was first pushed.
     pub created: Moment,
+    /// Whether it is known to be one image, not an index of several.
+    pub single_image: bool,
     /// Whether GitLab protects it from being removed with this token.
     pub protected: bool,
     /// Its size in bytes.
@@ -87,15 +94,35 @@ impl Inventory {
             name: &seen.name,
             pushed: seen.pushed,
             created: seen.created,
+            digest: seen.digest.as_deref(),
+            single_image: seen.single_image,
             protected: seen.protected,
         });
         let newer = self.newer.iter().map(|name| Tag {
             name,
             pushed: Moment::Newer,
             created: Moment::Unknown,
+            digest: None,
+            single_image: false,
             protected: false,
         });
         read.chain(newer).collect()
+    }
+
+    /// Takes note of when some of the tags that were not read were pushed.
+    pub fn date(&mut self, pushes: &HashMap<Box<str>, Timestamp>) {
+        let (dated, newer) = std::mem::take(&mut self.newer).into_iter().partition(|name| pushes.contains_key(name));
+        self.newer = newer;
+        self.read.extend(Vec::into_iter(dated).map(|name| Seen {
+            pushed: pushes.get(&name).map_or(Moment::Unknown, |pushed| Moment::At(*pushed)),
+            push_told: true,
+            created: Moment::Unknown,
+            digest: None,
+            single_image: false,
+            protected: false,
+            bytes: None,
+            name,
+        }));
     }
 
     /// How many tags are known of.
@@ -155,6 +182,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::policy::claims::Claims;
     use crate::policy::compile::tests::spec;
     use crate::policy::plan::Verdict;
     use crate::policy::plan::exact::plan;
@@ -184,8 +212,18 @@ mod tests {
     #[case::ranks_by_creation(json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 5, "sortBy": "CreatedAt"}]), None, true)]
     fn no_more_is_read_than_the_rules_need(#[case] list: Value, #[case] days: Option<i64>, #[case] names: bool) {
         let rules = rules(&list);
-        assert_eq!(need(&rules, true, now()), Need { until: days.map(days_ago), names });
-        assert_eq!(need(&rules, false, now()), Need { until: None, names: true });
+        let none = Limits::default();
+        assert_eq!(need(&rules, none, true, now()), Need { until: days.map(days_ago), names });
+        assert_eq!(need(&rules, none, false, now()), Need { until: None, names: true });
+    }
+
+    #[test]
+    fn a_share_of_all_tags_can_only_be_told_when_all_are_known() {
+        let rules = rules(&json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d"}]));
+        let limits = |spec: Value| Limits::new(Some(&serde_json::from_value(spec).unwrap()));
+        let names = |spec: Value| need(&rules, limits(spec), true, now()).names;
+        assert!(names(json!({"maxPercentPerRepository": 50})));
+        assert!(!names(json!({"maxTagsPerRepository": 50, "maxTagsPerRun": 50})));
     }
 
     #[test]
@@ -202,7 +240,9 @@ mod tests {
             name: name.into(),
             digest: None,
             pushed: Moment::At(days_ago(pushed)),
+            push_told: true,
             created: Moment::At(days_ago(pushed)),
+            single_image: false,
             protected: false,
             bytes: None,
         }
@@ -217,7 +257,7 @@ mod tests {
 
     fn removed(inventory: &Inventory, rules: &[Rule]) -> HashSet<String> {
         let tags = inventory.tags();
-        let decisions = plan(&tags, rules, &[], now());
+        let decisions = plan(&tags, rules, &[], &Claims::default(), now());
         let gone = tags.iter().zip(decisions).filter(|(_, decision)| decision.verdict == Verdict::Remove);
         gone.map(|(tag, _)| tag.name.to_owned()).collect()
     }
@@ -247,7 +287,7 @@ mod tests {
                 {"name": "a", "nameRegexDelete": "a.*", "olderThan": format!("{age}d"), "keepN": keep_n, "sortBy": sort},
                 {"name": "b", "nameRegexDelete": "b.*", "olderThan": format!("{age}d"), "keepN": 1, "groupBy": "b([0-9]).*"},
             ]));
-            let Need { until, names } = need(&rules, true, now());
+            let Need { until, names } = need(&rules, Limits::default(), true, now());
             let until = until.unwrap();
             let mut read: Vec<Seen> = tags.iter().map(|(name, age)| seen(name, *age)).collect();
             read.sort_by_key(|seen| (seen.pushed, seen.name.clone()));

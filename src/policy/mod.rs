@@ -4,12 +4,18 @@
 //! parameters. It imports `api` (the data) and nothing else of the crate.
 
 pub mod announce;
+pub mod approval;
 pub mod bulk;
+pub mod claims;
 pub mod compile;
 pub mod duration;
 pub mod hour;
+pub mod image;
+pub mod in_use;
 pub mod inventory;
+pub mod limits;
 pub mod next_action;
+pub mod outcome;
 pub mod pattern;
 pub mod plan;
 pub mod report;

@@ -27,16 +27,25 @@ pub struct View<'a> {
     pub generation: i64,
     /// Whether the policy is being deleted.
     pub deleting: bool,
-    /// The value of the annotation that asks for a run.
-    pub run_token: Option<&'a str>,
-    /// The value of the annotation that asks for a dry run.
-    pub dry_run_token: Option<&'a str>,
+    /// What the annotations ask for.
+    pub tokens: Tokens<'a>,
     /// What the operator wrote last.
     pub status: &'a PolicyStatus,
     /// The compiled spec.
     pub policy: Result<&'a CompiledPolicy, &'a Problem>,
     /// What this process knows of its own last check.
     pub checked: Option<Checked>,
+}
+
+/// The values of the annotations that ask for something.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tokens<'a> {
+    /// Asks for a run.
+    pub run: Option<&'a str>,
+    /// Asks for a dry run.
+    pub dry_run: Option<&'a str>,
+    /// Approves of the plan with this hash.
+    pub approval: Option<&'a str>,
 }
 
 /// The last check of credentials and targets.
@@ -66,6 +75,8 @@ pub enum Action {
     },
     /// Note a request for a run that is not granted.
     RefuseRun(&'static str),
+    /// Note an approval that approves of nothing.
+    RefuseApproval(&'static str),
     /// Note that a slot was missed, and arm the next.
     SkipSlot(Timestamp),
     /// Begin a run.
@@ -103,7 +114,7 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     let stalled = conditions::is_true(&status.conditions, STALLED);
     if !observed || stalled || armed.is_some() == policy.suspended {
         let first = status.observed_generation.is_none_or(|generation| generation == UNOBSERVED_GENERATION);
-        let requested = new_token(view.run_token, status.last_handled_run_at.as_deref());
+        let requested = new_token(view.tokens.run, status.last_handled_run_at.as_deref());
         return Action::Observe { drop_run_request: first && requested && policy.mode == Mode::Delete };
     }
     if let Some(action) = requested(view, policy) {
@@ -129,16 +140,38 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
 /// A request by annotation. A dry run may be asked for at any time; it removes nothing.
 fn requested(view: &View<'_>, policy: &CompiledPolicy) -> Option<Action> {
     let status = view.status;
-    if new_token(view.dry_run_token, status.last_handled_dry_run_at.as_deref()) {
+    if new_token(view.tokens.dry_run, status.last_handled_dry_run_at.as_deref()) {
         return Some(Action::Begin { trigger: Trigger::DryRunRequested, mode: Mode::DryRun, slot: None });
     }
-    if !new_token(view.run_token, status.last_handled_run_at.as_deref()) {
+    if let Some(action) = approved(view, policy) {
+        return Some(action);
+    }
+    if !new_token(view.tokens.run, status.last_handled_run_at.as_deref()) {
         return None;
     }
     if policy.suspended {
         return Some(Action::RefuseRun("the policy is suspended"));
     }
     Some(Action::Begin { trigger: Trigger::RunRequested, mode: policy.mode, slot: None })
+}
+
+/// An approval. It stands as long as it names the plan that waits; a plan that waits for it a second time is the very same plan.
+fn approved(view: &View<'_>, policy: &CompiledPolicy) -> Option<Action> {
+    let status = view.status;
+    let approval = view.tokens.approval.filter(|token| !token.is_empty())?;
+    let pending = status.pending_approval.as_ref();
+    let why = if policy.mode != Mode::RequireApproval {
+        "the policy's mode is not RequireApproval"
+    } else if policy.suspended {
+        "the policy is suspended"
+    } else if pending.is_some_and(|plan| plan.plan_hash == approval) {
+        return Some(Action::Begin { trigger: Trigger::Approved, mode: Mode::Delete, slot: None });
+    } else if pending.is_some() {
+        "another plan waits for approval, see status.pendingApproval"
+    } else {
+        "no plan waits for approval"
+    };
+    new_token(Some(approval), status.last_handled_approval.as_deref()).then_some(Action::RefuseApproval(why))
 }
 
 /// Whether a token asks for something that was not handled yet. Too long a token is cut the same way when it is noted.
@@ -196,8 +229,7 @@ mod tests {
     struct Case {
         policy: Result<CompiledPolicy, Problem>,
         status: PolicyStatus,
-        run_token: Option<&'static str>,
-        dry_run_token: Option<&'static str>,
+        tokens: Tokens<'static>,
         generation: i64,
         checked: Option<Checked>,
         deleting: bool,
@@ -214,8 +246,7 @@ mod tests {
             Self {
                 policy: compile(&spec(changes), &Settings::default(), at(NOON)),
                 status,
-                run_token: None,
-                dry_run_token: None,
+                tokens: Tokens::default(),
                 generation: 3,
                 checked: Some(Checked { generation: 3, at: at("2026-11-22T11:00:00Z"), failures: 0 }),
                 deleting: false,
@@ -226,8 +257,7 @@ mod tests {
             let view = View {
                 generation: self.generation,
                 deleting: self.deleting,
-                run_token: self.run_token,
-                dry_run_token: self.dry_run_token,
+                tokens: self.tokens,
                 status: &self.status,
                 policy: self.policy.as_ref(),
                 checked: self.checked,
@@ -277,19 +307,19 @@ mod tests {
     ) {
         let mut case = Case::at_rest(&changes);
         case.status.observed_generation = observed;
-        case.run_token = Some("now");
+        case.tokens.run = Some("now");
         assert_eq!(case.next(NOON), Action::Observe { drop_run_request: dropped });
     }
 
     #[test]
     fn a_new_token_runs_once_in_the_mode_of_the_policy() {
         let mut case = Case::at_rest(&delete());
-        case.run_token = Some("a");
+        case.tokens.run = Some("a");
         let begin = Action::Begin { trigger: Trigger::RunRequested, mode: Mode::Delete, slot: None };
         assert_eq!(case.next(NOON), begin);
         case.status.last_handled_run_at = Some("a".to_owned());
         assert!(matches!(case.next(NOON), Action::Wait(_)));
-        case.run_token = Some("b");
+        case.tokens.run = Some("b");
         assert_eq!(case.next(NOON), begin);
     }
 
@@ -297,7 +327,7 @@ mod tests {
     fn a_token_that_is_too_long_to_note_still_runs_only_once() {
         let long: &'static str = Box::leak("x".repeat(1000).into_boxed_str());
         let mut case = Case::at_rest(&delete());
-        case.run_token = Some(long);
+        case.tokens.run = Some(long);
         assert!(matches!(case.next(NOON), Action::Begin { .. }));
         case.status.last_handled_run_at = Some(conditions::shorten(long, MAX_TOKEN_BYTES));
         assert!(matches!(case.next(NOON), Action::Wait(_)));
@@ -306,10 +336,46 @@ mod tests {
     #[test]
     fn a_preview_never_removes_whatever_the_mode_and_comes_before_a_run() {
         let mut case = Case::at_rest(&delete());
-        case.run_token = Some("a");
-        case.dry_run_token = Some("b");
+        case.tokens.run = Some("a");
+        case.tokens.dry_run = Some("b");
         let begin = Action::Begin { trigger: Trigger::DryRunRequested, mode: Mode::DryRun, slot: None };
         assert_eq!(case.next(NOON), begin);
+    }
+
+    #[test]
+    fn an_approval_begins_a_run_while_it_names_the_plan_that_waits() {
+        let mut case = Case::at_rest(&json!({"mode": "RequireApproval", "method": "Exact"}));
+        case.tokens.run = Some("a");
+        let propose = Action::Begin { trigger: Trigger::RunRequested, mode: Mode::RequireApproval, slot: None };
+        assert_eq!(case.next(NOON), propose);
+        case.status.last_handled_run_at = Some("a".to_owned());
+
+        case.tokens.approval = Some("4f2a");
+        assert!(matches!(case.next(NOON), Action::RefuseApproval("no plan waits for approval")));
+        case.status.last_handled_approval = Some("4f2a".to_owned());
+        assert!(matches!(case.next(NOON), Action::Wait(_)), "it is refused once");
+
+        let plan = json!({"planHash": "4f2a", "tags": 7, "repositories": 1, "time": "2026-11-22T03:17:00Z"});
+        case.status.pending_approval = serde_json::from_value(plan).unwrap();
+        let begin = Action::Begin { trigger: Trigger::Approved, mode: Mode::Delete, slot: None };
+        assert_eq!(case.next(NOON), begin, "it stands until the plan is carried out or changes");
+        case.tokens.approval = Some("77aa");
+        assert!(matches!(case.next(NOON), Action::RefuseApproval(_)));
+        assert_eq!(case.status.pending_approval.as_ref().unwrap().plan_hash, "4f2a");
+    }
+
+    #[rstest]
+    #[case::suspended(json!({"mode": "RequireApproval", "method": "Exact", "suspend": true}))]
+    #[case::another_mode(json!({"mode": "Delete", "method": "Exact"}))]
+    fn an_approval_begins_nothing_where_no_run_may_begin(#[case] changes: Value) {
+        let mut case = Case::at_rest(&changes);
+        if changes["suspend"] == true {
+            case.status.next_schedule_time = None;
+        }
+        case.tokens.approval = Some("4f2a");
+        let plan = json!({"planHash": "4f2a", "tags": 7, "repositories": 1, "time": "2026-11-22T03:17:00Z"});
+        case.status.pending_approval = serde_json::from_value(plan).unwrap();
+        assert!(matches!(case.next(NOON), Action::RefuseApproval(_)));
     }
 
     #[test]
@@ -319,9 +385,9 @@ mod tests {
         case.status.next_schedule_time = None;
         case.checked = None;
         assert_eq!(case.next(NOON), Action::Wait(at("2026-11-22T12:15:00Z")));
-        case.run_token = Some("a");
+        case.tokens.run = Some("a");
         assert!(matches!(case.next(NOON), Action::RefuseRun(_)));
-        case.dry_run_token = Some("b");
+        case.tokens.dry_run = Some("b");
         assert!(matches!(case.next(NOON), Action::Begin { mode: Mode::DryRun, .. }));
     }
 
@@ -333,7 +399,7 @@ mod tests {
             "startTime": "2026-11-22T03:17:00Z", "result": "Running",
         }))
         .unwrap();
-        case.run_token = Some("a");
+        case.tokens.run = Some("a");
         case.generation = 4;
         assert_eq!(case.next(NOON), Action::RecordInterruption);
     }
@@ -388,7 +454,7 @@ mod tests {
     fn a_policy_that_is_being_deleted_is_left_alone() {
         let mut case = Case::at_rest(&delete());
         case.deleting = true;
-        case.run_token = Some("a");
+        case.tokens.run = Some("a");
         assert_eq!(case.next("2026-11-23T03:17:00Z"), Action::Ignore);
     }
 }

@@ -10,6 +10,7 @@ use crate::api::{
 };
 
 use super::hour::eligible_after;
+use super::outcome::{End, Outcome, Proposal, Stop, repository_reason};
 
 /// Serialized status stays below this, in bytes: etcd takes 1.5 MiB, but every watcher gets every copy.
 pub const MAX_STATUS_BYTES: usize = 64 * 1024;
@@ -21,116 +22,6 @@ pub const MAX_SAMPLES: usize = 10;
 const MAX_SHORT_MESSAGE: usize = 256;
 /// Longest repository path in a status, in bytes.
 const MAX_PATH: usize = 512;
-
-/// Why a repository came to its result, as it stands in the status. `docs/conditions.md` explains each.
-pub mod repository_reason {
-    /// Unchanged: no tag can go.
-    pub const NOTHING_TO_REMOVE: &str = "NothingToRemove";
-    /// Skipped: GitLab took a bulk deletion within the hour.
-    pub const RATE_LIMITED: &str = "RateLimited";
-    /// Skipped: the server is too old to be told what to keep.
-    pub const KEEP_NOT_SUPPORTED: &str = "KeepNotSupported";
-    /// Skipped: the server is too old to remove a single tag.
-    pub const EXACT_NOT_SUPPORTED: &str = "ExactNotSupported";
-    /// Skipped: the repository is about to be deleted.
-    pub const DELETE_SCHEDULED: &str = "DeleteScheduled";
-    /// Skipped: the run ended before its turn came.
-    pub const NOT_REACHED: &str = "NotReached";
-    /// Changed: some of what was requested has not been seen to go.
-    pub const NOT_CONFIRMED: &str = "NotConfirmed";
-    /// Failed: the project, group or repository is not there, or not for this token.
-    pub const NOT_FOUND: &str = "NotFound";
-    /// Failed: the token may not do this here.
-    pub const FORBIDDEN: &str = "Forbidden";
-    /// Failed: the list of tags may be incomplete.
-    pub const LIST_INCOMPLETE: &str = "ListIncomplete";
-    /// Failed: the request may have been accepted, its answer was lost.
-    pub const ANSWER_LOST: &str = "AnswerLost";
-    /// Failed: GitLab refused the parameters.
-    pub const REFUSED: &str = "Refused";
-    /// Failed: GitLab could not be reached or answered with an error.
-    pub const GITLAB_UNAVAILABLE: &str = "GitLabUnavailable";
-
-    /// All of them, for the test that compares them with the documentation.
-    pub const ALL: &[&str] = &[
-        NOTHING_TO_REMOVE,
-        RATE_LIMITED,
-        KEEP_NOT_SUPPORTED,
-        EXACT_NOT_SUPPORTED,
-        DELETE_SCHEDULED,
-        NOT_REACHED,
-        NOT_CONFIRMED,
-        NOT_FOUND,
-        FORBIDDEN,
-        LIST_INCOMPLETE,
-        ANSWER_LOST,
-        REFUSED,
-        GITLAB_UNAVAILABLE,
-    ];
-}
-
-/// What a run came to in one repository.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    /// Full path; of a target that could not be listed, the target's path.
-    pub path: String,
-    /// GitLab's numeric id; 0 for a target that could not be listed.
-    pub id: u64,
-    /// The result.
-    pub result: RepositoryResult,
-    /// Why, one of [`repository_reason`].
-    pub reason: Option<&'static str>,
-    /// Why, in a sentence.
-    pub message: Option<String>,
-    /// The numbers.
-    pub tags: TagCounts,
-    /// Some of the tags that went or would go.
-    pub samples: Vec<String>,
-    /// From when on the repository may get a bulk deletion again, if that lies ahead.
-    pub eligible: Option<Timestamp>,
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum End {
-    /// It came through.
-    Completed,
-    /// It was stopped between two requests.
-    Stopped(Stop),
-    /// It could not even begin with the repositories.
-    Aborted {
-        /// One of the documented reasons.
-        reason: &'static str,
-        /// Why, in a sentence.
-        message: String,
-    },
-}
-
-/// Why a run was stopped.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Stop {
-    /// It took longer than `activeDeadlineSeconds`.
-    Deadline,
-    /// The operator shuts down.
-    Shutdown,
-    /// The policy was edited or deleted.
-    PolicyChanged,
-    /// The operator went away without a word; found out by its successor.
-    OperatorGone,
-}
-
-impl Stop {
-    /// Why, in a sentence.
-    #[must_use]
-    pub fn message(self) -> &'static str {
-        match self {
-            Self::Deadline => "the run took longer than activeDeadlineSeconds and was stopped",
-            Self::Shutdown => "the operator was shut down during the run",
-            Self::PolicyChanged => "the policy was edited or deleted during the run",
-            Self::OperatorGone => "the operator went away during the run",
-        }
-    }
-}
 
 /// Writes a run that begins into the status, before anything is removed. `deadline` bounds the moment of its last request.
 pub fn begin(status: &mut PolicyStatus, run: RunStatus, deadline: Timestamp) {
@@ -148,6 +39,7 @@ pub fn finish(
     others_before: Option<Timestamp>,
     outcomes: Vec<Outcome>,
     end: &End,
+    proposal: Proposal,
     history_limit: u32,
     now: Timestamp,
 ) {
@@ -158,6 +50,13 @@ pub fn finish(
     run.result = result(&run.repositories, end);
     run.summary = Some(summary(&run));
     run.message = Some(shorten(&message(&run, &outcomes, end), MAX_MESSAGE_BYTES));
+    run.bytes = Some(outcomes.iter().map(|outcome| outcome.bytes).sum()).filter(|bytes| *bytes > 0);
+    match proposal {
+        Proposal::AsBefore => {}
+        Proposal::Nothing => status.pending_approval = None,
+        Proposal::Plan(plan) => status.pending_approval = Some(plan),
+    }
+    let why = why(run.result, &outcomes, end);
 
     // This run knows exactly what it requested, so its own precaution is over; what earlier ones left stays.
     status.others_eligible_time = others_before.filter(|until| *until > now).map(Time);
@@ -167,7 +66,7 @@ pub fn finish(
     extend_others(status, forgotten.filter(|until| *until > now));
     name_repositories(status, outcomes, now);
 
-    settle(status, run, end, history_limit, now);
+    settle(status, run, why, history_limit, now);
 }
 
 /// Writes that a run was cut short by an operator that went away. Whatever it requested, it did so before now.
@@ -177,7 +76,6 @@ pub fn interrupted(status: &mut PolicyStatus, history_limit: u32, now: Timestamp
     if let Some(others) = &mut status.others_eligible_time {
         others.0 = others.0.min(latest);
     }
-    let end = End::Stopped(Stop::OperatorGone);
     run.completion_time = Some(Time(now));
     run.result = RunResult::Interrupted;
     run.summary = Some("interrupted".to_owned());
@@ -188,11 +86,33 @@ pub fn interrupted(status: &mut PolicyStatus, history_limit: u32, now: Timestamp
             repository.next_eligible_time = Some(Time(latest));
         }
     }
-    settle(status, run, &end, history_limit, now);
+    settle(status, run, reason::INTERRUPTED, history_limit, now);
+}
+
+/// The reason that the condition gives for how a run ended.
+fn why(result: RunResult, outcomes: &[Outcome], end: &End) -> &'static str {
+    match end {
+        End::Aborted { reason, .. } => reason,
+        End::Stopped(Stop::Deadline) => reason::DEADLINE_EXCEEDED,
+        End::Stopped(_) => reason::INTERRUPTED,
+        End::Completed if exceeded(outcomes).is_some() => reason::DELETION_LIMIT_EXCEEDED,
+        End::Completed => match result {
+            RunResult::Succeeded => reason::SUCCEEDED,
+            RunResult::PartiallyFailed => reason::PARTIALLY_FAILED,
+            _ => reason::FAILED,
+        },
+    }
+}
+
+/// The first repository in which a fuse blew.
+fn exceeded(outcomes: &[Outcome]) -> Option<&Outcome> {
+    outcomes.iter().find(|outcome| {
+        outcome.result == RepositoryResult::Failed && outcome.reason == Some(repository_reason::DELETION_LIMIT_EXCEEDED)
+    })
 }
 
 /// The parts of the status that follow from how a run ended.
-fn settle(status: &mut PolicyStatus, run: RunStatus, end: &End, history_limit: u32, now: Timestamp) {
+fn settle(status: &mut PolicyStatus, run: RunStatus, why: &str, history_limit: u32, now: Timestamp) {
     let succeeded = run.result == RunResult::Succeeded;
     // A preview that somebody asks for says nothing about the nights.
     if run.trigger != Trigger::DryRunRequested {
@@ -202,16 +122,6 @@ fn settle(status: &mut PolicyStatus, run: RunStatus, end: &End, history_limit: u
         let failures = status.consecutive_failures.unwrap_or(0);
         status.consecutive_failures = Some(if succeeded { 0 } else { failures.saturating_add(1) });
     }
-    let why = match end {
-        End::Aborted { reason, .. } => reason,
-        End::Stopped(Stop::Deadline) => reason::DEADLINE_EXCEEDED,
-        End::Stopped(_) => reason::INTERRUPTED,
-        End::Completed => match run.result {
-            RunResult::Succeeded => reason::SUCCEEDED,
-            RunResult::PartiallyFailed => reason::PARTIALLY_FAILED,
-            _ => reason::FAILED,
-        },
-    };
     let message = run.message.as_deref().unwrap_or_default();
     let generation = Some(run.observed_generation);
     conditions::set(&mut status.conditions, LAST_RUN_SUCCEEDED, succeeded, why, message, generation, now);
@@ -246,6 +156,7 @@ fn count_tags(outcomes: &[Outcome]) -> TagCounts {
         matched: sum.matched + outcome.tags.matched,
         requested: sum.requested + outcome.tags.requested,
         confirmed: sum.confirmed + outcome.tags.confirmed,
+        in_use: sum.in_use + outcome.tags.in_use,
     })
 }
 
@@ -264,6 +175,7 @@ fn summary(run: &RunStatus) -> String {
     match (run.result, run.mode) {
         (RunResult::Failed, _) if run.tags.scanned == 0 => "failed".to_owned(),
         (_, Mode::DryRun) => format!("{} would go", run.tags.matched),
+        (_, Mode::RequireApproval) => format!("{} to approve", run.tags.matched),
         (_, Mode::Delete) => format!("{} removed", run.tags.confirmed),
     }
 }
@@ -284,6 +196,12 @@ fn message(run: &RunStatus, outcomes: &[Outcome], end: &End) -> String {
             count(tags.scanned, "tag", "tags"),
             repositories.changed
         ),
+        Mode::RequireApproval => format!(
+            "{} of {} in {} of {total} wait for approval",
+            tags.matched,
+            count(tags.scanned, "tag", "tags"),
+            repositories.changed
+        ),
         Mode::Delete => {
             format!("{} removed in {} of {total}", count(tags.confirmed, "tag", "tags"), repositories.changed)
         }
@@ -295,6 +213,9 @@ fn message(run: &RunStatus, outcomes: &[Outcome], end: &End) -> String {
         if number > 0 {
             parts.push(format!("{number} {what}{}", reasons(outcomes, result)));
         }
+    }
+    if let Some(outcome) = exceeded(outcomes) {
+        parts.push(format!("{}: {}", outcome.path, outcome.message.as_deref().unwrap_or_default()));
     }
     parts.join("; ")
 }
@@ -396,21 +317,17 @@ mod tests {
     fn outcome(id: u64, result: RepositoryResult, matched: u64) -> Outcome {
         let requested = if result == RepositoryResult::Changed { matched } else { 0 };
         Outcome {
-            path: format!("shop/r{id}"),
-            id,
-            result,
-            reason: None,
-            message: None,
-            tags: TagCounts { scanned: 100, matched, requested, confirmed: requested },
+            tags: TagCounts { scanned: 100, matched, requested, confirmed: requested, in_use: 0 },
             samples: vec!["v1".to_owned()],
             eligible: (requested > 0).then(|| at(9000)),
+            ..Outcome::new(&format!("shop/r{id}"), id, result, None)
         }
     }
 
     fn finished(mode: &str, outcomes: Vec<Outcome>, end: &End) -> PolicyStatus {
         let mut status = PolicyStatus::default();
         begin(&mut status, run(mode), at(3600));
-        finish(&mut status, None, outcomes, end, 5, at(5000));
+        finish(&mut status, None, outcomes, end, Proposal::AsBefore, 5, at(5000));
         status
     }
 
@@ -478,7 +395,15 @@ mod tests {
     fn a_repository_that_left_the_target_within_its_hour_is_not_forgotten() {
         let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
         begin(&mut status, run("DryRun"), at(6000));
-        finish(&mut status, None, vec![outcome(2, RepositoryResult::Unchanged, 0)], &End::Completed, 5, at(6000));
+        finish(
+            &mut status,
+            None,
+            vec![outcome(2, RepositoryResult::Unchanged, 0)],
+            &End::Completed,
+            Proposal::AsBefore,
+            5,
+            at(6000),
+        );
         assert_eq!(status.others_eligible_time, Some(Time(at(9000))));
     }
 
@@ -489,7 +414,7 @@ mod tests {
             let before = status.others_eligible_time.as_ref().map(|time| time.0);
             let aborted = End::Aborted { reason: reason::SECRET_NOT_FOUND, message: "no Secret".to_owned() };
             begin(&mut status, run("Delete"), at(8000));
-            finish(&mut status, before, Vec::new(), &aborted, 5, at(second));
+            finish(&mut status, before, Vec::new(), &aborted, Proposal::AsBefore, 5, at(second));
             assert_eq!(status.others_eligible_time, Some(Time(at(9000))));
         }
     }
@@ -499,7 +424,7 @@ mod tests {
         let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Failed, 0)], &End::Completed);
         let preview = RunStatus { trigger: Trigger::DryRunRequested, ..run("DryRun") };
         begin(&mut status, preview, at(6000));
-        finish(&mut status, None, Vec::new(), &End::Completed, 5, at(6000));
+        finish(&mut status, None, Vec::new(), &End::Completed, Proposal::AsBefore, 5, at(6000));
         assert_eq!((status.consecutive_failures, status.last_successful_time), (Some(1), None));
     }
 
@@ -520,7 +445,7 @@ mod tests {
         let mut status = PolicyStatus::default();
         for second in 0..10 {
             begin(&mut status, run("DryRun"), at(second));
-            finish(&mut status, None, Vec::new(), &End::Completed, 3, at(second));
+            finish(&mut status, None, Vec::new(), &End::Completed, Proposal::AsBefore, 3, at(second));
         }
         assert_eq!(status.history.len(), 3);
         assert_eq!(status.history[0].completion_time, Some(Time(at(9))));

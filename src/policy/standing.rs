@@ -1,5 +1,7 @@
 //! How the status changes when a policy is observed, stalled, checked or armed. Runs are the business of `report`.
 
+use std::fmt::Write;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -7,6 +9,7 @@ use crate::api::conditions::{self, CREDENTIALS_VALID, ConditionStatus, READY, RE
 use crate::api::{MAX_TOKEN_BYTES, PolicyStatus, Trigger};
 
 use super::compile::{CompiledPolicy, Problem};
+use super::next_action::Tokens;
 
 /// A token that expires within this time is worth a warning.
 pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -28,6 +31,10 @@ pub struct Findings {
 pub fn observe(status: &mut PolicyStatus, policy: &CompiledPolicy, generation: i64, now: Timestamp) {
     let known = status.observed_generation == Some(generation);
     status.observed_generation = Some(generation);
+    if !known {
+        // An approval is for a plan of one generation.
+        status.pending_approval = None;
+    }
     conditions::remove(&mut status.conditions, STALLED);
     if policy.suspended {
         status.next_schedule_time = None;
@@ -98,17 +105,16 @@ pub fn arm(status: &mut PolicyStatus, policy: &CompiledPolicy, generation: i64, 
 }
 
 /// Notes what began a run, so that it is never begun for the same cause again.
-pub fn note_trigger(
-    status: &mut PolicyStatus,
-    trigger: Trigger,
-    slot: Option<Timestamp>,
-    run_token: Option<&str>,
-    dry_run_token: Option<&str>,
-) {
+pub fn note_trigger(status: &mut PolicyStatus, trigger: Trigger, slot: Option<Timestamp>, tokens: Tokens<'_>) {
     match trigger {
         Trigger::Schedule => status.last_schedule_time = slot.map(Time),
-        Trigger::RunRequested => status.last_handled_run_at = run_token.map(shorten_token),
-        Trigger::DryRunRequested => status.last_handled_dry_run_at = dry_run_token.map(shorten_token),
+        Trigger::RunRequested => status.last_handled_run_at = tokens.run.map(shorten_token),
+        Trigger::DryRunRequested => status.last_handled_dry_run_at = tokens.dry_run.map(shorten_token),
+        Trigger::Approved => {
+            status.last_handled_approval = tokens.approval.map(shorten_token);
+            // Whatever becomes of this run: the next one plans anew.
+            status.pending_approval = None;
+        }
     }
 }
 
@@ -121,6 +127,13 @@ pub fn shorten_token(token: &str) -> String {
 fn ready_message(status: &PolicyStatus, policy: &CompiledPolicy, remark: Option<&str>) -> String {
     let next = status.next_schedule_time.as_ref().map_or_else(|| "never".to_owned(), |time| time.0.to_string());
     let mut message = format!("next run at {next}, mode {}", policy.mode.as_str());
+    if policy.protection.in_use && !policy.protection.seen_namespaces.is_empty() {
+        let seen = policy.protection.seen_namespaces.join(", ");
+        let _ = write!(message, "; images in use are seen in {seen} only");
+    }
+    if let Some(plan) = &status.pending_approval {
+        let _ = write!(message, "; {} tags wait for approval of plan {}", plan.tags, plan.plan_hash);
+    }
     if let Some(remark) = remark {
         message.push_str("; ");
         message.push_str(remark);

@@ -2,7 +2,7 @@
 
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Error};
-use registry_cleanup_operator::api::RegistryCleanupPolicy;
+use registry_cleanup_operator::api::{RegistryCleanupPolicy, document};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -181,7 +181,7 @@ async fn a_rule_that_would_remove_every_tag_is_refused_however_it_is_spelled(
 #[case::a_long_path("/target/projects", json!(["a".repeat(256)]), "may not be more than 255 bytes")]
 #[case::a_project_twice("/target/projects", json!(["shop/a", "shop/a"]), "duplicate entries")]
 #[case::a_group_twice("/target/groups", json!([{"path": "shop"}, {"path": "shop"}]), "duplicate entries")]
-#[case::an_unknown_mode("/mode", json!("Purge"), r#"Unsupported value: "Purge": supported values: "DryRun", "Delete""#)]
+#[case::an_unknown_mode("/mode", json!("Purge"), r#"Unsupported value: "Purge": supported values: "DryRun", "RequireApproval", "Delete""#)]
 #[case::an_unknown_field("/suspnd", json!(true), ".spec.suspnd: field not declared in schema")]
 #[case::a_secret_of_another_namespace("/gitlab/secretRef/namespace", json!("kube-system"), "field not declared in schema")]
 #[case::much_history("/historyLimit", json!(21), "should be less than or equal to 20")]
@@ -194,8 +194,11 @@ async fn a_rule_that_would_remove_every_tag_is_refused_however_it_is_spelled(
 #[case::a_long_name("/gitlab/secretRef/name", json!("a".repeat(254)), "may not be more than 253 bytes")]
 #[tokio::test]
 async fn a_policy_beyond_the_limits_is_refused(#[case] pointer: &str, #[case] value: Value, #[case] words: &str) {
-    let (_, text) = refused(&changed(pointer, &value)).await;
+    let policy = changed(pointer, &value);
+    let (_, text) = refused(&policy).await;
     assert!(text.contains(words), "{text}");
+    let from_file = document::read(&policy.to_string(), None);
+    assert!(matches!(from_file, Err(document::Error::Refused { .. })), "read from a file, it is taken");
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::fs;
 
 use registry_cleanup_operator::api::conditions::reason;
 use registry_cleanup_operator::policy::announce::event_reason;
+use registry_cleanup_operator::policy::outcome::repository_reason;
 use registry_cleanup_operator::policy::plan::{KeepReason, Verdict};
-use registry_cleanup_operator::policy::report::repository_reason;
 
 use crate::world::path;
 
@@ -46,6 +46,7 @@ fn every_reason_to_keep_a_tag_is_documented_in_the_order_in_which_it_counts() {
     let keep = [
         K::Latest,
         K::Protected,
+        K::InUse,
         K::NoRuleMatches,
         K::KeptByPattern,
         K::ProtectedByGitLab,
@@ -81,7 +82,7 @@ fn no_reason_is_only_a_name() {
             "{name} is not used"
         );
     }
-    for name in constants("src/policy/report.rs", "pub mod repository_reason {") {
+    for name in constants("src/policy/outcome.rs", "pub mod repository_reason {") {
         let used = code.contains(&format!("why::{name}")) || code.contains(&format!("repository_reason::{name}"));
         assert!(used, "{name} is not used");
     }

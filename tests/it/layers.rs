@@ -5,37 +5,41 @@ use std::path::{Path, PathBuf};
 
 use crate::world::path;
 
+/// What the deciding and describing layers must not name, since they are pure.
+const IMPURE: &[&str] = &[
+    "tokio",
+    "reqwest",
+    "kube::",
+    "std::env",
+    "std::fs",
+    "Timestamp::now",
+    "Instant",
+    "SystemTime",
+    "async ",
+    ".await",
+    "rand",
+];
+
 /// A layer, the layers it may import, and words that may not stand in it.
 const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("clock", &[], &["kube::", "reqwest"]),
     ("api", &[], &["tokio", "reqwest", "std::env", "kube::Client", "kube::Api", "Timestamp::now", "async "]),
-    (
-        "policy",
-        &["api"],
-        &[
-            "tokio",
-            "reqwest",
-            "kube::",
-            "std::env",
-            "std::fs",
-            "Timestamp::now",
-            "Instant",
-            "SystemTime",
-            "async ",
-            ".await",
-            "rand",
-        ],
-    ),
+    ("policy", &["api"], IMPURE),
+    ("listing", &["api", "policy"], IMPURE),
     ("gitlab", &["clock"], &["kube::", "k8s_openapi", "std::env", "Timestamp::now"]),
     ("cluster", &["api"], &["reqwest", "std::env", "Timestamp::now"]),
     (
         "controller",
-        &["api", "clock", "cluster", "gitlab", "policy"],
+        &["api", "clock", "cluster", "gitlab", "listing", "policy"],
         &["reqwest", "std::env", "Timestamp::now", "clap"],
     ),
     ("server", &[], &["kube::", "reqwest", "std::env"]),
     ("telemetry", &[], &["kube::", "reqwest", "std::env"]),
-    ("app", &["api", "clock", "cluster", "controller", "gitlab", "policy", "server"], &["reqwest", "std::env"]),
+    (
+        "app",
+        &["api", "clock", "cluster", "controller", "gitlab", "listing", "policy", "server"],
+        &["reqwest", "std::env"],
+    ),
     ("cli", &["api", "app", "controller", "telemetry"], &["reqwest", "kube::"]),
     ("main", &[], &["tokio", "kube", "reqwest"]),
     ("lib", &[], &[]),

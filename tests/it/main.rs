@@ -10,15 +10,21 @@
 
 mod acceptance;
 mod admission;
+mod approval;
 mod docs;
 mod exact;
 mod failures;
 mod gitlab_client;
 mod hour;
+mod in_use;
+mod in_use_command;
 mod install;
 mod layers;
+mod limits;
+mod plan;
 mod resource;
 mod robustness;
 mod runs;
 mod support;
+mod workloads;
 mod world;

@@ -87,8 +87,8 @@ annotations.
 {{- end }}
 
 {{/*
-What the operator may do in the namespaces it watches: read policies, write their status, get the Secrets that policies
-name, record events. It cannot change a policy, and it cannot list Secrets.
+What the operator may do in the namespaces it watches: read policies, write their status, get the Secrets and ConfigMaps that
+policies name, record events, and see which images workloads use. It cannot change a policy, and it cannot list Secrets.
 */}}
 {{- define "registry-cleanup-operator.rules" -}}
 - apiGroups: [registrycleanup.dev]
@@ -106,4 +106,26 @@ name, record events. It cannot change a policy, and it cannot list Secrets.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.inUse.enabled }}
+- apiGroups: [""]
+  resources: [configmaps]
+  {{- with .Values.rbac.configMapNames }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+  verbs: [get]
+- apiGroups: [""]
+  resources: [pods, replicationcontrollers]
+  verbs: [list, watch]
+- apiGroups: [apps]
+  resources: [controllerrevisions, daemonsets, deployments, replicasets, statefulsets]
+  verbs: [list, watch]
+- apiGroups: [batch]
+  resources: [cronjobs, jobs]
+  verbs: [list, watch]
+{{- range .Values.inUse.workloads }}
+- apiGroups: [{{ .group | quote }}]
+  resources: [{{ .resource | quote }}]
+  verbs: [list, watch]
+{{- end }}
+{{- end }}
 {{- end }}

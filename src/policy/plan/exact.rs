@@ -11,6 +11,7 @@ use semver::Version;
 
 use super::{KeepReason, Verdict};
 use crate::api::SortBy;
+use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
 use crate::policy::pattern::Pattern;
 
@@ -48,6 +49,10 @@ pub struct Tag<'a> {
     pub pushed: Moment,
     /// When it was first pushed.
     pub created: Moment,
+    /// The digest it points at, if that is known.
+    pub digest: Option<&'a str>,
+    /// Whether it is known to be one image, not an index of several.
+    pub single_image: bool,
     /// Whether GitLab protects it from being removed with this token.
     pub protected: bool,
 }
@@ -74,13 +79,14 @@ struct Candidate<'a> {
     rank: Rank<'a>,
 }
 
-/// Decides about every tag of a repository, in the order of the input, which does not matter otherwise.
+/// Decides about every tag of a repository, in the order of the input, which does not matter otherwise. `now` is the moment as of
+/// which the plan is made: what was pushed later stays and takes no place.
 #[must_use]
-pub fn plan(tags: &[Tag<'_>], rules: &[Rule], protect: &[Pattern], now: Timestamp) -> Vec<Decision> {
+pub fn plan(tags: &[Tag<'_>], rules: &[Rule], protect: &[Pattern], claims: &Claims, now: Timestamp) -> Vec<Decision> {
     let mut decisions = Vec::with_capacity(tags.len());
     let mut groups: HashMap<(usize, &str), Vec<Candidate<'_>>> = HashMap::new();
     for (index, tag) in tags.iter().enumerate() {
-        let (rule, verdict) = match look(tag, rules, protect, now) {
+        let (rule, verdict) = match look(tag, rules, protect, claims, now) {
             Ok((rule, group, rank, young)) => {
                 // Nobody competes where there are no places, and a candidate takes more memory than a tag.
                 if places(rules, rule) > 0 {
@@ -114,12 +120,15 @@ fn places(rules: &[Rule], rule: usize) -> usize {
 type Looked<'t> = Result<(usize, &'t str, Rank<'t>, bool), (Option<usize>, KeepReason)>;
 
 /// Looks at one tag by itself: a reason to keep it, or its rule, group, rank, and whether it is too young.
-fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], now: Timestamp) -> Looked<'t> {
+fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], claims: &Claims, now: Timestamp) -> Looked<'t> {
     if tag.name == "latest" {
         return Err((None, KeepReason::Latest));
     }
     if protect.iter().any(|pattern| pattern.matches(tag.name)) {
         return Err((None, KeepReason::Protected));
+    }
+    if claims.certain(tag.name, tag.digest).is_some() {
+        return Err((None, KeepReason::InUse));
     }
     let found = rules.iter().enumerate().find(|(_, rule)| rule.delete.matches(tag.name));
     let Some((index, rule)) = found else { return Err((None, KeepReason::NoRuleMatches)) };
@@ -129,6 +138,9 @@ fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], now: Timestamp) 
     }
     if tag.protected {
         return keep(KeepReason::ProtectedByGitLab);
+    }
+    if matches!(tag.pushed, Moment::At(pushed) if pushed > now) {
+        return keep(KeepReason::PushedAgain);
     }
     let group = match &rule.group_by {
         None => "",
@@ -159,6 +171,10 @@ fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], now: Timestamp) 
             Moment::At(pushed) => pushed >= now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN),
         },
     };
+    if claims.possible(tag.name, tag.digest, tag.single_image) {
+        // Were it known to be in use, it would take no place.
+        return keep(if young { KeepReason::TooYoung } else { KeepReason::InUse });
+    }
     Ok((index, group, rank, young))
 }
 
@@ -169,6 +185,7 @@ mod tests {
 
     use super::*;
     use crate::policy::compile::tests::spec;
+    use crate::policy::in_use::tests::{SHA_1, SHA_2, of_shop_web};
     use crate::policy::{CompiledPolicy, Method, Settings, compile};
 
     fn now() -> Timestamp {
@@ -186,12 +203,12 @@ mod tests {
 
     fn decide(policy: &CompiledPolicy, tags: &[Tag<'_>]) -> Vec<Decision> {
         let Method::Exact(rules) = &policy.method else { unreachable!() };
-        plan(tags, rules, &policy.protect, now())
+        plan(tags, rules, &policy.protect, &Claims::default(), now())
     }
 
     fn tag(name: &str, days: i64) -> Tag<'_> {
         let moment = Moment::At(days_ago(days));
-        Tag { name, pushed: moment, created: moment, protected: false }
+        Tag { name, pushed: moment, created: moment, digest: None, single_image: false, protected: false }
     }
 
     fn removed<'t>(policy: &CompiledPolicy, tags: &[Tag<'t>]) -> Vec<&'t str> {
@@ -233,6 +250,32 @@ mod tests {
         for ((tag, expected), decided) in cases.iter().zip(decide(&policy, &tags)) {
             assert_eq!(decided, *expected, "{}", tag.name);
         }
+    }
+
+    #[test]
+    fn what_was_pushed_after_the_moment_of_the_plan_stays_and_takes_no_place() {
+        let policy = policy(&json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 1}]), &[]);
+        let since = Moment::At(Timestamp::from_second(now().as_second() + 60).unwrap());
+        let tags = [tag("a", 9), tag("b", 8), Tag { pushed: since, ..tag("c", 0) }];
+        assert_eq!(removed(&policy, &tags), ["a"]);
+        assert_eq!(decide(&policy, &tags)[2].verdict, Verdict::Keep(KeepReason::PushedAgain));
+    }
+
+    #[test]
+    fn what_is_in_use_stays_and_takes_no_place_however_it_is_used() {
+        let policy = policy(&json!([{"name": "r", "nameRegexDelete": "v.*", "keepN": 1, "olderThan": "7d"}]), &[]);
+        let Method::Exact(rules) = &policy.method else { unreachable!() };
+        let digest = format!("registry.example.com/shop/web@{SHA_1}");
+        let of = of_shop_web(&[("registry.example.com/shop/web:v3", "prod/Pod/a"), (&digest, "prod/Pod/b")]);
+        let with = |name, digest| Tag { digest: Some(digest), ..tag(name, 9) };
+        let mut tags = vec![with("v1", SHA_2), with("v2", SHA_2), with("v3", SHA_2), with("v4", SHA_1), tag("v5", 9)];
+        tags.push(Tag { digest: Some(SHA_1), ..tag("main", 9) });
+        let claims = Claims::new(of, tags.iter().map(|tag| (tag.name, tag.digest)), false);
+        let verdicts: Vec<Verdict> =
+            plan(&tags, rules, &[], &claims, now()).into_iter().map(|decision| decision.verdict).collect();
+        let in_use = Verdict::Keep(KeepReason::InUse);
+        let newest = Verdict::Keep(KeepReason::WithinKeepN);
+        assert_eq!(verdicts, [Verdict::Remove, newest, in_use, in_use, in_use, in_use]);
     }
 
     #[test]
@@ -284,6 +327,8 @@ mod tests {
                 name,
                 pushed: moment(*age),
                 created: moment(*age),
+                digest: None,
+                single_image: false,
                 protected: *protected,
             })
             .collect()

@@ -6,6 +6,9 @@
 pub mod exact;
 pub mod server;
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use super::compile::Rule;
 use super::pattern::Pattern;
 
@@ -25,13 +28,15 @@ pub enum KeepReason {
     Latest,
     /// `protect.nameRegex` matches it.
     Protected,
+    /// Its image is in use, or not known to be unused.
+    InUse,
     /// No rule matches it.
     NoRuleMatches,
     /// `nameRegexKeep` matches it.
     KeptByPattern,
     /// GitLab does not let this token remove it.
     ProtectedByGitLab,
-    /// It was pushed again since the plan was made.
+    /// It was pushed since the moment as of which the plan was made.
     PushedAgain,
     /// The rule counts per group, and the tag belongs to none.
     NoGroup,
@@ -72,6 +77,7 @@ impl KeepReason {
         match self {
             Self::Latest => "Latest",
             Self::Protected => "Protected",
+            Self::InUse => "InUse",
             Self::NoRuleMatches => "NoRuleMatches",
             Self::KeptByPattern => "KeptByPattern",
             Self::ProtectedByGitLab => "ProtectedByGitLab",
@@ -85,13 +91,32 @@ impl KeepReason {
     }
 }
 
-/// What the name alone decides: a reason to stay, or nothing, which makes the tag a candidate.
+/// Why tags stay, with how many, the most frequent reason first: `12 TooYoung, 5 WithinKeepN, 1 Latest`. Empty where none stays.
 #[must_use]
-pub fn decide_by_name(name: &str, rule: &Rule, protect: &[Pattern]) -> Option<KeepReason> {
+pub fn reasons_to_keep(verdicts: impl IntoIterator<Item = Verdict>) -> String {
+    let mut reasons: Vec<(usize, KeepReason)> = Vec::new();
+    for verdict in verdicts {
+        let Verdict::Keep(reason) = verdict else { continue };
+        match reasons.iter_mut().find(|(_, known)| *known == reason) {
+            Some((number, _)) => *number += 1,
+            None => reasons.push((1, reason)),
+        }
+    }
+    reasons.sort_by_key(|(number, reason)| (Reverse(*number), reason.as_str()));
+    let list: Vec<String> = reasons.iter().map(|(number, reason)| format!("{number} {}", reason.as_str())).collect();
+    list.join(", ")
+}
+
+/// What the name alone decides: a reason to stay, or nothing, which makes the tag a candidate. `in_use` names the tags whose images
+/// are in use.
+#[must_use]
+pub fn decide_by_name(name: &str, rule: &Rule, protect: &[Pattern], in_use: &BTreeSet<Box<str>>) -> Option<KeepReason> {
     if name == "latest" {
         Some(KeepReason::Latest)
     } else if protect.iter().any(|pattern| pattern.matches(name)) {
         Some(KeepReason::Protected)
+    } else if in_use.contains(name) {
+        Some(KeepReason::InUse)
     } else if !rule.delete.matches(name) {
         Some(KeepReason::NoRuleMatches)
     } else if rule.keep.as_ref().is_some_and(|pattern| pattern.matches(name)) {

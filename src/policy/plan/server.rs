@@ -1,9 +1,11 @@
 //! What GitLab's bulk deletion would do, foretold from the complete list of tags.
 //!
 //! The rules are those that its servers apply: `latest` never goes; the pattern to delete and
-//! the pattern to keep decide by name; the newest `keepN` of what is left stay, young ones included; of the others those go
+//! the pattern to keep decide by name, to which those in use are added; the newest `keepN` of what is left stay, young ones included; of the others those go
 //! that are older than `olderThan`. Where GitLab knows no date it counts the tag as pushed right now when it ranks, and never
 //! as old. The plan does the same, so that a preview promises nothing that the server would not keep.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -26,8 +28,15 @@ pub fn needs_dates(candidates: usize, rule: &Rule) -> bool {
 /// Decides about every tag of a repository. `tags` is the complete list of names with the dates of the candidates, in any
 /// order; the verdicts come in the same order.
 #[must_use]
-pub fn plan(tags: &[(&str, Option<Timestamp>)], rule: &Rule, protect: &[Pattern], now: Timestamp) -> Vec<Verdict> {
-    let by_name: Vec<Option<KeepReason>> = tags.iter().map(|(name, _)| decide_by_name(name, rule, protect)).collect();
+pub fn plan(
+    tags: &[(&str, Option<Timestamp>)],
+    rule: &Rule,
+    protect: &[Pattern],
+    in_use: &BTreeSet<Box<str>>,
+    now: Timestamp,
+) -> Vec<Verdict> {
+    let by_name: Vec<Option<KeepReason>> =
+        tags.iter().map(|(name, _)| decide_by_name(name, rule, protect, in_use)).collect();
     let mut candidates: Vec<(usize, Timestamp, &str)> = tags
         .iter()
         .zip(&by_name)
@@ -89,7 +98,7 @@ mod tests {
     }
 
     fn verdicts(policy: &CompiledPolicy, tags: &[(&str, Option<Timestamp>)]) -> Vec<Verdict> {
-        plan(tags, rule(policy), &policy.protect, now())
+        plan(tags, rule(policy), &policy.protect, &BTreeSet::new(), now())
     }
 
     #[test]
@@ -119,6 +128,18 @@ mod tests {
             [("a", Some(days_ago(5))), ("c", Some(days_ago(5))), ("b", Some(days_ago(5))), ("z", Some(days_ago(9)))];
         let kept = Verdict::Keep(KeepReason::WithinKeepN);
         assert_eq!(verdicts(&policy, &tags), [Verdict::Remove, kept, kept, Verdict::Remove]);
+    }
+
+    #[test]
+    fn a_tag_in_use_stays_and_takes_no_place() {
+        let policy = policy(&json!({"name": "r", "nameRegexDelete": "v.*", "keepN": 1}), &[]);
+        let tags = [("v1", Some(days_ago(3))), ("v2", Some(days_ago(2))), ("v3", Some(days_ago(1)))];
+        let in_use = BTreeSet::from([Box::from("v3")]);
+        let verdicts = plan(&tags, rule(&policy), &policy.protect, &in_use, now());
+        assert_eq!(
+            verdicts,
+            [Verdict::Remove, Verdict::Keep(KeepReason::WithinKeepN), Verdict::Keep(KeepReason::InUse)]
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::world::{Operator, World};
 async fn run(world: &World, mode: Mode, token: &str) -> PolicyStatus {
     match mode {
         Mode::DryRun => world.preview("shop", token).await,
-        Mode::Delete => world.run("shop", token).await,
+        Mode::RequireApproval | Mode::Delete => world.run("shop", token).await,
     }
 }
 

@@ -7,7 +7,7 @@ use gitlab_simulator::{
     Version,
 };
 use registry_cleanup_operator::gitlab::{
-    Class, Client, ErrorKind, Open, Project, RepositoryRef, TagRemoval, Version as GitLabVersion,
+    BulkDelete, Class, Client, ErrorKind, Open, Project, RepositoryRef, TagOrder, TagRemoval, Version as GitLabVersion,
 };
 
 use super::{TestGate, World, connection, kind};
@@ -51,6 +51,25 @@ fn reader(world: &World) -> Client {
         registry.personal_token(user, &[Scope::ReadApi])
     });
     world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(Open)).unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_only_reads_sends_nothing_that_removes() {
+    let world = World::new().await;
+    let names = world.push(3);
+    let client = world.client().only_reading();
+    let bulk = BulkDelete { name_regex_delete: Some("(?:.*)".to_owned()), ..BulkDelete::default() };
+    let refused = [
+        kind(client.bulk_delete(&world.repository, &bulk).await),
+        kind(client.destroy_tags(world.repository.id, &["t-0"]).await),
+        kind(client.delete_tag(&world.repository, "t-0").await),
+    ];
+    for kind in refused {
+        assert_eq!(kind, ErrorKind::NotSent { what: "this client only reads" });
+    }
+    assert_eq!(world.sim.requests().len(), 0);
+    assert_eq!(client.tag_names(&world.repository).await.unwrap(), names);
+    assert_eq!(client.tag_page(world.repository.id, TagOrder::Name, None).await.unwrap().tags.len(), 3);
 }
 
 #[tokio::test]

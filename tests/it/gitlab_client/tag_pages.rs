@@ -124,6 +124,7 @@ async fn a_tag_has_what_the_server_tells_of_it() {
         published_at: Some(hours_ago(1)),
         created_at: Some(hours_ago(48)),
         total_size: Some(43),
+        single_image: true,
         protected: false,
     };
     assert_eq!(tags[0], expected);

@@ -158,6 +158,7 @@ fn the_operator_is_told_what_the_values_say() {
     let arguments = |settings: &[&str]| container(the(&rendered(settings), "Deployment"))["args"].clone();
     let default = [
         "run",
+        "--in-use-finished-for=24h",
         "--concurrency=8",
         "--max-requests-per-second-per-host=10",
         "--listen=0.0.0.0:8080",
@@ -171,6 +172,8 @@ fn the_operator_is_told_what_the_values_say() {
         "run",
         "--allowed-gitlab-hosts=gitlab.example.com,gitlab.example.org:8443",
         "--allow-insecure-http",
+        "--in-use-finished-for=1h",
+        "--in-use-workload=argoproj.io/v1alpha1/Rollout=spec.template",
         "--concurrency=8",
         "--max-requests-per-second-per-host=0.5",
         "--listen=[::]:8080",

@@ -15,7 +15,7 @@ const POLICIES: &str = "registrycleanup.dev/registrycleanuppolicies";
 const STATUS: &str = "registrycleanup.dev/registrycleanuppolicies/status";
 
 /// All that the operator does.
-const NEEDED: [Question; 8] = [
+const NEEDED: [Question; 27] = [
     ("get", POLICIES, ""),
     ("list", POLICIES, ""),
     ("watch", POLICIES, ""),
@@ -24,9 +24,28 @@ const NEEDED: [Question; 8] = [
     ("get", "/secrets", "gitlab-token"),
     ("create", "events.k8s.io/events", ""),
     ("patch", "events.k8s.io/events", ""),
+    ("get", "/configmaps", "images"),
+    ("list", "/pods", ""),
+    ("watch", "/pods", ""),
+    ("list", "/replicationcontrollers", ""),
+    ("watch", "/replicationcontrollers", ""),
+    ("list", "apps/controllerrevisions", ""),
+    ("watch", "apps/controllerrevisions", ""),
+    ("list", "apps/daemonsets", ""),
+    ("watch", "apps/daemonsets", ""),
+    ("list", "apps/deployments", ""),
+    ("watch", "apps/deployments", ""),
+    ("list", "apps/replicasets", ""),
+    ("watch", "apps/replicasets", ""),
+    ("list", "apps/statefulsets", ""),
+    ("watch", "apps/statefulsets", ""),
+    ("list", "batch/cronjobs", ""),
+    ("watch", "batch/cronjobs", ""),
+    ("list", "batch/jobs", ""),
+    ("watch", "batch/jobs", ""),
 ];
 
-const REFUSED: [Question; 26] = [
+const REFUSED: [Question; 28] = [
     ("list", "/secrets", ""),
     ("watch", "/secrets", ""),
     ("create", "/secrets", ""),
@@ -43,9 +62,11 @@ const REFUSED: [Question; 26] = [
     ("list", "events.k8s.io/events", ""),
     ("create", "/events", ""),
     ("get", "/pods", ""),
-    ("list", "/pods", ""),
+    ("delete", "/pods", ""),
     ("create", "/pods/exec", ""),
-    ("get", "/configmaps", ""),
+    ("get", "/pods/log", ""),
+    ("list", "/configmaps", ""),
+    ("patch", "/configmaps", ""),
     ("list", "/namespaces", ""),
     ("get", "/nodes", ""),
     ("create", "/serviceaccounts/token", ""),
@@ -149,7 +170,8 @@ fn the_operator_may_do_exactly_what_it_needs_in_every_namespace() {
     }
     // Across all namespaces at once, which is how it watches.
     assert_eq!(account.may("", &NEEDED[..3]), [true; 3]);
-    assert_eq!(account.may("", &[("list", "/secrets", ""), ("list", "/pods", "")]), [false; 2]);
+    assert_eq!(account.may("", &[("list", "/secrets", ""), ("list", "/configmaps", "")]), [false; 2]);
+    assert_eq!(account.may("", &NEEDED[9..]), [true; 18], "workloads are watched in the same way");
 }
 
 #[test]
@@ -163,7 +185,7 @@ fn with_watched_namespaces_the_operator_may_do_nothing_elsewhere() {
     assert_eq!(account.rules(&watched), needed(""));
     assert_eq!(account.rules(&other), BTreeSet::new());
     assert_eq!(account.rules(&home), BTreeSet::new());
-    assert_eq!(account.may("", &NEEDED), [false; 8]);
+    assert_eq!(account.may("", &NEEDED), [false; 27]);
     let (found, _) = try_kubectl(shared(), &["get", "clusterrole", &name]);
     assert!(!found, "there is a ClusterRole");
 }
@@ -177,6 +199,33 @@ fn secret_names_narrow_down_which_secrets_the_operator_may_get() {
     let secrets = [("get", "/secrets", "gitlab-token"), ("get", "/secrets", "gitlab-ca"), ("get", "/secrets", "other")];
     assert_eq!(account.may(&home, &secrets), [true, true, false]);
     assert_eq!(account.rules(&home), needed("gitlab-token,gitlab-ca"));
+}
+
+#[test]
+fn an_operator_that_does_not_look_at_workloads_may_not_either() {
+    let home = Namespace::create(shared());
+    let release = Release::install(&home, &["--set=inUse.enabled=false"]);
+    let name = release.full_name();
+    let rule = |(verb, resource, _): Question| format!("{verb} {resource}");
+    assert_eq!(Account(&home, &name).rules(&home), NEEDED[..8].iter().copied().map(rule).collect());
+}
+
+#[test]
+fn custom_workloads_and_names_of_config_maps_are_granted_as_they_are_named() {
+    let home = Namespace::create(shared());
+    let workload = "--set-json=inUse.workloads=[{\"group\": \"argoproj.io\", \"version\": \"v1alpha1\", \
+                    \"kind\": \"Rollout\", \"resource\": \"rollouts\", \"paths\": [\"spec.template\"]}]";
+    let release = Release::install(&home, &["--set=rbac.configMapNames={images}", workload]);
+    let name = release.full_name();
+    let account = Account(&home, &name);
+    let asked = [
+        ("get", "/configmaps", "images"),
+        ("get", "/configmaps", "others"),
+        ("list", "argoproj.io/rollouts", ""),
+        ("watch", "argoproj.io/rollouts", ""),
+        ("get", "argoproj.io/rollouts", ""),
+    ];
+    assert_eq!(account.may(&home, &asked), [true, false, true, true, false]);
 }
 
 #[test]

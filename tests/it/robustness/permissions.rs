@@ -14,7 +14,7 @@ const ACCOUNT: &str = "system:serviceaccount:registry-cleanup:registry-cleanup-o
 const POLICIES: &str = "registrycleanuppolicies";
 
 /// Verb, group, resource with its subresource.
-const DOCUMENTED: [(&str, &str, &str); 8] = [
+const DOCUMENTED: [(&str, &str, &str); 27] = [
     ("get", "registrycleanup.dev", "registrycleanuppolicies"),
     ("list", "registrycleanup.dev", "registrycleanuppolicies"),
     ("watch", "registrycleanup.dev", "registrycleanuppolicies"),
@@ -23,6 +23,25 @@ const DOCUMENTED: [(&str, &str, &str); 8] = [
     ("get", "", "secrets"),
     ("create", "events.k8s.io", "events"),
     ("patch", "events.k8s.io", "events"),
+    ("get", "", "configmaps"),
+    ("list", "", "pods"),
+    ("watch", "", "pods"),
+    ("list", "", "replicationcontrollers"),
+    ("watch", "", "replicationcontrollers"),
+    ("list", "apps", "controllerrevisions"),
+    ("watch", "apps", "controllerrevisions"),
+    ("list", "apps", "daemonsets"),
+    ("watch", "apps", "daemonsets"),
+    ("list", "apps", "deployments"),
+    ("watch", "apps", "deployments"),
+    ("list", "apps", "replicasets"),
+    ("watch", "apps", "replicasets"),
+    ("list", "apps", "statefulsets"),
+    ("watch", "apps", "statefulsets"),
+    ("list", "batch", "cronjobs"),
+    ("watch", "batch", "cronjobs"),
+    ("list", "batch", "jobs"),
+    ("watch", "batch", "jobs"),
 ];
 
 fn documented() -> BTreeSet<String> {
@@ -104,10 +123,11 @@ async fn the_install_manifest_grants_what_is_documented() {
 #[case::to_set_finalizers("update", "registrycleanup.dev", "registrycleanuppolicies/finalizers")]
 #[case::to_read_events("list", "events.k8s.io", "events")]
 #[case::to_delete_events("delete", "events.k8s.io", "events")]
-#[case::to_read_pods("list", "", "pods")]
+#[case::to_read_logs("get", "", "pods/log")]
+#[case::to_delete_pods("delete", "", "pods")]
 #[case::to_make_pods("create", "", "pods")]
 #[case::to_run_in_pods("create", "", "pods/exec")]
-#[case::to_read_config_maps("get", "", "configmaps")]
+#[case::to_list_config_maps("list", "", "configmaps")]
 #[case::to_read_definitions("get", "apiextensions.k8s.io", "customresourcedefinitions")]
 #[case::to_be_somebody_else("impersonate", "", "users")]
 #[case::to_make_tokens("create", "", "serviceaccounts/token")]

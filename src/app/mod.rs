@@ -1,18 +1,25 @@
-//! The composition root: puts the parts together, starts them, and ends them in order.
+//! The composition root: puts the parts together, starts them, and ends them in order. Here the operator, in `plan` and
+//! `in_use` the commands that only look.
+
+pub mod in_use;
+pub mod plan;
+mod progress;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures::stream::{self, StreamExt};
+use jiff::SignedDuration;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::RegistryCleanupPolicy;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::cluster::events::Events;
+use crate::cluster::workloads::{self, CustomWorkload, CustomWorkloadError, Options, Workloads};
 use crate::controller::{self, Context, Scope};
 use crate::gitlab::{GitLab, Settings as GitLabSettings};
 use crate::policy::Settings as PolicySettings;
@@ -34,10 +41,33 @@ pub struct Settings {
     pub concurrency: u16,
     /// Ceiling of requests per second to one GitLab host.
     pub requests_per_second: f64,
+    /// What is looked at to know which images are in use; `None` = nothing.
+    pub in_use: Option<InUseSettings>,
     /// Where the probes listen.
     pub listen: SocketAddr,
     /// Name of this pod, for events.
     pub pod_name: Option<String>,
+}
+
+/// How images in use are looked for.
+#[derive(Clone, Debug)]
+pub struct InUseSettings {
+    /// Kinds besides those of Kubernetes itself, each as `group/version/Kind=path`.
+    pub workloads: Vec<String>,
+    /// How long finished Pods and Jobs count.
+    pub finished_for: SignedDuration,
+}
+
+impl InUseSettings {
+    /// The same as the watch of workloads takes it, for some namespaces or for all.
+    fn options(&self, namespaces: &[String]) -> Result<Options, CustomWorkloadError> {
+        let custom = self.workloads.iter().map(|text| CustomWorkload::parse(text)).collect::<Result<_, _>>()?;
+        let scope = match namespaces {
+            [] => workloads::Scope::All,
+            names => workloads::Scope::Namespaces(names.to_vec()),
+        };
+        Ok(Options { scope, custom, finished_for: self.finished_for })
+    }
 }
 
 /// Why the operator ended.
@@ -57,6 +87,9 @@ pub enum Error {
     /// Policies cannot be listed.
     #[error("failed to list policies")]
     List(#[source] kube::Error),
+    /// A custom workload is not given as it should be.
+    #[error("failed to understand a custom workload")]
+    CustomWorkload(#[from] CustomWorkloadError),
     /// The port cannot be had.
     #[error("failed to listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
@@ -85,7 +118,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let ready = Readiness::default();
     let probes = tokio::spawn(server::serve(listener, Arc::clone(&ready), served.clone()));
 
-    let context = context(client, &settings, shutdown.clone());
+    let context = context(client, &settings, shutdown.clone())?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         scope = ?settings.scope,
@@ -111,18 +144,30 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     result
 }
 
-fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> Arc<Context> {
+fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> Result<Arc<Context>, Error> {
     let clock = Arc::new(SystemClock);
-    let gitlab = GitLab::new(
-        GitLabSettings { requests_per_second: settings.requests_per_second, user_agent: USER_AGENT.to_owned() },
-        clock.clone(),
-    );
+    let gitlab = gitlab(settings.requests_per_second, clock.clone());
     let policy = PolicySettings {
         allowed_hosts: settings.allowed_hosts.clone(),
         allow_insecure_http: settings.allow_insecure_http,
+        seen_namespaces: match &settings.scope {
+            Scope::Cluster => Vec::new(),
+            Scope::Namespaces(names) => names.clone(),
+        },
+    };
+    let workloads = match &settings.in_use {
+        None => None,
+        Some(in_use) => {
+            let options = in_use.options(&policy.seen_namespaces)?;
+            Some(Workloads::watch(client.clone(), options, &shutdown))
+        }
     };
     let events = Events::new(client.clone(), settings.pod_name.clone());
-    Arc::new(Context::new(client, gitlab, clock, policy, events, shutdown))
+    Ok(Arc::new(Context::new(client, gitlab, clock, policy, events, workloads, shutdown)))
+}
+
+fn gitlab(requests_per_second: f64, clock: Arc<dyn Clock>) -> GitLab {
+    GitLab::new(GitLabSettings { requests_per_second, user_agent: USER_AGENT.to_owned() }, clock)
 }
 
 /// Says plainly what is missing, instead of a watch that fails for ever.

@@ -1,0 +1,301 @@
+//! What it costs to know which images a cluster uses: memory and time, against a real API server with generated objects.
+//!
+//! `cargo bench --bench in_use` starts a control plane, fills it, and measures in fresh processes of its own. Filling it takes
+//! some minutes. `IN_USE_PODS`, `IN_USE_IMAGES` and `IN_USE_DEPLOYMENTS` change the numbers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    missing_docs,
+    reason = "a measurement that fails is to end, and prints what it found"
+)]
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use control_plane::{Cluster, Options};
+use futures::stream::{self, StreamExt};
+use jiff::Timestamp;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use registry_cleanup_operator::cluster::workloads::{self, Workloads};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// Ample: a measurement that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+const NAMESPACES: usize = 20;
+const REPLICA_SETS_EACH: usize = 10;
+/// Requests at the same time while the cluster is filled.
+const FILLING: usize = 48;
+const EVENTS: usize = 100_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match arguments.get(1).map(String::as_str) {
+        Some("index") => runtime.block_on(index(Path::new(&arguments[2]))),
+        Some("events") => runtime.block_on(events()),
+        _ => runtime.block_on(all()),
+    }
+}
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+async fn all() {
+    let cluster = Cluster::start(&Options { audit: false, ..Options::default() }).unwrap();
+    let kube = client(cluster.kubeconfig()).await;
+    let (pods, images) = (number("IN_USE_PODS", 10_000), number("IN_USE_IMAGES", 2_000));
+    let deployments = number("IN_USE_DEPLOYMENTS", 1_000);
+    let begun = Instant::now();
+    fill(&kube, pods, images, deployments).await;
+    let replica_sets = deployments * REPLICA_SETS_EACH;
+    println!(
+        "{pods} Pods over {images} images, {deployments} Deployments, {replica_sets} ReplicaSets in {NAMESPACES} namespaces: \
+         created in {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
+    run_again(&["index", cluster.kubeconfig().to_str().unwrap()]);
+    run_again(&["events"]);
+}
+
+/// Measures in a process of its own, whose memory is that of the measurement alone.
+fn run_again(arguments: &[&str]) {
+    let status = Command::new(std::env::current_exe().unwrap()).args(arguments).status().unwrap();
+    assert!(status.success());
+}
+
+async fn client(kubeconfig: &Path) -> Client {
+    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
+    let options = kube::config::KubeConfigOptions::default();
+    Client::try_from(kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap()).unwrap()
+}
+
+fn objects(kube: &Client, group: &str, kind: &str, namespace: usize) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
+    Api::namespaced_with(kube.clone(), &format!("team-{}", namespace % NAMESPACES), &resource)
+}
+
+async fn create(kube: &Client, group: &str, kind: &str, number: usize, spec: Value) {
+    let object = json!({
+        "apiVersion": if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") },
+        "kind": kind,
+        "metadata": {
+            "name": format!("service-{number}-7d9c4b6f5"),
+            "labels": {"app.kubernetes.io/name": format!("service-{number}"), "app.kubernetes.io/part-of": "shop"},
+            "annotations": {"checksum/config": "0f343b0931126a20f133d67c2b018a3b0f343b0931126a20f133d67c2b018a3b"},
+        },
+        "spec": spec,
+    });
+    let object = serde_json::from_value(object).unwrap();
+    objects(kube, group, kind, number).create(&PostParams::default(), &object).await.unwrap();
+}
+
+fn image(number: usize) -> String {
+    format!("registry.example.com/shop/team-{}/service-{}:v1.{number}.0", number % 50, number % 400)
+}
+
+/// A pod spec as an ordinary one is, with two containers.
+fn pod(first: usize, second: usize) -> Value {
+    let env: Vec<Value> =
+        (0..15).map(|n| json!({"name": format!("SETTING_{n}"), "value": format!("value-{n}")})).collect();
+    let container = |name: &str, image: String| {
+        json!({
+            "name": name,
+            "image": image,
+            "env": env,
+            "ports": [{"name": "http", "containerPort": 8080}],
+            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
+            "livenessProbe": {"httpGet": {"path": "/livez", "port": "http"}},
+            "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}},
+            "securityContext": {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true},
+            "volumeMounts": [{"name": "config", "mountPath": "/etc/service"}],
+        })
+    };
+    json!({
+        "containers": [container("main", image(first)), container("proxy", image(second))],
+        "volumes": [{"name": "config", "configMap": {"name": "service"}}],
+        "automountServiceAccountToken": false,
+    })
+}
+
+fn status(first: usize, second: usize) -> Value {
+    let container = |name: &str, number: usize| {
+        let (id, container) = (format!("{number:064x}"), format!("containerd://{number:064x}"));
+        let id = format!("registry.example.com/shop/team-{}/service-{}@sha256:{id}", number % 50, number % 400);
+        json!({
+            "name": name, "image": image(number), "imageID": id, "containerID": container, "ready": true, "restartCount": 0,
+            "started": true, "state": {"running": {"startedAt": "2026-11-22T12:00:00Z"}},
+        })
+    };
+    let conditions = ["PodScheduled", "Initialized", "ContainersReady", "Ready"]
+        .map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": "2026-11-22T12:00:00Z"}));
+    json!({
+        "phase": "Running", "podIP": "10.0.0.1", "hostIP": "10.1.0.1", "startTime": "2026-11-22T12:00:00Z",
+        "containerStatuses": [container("main", first), container("proxy", second)],
+        "conditions": conditions,
+    })
+}
+
+/// Deployments that make no `ReplicaSet`s of their own, or the numbers would not be exact.
+fn replicated(number: usize, images: usize, paused: bool) -> Value {
+    let labels = json!({"app": format!("service-{number}")});
+    let mut spec = json!({
+        "replicas": 0,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod(number % images, (number * 7) % images)},
+    });
+    if paused {
+        spec["paused"] = json!(true);
+    }
+    spec
+}
+
+async fn fill(kube: &Client, pods: usize, images: usize, deployments: usize) {
+    let namespaces: Api<DynamicObject> =
+        Api::all_with(kube.clone(), &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace")));
+    for number in 0..NAMESPACES {
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": format!("team-{number}")}});
+        namespaces.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+    }
+    let deployment = |number| create(kube, "apps", "Deployment", number, replicated(number, images, true));
+    stream::iter(0..deployments).map(deployment).buffer_unordered(FILLING).collect::<Vec<()>>().await;
+    let replica_set = |number| create(kube, "apps", "ReplicaSet", number, replicated(number, images, false));
+    let all = stream::iter(0..deployments * REPLICA_SETS_EACH);
+    all.map(replica_set).buffer_unordered(FILLING).collect::<Vec<()>>().await;
+    let pod = |number: usize| async move {
+        let (first, second) = (number % images, (number * 7) % images);
+        create(kube, "", "Pod", number, pod(first, second)).await;
+        let patch = Patch::Merge(json!({"status": status(first, second)}));
+        let name = format!("service-{number}-7d9c4b6f5");
+        objects(kube, "", "Pod", number).patch_status(&name, &PatchParams::default(), &patch).await.unwrap();
+    };
+    stream::iter(0..pods).map(pod).buffer_unordered(FILLING).collect::<Vec<()>>().await;
+}
+
+/// Memory of this process in KiB: `VmRSS` is what it has now, `VmHWM` the most that it ever had.
+fn memory(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}
+
+fn milliseconds(durations: &[Duration]) -> String {
+    let mut sorted = durations.to_vec();
+    sorted.sort_unstable();
+    let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let (median, longest) = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
+    format!("median {:.1} ms, longest {:.1} ms of {}", ms(median), ms(longest), sorted.len())
+}
+
+/// From nothing to a complete index, and what it answers then.
+async fn index(kubeconfig: &Path) {
+    let kube = client(kubeconfig).await;
+    kube.apiserver_version().await.unwrap();
+    let before = memory("VmRSS");
+    let begun = Instant::now();
+    let workloads = Workloads::watch(kube.clone(), workloads::Options::default(), &CancellationToken::new());
+    workloads.complete_within(PATIENCE).await.unwrap();
+    let took = begun.elapsed();
+    let (after, objects) = (memory("VmRSS"), workloads.objects());
+    println!("index of {objects} objects: complete in {:.2} s", took.as_secs_f64());
+    println!(
+        "memory: {:.1} MiB before, {:.1} MiB with the index, {:.1} MiB at most ({} bytes for an object, buffers and all)",
+        mib(before),
+        mib(after),
+        mib(memory("VmHWM")),
+        (after - before) * 1024 / objects as u64
+    );
+    let now = Timestamp::now();
+    let times: Vec<Duration> = (0..20).map(|_| timed(|| drop(workloads.images(now)))).collect();
+    println!("images: {} in use; read in {}", workloads.images(now).len(), milliseconds(&times));
+
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        let begun = Instant::now();
+        workloads.confirm().await.unwrap();
+        times.push(begun.elapsed());
+    }
+    println!("confirm, nothing happens: {}", milliseconds(&times));
+    let mut times = Vec::new();
+    for number in 0..10 {
+        let template = json!({"metadata": {"annotations": {"number": number.to_string()}}});
+        let patch = Patch::Merge(json!({"spec": {"template": template}}));
+        let deployments = self::objects(&kube, "apps", "Deployment", 0);
+        deployments.patch("service-0-7d9c4b6f5", &PatchParams::default(), &patch).await.unwrap();
+        let begun = Instant::now();
+        workloads.confirm().await.unwrap();
+        times.push(begun.elapsed());
+    }
+    println!("confirm, just after a Deployment was changed: {}", milliseconds(&times));
+    println!("memory: {:.1} MiB at most in the end", mib(memory("VmHWM")));
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    work();
+    begun.elapsed()
+}
+
+/// Changes of Pods, from the line of a watch to the index. Each changes two images of a Pod, among 10,000 Pods.
+async fn events() {
+    const PODS: usize = 10_000;
+    let line = |event: usize| {
+        let (first, second) = (event % 2_000, (event * 7 + event / PODS) % 2_000);
+        let number = event % PODS;
+        let fields: Vec<Value> = (0..40).map(|n| json!({format!("f:field-{n}"): {"f:more": {}}})).collect();
+        let object = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": format!("service-{number}-7d9c4b6f5"), "namespace": format!("team-{}", number % NAMESPACES),
+                "resourceVersion": (event + 2).to_string(),
+                "managedFields": [{"manager": "kubelet", "fieldsV1": fields}],
+            },
+            "spec": pod(first, second), "status": status(first, second),
+        });
+        json!({"type": "MODIFIED", "object": object}).to_string() + "\n"
+    };
+    // Made beforehand, so that only what the index does is measured.
+    let lines: Vec<String> = (0..PODS * 2).map(line).collect();
+    let bytes = lines.iter().map(String::len).sum::<usize>() / lines.len();
+    let lines = std::sync::Arc::new(lines);
+    let answer = move |uri: Uri| {
+        let lines = std::sync::Arc::clone(&lines);
+        async move { answer(&uri, lines) }
+    };
+    let client = Client::new(Router::new().fallback(answer), "default");
+    let begun = Instant::now();
+    let workloads = Workloads::watch(client, workloads::Options::default(), &CancellationToken::new());
+    while workloads.version() < EVENTS as u64 {
+        assert!(begun.elapsed() < PATIENCE, "{} events were applied", workloads.version());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let each = begun.elapsed().as_secs_f64() * 1e6 / EVENTS as f64;
+    println!("events: {each:.1} µs each, for {EVENTS} changes of {bytes} bytes, from the wire to the index");
+}
+
+fn answer(uri: &Uri, lines: std::sync::Arc<Vec<String>>) -> Response {
+    if !uri.query().unwrap_or_default().contains("watch=true") {
+        return json!({"metadata": {"resourceVersion": "1"}, "items": []}).to_string().into_response();
+    }
+    let events = if uri.path().ends_with("/pods") { EVENTS } else { 0 };
+    let events = stream::iter(0..events).map(move |event| Ok::<String, Infallible>(lines[event % lines.len()].clone()));
+    Body::from_stream(events.chain(stream::pending())).into_response()
+}

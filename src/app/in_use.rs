@@ -1,0 +1,84 @@
+//! `in-use`: looks at a cluster once and prints which images of a registry it uses, for people or for another cluster's policies.
+
+use std::fmt::Write;
+
+use kube::Client;
+
+use crate::clock::{Clock, SystemClock};
+use crate::cluster::workloads::{CustomWorkloadError, Gap, Workloads};
+use crate::controller::used_images;
+use crate::policy::in_use::list::List;
+use crate::policy::in_use::{Alias, AliasError};
+
+use super::InUseSettings;
+
+/// What is wanted.
+#[derive(Debug)]
+pub struct Request {
+    /// Host of the registry, with its port if it has one.
+    pub registry: String,
+    /// Other hosts and path prefixes under which this cluster pulls from it.
+    pub aliases: Vec<String>,
+    /// How workloads are looked at.
+    pub in_use: InUseSettings,
+}
+
+/// Why nothing is printed. An incomplete list would make another cluster remove what this one uses.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No way to the API server.
+    #[error("failed to find a way to the Kubernetes API server")]
+    Config(#[from] kube::config::InferConfigError),
+    /// The client could not be made.
+    #[error("failed to make a Kubernetes client")]
+    Client(#[source] kube::Error),
+    /// A custom workload is not given as it should be.
+    #[error("failed to understand a custom workload")]
+    CustomWorkload(#[from] CustomWorkloadError),
+    /// An alias is not given as it should be.
+    #[error("failed to understand the alias {0:?}")]
+    Alias(String, #[source] AliasError),
+    /// The registry is not given as it should be.
+    #[error(
+        "give the registry's host, with its port if it has one, for example registry.example.com:5050: no https://, no path"
+    )]
+    Registry,
+    /// Something in the cluster cannot be seen.
+    #[error("it is not known which images are in use: {}", named(.0))]
+    Incomplete(Vec<Gap>),
+}
+
+fn named(gaps: &[Gap]) -> String {
+    gaps.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Lists the images of the registry that the cluster of the current context uses, in all its namespaces.
+///
+/// # Errors
+/// When anything is not known.
+pub async fn list(request: &Request) -> Result<List, Error> {
+    // Two libraries below use rustls; they are to agree on its provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if request.registry.is_empty() || request.registry.contains('/') {
+        return Err(Error::Registry);
+    }
+    let alias = |text: &String| Alias::parse(text).map_err(|error| Error::Alias(text.clone(), error));
+    let aliases = request.aliases.iter().map(alias).collect::<Result<Vec<_>, _>>()?;
+    let options = request.in_use.options(&[])?;
+    let client = Client::try_from(kube::Config::infer().await?).map_err(Error::Client)?;
+    // The list is dated by when the looking began, so that it is never younger than it says.
+    let now = SystemClock.now();
+    let workloads = Workloads::read_once(client, options).await.map_err(Error::Incomplete)?;
+    Ok(List::new(&request.registry, &aliases, used_images(&workloads, now), now))
+}
+
+/// A list for a terminal: each image with who uses it.
+#[must_use]
+pub fn table(list: &List) -> String {
+    let width = list.images().map(|(image, _)| image.len()).max().unwrap_or(0).max("IMAGE".len());
+    let mut text = format!("{:width$}   USED BY\n", "IMAGE");
+    for (image, users) in list.images() {
+        let _ = writeln!(text, "{image:width$}   {users}");
+    }
+    text
+}

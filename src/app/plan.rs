@@ -1,0 +1,425 @@
+//! `plan`: gets a policy from a file or from the cluster, asks GitLab, and prints what a run would remove and keep. It removes
+//! nothing; see [`controller::Forecast`](crate::controller::Forecast).
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use futures::stream::StreamExt;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::api::{Mode, RegistryCleanupPolicy, document};
+use crate::clock::{Clock, SystemClock};
+use crate::cluster::credentials::{self, Credentials};
+use crate::cluster::policies;
+use crate::cluster::workloads::CustomWorkloadError;
+use crate::controller::{Cluster, Forecast, Question, Unavailable, connection};
+use crate::gitlab::Connection;
+use crate::listing::{About, Keep, Listing, Repository, markdown, table, units};
+use crate::policy::{self, CompiledPolicy, Method, Problem, compile};
+
+use super::InUseSettings;
+use super::progress::Progress;
+
+/// Longest file that is read, in bytes: no policy, token or certificate is as long.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+/// How often the line about the progress is written.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Everything the plan is told from outside.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where the policy comes from.
+    pub source: Source,
+    /// Hosts that tokens may be sent to; empty = any that is not local.
+    pub allowed_hosts: Vec<String>,
+    /// Whether the policy may use http://.
+    pub allow_insecure_http: bool,
+    /// Ceiling of requests per second.
+    pub requests_per_second: f64,
+    /// The moment as of which to plan; `None` is now.
+    pub as_of: Option<Timestamp>,
+    /// Whether to read and to show every tag.
+    pub everything: bool,
+    /// What it is printed as.
+    pub output: Output,
+}
+
+/// Where the policy comes from, and the credentials with it.
+#[derive(Debug)]
+pub enum Source {
+    /// A file; no cluster is asked.
+    File {
+        /// Its path; `-` is standard input.
+        path: PathBuf,
+        /// The policy that is meant, if there are several.
+        name: Option<String>,
+        /// The token for GitLab.
+        token: Token,
+        /// Certificates of the authorities to trust instead of the usual ones.
+        ca: Option<PathBuf>,
+    },
+    /// The cluster of the current context.
+    Cluster {
+        /// The namespace; `None` is that of the context.
+        namespace: Option<String>,
+        /// The policy.
+        name: String,
+        /// How images in use are looked for; `None` = not at all.
+        in_use: Option<InUseSettings>,
+        /// The namespaces in which they are looked for; empty = all.
+        watched_namespaces: Vec<String>,
+    },
+}
+
+/// The token for GitLab. There is no way to give it as the value of a flag, which everybody on the machine could see.
+#[derive(Debug)]
+pub enum Token {
+    /// In this file.
+    File(PathBuf),
+    /// This one.
+    Given(SecretString),
+}
+
+/// What the plan is printed as.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum Output {
+    /// For a terminal, repository by repository.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// For a comment on a merge request.
+    Markdown,
+}
+
+/// What came out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Conclusion {
+    /// A run would remove nothing.
+    Nothing,
+    /// A run would remove something.
+    Something,
+    /// A run would fail, at least in part: the plan says where and why.
+    Failure,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("failed to read {0}")]
+    File(String, #[source] io::Error),
+    /// A file is not what it should be.
+    #[error("{file}: {problem}")]
+    Content {
+        /// The file.
+        file: String,
+        /// What is wrong with it, without its contents.
+        problem: &'static str,
+    },
+    /// There is no policy to be had from the file.
+    #[error("{file}: {source}")]
+    Document {
+        /// The file.
+        file: String,
+        /// Why.
+        source: document::Error,
+    },
+    /// The policy cannot be carried out as it is.
+    #[error("{name}: {} ({})", .problem.message, .problem.reason)]
+    Problem {
+        /// The policy.
+        name: String,
+        /// Why.
+        problem: Problem,
+    },
+    /// The moment lies ahead.
+    #[error("--as-of {0} lies ahead: what is pushed until then is not known")]
+    Ahead(Timestamp),
+    /// The policy's method knows no other moment than that of the run.
+    #[error("--as-of needs a policy of method: Exact; GitLab's bulk deletion counts ages from when it gets to it")]
+    NoMoment,
+    /// No way to the API server.
+    #[error("failed to find a way to the Kubernetes API server")]
+    Config(#[from] kube::config::InferConfigError),
+    /// The client could not be made.
+    #[error("failed to make a Kubernetes client")]
+    Client(#[source] kube::Error),
+    /// The cluster does not give the policy.
+    #[error(transparent)]
+    Policy(#[from] policies::Error),
+    /// The cluster does not give the policy's Secrets.
+    #[error(transparent)]
+    Credentials(#[from] credentials::Error),
+    /// A custom workload is not given as it should be.
+    #[error("failed to understand a custom workload")]
+    CustomWorkload(#[from] CustomWorkloadError),
+    /// Nothing can be had from GitLab, or it is not known which images are in use.
+    #[error(transparent)]
+    GitLab(#[from] Unavailable),
+    /// Signals cannot be heard.
+    #[error("failed to listen to signals")]
+    Signals(#[source] io::Error),
+    /// The plan cannot be written as JSON or YAML, which nothing in it should bring about.
+    #[error("failed to write the plan: {0}")]
+    Shape(String),
+    /// The plan cannot be printed.
+    #[error("failed to print the plan")]
+    Output(#[source] io::Error),
+}
+
+impl Error {
+    /// Whether it only means that nobody reads any further, such as `head`.
+    #[must_use]
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// A policy with the way to its GitLab.
+struct Subject {
+    name: String,
+    generation: i64,
+    policy: CompiledPolicy,
+    connection: Connection,
+    /// Where to look which images are in use.
+    cluster: Option<Cluster>,
+}
+
+/// Plans, and prints the plan to `out`.
+///
+/// # Errors
+/// When there is no plan. Repositories that fail are part of a plan; see [`Conclusion::Failure`].
+pub async fn run(settings: Settings, out: &mut dyn Write) -> Result<Conclusion, Error> {
+    end_when_told()?;
+    // Two libraries below use rustls; they are to agree on its provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut progress = Progress::new();
+    let Subject { name, generation, policy, connection, cluster } = subject(&settings, &*clock, &mut progress).await?;
+    let now = clock.now();
+    let as_of = moment(settings.as_of, &policy, now)?;
+    let about = About {
+        everything: settings.everything,
+        in_use_unknown: policy.protection.in_use && cluster.is_none(),
+        ..About::new(name, generation, &policy, as_of.unwrap_or(now))
+    };
+
+    progress.show("looking for repositories");
+    let gitlab = super::gitlab(settings.requests_per_second, Arc::clone(&clock));
+    let question = Question { policy, connection, as_of, cluster, everything: settings.everything };
+    let forecast = Forecast::begin(&gitlab, Arc::clone(&clock), question).await?;
+    let mut printer = Printer { output: settings.output, listing: Listing::new(about), progress, out };
+    printer.begin()?;
+    for repository in forecast.unlisted() {
+        printer.take(repository)?;
+    }
+    let mut plans = forecast.plans();
+    let mut planned = 0;
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = plans.next() => next,
+            () = clock.sleep(TICK), if printer.progress.is_visible() => {
+                printer.progress.show(&so_far(planned, &forecast));
+                continue;
+            }
+        };
+        let Some(plan) = next else { break };
+        printer.take(plan?)?;
+        planned += 1;
+        printer.progress.show(&so_far(planned, &forecast));
+    }
+    printer.end()
+}
+
+/// Ends the program at once when it is told to, since nothing is left half done. Process 1 of a container would not end otherwise.
+fn end_when_told() -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        #[expect(clippy::exit, reason = "the signal asks for just that, whatever else is waiting")]
+        std::process::exit(130);
+    });
+    Ok(())
+}
+
+fn so_far(planned: usize, forecast: &Forecast) -> String {
+    let (planned, all) = (units::grouped(planned as u64), units::grouped(forecast.repositories() as u64));
+    format!("{planned}/{all} repositories, {} tags", units::grouped(forecast.tags_read()))
+}
+
+/// The moment as of which to plan, if it is not that of the reading.
+fn moment(asked: Option<Timestamp>, policy: &CompiledPolicy, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+    match (asked, &policy.method, policy.mode) {
+        (Some(at), ..) if at > now => Err(Error::Ahead(at)),
+        (Some(_), Method::Bulk(_), _) => Err(Error::NoMoment),
+        (Some(at), Method::Exact(_), _) => Ok(Some(at)),
+        // As a run proposes it, so that the hash is the same: to the second, and with the digests of all tags that go.
+        (None, _, Mode::RequireApproval) => Ok(Some(Timestamp::from_second(now.as_second()).unwrap_or(now))),
+        (None, ..) => Ok(None),
+    }
+}
+
+/// Puts what was planned onto the output: the table as it comes, everything else at the end.
+struct Printer<'a> {
+    output: Output,
+    listing: Listing,
+    progress: Progress,
+    out: &'a mut dyn Write,
+}
+
+impl Printer<'_> {
+    fn begin(&mut self) -> Result<(), Error> {
+        match self.output {
+            Output::Table => self.print(&table::head(&self.listing.about)),
+            Output::Json | Output::Yaml | Output::Markdown => Ok(()),
+        }
+    }
+
+    fn take(&mut self, repository: Repository) -> Result<(), Error> {
+        let keep = if self.output == Output::Table {
+            self.print(&table::repository(&self.listing.about, &repository))?;
+            Keep::Removals
+        } else {
+            Keep::Everything
+        };
+        self.listing.add(repository, keep);
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Conclusion, Error> {
+        let shape = |error: &dyn std::error::Error| Error::Shape(error.to_string());
+        let text = match self.output {
+            Output::Table => table::foot(&self.listing),
+            Output::Json => serde_json::to_string_pretty(&self.listing).map_err(|error| shape(&error))? + "\n",
+            Output::Yaml => serde_saphyr::to_string(&self.listing).map_err(|error| shape(&error))?,
+            Output::Markdown => markdown::comment(&self.listing, markdown::MAX_CHARACTERS),
+        };
+        self.print(&text)?;
+        Ok(if self.listing.fails() {
+            Conclusion::Failure
+        } else if self.listing.totals.remove > 0 {
+            Conclusion::Something
+        } else {
+            Conclusion::Nothing
+        })
+    }
+
+    fn print(&mut self, text: &str) -> Result<(), Error> {
+        self.progress.clear();
+        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Error::Output)
+    }
+}
+
+async fn subject(settings: &Settings, clock: &dyn Clock, progress: &mut Progress) -> Result<Subject, Error> {
+    let allowed = policy::Settings {
+        allowed_hosts: settings.allowed_hosts.clone(),
+        allow_insecure_http: settings.allow_insecure_http,
+        seen_namespaces: Vec::new(),
+    };
+    let understood = |object: &RegistryCleanupPolicy| {
+        let name = full_name(object);
+        let policy = compile(&object.spec, &allowed, clock.now());
+        policy.map_err(|problem| Error::Problem { name: name.clone(), problem }).map(|policy| (name, policy))
+    };
+    match &settings.source {
+        Source::File { path, name, token, ca } => {
+            let file = shown(path);
+            let text = read_text(path)?;
+            let object = document::read(&text, name.as_deref()).map_err(|source| Error::Document { file, source })?;
+            let (name, policy) = understood(&object)?;
+            let credentials = Credentials {
+                token: read_token(token)?,
+                ca_pem: ca.as_deref().map(read).transpose()?,
+                identity_pem: None,
+                proxy: None,
+            };
+            not_used(&object, ca.is_some(), progress);
+            let connection = connection(&policy, credentials);
+            // Counted by clusters only.
+            Ok(Subject { name, generation: 0, policy, connection, cluster: None })
+        }
+        Source::Cluster { namespace, name, in_use, watched_namespaces } => {
+            let config = kube::Config::infer().await?;
+            let namespace = namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+            let client = kube::Client::try_from(config).map_err(Error::Client)?;
+            let object = policies::read(&client, &namespace, name).await?;
+            let (name, policy) = understood(&object)?;
+            let credentials = credentials::read(&client, &namespace, &object.spec.gitlab, &policy.base_url).await?;
+            let connection = connection(&policy, credentials);
+            let options = in_use.as_ref().map(|in_use| in_use.options(watched_namespaces)).transpose()?;
+            let cluster = options.map(|options| Cluster { kube: client, namespace, options });
+            let generation = object.metadata.generation.unwrap_or_default();
+            Ok(Subject { name, generation, policy, connection, cluster })
+        }
+    }
+}
+
+fn full_name(object: &RegistryCleanupPolicy) -> String {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    match &object.metadata.namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    }
+}
+
+/// Says which Secrets of the policy would matter to a run and are not there without a cluster.
+fn not_used(object: &RegistryCleanupPolicy, has_ca: bool, progress: &mut Progress) {
+    let gitlab = &object.spec.gitlab;
+    if gitlab.cert_secret_ref.is_some() && !has_ca {
+        progress.say(
+            "note: gitlab.certSecretRef is not read from a file's policy; give the certificate authority as --ca-file",
+        );
+    }
+    if gitlab.proxy_secret_ref.is_some() {
+        progress.say("note: gitlab.proxySecretRef is not read from a file's policy; GitLab is asked without the proxy");
+    }
+}
+
+fn read_token(token: &Token) -> Result<SecretString, Error> {
+    let path = match token {
+        Token::Given(token) => return Ok(token.clone()),
+        Token::File(path) => path,
+    };
+    let text = read_text(path)?;
+    match text.trim() {
+        "" => Err(Error::Content { file: shown(path), problem: "there is no token in it" }),
+        token => Ok(SecretString::from(token)),
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Error> {
+    String::from_utf8(read(path)?).map_err(|_| Error::Content { file: shown(path), problem: "it is not text" })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |error| Error::File(shown(path), error);
+    let mut bytes = Vec::new();
+    let source: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(failed)?)
+    };
+    source.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Error::Content { file: shown(path), problem: "it is longer than 4 MiB" });
+    }
+    Ok(bytes)
+}
+
+/// A path as messages name it.
+fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}

@@ -1,0 +1,120 @@
+//! The command line. The only place that reads flags and environment.
+
+mod in_use;
+mod plan;
+mod run;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use jiff::SignedDuration;
+use tokio::runtime::Runtime;
+
+use crate::api::crd;
+use crate::app::InUseSettings;
+
+/// Keeps GitLab container registries clean from inside Kubernetes.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = None)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch policies and carry them out, until told to stop.
+    Run(run::RunArguments),
+    /// Print what a run of a policy would remove and keep, and why. Removes nothing.
+    Plan(plan::PlanArguments),
+    /// Print which images of a registry the cluster uses, for people or for the policies of another cluster.
+    InUse(in_use::InUseArguments),
+    /// Print the CustomResourceDefinition.
+    Crd,
+}
+
+/// What GitLab may be asked, the same for all that ask it.
+#[derive(Args, Debug)]
+struct GitLabArguments {
+    /// Hosts that tokens may be sent to: names, addresses, or *. and a domain, each with a port if only that one is meant.
+    /// Without it, every host that is not local.
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    allowed_gitlab_hosts: Vec<String>,
+
+    /// Allow policies to use http://, which they must ask for with gitlab.insecure as well.
+    #[arg(long)]
+    allow_insecure_http: bool,
+
+    /// Ceiling of requests per second to one GitLab host, from all policies together.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10.0, value_parser = requests_per_second)]
+    max_requests_per_second_per_host: f64,
+}
+
+/// What is looked at to know which images are in use, the same for all that look.
+#[derive(Args, Debug)]
+struct WorkloadArguments {
+    /// A kind of workload besides those of Kubernetes itself, with the path of its pod template, for example
+    /// argoproj.io/v1alpha1/Rollout=spec.template; several paths are separated by commas. May be given several times.
+    #[arg(long = "in-use-workload", value_name = "WORKLOAD")]
+    in_use_workloads: Vec<String>,
+
+    /// How long images of finished Pods and Jobs count as in use.
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    in_use_finished_for: SignedDuration,
+}
+
+impl From<WorkloadArguments> for InUseSettings {
+    fn from(arguments: WorkloadArguments) -> Self {
+        Self { workloads: arguments.in_use_workloads, finished_for: arguments.in_use_finished_for }
+    }
+}
+
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    SignedDuration::try_from(duration).map_err(|error| error.to_string())
+}
+
+fn requests_per_second(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if (0.01..=1000.0).contains(&number) => Ok(number),
+        _ => Err("give a number from 0.01 to 1000".to_owned()),
+    }
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where it cannot be printed, the exit code has to do.
+            let _ = error.print();
+            // Not clap's own 2, which means something else to `plan --detailed-exitcode`.
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match cli.command {
+        Command::Run(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Plan(arguments) => plan::run(arguments),
+        Command::InUse(arguments) => in_use::run(arguments),
+        Command::Crd => print_definition().map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn runtime() -> Result<Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("failed to start the runtime: {error}"))
+}
+
+fn print_definition() -> Result<(), String> {
+    let yaml = crd::yaml().map_err(|error| error.to_string())?;
+    std::io::stdout().write_all(yaml.as_bytes()).map_err(|error| format!("failed to write: {error}"))
+}

@@ -1,0 +1,136 @@
+//! Flags of `plan`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args};
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::app::plan::{self, Conclusion, Output, Settings, Source, Token};
+
+use super::{GitLabArguments, WorkloadArguments, runtime};
+
+/// The environment variable with the token.
+const TOKEN_VARIABLE: &str = "GITLAB_TOKEN";
+
+const EXAMPLES: &str = "\
+Examples:
+  A policy from the cluster, with its Secrets:
+    registry-cleanup-operator plan -n team-shop shop
+  A file, before it is applied:
+    GITLAB_TOKEN=... registry-cleanup-operator plan -f policy.yaml
+  What a merge request would change, as a comment for it:
+    registry-cleanup-operator plan -f policy.yaml --token-file token -o markdown
+
+Exit codes:
+  0  the plan was made (with --detailed-exitcode: and a run would remove nothing)
+  1  there is no plan, or a run would fail in part: a repository cannot be planned, or a limit would be exceeded
+  2  with --detailed-exitcode: a run would remove something";
+
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct PlanArguments {
+    /// Name of the policy. With --filename only needed if the file has several; NAMESPACE/NAME tells namesakes apart.
+    #[arg(value_name = "NAME", required_unless_present = "filename")]
+    name: Option<String>,
+
+    /// Take the policy from this YAML or JSON file, - being standard input. No cluster is asked; the token comes from
+    /// --token-file or the environment variable `GITLAB_TOKEN`.
+    #[arg(short, long, value_name = "FILE")]
+    filename: Option<PathBuf>,
+
+    /// Take the policy from this namespace of the cluster, with the Secrets that it names. Without it: the namespace of the
+    /// current kubeconfig context.
+    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "filename")]
+    namespace: Option<String>,
+
+    /// File with the access token for GitLab (scope read_api, role Reporter). Goes before GITLAB_TOKEN.
+    #[arg(long, value_name = "FILE", requires = "filename")]
+    token_file: Option<PathBuf>,
+
+    /// File with the PEM certificates of the authorities to trust instead of the usual ones.
+    #[arg(long, value_name = "FILE", requires = "filename")]
+    ca_file: Option<PathBuf>,
+
+    /// Whether to look which images the cluster uses, where the policy protects them. Without it, and with --filename, tags are
+    /// planned as if nobody used them; a run would keep those in use.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    in_use: bool,
+
+    /// Look for images in use in this namespace only; may be given several times. Give what the operator was given.
+    #[arg(long = "watch-namespace", value_name = "NAMESPACE", conflicts_with = "filename")]
+    watch_namespaces: Vec<String>,
+
+    #[command(flatten)]
+    workloads: WorkloadArguments,
+
+    /// How the plan is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+
+    /// Read every tag in full and list those that stay as well. Takes a request for every 20 tags.
+    #[arg(long)]
+    all: bool,
+
+    /// Plan as of this moment (2026-11-22T03:17:00Z): what was pushed since stays and takes no keepN place. With the time of
+    /// status.pendingApproval it is the plan that waits for approval. Only for method: Exact.
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<Timestamp>,
+
+    /// End with 2 instead of 0 if a run would remove something.
+    #[arg(long)]
+    detailed_exitcode: bool,
+
+    #[command(flatten)]
+    gitlab: GitLabArguments,
+}
+
+pub(super) fn run(arguments: PlanArguments) -> Result<ExitCode, String> {
+    let detailed = arguments.detailed_exitcode;
+    let settings = settings(arguments)?;
+    let mut out = std::io::stdout();
+    let runtime = runtime()?;
+    let result = runtime.block_on(plan::run(settings, &mut out));
+    // Whatever is still under way is of no use to anybody.
+    runtime.shutdown_background();
+    match result {
+        Ok(Conclusion::Nothing) => Ok(ExitCode::SUCCESS),
+        Ok(Conclusion::Something) => Ok(if detailed { ExitCode::from(2) } else { ExitCode::SUCCESS }),
+        Ok(Conclusion::Failure) => Ok(ExitCode::FAILURE),
+        // Whoever closed the pipe knows, and the plan did not come to its end.
+        Err(error) if error.is_closed_pipe() => Ok(ExitCode::FAILURE),
+        Err(error) => Err(crate::controller::chain(&error)),
+    }
+}
+
+fn settings(arguments: PlanArguments) -> Result<Settings, String> {
+    let PlanArguments { name, filename, namespace, token_file, ca_file, output, all, as_of, gitlab, .. } = arguments;
+    let source = match (filename, name) {
+        (Some(path), name) => Source::File { path, name, token: token(token_file)?, ca: ca_file },
+        (None, Some(name)) => Source::Cluster {
+            namespace,
+            name,
+            in_use: arguments.in_use.then(|| arguments.workloads.into()),
+            watched_namespaces: arguments.watch_namespaces,
+        },
+        (None, None) => return Err("name a policy of the cluster, or a file with --filename".to_owned()),
+    };
+    Ok(Settings {
+        source,
+        allowed_hosts: gitlab.allowed_gitlab_hosts,
+        allow_insecure_http: gitlab.allow_insecure_http,
+        requests_per_second: gitlab.max_requests_per_second_per_host,
+        as_of,
+        everything: all,
+        output,
+    })
+}
+
+fn token(file: Option<PathBuf>) -> Result<Token, String> {
+    match (file, std::env::var(TOKEN_VARIABLE)) {
+        (Some(file), _) => Ok(Token::File(file)),
+        (None, Ok(token)) if !token.trim().is_empty() => Ok(Token::Given(SecretString::from(token.trim()))),
+        (None, _) => Err(format!("there is no token: set {TOKEN_VARIABLE}, or name a file with --token-file")),
+    }
+}

@@ -1,0 +1,69 @@
+//! Flags of `run`.
+
+use std::net::SocketAddr;
+
+use clap::{ArgAction, Args};
+
+use crate::app;
+use crate::controller::Scope;
+use crate::telemetry::{self, LogFormat};
+
+use super::{GitLabArguments, WorkloadArguments, runtime};
+
+#[derive(Args, Debug)]
+pub(super) struct RunArguments {
+    /// Watch this namespace only; may be given several times. Without it, all namespaces are watched.
+    #[arg(long = "watch-namespace", value_name = "NAMESPACE")]
+    watch_namespaces: Vec<String>,
+
+    #[command(flatten)]
+    gitlab: GitLabArguments,
+
+    /// Whether to watch workloads, so that no image the cluster uses is removed. Without it, policies remove nothing unless they
+    /// say protect.inUse: Disabled.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    in_use: bool,
+
+    #[command(flatten)]
+    workloads: WorkloadArguments,
+
+    /// How many policies are worked on at the same time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: u16,
+
+    /// Where /livez and /readyz are served.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+
+    /// What is logged: error, warn, info, debug or trace, or a list of target=level.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: String,
+
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+
+    /// Name of this pod, which events are published under.
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pod_name: Option<String>,
+}
+
+pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
+    telemetry::init(&arguments.log_level, arguments.log_format).map_err(|error| error.to_string())?;
+    let scope = if arguments.watch_namespaces.is_empty() {
+        Scope::Cluster
+    } else {
+        Scope::Namespaces(arguments.watch_namespaces)
+    };
+    let settings = app::Settings {
+        scope,
+        allowed_hosts: arguments.gitlab.allowed_gitlab_hosts,
+        allow_insecure_http: arguments.gitlab.allow_insecure_http,
+        concurrency: arguments.concurrency,
+        requests_per_second: arguments.gitlab.max_requests_per_second_per_host,
+        in_use: arguments.in_use.then(|| arguments.workloads.into()),
+        listen: arguments.listen,
+        pod_name: arguments.pod_name,
+    };
+    runtime()?.block_on(app::run(settings)).map_err(|error| crate::controller::chain(&error))
+}

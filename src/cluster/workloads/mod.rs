@@ -1,0 +1,168 @@
+//! Which images the cluster uses: watches everything that names images and keeps an index of them.
+//!
+//! Pods, Deployments, `ReplicaSet`s, `StatefulSet`s, `DaemonSet`s, `ControllerRevision`s, Jobs, `CronJob`s, `ReplicationController`s
+//! and [custom workloads](CustomWorkload) are listed and watched, each kind in all namespaces or in each of some. Only list and
+//! watch permissions are needed, and for custom workloads API discovery, which everybody may use unless an administrator has
+//! taken that away.
+//!
+//! What cannot be seen is a [`Gap`]: as long as there is one, nothing may be concluded from an image not being in the index.
+//! [`Workloads::confirm`] says whether the index is behind the API server.
+//!
+//! `custom`, `kind`, `pod` and `projection` say what is read of which object, `index` keeps it, `watch` listens, `sources` is how that
+//! stands, `freshness` compares with the API server. What an image text means is not known here.
+
+mod custom;
+mod discovery;
+mod freshness;
+mod index;
+mod kind;
+mod places;
+mod pod;
+mod projection;
+mod requests;
+mod rounds;
+mod sources;
+mod watch;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future;
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use custom::{CustomWorkload, CustomWorkloadError};
+pub use index::UsedImage;
+pub use sources::Gap;
+
+use sources::{Phase, Shared};
+
+/// How long finished Pods and Jobs count, unless somebody says otherwise.
+pub const FINISHED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// Where workloads are looked at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Scope {
+    /// In all namespaces.
+    All,
+    /// In these namespaces only; what runs elsewhere is not seen.
+    Namespaces(Vec<String>),
+}
+
+/// What is looked at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Options {
+    /// Where.
+    pub scope: Scope,
+    /// Kinds besides those of Kubernetes itself.
+    pub custom: Vec<CustomWorkload>,
+    /// How long the images of a Pod or Job count after it has finished. If it is not known when that was, they count for as long
+    /// as it exists.
+    pub finished_for: SignedDuration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { scope: Scope::All, custom: Vec::new(), finished_for: FINISHED_FOR }
+    }
+}
+
+/// The images that a cluster uses. Clones share everything.
+#[derive(Clone)]
+pub struct Workloads {
+    shared: Arc<Shared>,
+    _watching: Option<Arc<DropGuard>>,
+}
+
+impl Workloads {
+    /// Begins to watch, until `shutdown` is cancelled or the last clone is dropped. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn watch(client: Client, options: Options, shutdown: &CancellationToken) -> Self {
+        let shared = Arc::new(Shared::new(client, options));
+        let stop = shutdown.child_token();
+        for position in 0..shared.sources.len() {
+            let (shared, stop) = (Arc::clone(&shared), stop.clone());
+            tokio::spawn(async move {
+                let _ = stop.run_until_cancelled(watch::follow(Arc::clone(&shared), position)).await;
+                if let Some(source) = shared.sources.get(position) {
+                    shared.stands(source, Phase::Over);
+                }
+            });
+        }
+        Self { shared, _watching: Some(Arc::new(stop.drop_guard())) }
+    }
+
+    /// Lists everything once. What comes of it can be read, but never [confirmed](Self::confirm).
+    ///
+    /// # Errors
+    /// With all that cannot be listed or read.
+    pub async fn read_once(client: Client, options: Options) -> Result<Self, Vec<Gap>> {
+        let shared = Arc::new(Shared::new(client, options));
+        future::join_all(shared.sources.iter().map(|source| watch::read(&shared, source))).await;
+        let gaps = shared.gaps();
+        if gaps.is_empty() { Ok(Self { shared, _watching: None }) } else { Err(gaps) }
+    }
+
+    /// Waits until everything is listed and watched, or until it is clear that something cannot be, but no longer than `patience`.
+    ///
+    /// # Errors
+    /// With what is not known.
+    pub async fn complete_within(&self, patience: Duration) -> Result<(), Vec<Gap>> {
+        // Whether or not the time was enough: what counts is what is missing now.
+        let _ = timeout(patience, self.shared.listed()).await;
+        let gaps = self.gaps();
+        if gaps.is_empty() { Ok(()) } else { Err(gaps) }
+    }
+
+    /// What is not known just now: sources that are not completely listed, whose watch fails or was not heard of within three
+    /// minutes, and objects that cannot be read. Empty when all is well.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.shared.gaps()
+    }
+
+    /// Makes sure that the index is not behind the API server: when this succeeds, every creation and every change that the API
+    /// server had acknowledged before the call is in the index. Takes a tenth of a second as a rule, because an API server asks etcd
+    /// for its progress that often; up to two seconds where a kind with more than 500 objects is idle; never more than ten. How it
+    /// works is in the module `freshness`. Calls at the same time share the requests, as far as that keeps the promise.
+    ///
+    /// # Errors
+    /// With what is not known.
+    pub async fn confirm(&self) -> Result<(), Vec<Gap>> {
+        self.shared.confirmations.next(freshness::confirm(&self.shared)).await
+    }
+
+    /// Grows with every change after which [`images`](Self::images) may answer differently. Time alone does not make it grow: as
+    /// long as it stays the same, images only ever vanish from the answer, when what uses them has been finished for long enough.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.shared.index(|index| index.version())
+    }
+
+    /// The images in use at a time, in alphabetical order. As long as there are [gaps](Self::gaps), there may be others.
+    #[must_use]
+    pub fn images(&self, now: Timestamp) -> Vec<UsedImage> {
+        self.shared.index(|index| index.images(now, self.shared.finished_for))
+    }
+
+    /// Where workloads are looked at.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.shared.scope
+    }
+
+    /// How many objects are known.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        self.shared.index(|index| self.shared.sources.iter().map(|source| index.len(source.id)).sum())
+    }
+}
+
+impl fmt::Debug for Workloads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workloads").field("scope", self.scope()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! What a run would remove, for somebody who asks at a command line: plans every repository of a policy, and that is all.
+//!
+//! Why nothing can be removed here: all requests to GitLab go through a client that refuses to send anything but reading ones
+//! ([`Client::only_reading`]), and of the parts around it only those that plan are used. Of Kubernetes it reads, at most, which
+//! images are in use, so that a policy that is in no cluster can be planned as well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::stream::{self, BoxStream, StreamExt};
+use jiff::Timestamp;
+
+use crate::api::Mode;
+use crate::api::conditions::reason;
+use crate::clock::Clock;
+use crate::gitlab::{Client, Connection, Error, GitLab, Open, Repository};
+use crate::listing::{self, Planned, State};
+use crate::policy::CompiledPolicy;
+use crate::policy::outcome::Outcome;
+use crate::policy::standing::Findings;
+
+use super::inventory::{Extent, Failure};
+use super::planner::{Plan, Planner};
+use super::plans::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
+use super::session;
+use super::targets::{self, concerns_all};
+use super::usage::{Cluster, Unknown, Usage};
+
+/// What is asked.
+pub struct Question {
+    /// The policy.
+    pub policy: CompiledPolicy,
+    /// The way to its GitLab.
+    pub connection: Connection,
+    /// The moment as of which to plan; `None` is now.
+    pub as_of: Option<Timestamp>,
+    /// Where to look which images are in use, if the policy wants that. `None` takes none to be.
+    pub cluster: Option<Cluster>,
+    /// Whether to read every tag in full, also those whose fate is clear without.
+    pub everything: bool,
+}
+
+/// Why there is no answer at all. `docs/conditions.md` explains the reasons.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} ({reason})")]
+pub struct Unavailable {
+    reason: &'static str,
+    message: String,
+}
+
+/// An answer under way.
+pub struct Forecast {
+    question: Question,
+    client: Client,
+    clock: Arc<dyn Clock>,
+    usage: Option<Usage>,
+    repositories: Vec<Repository>,
+    unlisted: Vec<Outcome>,
+    read: AtomicU64,
+}
+
+impl Forecast {
+    /// Tries the token and finds the repositories.
+    ///
+    /// # Errors
+    /// When nothing can be had from GitLab with this connection, or when it cannot be found out which images are in use.
+    pub async fn begin(gitlab: &GitLab, clock: Arc<dyn Clock>, question: Question) -> Result<Self, Unavailable> {
+        // Reading is all that is wanted, whatever the policy's mode.
+        let session = session::connect(gitlab, &*clock, &question.connection, Mode::DryRun, Arc::new(Open)).await?;
+        let client = session.client.only_reading();
+        let found = targets::list(&client, &question.policy.target).await?;
+        let usage = match &question.cluster {
+            Some(cluster) if question.policy.protection.in_use => {
+                Some(Usage::read_once(cluster, &question.policy, &found.repositories, Arc::clone(&clock)).await?)
+            }
+            _ => None,
+        };
+        let read = AtomicU64::new(0);
+        Ok(Self { question, client, clock, usage, repositories: found.repositories, unlisted: found.failed, read })
+    }
+
+    /// How many repositories there are to plan.
+    #[must_use]
+    pub fn repositories(&self) -> usize {
+        self.repositories.len()
+    }
+
+    /// How many tags were read so far.
+    #[must_use]
+    pub fn tags_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Projects and groups that could not be listed.
+    pub fn unlisted(&self) -> impl Iterator<Item = listing::Repository> {
+        self.unlisted.iter().map(|outcome| listing::Repository {
+            id: outcome.id,
+            path: outcome.path.clone(),
+            state: State::Failed(outcome.message.clone().unwrap_or_default()),
+        })
+    }
+
+    /// The plans, in the order of the paths, a few being made at the same time. Ends with the first error, which concerns all of
+    /// them.
+    pub fn plans(&self) -> BoxStream<'_, Result<listing::Repository, Unavailable>> {
+        stream::iter(&self.repositories).map(|repository| self.plan(repository)).buffered(PLANS_IN_FLIGHT).boxed()
+    }
+
+    async fn plan(&self, repository: &Repository) -> Result<listing::Repository, Unavailable> {
+        let state = match delete_scheduled(repository) {
+            Some(outcome) => State::Skipped(outcome.message.unwrap_or_default()),
+            None => match self.planner().plan(repository).await {
+                Ok(plan) => State::Planned(self.judged(plan)),
+                Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
+                Err(Failure::InUse(unknown)) => return Err(unknown.into()),
+                Err(failure) => State::Failed(not_planned(repository, &failure).message.unwrap_or_default()),
+            },
+        };
+        Ok(listing::Repository { id: repository.id, path: repository.path.clone(), state })
+    }
+
+    fn planner(&self) -> Planner<'_> {
+        Planner {
+            client: &self.client,
+            clock: &*self.clock,
+            policy: &self.question.policy,
+            as_of: self.question.as_of,
+            usage: self.usage.as_ref(),
+            everything: self.question.everything,
+            read: Some(&self.read),
+        }
+    }
+
+    fn judged(&self, plan: Plan) -> Planned {
+        let Plan { inventory, decisions, source, claims } = plan;
+        let (complete, pushes_known) = (source.extent == Extent::All, source.pushes_known);
+        let mut planned = Planned { inventory, decisions, claims, complete, pushes_known, exceeded: None };
+        let (removals, all) = (planned.removals(), planned.inventory.len() as u64);
+        planned.exceeded = self.question.policy.limits.repository(removals, all).err();
+        planned
+    }
+}
+
+impl From<Findings> for Unavailable {
+    fn from(findings: Findings) -> Self {
+        let (reason, message) = session::obstacle(&findings);
+        Self { reason, message }
+    }
+}
+
+impl From<Unknown> for Unavailable {
+    fn from(unknown: Unknown) -> Self {
+        let message = format!("{unknown}; --in-use=false plans as if none were");
+        Self { reason: reason::IN_USE_UNKNOWN, message }
+    }
+}
+
+impl From<Error> for Unavailable {
+    fn from(error: Error) -> Self {
+        session::from_error(&error).into()
+    }
+}

@@ -1,0 +1,222 @@
+//! Plans one repository: reads what the rules need and decides about every tag. Removes nothing, and knows nothing of
+//! Kubernetes: a run, a preview and the command line all plan by this.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+
+use crate::clock::Clock;
+use crate::gitlab::{Client, Error, Repository, TagDetails};
+use crate::policy::claims::Claims;
+use crate::policy::compile::Rule;
+use crate::policy::in_use::{RepositoryUse, names_subject};
+use crate::policy::inventory::{Inventory, Seen};
+use crate::policy::plan::exact::{Decision, Moment};
+use crate::policy::plan::{KeepReason, Verdict, decide_by_name, exact, reasons_to_keep, server};
+use crate::policy::{CompiledPolicy, Method};
+
+use super::inventory::{self, Extent, Failure, Source};
+use super::usage::{Unknown, Usage};
+
+/// Requests for the details of tags under way at the same time. The pace per host is the real limit.
+const DETAILS_IN_FLIGHT: usize = 8;
+
+/// Most tags in use that are read one by one, in one repository. With more, a digest may stay unresolved, and then more is kept.
+const MAX_LOOKED_UP: usize = 100;
+
+/// What planning needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Planner<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) policy: &'a CompiledPolicy,
+    /// The moment as of which to plan: ages are reckoned from it, and what was pushed later stays. `None` = now.
+    pub(crate) as_of: Option<Timestamp>,
+    /// Which images are in use, where that matters.
+    pub(crate) usage: Option<&'a Usage>,
+    /// Read every tag in full, also those whose fate is clear without.
+    pub(crate) everything: bool,
+    /// Counts the tags that are read, for whoever watches; those of a second attempt again.
+    pub(crate) read: Option<&'a AtomicU64>,
+}
+
+/// Every tag of a repository with what is decided about it.
+pub(crate) struct Plan {
+    /// The tags, in the order of the decisions: those that were read, then those that are known by name only.
+    pub(crate) inventory: Inventory,
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) source: Source,
+    /// What is in use of it.
+    pub(crate) claims: Claims,
+}
+
+impl Planner<'_> {
+    /// Takes note of tags that were read.
+    pub(crate) fn note_read(&self, tags: usize) {
+        if let Some(read) = self.read {
+            read.fetch_add(tags as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Plans by the policy's method. For Bulk this foretells what GitLab would do.
+    pub(crate) async fn plan(&self, repository: &Repository) -> Result<Plan, Failure> {
+        match &self.policy.method {
+            Method::Exact(rules) => self.exact(rules, repository).await,
+            Method::Bulk(rule) => self.bulk(rule, repository).await,
+        }
+    }
+
+    async fn exact(&self, rules: &[Rule], repository: &Repository) -> Result<Plan, Failure> {
+        let used = self.used(repository)?;
+        let by_digest = used.digests().next().is_some();
+        let (inventory, source) = inventory::read(self, rules, repository, by_digest).await?;
+        let claims = self.claims(used, &inventory, source, repository).await?;
+        let decisions = exact::plan(&inventory.tags(), rules, &self.policy.protect, &claims, source.at);
+        Ok(Plan { inventory, decisions, source, claims })
+    }
+
+    /// What is in use of a repository.
+    pub(crate) fn used(&self, repository: &Repository) -> Result<RepositoryUse, Unknown> {
+        self.usage.map_or_else(|| Ok(RepositoryUse::default()), |usage| usage.now(repository))
+    }
+
+    /// Holds what is in use against the tags. Tags that are in use by name but were not read are looked at where their digest
+    /// matters: because a digest in use is that of none of the others (most are theirs), or because of signatures.
+    async fn claims(
+        &self,
+        used: RepositoryUse,
+        inventory: &Inventory,
+        source: Source,
+        repository: &Repository,
+    ) -> Result<Claims, Error> {
+        let known: HashMap<&str, Option<&str>> =
+            inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref())).collect();
+        let newer: HashSet<&str> = inventory.newer.iter().map(AsRef::as_ref).collect();
+        let exists = |name: &str| source.extent == Extent::Oldest || known.contains_key(name) || newer.contains(name);
+        let unread = |name: &&str| known.get(name).copied().flatten().is_none() && exists(name);
+        let signed = known.keys().any(|name| names_subject(name));
+        let mut found: Vec<(&str, String)> = Vec::new();
+        let mut undigested = false;
+        for (looked_up, name) in used.tags().map(|(name, _)| name).filter(unread).enumerate() {
+            let digests = known.values().flatten().copied().chain(found.iter().map(|(_, digest)| digest.as_str()));
+            if !signed && used.unresolved(digests).is_empty() {
+                break;
+            }
+            if looked_up == MAX_LOOKED_UP {
+                undigested = true;
+                break;
+            }
+            let details = self.client.tag(&repository.reference(), name).await?;
+            match details.and_then(|details| details.digest) {
+                Some(digest) => found.push((name, digest)),
+                None => undigested = true,
+            }
+        }
+        let found = found.iter().map(|(name, digest)| (*name, Some(digest.as_str())));
+        let tags = known.iter().map(|(name, digest)| (*name, *digest)).chain(found);
+        Ok(Claims::new(used.clone(), tags, undigested))
+    }
+
+    pub(crate) async fn bulk(&self, rule: &Rule, repository: &Repository) -> Result<Plan, Failure> {
+        let used = self.used(repository)?;
+        let at = self.clock.now();
+        let (inventory, source) = if used.digests().next().is_some() {
+            // Who uses a tag is known by its digest only.
+            let all = Planner { everything: true, ..*self };
+            inventory::read(&all, std::slice::from_ref(rule), repository, true).await?
+        } else {
+            let named: BTreeSet<Box<str>> = used.tags().map(|(name, _)| name.into()).collect();
+            let source = Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at };
+            (self.names_and_dates(rule, repository, &named).await?, source)
+        };
+        let claims = self.claims(used, &inventory, source, repository).await?;
+        let in_use = |seen: &&Seen| claims.certain(&seen.name, seen.digest.as_deref()).is_some();
+        let in_use: BTreeSet<Box<str>> = inventory.read.iter().filter(in_use).map(|seen| seen.name.clone()).collect();
+        let tags: Vec<(&str, Option<Timestamp>)> = inventory
+            .read
+            .iter()
+            .map(|seen| match seen.pushed {
+                Moment::At(date) => (&*seen.name, Some(date)),
+                Moment::Unknown | Moment::Newer => (&*seen.name, None),
+            })
+            .collect();
+        let verdicts = server::plan(&tags, rule, &self.policy.protect, &in_use, at);
+        let by_rule = |verdict| Decision { verdict, rule: ruled(verdict).then_some(0) };
+        let decisions = verdicts.into_iter().map(by_rule).collect();
+        Ok(Plan { inventory, decisions, source, claims })
+    }
+
+    /// Lists the names and reads the dates of the candidates, where they matter.
+    async fn names_and_dates(
+        &self,
+        rule: &Rule,
+        repository: &Repository,
+        in_use: &BTreeSet<Box<str>>,
+    ) -> Result<Inventory, Error> {
+        let names = self.client.tag_names(&repository.reference()).await?;
+        let protect = self.policy.protect.as_slice();
+        let candidate = |name: &str| decide_by_name(name, rule, protect, in_use).is_none();
+        let candidates = names.iter().filter(|name| candidate(name)).count();
+        let dated = server::needs_dates(candidates, rule);
+        let reads = stream::iter(names).map(|name| async {
+            let details = if self.everything || (dated && candidate(&name)) {
+                self.client.tag(&repository.reference(), &name).await?
+            } else {
+                None
+            };
+            self.note_read(1);
+            Ok::<_, Error>(seen(name, details, self.clock.now()))
+        });
+        let read: Vec<Seen> = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
+        Ok(Inventory { read, newer: Vec::new() })
+    }
+}
+
+/// Whether the one rule of a bulk deletion has anything to do with a verdict.
+fn ruled(verdict: Verdict) -> bool {
+    use KeepReason as K;
+    !matches!(verdict, Verdict::Keep(K::Latest | K::Protected | K::InUse | K::NoRuleMatches))
+}
+
+/// A tag as its details tell of it. One whose details are not there may be gone or of a kind that has none; either way its age
+/// is not known.
+pub(crate) fn seen(name: Box<str>, details: Option<TagDetails>, now: Timestamp) -> Seen {
+    let created = Moment::read(details.as_ref().and_then(|details| details.created_at), now);
+    Seen {
+        name,
+        pushed: created,
+        push_told: false,
+        created,
+        single_image: false,
+        protected: false,
+        bytes: details.as_ref().and_then(|details| details.total_size),
+        digest: details.and_then(|details| details.digest).map(String::into_boxed_str),
+    }
+}
+
+impl Plan {
+    /// The tags that are to go.
+    pub(crate) fn into_removed(self) -> Vec<Seen> {
+        let chosen = self.inventory.read.into_iter().zip(self.decisions);
+        chosen.filter(|(_, decision)| decision.verdict == Verdict::Remove).map(|(seen, _)| seen).collect()
+    }
+
+    /// How many tags stay because they are in use.
+    pub(crate) fn in_use(&self) -> u64 {
+        let in_use = Verdict::Keep(KeepReason::InUse);
+        self.decisions.iter().filter(|decision| decision.verdict == in_use).count() as u64
+    }
+
+    /// Who uses tags that would go otherwise or not, the first few: `v1.2 by prod/Deployment/web`.
+    pub(crate) fn users(&self) -> Option<String> {
+        self.claims.told(self.inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref())))
+    }
+
+    /// Why tags stay, with how many: `kept: 12 TooYoung, 5 WithinKeepN, 1 Latest`.
+    pub(crate) fn kept(&self) -> String {
+        let reasons = reasons_to_keep(self.decisions.iter().map(|decision| decision.verdict));
+        if reasons.is_empty() { "nothing is kept".to_owned() } else { format!("kept: {reasons}") }
+    }
+}

@@ -1,0 +1,194 @@
+//! Plans the repositories of a run, and makes of each plan what the status says of it. Fuses are judged here, so that whoever
+//! carries plans out gets only those that may be.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+
+use crate::api::{RepositoryResult, TagCounts};
+use crate::gitlab::{Repository, RepositoryStatus};
+use crate::policy::Method;
+use crate::policy::approval::Item;
+use crate::policy::claims::Claims;
+use crate::policy::inventory::Seen;
+use crate::policy::limits::Exceeded;
+use crate::policy::outcome::{Outcome, repository_reason as why};
+use crate::policy::report::MAX_SAMPLES;
+
+use super::inventory::{Failure, Source};
+use super::planner::Plan;
+use super::run::{Halt, Job};
+use super::targets::{concerns_all, failure};
+
+/// Repositories that are planned at the same time. The pace per host is the real limit.
+pub(crate) const PLANS_IN_FLIGHT: usize = 4;
+
+/// A repository whose plan is made, or will never be.
+pub(crate) struct Planned<'r> {
+    pub(crate) repository: &'r Repository,
+    /// What is known of it so far. Where nothing is to be removed, all there is.
+    pub(crate) outcome: Outcome,
+    /// What is to be removed.
+    pub(crate) removal: Option<Removable>,
+}
+
+/// The tags of a repository that are to be removed: at least one.
+pub(crate) struct Removable {
+    pub(crate) tags: Vec<Seen>,
+    pub(crate) source: Source,
+    /// What was in use when the plan was made.
+    pub(crate) claims: Arc<Claims>,
+}
+
+impl Planned<'_> {
+    fn only(repository: &Repository, outcome: Outcome) -> Planned<'_> {
+        Planned { repository, outcome, removal: None }
+    }
+
+    /// How many tags are to be removed.
+    pub(crate) fn tags(&self) -> u64 {
+        self.removal.as_ref().map_or(0, |removal| removal.tags.len() as u64)
+    }
+
+    /// What is to be removed, as an approval names it.
+    pub(crate) fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        self.removal.iter().flat_map(|removal| &removal.tags).map(|seen| Item {
+            repository: &self.repository.path,
+            name: &seen.name,
+            digest: seen.digest.as_deref(),
+        })
+    }
+
+    /// The outcome when the plan is not carried out.
+    pub(crate) fn left(self, reason: &'static str) -> Outcome {
+        match self.removal {
+            None => self.outcome,
+            Some(_) => Outcome {
+                result: RepositoryResult::Skipped,
+                reason: Some(reason),
+                message: None,
+                samples: Vec::new(),
+                bytes: 0,
+                ..self.outcome
+            },
+        }
+    }
+}
+
+/// Plans some repositories, in order.
+///
+/// # Errors
+/// What ends the whole run, with the plans up to there.
+pub(crate) async fn plan_all<'r>(
+    job: &Job<'_>,
+    repositories: &'r [Repository],
+) -> Result<Vec<Planned<'r>>, (Vec<Planned<'r>>, Halt)> {
+    let mut plans = Vec::new();
+    let mut steps =
+        stream::iter(repositories).map(|repository| plan(job, repository)).buffered(PLANS_IN_FLIGHT).boxed();
+    while let Some(step) = steps.next().await {
+        match step {
+            Ok(plan) => plans.push(plan),
+            Err(error) => return Err((plans, error)),
+        }
+    }
+    Ok(plans)
+}
+
+/// Whether all plans together may be carried out.
+pub(crate) fn judge(job: &Job<'_>, plans: &[Planned<'_>]) -> Result<(), Exceeded> {
+    job.policy.limits.run(plans.iter().map(Planned::tags).sum())
+}
+
+/// Whether GitLab is about to delete the repository as a whole.
+pub(crate) fn delete_scheduled(repository: &Repository) -> Option<Outcome> {
+    let going = matches!(repository.status, Some(RepositoryStatus::DeleteScheduled | RepositoryStatus::DeleteOngoing));
+    going.then(|| Outcome {
+        message: Some("GitLab is about to delete this repository".to_owned()),
+        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::DELETE_SCHEDULED))
+    })
+}
+
+async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'r>, Halt> {
+    if let Some(outcome) = delete_scheduled(repository) {
+        return Ok(Planned::only(repository, outcome));
+    }
+    match job.planner().plan(repository).await {
+        Ok(plan) => Ok(judged(job, repository, plan)),
+        Err(Failure::GitLab(error)) if concerns_all(&error) => Err(error.into()),
+        Err(Failure::InUse(unknown)) => Err(unknown.into()),
+        Err(failed) => Ok(Planned::only(repository, not_planned(repository, &failed))),
+    }
+}
+
+/// The outcome of a repository that could not be planned.
+pub(crate) fn not_planned(repository: &Repository, failed_to_plan: &Failure) -> Outcome {
+    let failed = |reason, message| Outcome {
+        message: Some(message),
+        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Failed, Some(reason))
+    };
+    match failed_to_plan {
+        Failure::GitLab(error) => failure(&repository.path, repository.id, error),
+        Failure::Incomplete => {
+            let message = "GitLab's lists of tags do not fit together, so nothing is decided from them";
+            failed(why::LIST_INCOMPLETE, message.to_owned())
+        }
+        Failure::InUse(unknown) => failed(why::IN_USE_UNRESOLVED, unknown.to_string()),
+    }
+}
+
+/// What the status says of a plan, and what is to be removed if the fuses hold.
+fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<'r> {
+    if job.task.tells_every_tag() {
+        audit(job, repository, &plan);
+    }
+    let scanned = plan.inventory.len() as u64;
+    let mut message = plan.kept();
+    if let Some(users) = plan.users() {
+        message = format!("{message}; in use: {users}");
+    }
+    if let Method::Exact(_) = job.policy.method {
+        let by = if plan.source.pushes_known { "last" } else { "first" };
+        message = format!("{message}; ages by the {by} push");
+    }
+    let in_use = plan.in_use();
+    let claims = Arc::new(plan.claims.clone());
+    let source = plan.source;
+    let tags = plan.into_removed();
+    let counts = TagCounts { scanned, matched: tags.len() as u64, in_use, ..TagCounts::default() };
+    let result = |result, reason| Outcome {
+        tags: counts,
+        message: Some(message.clone()),
+        samples: tags.iter().take(MAX_SAMPLES).map(|seen| seen.name.to_string()).collect(),
+        bytes: tags.iter().filter_map(|seen| seen.bytes).sum(),
+        ..Outcome::new(&repository.path, repository.id, result, reason)
+    };
+    if tags.is_empty() {
+        return Planned::only(repository, result(RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE)));
+    }
+    if let Err(exceeded) = job.policy.limits.repository(counts.matched, counts.scanned) {
+        return Planned::only(repository, blown(&exceeded, result(RepositoryResult::Failed, None)));
+    }
+    let outcome = result(RepositoryResult::Changed, None);
+    Planned { repository, outcome, removal: Some(Removable { tags, source, claims }) }
+}
+
+/// The outcome of a repository in which a fuse blew.
+pub(crate) fn blown(exceeded: &Exceeded, outcome: Outcome) -> Outcome {
+    Outcome {
+        result: RepositoryResult::Failed,
+        reason: Some(why::DELETION_LIMIT_EXCEEDED),
+        message: Some(exceeded.to_string()),
+        bytes: 0,
+        ..outcome
+    }
+}
+
+fn audit(job: &Job<'_>, repository: &Repository, plan: &Plan) {
+    for (tag, decision) in plan.inventory.tags().iter().zip(&plan.decisions) {
+        let rule = decision.rule.and_then(|rule| job.policy.method.rules().get(rule)).map(|rule| rule.name.as_str());
+        let users = plan.claims.certain(tag.name, tag.digest).map(|users| users.to_string());
+        let (verdict, reason) = (decision.verdict.as_str(), decision.verdict.reason());
+        job.audit(repository, tag.name, verdict, reason, rule, users.as_deref());
+    }
+}

@@ -1,0 +1,272 @@
+//! Removes planned tags of one repository by name, several requests at a time, and keeps account of what became of each.
+//!
+//! What came into use since the plan was made stays: the cluster is looked at right before every request. What was pushed again
+//! since then stays as well: where GitLab sorts by push, its newest tags are read before every few batches; elsewhere each tag is
+//! read again right before it goes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::stream::{self, StreamExt};
+use jiff::Timestamp;
+
+use crate::api::RepositoryResult;
+use crate::gitlab::{Client, Error, Repository, TagRemoval};
+use crate::policy::claims::Claims;
+use crate::policy::in_use::RepositoryUse;
+use crate::policy::inventory::Seen;
+use crate::policy::outcome::{Outcome, repository_reason as why};
+use crate::policy::plan::{KeepReason, Verdict};
+use crate::policy::report::MAX_SAMPLES;
+
+use super::inventory::pushed_since;
+use super::last_look::Look;
+use super::plans::Removable;
+use super::run::{Halt, Job};
+
+/// Names in one request. GitLab behaviour: more are refused.
+const BATCH: usize = 20;
+/// Tags between two looks at the newest pushes: looking then costs a fiftieth of removing.
+const TAGS_PER_LOOK: usize = 25 * BATCH;
+/// Requests under way at the same time. The pace per host is the real limit.
+const IN_FLIGHT: usize = 4;
+/// Requests whose answer is lost, in one repository, after which it is left alone until the next run.
+const MAX_LOST: usize = 3;
+
+/// What became of the tags that were to go.
+#[derive(Default)]
+pub(crate) struct Told {
+    requested: u64,
+    removed: u64,
+    bytes: u64,
+    protected: u64,
+    again: u64,
+    in_use: u64,
+    lost: u64,
+    lost_requests: usize,
+    samples: Vec<String>,
+}
+
+impl Told {
+    pub(crate) fn write(self, outcome: &mut Outcome) {
+        outcome.tags.requested = self.requested;
+        outcome.tags.confirmed = self.removed;
+        outcome.tags.in_use += self.in_use;
+        outcome.bytes = self.bytes;
+        outcome.samples = self.samples;
+        if self.removed == 0 {
+            outcome.result = RepositoryResult::Unchanged;
+        }
+        let mut message = format!("{} of {} planned tags were removed", self.removed, outcome.tags.matched);
+        for (number, what) in [
+            (self.protected, "kept because GitLab protects them"),
+            (self.again, "kept because they were pushed again meanwhile"),
+            (self.in_use, "kept because they came into use meanwhile"),
+            (self.lost, "of unknown fate, because the answer was lost"),
+        ] {
+            if number > 0 {
+                message = format!("{message}, {number} {what}");
+            }
+        }
+        if self.lost > 0 {
+            outcome.reason = Some(why::NOT_CONFIRMED);
+        }
+        outcome.message = Some(message);
+    }
+}
+
+/// Removes the tags, until all are done or an error stands in the way.
+pub(crate) async fn run<'a>(
+    job: &'a Job<'a>,
+    repository: &'a Repository,
+    removable: &'a Removable,
+) -> (Told, Option<Halt>) {
+    let source = removable.source;
+    let mut removal = Removal {
+        job,
+        repository,
+        at: source.at,
+        claims: &removable.claims,
+        by_name: source.graphql,
+        looks: source.sorts_by_push,
+        again: HashMap::new(),
+        stopped: AtomicBool::new(false),
+    };
+    let mut told = Told::default();
+    let error = removal.run(&removable.tags, &mut told).await.err();
+    (told, error)
+}
+
+/// The removal of one repository's tags.
+struct Removal<'a> {
+    job: &'a Job<'a>,
+    repository: &'a Repository,
+    /// The moment as of which the plan was made.
+    at: Timestamp,
+    /// What was in use then.
+    claims: &'a Arc<Claims>,
+    /// Several tags go in one request, by GraphQL.
+    by_name: bool,
+    /// Whether the newest pushes are asked for; otherwise each tag is read again.
+    looks: bool,
+    /// What was pushed again since then.
+    again: HashMap<Box<str>, Timestamp>,
+    /// No further request is begun; those under way are awaited, since what they remove is to be told.
+    stopped: AtomicBool,
+}
+
+/// What became of one request.
+struct Batch<'t> {
+    again: Vec<&'t Seen>,
+    in_use: Vec<&'t Seen>,
+    asked: Vec<&'t Seen>,
+    /// The names that are gone.
+    answer: Result<HashSet<Box<str>>, Halt>,
+}
+
+impl Default for Batch<'_> {
+    fn default() -> Self {
+        Self { again: Vec::new(), in_use: Vec::new(), asked: Vec::new(), answer: Ok(HashSet::new()) }
+    }
+}
+
+impl Removal<'_> {
+    async fn run(&mut self, planned: &[Seen], told: &mut Told) -> Result<(), Halt> {
+        for stretch in planned.chunks(TAGS_PER_LOOK) {
+            if self.looks {
+                match pushed_since(&self.job.client, self.repository, self.at).await? {
+                    Some(again) => self.again.extend(again),
+                    // The order does not hold, and is not relied on any more.
+                    None => self.looks = false,
+                }
+            }
+            self.stretch(stretch, told).await?;
+        }
+        Ok(())
+    }
+
+    async fn stretch(&self, planned: &[Seen], told: &mut Told) -> Result<(), Halt> {
+        let size = if self.by_name { BATCH } else { 1 };
+        let mut batches =
+            stream::iter(planned.chunks(size)).map(|batch| self.batch(batch)).buffer_unordered(IN_FLIGHT).boxed();
+        let mut failed = None;
+        while let Some(batch) = batches.next().await {
+            if let Err(error) = self.tell(batch, told) {
+                self.stopped.store(true, Ordering::Relaxed);
+                failed.get_or_insert(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Removes one batch, less what was pushed again or came into use.
+    async fn batch<'t>(&self, tags: &'t [Seen]) -> Batch<'t> {
+        let mut batch = Batch::default();
+        for seen in tags {
+            if self.stopped.load(Ordering::Relaxed) {
+                return Batch { asked: Vec::new(), ..batch };
+            }
+            let again = if self.looks { Ok(self.again.contains_key(&seen.name)) } else { self.changed(seen).await };
+            match again {
+                Ok(true) => batch.again.push(seen),
+                Ok(false) => batch.asked.push(seen),
+                Err(error) => return Batch { asked: Vec::new(), answer: Err(error.into()), ..batch },
+            }
+        }
+        while !batch.asked.is_empty() {
+            let (claims, tags) = (Arc::clone(self.claims), batch.asked.iter().copied().cloned().collect::<Vec<_>>());
+            let spares = move |now: &RepositoryUse| {
+                let claims = claims.again(now.clone());
+                !tags.iter().any(|seen| held(&claims, seen))
+            };
+            let (client, look) = Look::at(self.job, self.repository, spares);
+            match (self.remove(&client, &batch.asked).await, look) {
+                (Err(error), Some(look)) if error.is_withdrawn() => match look.found() {
+                    Ok(now) => {
+                        let claims = self.claims.again(now);
+                        // At least one of them, or the look would have said yes.
+                        batch.in_use.extend(batch.asked.extract_if(.., |seen| held(&claims, seen)));
+                    }
+                    Err(unknown) => return Batch { asked: Vec::new(), answer: Err(unknown.into()), ..batch },
+                },
+                (answer, _) => {
+                    batch.answer = answer.map_err(Halt::from);
+                    break;
+                }
+            }
+        }
+        batch
+    }
+
+    /// Reads a tag again: whether it points elsewhere by now. A tag that is not found where it was listed proves nothing, so it
+    /// stays.
+    async fn changed(&self, seen: &Seen) -> Result<bool, Error> {
+        let tag = self.job.client.tag(&self.repository.reference(), &seen.name).await?;
+        Ok(match tag {
+            None => true,
+            Some(tag) => seen.digest.is_some() && tag.digest.as_deref() != seen.digest.as_deref(),
+        })
+    }
+
+    async fn remove(&self, client: &Client, tags: &[&Seen]) -> Result<HashSet<Box<str>>, Error> {
+        if self.by_name {
+            let names: Vec<&str> = tags.iter().map(|seen| &*seen.name).collect();
+            return Ok(client.destroy_tags(self.repository.id, &names).await?.into_iter().collect());
+        }
+        let mut gone = HashSet::new();
+        for seen in tags {
+            if client.delete_tag(&self.repository.reference(), &seen.name).await? == TagRemoval::Gone {
+                gone.insert(seen.name.clone());
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Takes note of what became of a request. An answer that was lost is passed over a few times; the next run plans again
+    /// and finds out what went.
+    fn tell(&self, batch: Batch<'_>, told: &mut Told) -> Result<(), Halt> {
+        told.in_use += batch.in_use.len() as u64;
+        for seen in batch.in_use {
+            self.audit(seen, Verdict::Keep(KeepReason::InUse));
+        }
+        told.again += batch.again.len() as u64;
+        for seen in batch.again {
+            self.audit(seen, Verdict::Keep(KeepReason::PushedAgain));
+        }
+        let asked = batch.asked.len() as u64;
+        let gone = match batch.answer {
+            Ok(gone) => gone,
+            Err(Halt::GitLab(error)) if error.is_answer_lost() => {
+                told.requested += asked;
+                told.lost += asked;
+                told.lost_requests += 1;
+                return if told.lost_requests > MAX_LOST { Err(error.into()) } else { Ok(()) };
+            }
+            Err(halt) => return Err(halt),
+        };
+        told.requested += asked;
+        for seen in batch.asked {
+            if gone.contains(&seen.name) {
+                told.removed += 1;
+                told.bytes += seen.bytes.unwrap_or(0);
+                if told.samples.len() < MAX_SAMPLES {
+                    told.samples.push(seen.name.to_string());
+                }
+                self.audit(seen, Verdict::Remove);
+            } else {
+                told.protected += 1;
+                self.audit(seen, Verdict::Keep(KeepReason::ProtectedByGitLab));
+            }
+        }
+        Ok(())
+    }
+
+    fn audit(&self, seen: &Seen, verdict: Verdict) {
+        self.job.audit(self.repository, &seen.name, verdict.as_str(), verdict.reason(), None, None);
+    }
+}
+
+fn held(claims: &Claims, seen: &Seen) -> bool {
+    claims.hold(&seen.name, seen.digest.as_deref(), seen.single_image)
+}

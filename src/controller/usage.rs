@@ -1,0 +1,207 @@
+//! What is known of images in use while a run goes on: what this cluster's workloads name, and what other clusters list.
+//!
+//! Asked before a plan is made, and again right before anything of it is carried out. Whatever is not known for certain ends the
+//! run.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Client;
+
+use crate::clock::Clock;
+use crate::cluster::config_maps;
+use crate::cluster::workloads::{Gap, Options, Workloads};
+use crate::gitlab::Repository;
+use crate::policy::CompiledPolicy;
+use crate::policy::in_use::list::List;
+use crate::policy::in_use::{Alias, InUse, RepositoryUse, UsedImage};
+
+use super::context::Context;
+
+/// How long a run waits for the first complete list of workloads after the operator started.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Most gaps and references that a message names.
+const MAX_NAMED: usize = 3;
+
+/// Why it is not known which images are in use.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("it is not known which images are in use: {0}")]
+pub(crate) struct Unknown(pub(crate) String);
+
+/// A cluster that is looked at once.
+pub struct Cluster {
+    /// The way to its API server.
+    pub kube: Client,
+    /// The policy's namespace.
+    pub namespace: String,
+    /// Which workloads count.
+    pub options: Options,
+}
+
+/// The images in use, for one run.
+pub(crate) struct Usage {
+    workloads: Workloads,
+    /// Whether the workloads are watched. Otherwise what was read at the beginning holds to the end.
+    watched: bool,
+    /// What other clusters use.
+    others: Vec<UsedImage>,
+    /// Of the repositories in question.
+    locations: BTreeSet<String>,
+    aliases: Vec<Alias>,
+    clock: Arc<dyn Clock>,
+    sorted: Mutex<Option<(u64, Arc<InUse>)>>,
+}
+
+impl Usage {
+    /// What is known for a run of a policy, or `None` where the policy does not want to know.
+    ///
+    /// # Errors
+    /// When something is not known.
+    pub(crate) async fn open(
+        context: &Context,
+        namespace: &str,
+        policy: &CompiledPolicy,
+        repositories: &[Repository],
+    ) -> Result<Option<Self>, Unknown> {
+        if !policy.protection.in_use {
+            return Ok(None);
+        }
+        let Some(workloads) = &context.workloads else {
+            let text = "the operator runs with --in-use=false; protect.inUse: Disabled would do without";
+            return Err(Unknown(text.to_owned()));
+        };
+        workloads.complete_within(PATIENCE).await.map_err(|gaps| told(&gaps))?;
+        let others = others(&context.kube, namespace, policy, repositories, context.clock.now()).await?;
+        let usage = Self {
+            watched: true,
+            ..Self::of(workloads.clone(), others, policy, repositories, Arc::clone(&context.clock))
+        };
+        usage.confirmed().await?;
+        Ok(Some(usage))
+    }
+
+    /// What a cluster uses now, for somebody who only looks.
+    ///
+    /// # Errors
+    /// When something is not known.
+    pub(crate) async fn read_once(
+        cluster: &Cluster,
+        policy: &CompiledPolicy,
+        repositories: &[Repository],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Unknown> {
+        let Cluster { kube, namespace, options } = cluster;
+        let workloads = Workloads::read_once(kube.clone(), options.clone()).await.map_err(|gaps| told(&gaps))?;
+        let others = others(kube, namespace, policy, repositories, clock.now()).await?;
+        let usage = Self::of(workloads, others, policy, repositories, clock);
+        usage.all()?;
+        Ok(usage)
+    }
+
+    fn of(
+        workloads: Workloads,
+        others: Vec<UsedImage>,
+        policy: &CompiledPolicy,
+        repositories: &[Repository],
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            workloads,
+            watched: false,
+            others,
+            locations: repositories.iter().map(|repository| host(&repository.location).to_owned()).collect(),
+            aliases: policy.protection.aliases.clone(),
+            clock,
+            sorted: Mutex::default(),
+        }
+    }
+
+    /// What is in use of a repository as far as it is known just now.
+    ///
+    /// # Errors
+    /// When something is not known.
+    pub(crate) fn now(&self, repository: &Repository) -> Result<RepositoryUse, Unknown> {
+        Ok(self.all()?.repository(&repository.location, &repository.path))
+    }
+
+    /// The same, after making sure that no older change in the cluster is missing.
+    ///
+    /// # Errors
+    /// When something is not known.
+    pub(crate) async fn confirmed(&self) -> Result<(), Unknown> {
+        self.workloads.confirm().await.map_err(|gaps| told(&gaps))?;
+        self.all().map(|_| ())
+    }
+
+    fn all(&self) -> Result<Arc<InUse>, Unknown> {
+        let gaps = if self.watched { self.workloads.gaps() } else { Vec::new() };
+        if !gaps.is_empty() {
+            return Err(told(&gaps));
+        }
+        let version = self.workloads.version();
+        let mut sorted = self.sorted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, in_use)) = &*sorted
+            && *at == version
+        {
+            return Ok(Arc::clone(in_use));
+        }
+        let own = used_images(&self.workloads, self.clock.now());
+        let locations = self.locations.iter().map(String::as_str);
+        let in_use = InUse::new(own.chain(self.others.iter().cloned()), locations, &self.aliases);
+        if let [first, ..] = in_use.unreadable() {
+            let more = in_use.unreadable_total() - 1;
+            let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+            return Err(Unknown(format!("a reference cannot be read: {first}{more}")));
+        }
+        let in_use = Arc::new(in_use);
+        *sorted = Some((version, Arc::clone(&in_use)));
+        Ok(in_use)
+    }
+}
+
+/// The images that workloads use, as they are sorted by repository.
+pub fn used_images(workloads: &Workloads, now: Timestamp) -> impl Iterator<Item = UsedImage> + use<> {
+    workloads.images(now).into_iter().map(|image| UsedImage {
+        image: image.image.into_boxed_str(),
+        by_id: image.is_image_id,
+        users: image.users.into_iter().map(String::into_boxed_str).collect(),
+        more: u32::try_from(image.more_users).unwrap_or(u32::MAX),
+    })
+}
+
+/// What the lists of other clusters say.
+async fn others(
+    kube: &Client,
+    namespace: &str,
+    policy: &CompiledPolicy,
+    repositories: &[Repository],
+    now: Timestamp,
+) -> Result<Vec<UsedImage>, Unknown> {
+    let mut images = Vec::new();
+    for source in &policy.protection.lists {
+        let name = &source.name;
+        let text =
+            config_maps::read(kube, namespace, name, &source.key).await.map_err(|error| Unknown(error.to_string()))?;
+        let list =
+            List::read(&text, now, source.max_age).map_err(|error| Unknown(format!("ConfigMap {name}: {error}")))?;
+        if let Some(repository) = repositories.iter().find(|repository| !list.is_about(&repository.location)) {
+            let host = host(&repository.location);
+            return Err(Unknown(format!("ConfigMap {name}: the list is not about the registry {host}")));
+        }
+        images.extend(list.into_used(name));
+    }
+    Ok(images)
+}
+
+fn host(location: &str) -> &str {
+    location.split_once('/').map_or(location, |(host, _)| host)
+}
+
+fn told(gaps: &[Gap]) -> Unknown {
+    let named: Vec<String> = gaps.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+    let more = gaps.len().saturating_sub(MAX_NAMED);
+    let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+    Unknown(format!("{}{more}", named.join("; ")))
+}

@@ -1,0 +1,537 @@
+//! A plan as people and programs read it: as a table, as JSON and YAML, as a comment on a merge request.
+//!
+//! Pure: data becomes text. What was planned comes in, nothing is decided here but what a run would make of the fuses, and
+//! that by the same judges.
+
+pub mod markdown;
+mod shape;
+pub mod table;
+pub mod units;
+mod words;
+
+use jiff::Timestamp;
+
+use crate::api::{Method, Mode};
+use crate::policy::CompiledPolicy;
+use crate::policy::approval::{Item, plan_hash};
+use crate::policy::claims::Claims;
+use crate::policy::in_use::Use;
+use crate::policy::inventory::Inventory;
+use crate::policy::limits::{Exceeded, Limits};
+use crate::policy::plan::exact::{Decision, Moment};
+use crate::policy::plan::{KeepReason, Verdict, reasons_to_keep};
+
+/// What was planned, and how.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// `namespace/name` of the policy, or its name where it has no namespace.
+    pub policy: String,
+    /// The generation of its spec; 0 where no cluster has counted it. Part of the plan's hash.
+    pub generation: i64,
+    /// Address of the GitLab instance.
+    pub gitlab: String,
+    /// How a run would remove.
+    pub method: Method,
+    /// What a run would do.
+    pub mode: Mode,
+    /// The fuses.
+    pub limits: Limits,
+    /// The names of the rules, in their order.
+    pub rules: Vec<String>,
+    /// The moment as of which was planned; ages are counted up to it.
+    pub at: Timestamp,
+    /// Whether every tag was read in full, and is to be shown.
+    pub everything: bool,
+    /// Whether a run would keep images that are in use, and nobody looked which they are.
+    pub in_use_unknown: bool,
+}
+
+impl About {
+    /// Describes a policy whose plan is read no further than it needs, with a look at what is in use.
+    #[must_use]
+    pub fn new(name: String, generation: i64, policy: &CompiledPolicy, at: Timestamp) -> Self {
+        Self {
+            policy: name,
+            generation,
+            gitlab: policy.base_url.to_string().trim_end_matches('/').to_owned(),
+            method: policy.method.name(),
+            mode: policy.mode,
+            limits: policy.limits,
+            rules: policy.method.rules().iter().map(|rule| rule.name.clone()).collect(),
+            at,
+            everything: false,
+            in_use_unknown: false,
+        }
+    }
+
+    fn rule(&self, decision: Decision) -> Option<&str> {
+        self.rules.get(decision.rule?).map(String::as_str)
+    }
+}
+
+/// A repository with what would become of it.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// GitLab's id; 0 for a project or group that could not be listed.
+    pub id: u64,
+    /// Full path; of what could not be listed, "project PATH" or "group PATH".
+    pub path: String,
+    /// What was found out.
+    pub state: State,
+}
+
+/// What was found out about a repository.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// There is a plan.
+    Planned(Planned),
+    /// There is none, and should be.
+    Failed(String),
+    /// A run leaves it alone.
+    Skipped(String),
+}
+
+/// The tags of a repository, each with a decision.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The tags.
+    pub inventory: Inventory,
+    /// The decisions about them, in the order of the inventory's tags.
+    pub decisions: Vec<Decision>,
+    /// What is in use of them.
+    pub claims: Claims,
+    /// Whether these are all tags. Otherwise there may be younger ones, which stay and were not looked at.
+    pub complete: bool,
+    /// Whether ages are by the last push; otherwise they are by the first.
+    pub pushes_known: bool,
+    /// A fuse that this plan blows, so that a run would remove nothing here.
+    pub exceeded: Option<Exceeded>,
+}
+
+/// One tag of a plan.
+#[derive(Clone, Debug)]
+pub struct Tag<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The digest it points at, if it was read.
+    pub digest: Option<&'a str>,
+    /// When it was last pushed, if GitLab told.
+    pub published_at: Option<Timestamp>,
+    /// When it was first pushed, if GitLab told.
+    pub created_at: Option<Timestamp>,
+    /// Its size, if it was read.
+    pub bytes: Option<u64>,
+    /// What its age is counted from.
+    pub pushed: Moment,
+    /// What becomes of it.
+    pub decision: Decision,
+    /// Who uses it, if that keeps it.
+    pub users: Option<Use<'a>>,
+}
+
+impl Tag<'_> {
+    /// Whether it would go.
+    #[must_use]
+    pub fn goes(&self) -> bool {
+        self.decision.verdict == Verdict::Remove
+    }
+}
+
+impl Planned {
+    /// The tags: first those that would go, each part by name.
+    #[must_use]
+    pub fn tags(&self) -> Vec<Tag<'_>> {
+        let at = |moment| match moment {
+            Moment::At(date) => Some(date),
+            Moment::Unknown | Moment::Newer => None,
+        };
+        let nothing_decided = Decision { verdict: Verdict::Keep(KeepReason::NoRuleMatches), rule: None };
+        let read = self.inventory.read.iter().map(|seen| Tag {
+            name: &seen.name,
+            digest: seen.digest.as_deref(),
+            published_at: if seen.push_told { at(seen.pushed) } else { None },
+            created_at: at(seen.created),
+            bytes: seen.bytes,
+            pushed: seen.pushed,
+            decision: nothing_decided,
+            users: None,
+        });
+        let newer = self.inventory.newer.iter().map(|name| Tag {
+            name,
+            digest: None,
+            published_at: None,
+            created_at: None,
+            bytes: None,
+            pushed: Moment::Newer,
+            decision: nothing_decided,
+            users: None,
+        });
+        let decided = read.chain(newer).zip(&self.decisions).map(|(tag, decision)| {
+            let in_use = decision.verdict == Verdict::Keep(KeepReason::InUse);
+            let users = if in_use { self.claims.certain(tag.name, tag.digest) } else { None };
+            Tag { decision: *decision, users, ..tag }
+        });
+        let mut tags: Vec<Tag<'_>> = decided.collect();
+        tags.sort_unstable_by_key(|tag| (!tag.goes(), tag.name));
+        tags
+    }
+
+    /// How many tags would go.
+    #[must_use]
+    pub fn removals(&self) -> u64 {
+        self.decisions.iter().filter(|decision| decision.verdict == Verdict::Remove).count() as u64
+    }
+
+    /// The size of what would go, as far as it is known.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let read = self.inventory.read.iter().zip(&self.decisions);
+        read.filter(|(_, decision)| decision.verdict == Verdict::Remove).filter_map(|(seen, _)| seen.bytes).sum()
+    }
+
+    /// Why tags stay, with how many: `12 TooYoung, 5 WithinKeepN, 1 Latest`. Empty where none is known to stay.
+    #[must_use]
+    pub fn kept(&self) -> String {
+        reasons_to_keep(self.decisions.iter().map(|decision| decision.verdict))
+    }
+
+    /// Forgets the tags that stay.
+    fn only_removals(&mut self) {
+        // Tags that were not read never go, and their decisions are the last.
+        self.inventory.newer = Vec::new();
+        let read = std::mem::take(&mut self.inventory.read).into_iter().zip(std::mem::take(&mut self.decisions));
+        for (seen, decision) in read.filter(|(_, decision)| decision.verdict == Verdict::Remove) {
+            self.inventory.read.push(seen);
+            self.decisions.push(decision);
+        }
+    }
+}
+
+impl Repository {
+    /// The plan, if there is one.
+    #[must_use]
+    pub fn planned(&self) -> Option<&Planned> {
+        match &self.state {
+            State::Planned(planned) => Some(planned),
+            State::Failed(_) | State::Skipped(_) => None,
+        }
+    }
+
+    /// Why a run would fail here, by itself.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match &self.state {
+            State::Failed(message) => Some(message.clone()),
+            State::Planned(planned) => planned.exceeded.as_ref().map(Exceeded::numbers),
+            State::Skipped(_) => None,
+        }
+    }
+
+    fn removals(&self) -> u64 {
+        self.planned().map_or(0, Planned::removals)
+    }
+}
+
+/// Numbers over all repositories.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Totals {
+    /// Repositories that were looked at, failed and skipped ones included.
+    pub repositories: usize,
+    /// Those of them from which tags would go.
+    pub changed: usize,
+    /// Those of them that fail.
+    pub failed: usize,
+    /// Tags that are known of.
+    pub scanned: u64,
+    /// Those of them that the rules remove.
+    pub remove: u64,
+    /// Those of them that stay.
+    pub keep: u64,
+    /// The size in bytes of those that the rules remove, as far as it is known.
+    pub bytes: u64,
+    /// Those that the rules remove where no fuse of the repository blows.
+    pub carried_out: u64,
+}
+
+/// How much of a repository is still wanted once it was counted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Keep {
+    /// All of it.
+    Everything,
+    /// What would go.
+    Removals,
+}
+
+/// Everything that was planned.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// What was planned.
+    pub about: About,
+    /// The numbers.
+    pub totals: Totals,
+    /// The repositories, in the order in which they were added.
+    pub repositories: Vec<Repository>,
+}
+
+impl Listing {
+    /// Nothing, so far.
+    #[must_use]
+    pub fn new(about: About) -> Self {
+        Self { about, totals: Totals::default(), repositories: Vec::new() }
+    }
+
+    /// Counts a repository and takes it in.
+    pub fn add(&mut self, mut repository: Repository, keep: Keep) {
+        let totals = &mut self.totals;
+        totals.repositories += 1;
+        totals.failed += usize::from(repository.trouble().is_some());
+        if let State::Planned(planned) = &mut repository.state {
+            let (scanned, remove) = (planned.inventory.len() as u64, planned.removals());
+            totals.changed += usize::from(remove > 0);
+            totals.scanned += scanned;
+            totals.remove += remove;
+            totals.keep += scanned.saturating_sub(remove);
+            totals.bytes += planned.bytes();
+            totals.carried_out += if planned.exceeded.is_none() { remove } else { 0 };
+            if keep == Keep::Removals {
+                planned.only_removals();
+            }
+        }
+        self.repositories.push(repository);
+    }
+
+    /// The fuse over the whole run that the plan blows, so that a run would remove nothing at all.
+    #[must_use]
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.about.limits.run(self.totals.carried_out).err()
+    }
+
+    /// Why a run would not do in a repository what the rules say.
+    #[must_use]
+    pub fn error(&self, repository: &Repository) -> Option<String> {
+        let by_run = || self.exceeded().filter(|_| repository.removals() > 0).map(|exceeded| exceeded.numbers());
+        repository.trouble().or_else(by_run)
+    }
+
+    /// Whether a run would fail, at least in part.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.totals.failed > 0 || self.exceeded().is_some()
+    }
+
+    /// The hash of what a run would remove: that of the plan which a run in the mode RequireApproval proposes as of the same
+    /// moment. Repositories with an error are no part of it.
+    #[must_use]
+    pub fn plan_hash(&self) -> String {
+        let repositories = self.repositories.iter().filter(|repository| self.error(repository).is_none());
+        let items = repositories.flat_map(|repository| {
+            let read = repository
+                .planned()
+                .into_iter()
+                .flat_map(|planned| planned.inventory.read.iter().zip(&planned.decisions));
+            let gone = read.filter(|(_, decision)| decision.verdict == Verdict::Remove);
+            gone.map(|(seen, _)| Item {
+                repository: &repository.path,
+                name: &seen.name,
+                digest: seen.digest.as_deref(),
+            })
+        });
+        plan_hash(self.about.generation, items)
+    }
+
+    /// What it comes to, in a sentence: "235 of 576 tags in 7 of 9 repositories would be removed, 1.2 GiB".
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let Totals { repositories, changed, scanned, remove, bytes, .. } = self.totals;
+        let (tags, places) =
+            (units::of(scanned, "tag", "tags"), units::of(repositories as u64, "repository", "repositories"));
+        if remove == 0 {
+            format!("none of {tags} in {places} would be removed")
+        } else {
+            format!("{remove} of {tags} in {changed} of {places} would be removed, {}", units::size(bytes))
+        }
+    }
+
+    /// What the policy and the fuses make of the plan, a sentence each.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if let Some(exceeded) = self.exceeded() {
+            remarks.push(format!("a run would remove nothing at all: {}", exceeded.numbers()));
+        }
+        if self.totals.failed > 0 {
+            let places = units::of(self.totals.repositories as u64, "repository", "repositories");
+            remarks.push(format!("{} of {places} failed", self.totals.failed));
+        }
+        if self.about.in_use_unknown {
+            remarks.push("a run keeps images that are in use; nobody looked here which they are".to_owned());
+        }
+        if self.about.mode == Mode::DryRun && self.totals.remove > 0 {
+            remarks.push("in the mode DryRun a run only tells".to_owned());
+        }
+        remarks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::compile::tests::spec;
+    use crate::policy::in_use::tests::of_shop_web;
+    use crate::policy::inventory::Seen;
+    use crate::policy::{Settings, compile};
+
+    pub(super) fn now() -> Timestamp {
+        "2026-11-22T12:00:00.5Z".parse().unwrap()
+    }
+
+    fn days_ago(days: i64) -> Timestamp {
+        Timestamp::from_second(now().as_second() - days * 86_400).unwrap()
+    }
+
+    pub(super) fn about(changes: &Value) -> About {
+        let rules = json!([{"name": "old", "nameRegexDelete": "t.*", "olderThan": "7d", "keepN": 1}]);
+        let mut all = json!({"method": "Exact", "mode": "Delete", "rules": rules});
+        for (key, value) in changes.as_object().unwrap() {
+            all[key] = value.clone();
+        }
+        let policy = compile(&spec(&all), &Settings::default(), now()).unwrap();
+        About::new("team/shop".to_owned(), 3, &policy, now())
+    }
+
+    /// A tag pushed so many days ago, and what is decided about it.
+    pub(super) fn tag(name: &str, days: i64, verdict: Verdict) -> (Seen, Decision) {
+        let pushed = Moment::At(days_ago(days));
+        let seen = Seen {
+            name: name.into(),
+            digest: Some(format!("sha256:{name}").into()),
+            pushed,
+            push_told: true,
+            created: Moment::At(days_ago(days + 1)),
+            single_image: true,
+            protected: false,
+            bytes: Some(1024 * 1024),
+        };
+        let rule = (verdict != Verdict::Keep(KeepReason::Latest)).then_some(0);
+        (seen, Decision { verdict, rule })
+    }
+
+    pub(super) fn planned(tags: Vec<(Seen, Decision)>) -> Planned {
+        let (read, decisions) = tags.into_iter().unzip();
+        Planned {
+            inventory: Inventory { read, newer: Vec::new() },
+            decisions,
+            claims: Claims::default(),
+            complete: true,
+            pushes_known: true,
+            exceeded: None,
+        }
+    }
+
+    pub(super) fn repository(id: u64, path: &str, state: State) -> Repository {
+        Repository { id, path: path.to_owned(), state }
+    }
+
+    pub(super) const GOES: Verdict = Verdict::Remove;
+    pub(super) const YOUNG: Verdict = Verdict::Keep(KeepReason::TooYoung);
+    pub(super) const LATEST: Verdict = Verdict::Keep(KeepReason::Latest);
+
+    /// Two tags of three would go, none of one, and one repository fails.
+    pub(super) fn listing(about: About, keep: Keep) -> Listing {
+        let mut listing = Listing::new(about);
+        let api = planned(vec![tag("t2", 20, GOES), tag("latest", 90, LATEST), tag("t10", 10, GOES)]);
+        listing.add(repository(7, "shop/api", State::Planned(api)), keep);
+        listing.add(repository(8, "shop/web", State::Planned(planned(vec![tag("t1", 1, YOUNG)]))), keep);
+        listing.add(repository(9, "shop/old", State::Skipped("it is about to be deleted".to_owned())), keep);
+        listing.add(repository(10, "shop/odd", State::Failed("GitLab answered 502".to_owned())), keep);
+        listing
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_tags_and_do_not_depend_on_what_is_remembered() {
+        let all = listing(about(&json!({})), Keep::Everything);
+        let totals = all.totals;
+        assert_eq!((totals.repositories, totals.changed, totals.failed), (4, 1, 1));
+        assert_eq!((totals.scanned, totals.remove, totals.keep, totals.bytes), (4, 2, 2, 2 * 1024 * 1024));
+        let brief = listing(about(&json!({})), Keep::Removals);
+        assert_eq!((brief.totals, brief.plan_hash(), brief.summary()), (totals, all.plan_hash(), all.summary()));
+        assert_eq!(brief.repositories[0].planned().unwrap().inventory.len(), 2);
+    }
+
+    #[test]
+    fn the_hash_is_that_of_an_approval_and_leaves_out_what_a_run_would_not_do() {
+        let item = |name, digest| Item { repository: "shop/api", name, digest: Some(digest) };
+        let expected = plan_hash(3, [item("t10", "sha256:t10"), item("t2", "sha256:t2")]);
+        let mut all = listing(about(&json!({})), Keep::Everything);
+        assert_eq!(all.plan_hash(), expected);
+        let fuse = Exceeded::PerRepository { tags: 1, limit: 0 };
+        let blown = Planned { exceeded: Some(fuse), ..planned(vec![tag("t3", 20, GOES)]) };
+        all.add(repository(11, "shop/blown", State::Planned(blown)), Keep::Removals);
+        assert_eq!(all.plan_hash(), expected);
+        assert_eq!((all.totals.remove, all.totals.carried_out, all.totals.failed), (3, 2, 2));
+        assert_eq!(all.error(&all.repositories[4]).unwrap(), "1 tags would go, limits.maxTagsPerRepository allows 0");
+    }
+
+    #[test]
+    fn a_fuse_over_the_run_fails_every_repository_with_something_to_remove() {
+        let all = listing(about(&json!({"limits": {"maxTagsPerRun": 1}})), Keep::Everything);
+        let errors: Vec<Option<String>> = all.repositories.iter().map(|repository| all.error(repository)).collect();
+        let fuse = "2 tags would go, limits.maxTagsPerRun allows 1";
+        assert_eq!(errors, [Some(fuse.to_owned()), None, None, Some("GitLab answered 502".to_owned())]);
+        assert!(all.fails());
+        assert_eq!(all.plan_hash(), plan_hash(3, []));
+        assert_eq!(all.remarks()[0], format!("a run would remove nothing at all: {fuse}"));
+    }
+
+    #[test]
+    fn what_fails_is_what_a_run_would_report_as_failed() {
+        let mut good = Listing::new(about(&json!({"limits": {"maxTagsPerRun": 1}})));
+        good.add(repository(1, "shop/api", State::Planned(planned(vec![tag("t1", 9, GOES)]))), Keep::Everything);
+        good.add(repository(2, "shop/web", State::Skipped("it is about to be deleted".to_owned())), Keep::Everything);
+        assert!(!good.fails());
+        good.add(repository(3, "group shop", State::Failed("hidden".to_owned())), Keep::Everything);
+        assert!(good.fails());
+        assert_eq!(good.remarks(), ["1 of 3 repositories failed"]);
+    }
+
+    #[test]
+    fn tags_that_go_come_first_and_what_was_not_read_is_not_known() {
+        let mut planned = planned(vec![tag("t3", 1, YOUNG), tag("t2", 20, GOES), tag("t1", 20, GOES)]);
+        planned.inventory.newer = vec!["t0".into()];
+        planned.decisions.push(Decision { verdict: YOUNG, rule: Some(0) });
+        let tags = planned.tags();
+        let names: Vec<&str> = tags.iter().map(|tag| tag.name).collect();
+        assert_eq!(names, ["t1", "t2", "t0", "t3"]);
+        assert_eq!((tags[2].digest, tags[2].published_at, tags[2].created_at, tags[2].bytes), (None, None, None, None));
+        assert_eq!((tags[3].published_at, tags[3].created_at), (Some(days_ago(1)), Some(days_ago(2))));
+        planned.inventory.read[0].push_told = false;
+        assert_eq!(planned.tags()[3].published_at, None, "what stands in for the last push is not the last push");
+    }
+
+    #[test]
+    fn who_uses_a_tag_is_told_where_that_keeps_it() {
+        let mut plan = planned(vec![tag("v1", 90, Verdict::Keep(KeepReason::InUse)), tag("t1", 90, GOES)]);
+        let used = of_shop_web(&[("registry.example.com/shop/web:v1", "prod/Pod/a")]);
+        plan.claims = Claims::new(used, [("v1", None), ("t1", None)], false);
+        let tags = plan.tags();
+        assert_eq!(tags[1].users.as_ref().map(ToString::to_string).as_deref(), Some("prod/Pod/a"));
+        assert_eq!(words::cells(&about(&json!({})), &tags[1])[2], "InUse by prod/Pod/a");
+        assert_eq!(words::kept(&plan), "1 InUse; in use: v1 by prod/Pod/a");
+    }
+
+    #[test]
+    fn remarks_say_what_the_plan_is_worth() {
+        let mut all = listing(about(&json!({"mode": "DryRun"})), Keep::Everything);
+        all.about.in_use_unknown = true;
+        assert_eq!(
+            all.remarks(),
+            [
+                "1 of 4 repositories failed",
+                "a run keeps images that are in use; nobody looked here which they are",
+                "in the mode DryRun a run only tells"
+            ]
+        );
+    }
+}

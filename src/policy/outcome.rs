@@ -1,0 +1,156 @@
+//! What a run came to: in each repository, and as a whole.
+
+use jiff::Timestamp;
+
+use crate::api::{PendingApproval, RepositoryResult, TagCounts};
+
+/// Why a repository came to its result, as it stands in the status. `docs/conditions.md` explains each.
+pub mod repository_reason {
+    /// Unchanged: no tag can go.
+    pub const NOTHING_TO_REMOVE: &str = "NothingToRemove";
+    /// Skipped: GitLab took a bulk deletion within the hour.
+    pub const RATE_LIMITED: &str = "RateLimited";
+    /// Skipped: the server is too old to be told what to keep.
+    pub const KEEP_NOT_SUPPORTED: &str = "KeepNotSupported";
+    /// Skipped: the server is too old to remove a single tag.
+    pub const EXACT_NOT_SUPPORTED: &str = "ExactNotSupported";
+    /// Failed, or skipped where the whole run would remove too much: a fuse of the policy blew.
+    pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
+    /// Skipped: the plan that was approved is no longer what would be removed.
+    pub const PLAN_CHANGED: &str = "PlanChanged";
+    /// Skipped: images are in use in a way that GitLab's bulk deletion cannot be told of.
+    pub const IN_USE_UNRESOLVED: &str = "InUseUnresolved";
+    /// Skipped: the repository is about to be deleted.
+    pub const DELETE_SCHEDULED: &str = "DeleteScheduled";
+    /// Skipped: the run ended before its turn came.
+    pub const NOT_REACHED: &str = "NotReached";
+    /// Changed: some of what was requested has not been seen to go.
+    pub const NOT_CONFIRMED: &str = "NotConfirmed";
+    /// Failed: the project, group or repository is not there, or not for this token.
+    pub const NOT_FOUND: &str = "NotFound";
+    /// Failed: the token may not do this here.
+    pub const FORBIDDEN: &str = "Forbidden";
+    /// Failed: the list of tags may be incomplete.
+    pub const LIST_INCOMPLETE: &str = "ListIncomplete";
+    /// Failed: the request may have been accepted, its answer was lost.
+    pub const ANSWER_LOST: &str = "AnswerLost";
+    /// Failed: GitLab refused the parameters.
+    pub const REFUSED: &str = "Refused";
+    /// Failed: GitLab could not be reached or answered with an error.
+    pub const GITLAB_UNAVAILABLE: &str = "GitLabUnavailable";
+
+    /// All of them, for the test that compares them with the documentation.
+    pub const ALL: &[&str] = &[
+        NOTHING_TO_REMOVE,
+        RATE_LIMITED,
+        KEEP_NOT_SUPPORTED,
+        EXACT_NOT_SUPPORTED,
+        DELETION_LIMIT_EXCEEDED,
+        PLAN_CHANGED,
+        IN_USE_UNRESOLVED,
+        DELETE_SCHEDULED,
+        NOT_REACHED,
+        NOT_CONFIRMED,
+        NOT_FOUND,
+        FORBIDDEN,
+        LIST_INCOMPLETE,
+        ANSWER_LOST,
+        REFUSED,
+        GITLAB_UNAVAILABLE,
+    ];
+}
+
+/// What a run came to in one repository.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Full path; of a target that could not be listed, the target's path.
+    pub path: String,
+    /// GitLab's numeric id; 0 for a target that could not be listed.
+    pub id: u64,
+    /// The result.
+    pub result: RepositoryResult,
+    /// Why, one of [`repository_reason`].
+    pub reason: Option<&'static str>,
+    /// Why, in a sentence.
+    pub message: Option<String>,
+    /// The numbers.
+    pub tags: TagCounts,
+    /// Some of the tags that went or would go.
+    pub samples: Vec<String>,
+    /// The size in bytes of what went or would go, as far as it is known.
+    pub bytes: u64,
+    /// From when on the repository may get a bulk deletion again, if that lies ahead.
+    pub eligible: Option<Timestamp>,
+}
+
+impl Outcome {
+    /// An outcome without numbers.
+    #[must_use]
+    pub fn new(path: &str, id: u64, result: RepositoryResult, reason: Option<&'static str>) -> Self {
+        Self {
+            path: path.to_owned(),
+            id,
+            result,
+            reason,
+            message: None,
+            tags: TagCounts::default(),
+            samples: Vec::new(),
+            bytes: 0,
+            eligible: None,
+        }
+    }
+}
+
+/// What becomes of the plan that waits for an approval.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Proposal {
+    /// The run has nothing to say about it.
+    #[default]
+    AsBefore,
+    /// There is nothing to approve.
+    Nothing,
+    /// This one waits from now on.
+    Plan(PendingApproval),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum End {
+    /// It came through.
+    Completed,
+    /// It was stopped between two requests.
+    Stopped(Stop),
+    /// It removed nothing, for a reason that concerns all of it.
+    Aborted {
+        /// One of the documented reasons.
+        reason: &'static str,
+        /// Why, in a sentence.
+        message: String,
+    },
+}
+
+/// Why a run was stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stop {
+    /// It took longer than `activeDeadlineSeconds`.
+    Deadline,
+    /// The operator shuts down.
+    Shutdown,
+    /// The policy was edited or deleted.
+    PolicyChanged,
+    /// The operator went away without a word; found out by its successor.
+    OperatorGone,
+}
+
+impl Stop {
+    /// Why, in a sentence.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Deadline => "the run took longer than activeDeadlineSeconds and was stopped",
+            Self::Shutdown => "the operator was shut down during the run",
+            Self::PolicyChanged => "the policy was edited or deleted during the run",
+            Self::OperatorGone => "the operator went away during the run",
+        }
+    }
+}

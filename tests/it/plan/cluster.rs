@@ -1,0 +1,198 @@
+//! A policy from the cluster: its Secrets, its generation, what the cluster uses, and what a run then does.
+
+use std::path::PathBuf;
+
+use gitlab_simulator::Push;
+use jiff::SignedDuration;
+use registry_cleanup_operator::api::PolicyStatus;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::{
+    Ended, Files, end, exact, fill, json_of, names, nothing_was_changed, plan_from_cluster, world, world_with,
+};
+use crate::world::{Operator, World, service_account_kubeconfig};
+
+fn plan(world: &World, more: &[&str]) -> std::process::Command {
+    plan_from_cluster(world, world.cluster.kubeconfig(), "shop", more)
+}
+
+async fn applied(world: &World, changes: &Value) {
+    world.apply(&world.policy("shop", &exact(changes))).await.unwrap();
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_removes_exactly_what_the_plan_says(#[values("Bulk", "Exact")] method: &str) {
+    let world = world().await;
+    let [api, web] = fill(&world);
+    applied(&world, &json!({"method": method})).await;
+    let before = world.policies().get("shop").await.unwrap();
+    let planned = json_of(plan(&world, &["--detailed-exitcode"]), 2);
+    nothing_was_changed(&world);
+    let after = world.policies().get("shop").await.unwrap();
+    assert_eq!(before.metadata.resource_version, after.metadata.resource_version, "the policy was written to");
+    assert_eq!(planned["policy"], format!("{}/shop", world.namespace));
+
+    let mut expected = names(&planned, "shop/backend/api", "Keep");
+    expected.sort();
+    let operator = Operator::start(&world).await;
+    world.ready("shop").await;
+    world.run("shop", "one").await;
+    operator.stop().await;
+    assert_eq!(world.tags(api), expected);
+    assert_eq!(world.tags(web), ["a", "b"]);
+    assert_eq!(end(plan(&world, &["--detailed-exitcode"])).code, Some(0), "and then there is nothing left to do");
+}
+
+fn pending(status: &PolicyStatus) -> (String, String) {
+    let plan = status.pending_approval.as_ref().unwrap();
+    (plan.plan_hash.clone(), plan.time.0.to_string())
+}
+
+#[rstest]
+#[case::graphql(|_: &mut gitlab_simulator::Settings| {})]
+#[case::rest(|settings: &mut gitlab_simulator::Settings| settings.graphql = false)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_waits_for_approval_can_be_looked_at(#[case] change: fn(&mut gitlab_simulator::Settings)) {
+    let world = world_with(change).await;
+    let [api, _] = fill(&world);
+    applied(&world, &json!({"mode": "RequireApproval"})).await;
+    let operator = Operator::start(&world).await;
+    world.ready("shop").await;
+    let (hash, time) = pending(&world.run("shop", "one").await);
+    operator.stop().await;
+    let now = json_of(plan(&world, &[]), 0);
+    assert_eq!(now["planHash"], hash);
+
+    // The oldest images that stay lose their places to newer ones, so that the plan of now is another one.
+    let pushed = world.now();
+    world.sim.edit(|registry| {
+        for number in 0..3 {
+            registry.push(api, &format!("new{number}"), Push::at(pushed + SignedDuration::from_secs(1)));
+        }
+    });
+    let elapsed = json_of(plan(&world, &["--as-of", &time]), 0);
+    assert_eq!((&elapsed["planHash"], &elapsed["generatedAt"]), (&json!(hash), &json!(time)));
+    assert_eq!(names(&elapsed, "shop/backend/api", "Remove"), names(&now, "shop/backend/api", "Remove"));
+    assert_eq!(names(&elapsed, "shop/backend/api", "Keep").len(), 12 + 3);
+    world.sim.edit(|registry| registry.remove_tag(api, "t29"));
+    assert_ne!(json_of(plan(&world, &["--as-of", &time]), 0)["planHash"], hash);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_generation_is_part_of_the_hash_and_a_file_has_none() {
+    let world = world().await;
+    fill(&world);
+    applied(&world, &json!({})).await;
+    let hash = |command| json_of(command, 0)["planHash"].as_str().unwrap().to_owned();
+    let first = hash(plan(&world, &[]));
+    assert_eq!(hash(plan(&world, &[])), first);
+    applied(&world, &json!({"historyLimit": 3})).await;
+    let second = hash(plan(&world, &[]));
+    let files = Files::new(&world, &world.policy("shop", &exact(&json!({}))));
+    let from_file = hash(files.plan(&[]));
+    assert!(first != second && from_file != first && from_file != second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_cluster_uses_stays_and_who_uses_it_is_told() {
+    let world = world().await;
+    fill(&world);
+    applied(&world, &json!({})).await;
+    let image = "registry.gitlab.example.com/shop/backend/api:t25";
+    world.kubectl(&["create", "deployment", "web", "--image", image]);
+    let planned = json_of(plan(&world, &[]), 0);
+    let tags = planned["repositories"][0]["tags"].as_array().unwrap();
+    let used = tags.iter().find(|tag| tag["name"] == "t25").unwrap();
+    assert_eq!((&used["verdict"], &used["reason"]), (&json!("Keep"), &json!("InUse")));
+    let users = used["users"].as_array().unwrap();
+    let expected = json!(format!("{}/Deployment/web", world.namespace));
+    assert!(users.contains(&expected), "{used}");
+    assert_eq!(planned["totals"]["remove"], 17);
+    let table = end(plan(&world, &[])).out;
+    assert!(table.contains("; in use: t25 by "), "{table}");
+
+    let blind = end(plan(&world, &["--in-use=false"]));
+    assert!(blind.out.contains("18 of 30 tags would be removed"), "{}", blind.out);
+    assert!(
+        blind.out.contains("\nNote: a run keeps images that are in use; nobody looked here which they are.\n"),
+        "{}",
+        blind.out
+    );
+    applied(&world, &json!({"protect": {"inUse": "Disabled"}})).await;
+    let careless = end(plan(&world, &[]));
+    assert!(careless.out.contains("18 of 30 tags would be removed"), "{}", careless.out);
+    assert!(!careless.out.contains("Note: "), "{}", careless.out);
+    nothing_was_changed(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_own_rights_are_enough_and_none_are_a_clear_error() {
+    let world = world().await;
+    fill(&world);
+    applied(&world, &json!({})).await;
+    let operators = service_account_kubeconfig().await;
+    assert_eq!(end(plan_from_cluster(&world, &operators, "shop", &[])).code, Some(0));
+    let nobody = world.cluster.service_account_kubeconfig(&world.namespace, "default").unwrap();
+    let Ended { code, err, .. } = end(plan_from_cluster(&world, &nobody, "shop", &[]));
+    assert_eq!(code, Some(1));
+    let expected =
+        format!("error: reading RegistryCleanupPolicy shop in namespace {} is not allowed\n", world.namespace);
+    assert_eq!(err, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_in_the_cluster_is_named() {
+    let world = world().await;
+    fill(&world);
+    let kubeconfig = world.cluster.kubeconfig();
+    let ended = end(plan_from_cluster(&world, kubeconfig, "nothing", &[]));
+    let namespace = &world.namespace;
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.err, format!("error: RegistryCleanupPolicy nothing does not exist in namespace {namespace}\n"));
+    let gitlab = json!({"url": world.sim.url(), "secretRef": {"name": "elsewhere"}});
+    applied(&world, &json!({"gitlab": gitlab})).await;
+    let ended = end(plan(&world, &[]));
+    assert_eq!((ended.code, ended.err.as_str()), (Some(1), "error: Secret elsewhere does not exist\n"));
+    let mut command = super::program();
+    command.env("KUBECONFIG", "/nothing").args(["plan", "shop"]);
+    let ended = end(command);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.starts_with("error: failed to find a way to the Kubernetes API server"), "{}", ended.err);
+    assert!(world.sim.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_namespace_it_is_that_of_the_context() {
+    let world = world().await;
+    fill(&world);
+    applied(&world, &json!({})).await;
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig: PathBuf = folder.path().join("kubeconfig");
+    std::fs::copy(world.cluster.kubeconfig(), &kubeconfig).unwrap();
+    let mut command = super::program();
+    command.env("KUBECONFIG", &kubeconfig).args(["plan", "shop", "--in-use=false"]);
+    command.args(["--allowed-gitlab-hosts", "127.0.0.1"]);
+    let ended = end(command);
+    assert_eq!(ended.err, "error: RegistryCleanupPolicy shop does not exist in namespace default\n");
+
+    let (ok, text) = crate::world::try_kubectl(
+        world.cluster,
+        &[
+            "--kubeconfig",
+            kubeconfig.to_str().unwrap(),
+            "config",
+            "set-context",
+            "--current",
+            "--namespace",
+            &world.namespace,
+        ],
+    );
+    assert!(ok, "{text}");
+    let mut command = super::program();
+    command.env("KUBECONFIG", &kubeconfig).args(["plan", "shop", "--in-use=false"]);
+    command.args(["--allowed-gitlab-hosts", "127.0.0.1"]);
+    let ended = end(command);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+}

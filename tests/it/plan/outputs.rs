@@ -1,0 +1,119 @@
+//! The forms a plan is printed in: they say the same, and the documentation describes them.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Files, end, exact, fill, json_of, names, nothing_was_changed, world};
+use crate::world::{World, path};
+
+async fn filled() -> (World, Files) {
+    let world = world().await;
+    fill(&world);
+    let files = Files::new(&world, &world.policy("shop", &exact(&json!({}))));
+    (world, files)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_yaml_table_and_markdown_say_the_same() {
+    let (world, files) = filled().await;
+    let plan = json_of(files.plan(&["--all"]), 0);
+    let mut yaml: Value = serde_saphyr::from_str(&end(files.plan(&["--all", "-o", "yaml"])).out).unwrap();
+    yaml["generatedAt"] = plan["generatedAt"].clone();
+    assert_eq!(yaml, plan);
+
+    let hash = plan["planHash"].as_str().unwrap();
+    let table = end(files.plan(&["--all", "-o", "table"])).out;
+    let markdown = end(files.plan(&["--all", "-o", "markdown"])).out;
+    assert!(table.ends_with(&format!("Plan: {hash}\n")), "{table}");
+    assert!(markdown.contains(&format!("plan `{hash}`")), "{markdown}");
+    for verdict in ["Remove", "Keep"] {
+        for (repository, number) in
+            [("shop/backend/api", if verdict == "Remove" { 18 } else { 12 }), ("shop/frontend/web", 2)]
+        {
+            let expected = names(&plan, repository, verdict);
+            assert!(
+                expected.len() == number || (repository == "shop/frontend/web" && verdict == "Remove"),
+                "{expected:?}"
+            );
+            for tag in expected {
+                let line = |text: &str, parts: [&str; 2]| {
+                    text.lines().any(|line| parts.iter().all(|part| line.contains(part)))
+                };
+                assert!(line(&table, [&format!("  {verdict} "), &format!(" {tag} ")]), "{tag}: {table}");
+                assert!(line(&markdown, [&format!("| {verdict} |"), &format!("| `{tag}` |")]), "{tag}: {markdown}");
+            }
+        }
+    }
+    nothing_was_changed(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_known_tag_is_listed_and_what_was_not_read_is_null_unless_everything_is_asked_for() {
+    let world = world().await;
+    let numbers = 0..50;
+    let names_: Vec<String> = numbers.clone().map(|number| format!("t{number:02}")).collect();
+    // The five oldest are old enough; a page of the oldest has 20.
+    let ages = numbers.map(|number| if number < 5 { 30 } else { 1 });
+    let tags: Vec<(&str, i64)> = names_.iter().map(String::as_str).zip(ages).collect();
+    world.repository("shop/backend/api", &tags);
+    let files = Files::new(&world, &world.policy("shop", &exact(&json!({}))));
+
+    let brief = json_of(files.plan(&[]), 0);
+    let all = json_of(files.plan(&["--all"]), 0);
+    assert_eq!(brief["totals"], all["totals"]);
+    assert_eq!(brief["planHash"], all["planHash"]);
+    let unread = |plan: &Value| {
+        let tags = plan["repositories"][0]["tags"].as_array().unwrap();
+        assert_eq!(tags.len(), 50);
+        let null =
+            |tag: &&Value| ["digest", "publishedAt", "createdAt", "bytes"].iter().all(|field| tag[*field].is_null());
+        tags.iter().filter(null).count()
+    };
+    assert_eq!((unread(&brief), unread(&all)), (30, 0));
+
+    // Without places to count, not even the names of the younger ones are read.
+    let ages_only = json!({"rules": [{"name": "old", "nameRegexDelete": ".*", "olderThan": "7d"}]});
+    let files = Files::new(&world, &world.policy("shop", &exact(&ages_only)));
+    let plan = json_of(files.plan(&[]), 0);
+    assert_eq!(plan["totals"], json!({"scanned": 20, "remove": 5, "keep": 15, "bytes": plan["totals"]["bytes"]}));
+    let table = end(files.plan(&[])).out;
+    assert!(table.contains("5 of the 20 oldest tags would be removed"), "{table}");
+    assert!(table.contains("15 TooYoung, and all younger ones, which were not read\n"), "{table}");
+    nothing_was_changed(&world);
+}
+
+/// The fields of an object, and of those below it.
+fn fields(value: &Value, prefix: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, member) in object {
+                let field = format!("{prefix}.{name}");
+                fields(member, &field, found);
+                found.insert(field);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| fields(item, prefix, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_shape_is_what_comes() {
+    let (_world, files) = filled().await;
+    let text = std::fs::read_to_string(path("docs/plan.md")).unwrap();
+    let documented = text.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let of = |plan: &Value| {
+        let mut found = BTreeSet::new();
+        fields(plan, "", &mut found);
+        found
+    };
+    let mut expected = of(&serde_json::from_str(documented).unwrap());
+    let mut plan = of(&json_of(files.plan(&[]), 0));
+    // Only where there is one.
+    for optional in [".repositories.error", ".repositories.tags.users"] {
+        assert!(expected.remove(optional), "{optional} is not documented");
+        plan.remove(optional);
+    }
+    assert_eq!(plan, expected);
+}
