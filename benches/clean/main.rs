@@ -43,7 +43,13 @@ fn main() -> ExitCode {
     let result = Choice::read(&arguments).and_then(|choice| {
         let cluster = control_plane::shared()?;
         let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(measure(cluster, &choice))
+        runtime.block_on(async {
+            tokio::select! {
+                result = measure(cluster, &choice) => result,
+                // What was started ends with what is dropped here.
+                _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+            }
+        })
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,8 +17,8 @@ pub use policy::{
     RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, SortBy, TargetSpec,
 };
 pub use status::{
-    HistoryEntry, PendingApproval, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus, RunResult,
-    RunStatus, TagCounts, Trigger,
+    EmptyRepository, HistoryEntry, PendingApproval, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus,
+    RunResult, RunStatus, TagCounts, Trigger,
 };
 
 /// Annotation that asks for one run in the policy's own mode; a new value (an opaque token) runs once.

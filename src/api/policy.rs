@@ -364,8 +364,8 @@ pub struct LimitsSpec {
     pub max_percent_per_repository: Option<u32>,
 }
 
-/// Which repositories without tags are deleted. Both the list of tags and GitLab's own count must say that there is none, in
-/// two runs at least a day apart.
+/// Which repositories without tags are deleted. The list of tags, GitLab's own count and the registry's size must agree that
+/// there is none, in two runs at least a day apart. In the mode Delete only; the others tell what would go.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EmptyRepositoriesSpec {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::conditions::Condition;
 use super::policy::{GroupTarget, InUseSource, RuleSpec, TargetSpec};
-use super::status::{HistoryEntry, RepositoryStatus};
+use super::status::{EmptyRepository, HistoryEntry, RepositoryStatus};
 
 /// Longest pattern, in bytes. Long enough for dozens of alternatives, short enough for the server's CEL cost limit.
 pub(crate) const MAX_PATTERN: u32 = 512;
@@ -18,6 +18,10 @@ pub(crate) const MAX_PATTERNS: u32 = 20;
 pub(crate) const MAX_RULES: u32 = 10;
 /// Most repositories named in a status.
 pub(crate) const MAX_REPOSITORIES: u32 = 50;
+/// Most repositories without tags in a status.
+pub(crate) const MAX_EMPTY_REPOSITORIES: u32 = 50;
+/// Most projects with a cleanup policy of GitLab's own in a status.
+pub(crate) const MAX_PROJECTS_WITH_CLEANUP_POLICY: u32 = 20;
 /// Most sample tags of a repository.
 pub(crate) const MAX_SAMPLES: u32 = 10;
 /// Most finished runs in a status.
@@ -28,6 +32,8 @@ pub(crate) const MAX_SHORT_MESSAGE: u32 = 256;
 pub(crate) const MAX_SHORT_TEXT: u32 = 64;
 /// Longest repository path, in bytes (GitLab: a path of at most 255 for the project and 255 for the image name).
 pub(crate) const MAX_REPOSITORY_PATH: u32 = 512;
+/// Longest path of a project, in bytes.
+pub(crate) const MAX_PROJECT_PATH: u32 = 255;
 /// Longest tag name, in bytes (OCI distribution specification: 128 characters).
 pub(crate) const MAX_TAG: u32 = 128;
 /// Longest address, in bytes.
@@ -168,7 +174,7 @@ pub(crate) fn projects(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "maxItems": 100,
-        "items": { "type": "string", "minLength": 1, "maxLength": 255, "x-kubernetes-validations": [path_rule()] },
+        "items": { "type": "string", "minLength": 1, "maxLength": MAX_PROJECT_PATH, "x-kubernetes-validations": [path_rule()] },
         "x-kubernetes-list-type": "set",
     })
 }
@@ -400,6 +406,19 @@ pub(crate) fn samples(_: &mut SchemaGenerator) -> Schema {
 
 pub(crate) fn repositories(generator: &mut SchemaGenerator) -> Schema {
     list_of::<RepositoryStatus>(generator, MAX_REPOSITORIES)
+}
+
+pub(crate) fn empty_repositories(generator: &mut SchemaGenerator) -> Schema {
+    list_of::<EmptyRepository>(generator, MAX_EMPTY_REPOSITORIES)
+}
+
+pub(crate) fn projects_with_cleanup_policy(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": MAX_PROJECTS_WITH_CLEANUP_POLICY,
+        "items": { "type": "string", "maxLength": MAX_PROJECT_PATH },
+        "x-kubernetes-list-type": "atomic",
+    })
 }
 
 pub(crate) fn history(generator: &mut SchemaGenerator) -> Schema {

@@ -90,6 +90,18 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::time")]
     pub others_eligible_time: Option<Time>,
 
+    /// Repositories without tags, at most 50, since when every run that looked at them saw none. Kept while
+    /// spec.emptyRepositories is set: one that is seen to be empty again, a day later or more, may be deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::empty_repositories")]
+    pub empty_repositories: Vec<EmptyRepository>,
+
+    /// Projects of the target, at most 20, in which GitLab's own cleanup policy is enabled, as far as the token may see it. It
+    /// may remove what this policy keeps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::projects_with_cleanup_policy")]
+    pub projects_with_cleanup_policy: Vec<String>,
+
     /// Finished runs, the newest first, at most historyLimit of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::history")]
@@ -116,6 +128,22 @@ pub struct PendingApproval {
     /// The moment by which the plan was made: ages are reckoned from it, and what is pushed later stays.
     #[schemars(schema_with = "schema::time")]
     pub time: Time,
+}
+
+/// A repository in which runs saw no tag.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct EmptyRepository {
+    /// GitLab's numeric id of the repository.
+    #[schemars(schema_with = "schema::id")]
+    pub id: u64,
+
+    /// Full path of the repository.
+    #[schemars(schema_with = "schema::repository_path")]
+    pub path: String,
+
+    /// When a run first saw it without tags. No run has seen it with tags since.
+    #[schemars(schema_with = "schema::time")]
+    pub since: Time,
 }
 
 /// One run.
@@ -245,7 +273,7 @@ pub struct RepositoryCounts {
     /// All repositories of the run.
     #[schemars(schema_with = "schema::count")]
     pub total: u32,
-    /// Repositories from which tags are, or in a dry run would be, removed.
+    /// Repositories from which tags are, or in a dry run would be, removed, and those that are counted as deleted.
     #[schemars(schema_with = "schema::count")]
     pub changed: u32,
     /// Repositories in which there was nothing to remove.
@@ -257,6 +285,9 @@ pub struct RepositoryCounts {
     /// Repositories that could not be handled.
     #[schemars(schema_with = "schema::count")]
     pub failed: u32,
+    /// Repositories without tags that GitLab was, or in a dry run would be, asked to delete.
+    #[schemars(schema_with = "schema::count")]
+    pub deleted: u32,
 }
 
 /// How many tags a run saw, selected, asked to have removed, and saw gone.
@@ -324,7 +355,7 @@ pub struct RepositoryStatus {
 /// What a run came to in one repository.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum RepositoryResult {
-    /// Tags are, or in a dry run would be, removed.
+    /// Tags, or the repository itself, are, or in a dry run would be, removed.
     Changed,
     /// There was nothing to remove.
     Unchanged,

@@ -19,6 +19,7 @@ use crate::policy::report::MAX_SAMPLES;
 use crate::policy::settle::{PAUSES, Watch};
 
 use super::inventory::Failure;
+use super::last_look::Look;
 use super::planner::Plan;
 use super::plans::{blown, delete_scheduled, not_planned};
 use super::run::{Halt, Job, Work};
@@ -64,6 +65,15 @@ enum Step {
     Done(Outcome),
     Blocked(Blocked),
     Ready(Box<Prepared>),
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sent {
+    /// There is nothing more to do about it.
+    Done,
+    /// It was not sent, since it did not spare what is in use.
+    Withdrawn,
 }
 
 /// Requests the removal in every repository and looks at what went.
@@ -208,16 +218,16 @@ impl Preparation<'_> {
     /// The tags in use by name, and the pattern that makes GitLab keep them; or why GitLab cannot be told.
     fn keep(&self, plan: &Plan) -> Result<(BTreeSet<Box<str>>, Option<String>), String> {
         let mut in_use = BTreeSet::new();
-        let mut to_tell = Vec::new();
+        let told = |name: &str| decide_by_name(name, self.rule, &self.job.policy.protect, &BTreeSet::new()).is_none();
+        // Also those that the repository does not have, or not yet: they may be pushed before GitLab gets to work.
+        let mut to_tell: Vec<&str> = plan.claims.of().tags().map(|(name, _)| name).filter(|name| told(name)).collect();
         for (seen, decision) in plan.inventory.read.iter().zip(&plan.decisions) {
             if decision.verdict == Verdict::Keep(KeepReason::InUse) {
                 in_use.insert(seen.name.clone());
-                if self.rule.delete.matches(&seen.name) {
-                    to_tell.push(&*seen.name);
+                if told(&seen.name) {
+                    to_tell.push(&seen.name);
                 }
-            } else if plan.claims.possible(seen.digest.as_deref(), seen.single_image)
-                && decide_by_name(&seen.name, self.rule, &self.job.policy.protect, &in_use).is_none()
-            {
+            } else if plan.claims.possible(&seen.name, seen.digest.as_deref(), seen.single_image) && told(&seen.name) {
                 return Err(format!(
                     "an image is in use by a digest that is not known to be that of a tag, so {} and others may be in use; \
                      method: Exact keeps those alone",
@@ -310,26 +320,6 @@ impl Sender<'_> {
         Ok(None)
     }
 
-    /// Whether what is in use of a repository still is what its request was prepared for; if not, prepares it anew.
-    async fn current(&mut self, mut prepared: Prepared) -> Result<Option<Prepared>, Halt> {
-        let Some(usage) = &self.job.usage else { return Ok(Some(prepared)) };
-        for _ in 0..MAX_PREPARED {
-            usage.confirmed().await?;
-            if usage.now(&prepared.repository)? == prepared.used {
-                return Ok(Some(prepared));
-            }
-            let repository = prepared.repository;
-            let step = self.preparation.prepare(repository.clone()).await;
-            match self.note(&repository, step)? {
-                Some(anew) => prepared = anew,
-                None => return Ok(None),
-            }
-        }
-        let message = "which of its images are in use went on changing while the request was prepared";
-        self.work.outcomes.push(unresolved(&prepared.repository, message.to_owned()));
-        Ok(None)
-    }
-
     /// Leaves a repository alone that has been spoken for, and notes the policy if it is another one.
     fn leave(&mut self, repository: &Repository, blocked: &Blocked) {
         if blocked.owner != self.job.owner {
@@ -338,18 +328,37 @@ impl Sender<'_> {
         self.work.outcomes.push(rate_limited(repository, blocked));
     }
 
+    /// Requests the deletion. What no longer spares all that is in use by the time it could leave is prepared anew.
+    async fn send(&mut self, mut prepared: Prepared) -> Result<(), Halt> {
+        for _ in 0..MAX_PREPARED {
+            let repository = prepared.repository.clone();
+            if self.send_once(prepared).await? == Sent::Done {
+                return Ok(());
+            }
+            let step = self.preparation.prepare(repository.clone()).await;
+            match self.note(&repository, step)? {
+                Some(anew) => prepared = anew,
+                None => return Ok(()),
+            }
+        }
+        let message = "which of its images are in use went on changing while the request was prepared";
+        self.work.outcomes.push(unresolved(&prepared.repository, message.to_owned()));
+        Ok(())
+    }
+
     /// Sends one request. The repository is spoken for before it leaves, so no other run can send one meanwhile.
-    async fn send(&mut self, prepared: Prepared) -> Result<(), Halt> {
+    async fn send_once(&mut self, prepared: Prepared) -> Result<Sent, Halt> {
         let job = self.job;
-        let Some(prepared) = self.current(prepared).await? else { return Ok(()) };
         let repository = &prepared.repository;
         let reserved = job.context.ledger().reserve(job.key(repository), &job.owner, job.context.clock.now());
         if let Err(blocked) = reserved {
             self.leave(repository, &blocked);
-            return Ok(());
+            return Ok(Sent::Done);
         }
         let request = BulkDelete { name_regex_keep: prepared.keep.clone(), ..self.request.clone() };
-        match job.client.bulk_delete(&repository.reference(), &request).await {
+        let spared = prepared.used.clone();
+        let (client, look) = Look::at(job, repository, move |now| spared.includes(now));
+        match client.bulk_delete(&repository.reference(), &request).await {
             Ok(BulkAnswer::Accepted { at }) => {
                 job.context.ledger().requested(job.key(repository), &job.owner, at);
                 self.accepted(prepared, None).await;
@@ -371,6 +380,10 @@ impl Sender<'_> {
             }
             Err(error) => {
                 job.context.ledger().release(job.key(repository));
+                if let (true, Some(look)) = (error.is_withdrawn(), look) {
+                    // What was found is in the index, and so in what is prepared next.
+                    return look.found().map(|_| Sent::Withdrawn).map_err(Halt::from);
+                }
                 if concerns_all(&error) {
                     return Err(error.into());
                 }
@@ -378,7 +391,7 @@ impl Sender<'_> {
                 self.fail(&repository, &Failure::GitLab(error));
             }
         }
-        Ok(())
+        Ok(Sent::Done)
     }
 
     async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::policy::conflict::Answers;
 use crate::policy::next_action::Checked;
 
 /// First and longest pause after a failed reconciliation (the API server did not answer).
@@ -16,6 +17,8 @@ const RETRY_LAST: SignedDuration = SignedDuration::from_mins(5);
 pub(crate) struct Memory {
     checks: HashMap<String, Checked>,
     failures: HashMap<String, u32>,
+    /// With the generation they were asked for: an edit may change the token, the target or the instance.
+    cleanup_policies: HashMap<String, (i64, Answers)>,
 }
 
 impl Memory {
@@ -42,10 +45,21 @@ impl Memory {
         self.failures.remove(uid);
     }
 
+    /// What is known of GitLab's own cleanup policies in the projects of a policy.
+    pub(crate) fn cleanup_policies(&mut self, uid: &str, generation: i64) -> &mut Answers {
+        let (known, answers) = self.cleanup_policies.entry(uid.to_owned()).or_default();
+        if *known != generation {
+            *known = generation;
+            *answers = Answers::default();
+        }
+        answers
+    }
+
     /// Forgets the policies that are gone.
     pub(crate) fn retain(&mut self, known: impl Fn(&str) -> bool) {
         self.checks.retain(|uid, _| known(uid));
         self.failures.retain(|uid, _| known(uid));
+        self.cleanup_policies.retain(|uid, _| known(uid));
     }
 }
 
@@ -60,6 +74,15 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         memory.succeeded("a");
         assert_eq!(memory.failed("a").as_secs(), 1);
+    }
+
+    #[test]
+    fn an_edit_makes_the_answers_about_cleanup_policies_forgotten() {
+        let mut memory = Memory::default();
+        memory.cleanup_policies("a", 1).note("shop/backend", Some(true), Timestamp::UNIX_EPOCH);
+        assert_ne!(*memory.cleanup_policies("a", 1), Answers::default());
+        assert_eq!(*memory.cleanup_policies("b", 1), Answers::default());
+        assert_eq!(*memory.cleanup_policies("a", 2), Answers::default());
     }
 
     #[test]

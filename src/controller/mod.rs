@@ -2,16 +2,20 @@
 //!
 //! `reconcile` asks `policy::next_action` what to do and does it; `session` gets to GitLab; `run` carries a run out, with
 //! `targets` to find the repositories. `planner` plans one of them, from what `inventory` reads and `usage` knows, and `plans`
-//! all of them; `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. `forecast` plans all of them as
-//! well, for somebody at a command line; it has no part in anything that removes. `gate` says when a run must stop; `memory`
-//! is what one process knows beyond the statuses; `watch` listens and keeps all of it going.
+//! all of them; `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. Then `empty` sees to
+//! repositories without tags, and `conflicts` to cleanup policies of GitLab's own. `forecast` plans all of them as well, for
+//! somebody at a command line; it has no part in anything that removes. `gate` says when a run must stop; `memory` is what one
+//! process knows beyond the statuses; `watch` listens and keeps all of it going.
 
 mod bulk;
+mod conflicts;
 mod context;
+mod empty;
 mod exact;
 mod forecast;
 mod gate;
 mod inventory;
+mod last_look;
 mod memory;
 mod planner;
 mod plans;

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::gitlab::{Client, Error, Repository, TagDetails};
 use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
-use crate::policy::in_use::RepositoryUse;
+use crate::policy::in_use::{RepositoryUse, names_subject};
 use crate::policy::inventory::{Inventory, Seen};
 use crate::policy::plan::exact::{Decision, Moment};
 use crate::policy::plan::{KeepReason, Verdict, decide_by_name, exact, reasons_to_keep, server};
@@ -72,7 +72,7 @@ impl Planner<'_> {
         let used = self.used(repository)?;
         let by_digest = used.digests().next().is_some();
         let (inventory, source) = inventory::read(self, rules, repository, by_digest).await?;
-        let claims = self.claims(used, &inventory, repository).await?;
+        let claims = self.claims(used, &inventory, source, repository).await?;
         let decisions = exact::plan(&inventory.tags(), rules, &self.policy.protect, &claims, source.at);
         Ok(Plan { inventory, decisions, source, claims })
     }
@@ -82,31 +82,41 @@ impl Planner<'_> {
         self.usage.map_or_else(|| Ok(RepositoryUse::default()), |usage| usage.now(repository))
     }
 
-    /// Holds what is in use against the tags. Where a digest in use is that of none of them, tags that are in use by name but
-    /// were not read are looked at: most digests in use are theirs.
+    /// Holds what is in use against the tags. Tags that are in use by name but were not read are looked at where their digest
+    /// matters: because a digest in use is that of none of the others (most are theirs), or because of signatures.
     async fn claims(
         &self,
         used: RepositoryUse,
         inventory: &Inventory,
+        source: Source,
         repository: &Repository,
     ) -> Result<Claims, Error> {
         let known: HashMap<&str, Option<&str>> =
             inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref())).collect();
-        let mut besides = HashSet::new();
-        let open = |besides: &HashSet<Box<str>>| {
-            let digests = known.values().flatten().copied().chain(besides.iter().map(AsRef::as_ref));
-            !used.unresolved(digests).is_empty()
-        };
-        let unread = used.tags().map(|(name, _)| name).filter(|name| known.get(name).copied().flatten().is_none());
-        for name in unread.take(MAX_LOOKED_UP) {
-            if !open(&besides) {
+        let newer: HashSet<&str> = inventory.newer.iter().map(AsRef::as_ref).collect();
+        let exists = |name: &str| source.extent == Extent::Oldest || known.contains_key(name) || newer.contains(name);
+        let unread = |name: &&str| known.get(name).copied().flatten().is_none() && exists(name);
+        let signed = known.keys().any(|name| names_subject(name));
+        let mut found: Vec<(&str, String)> = Vec::new();
+        let mut undigested = false;
+        for (looked_up, name) in used.tags().map(|(name, _)| name).filter(unread).enumerate() {
+            let digests = known.values().flatten().copied().chain(found.iter().map(|(_, digest)| digest.as_str()));
+            if !signed && used.unresolved(digests).is_empty() {
+                break;
+            }
+            if looked_up == MAX_LOOKED_UP {
+                undigested = true;
                 break;
             }
             let details = self.client.tag(&repository.reference(), name).await?;
-            besides.extend(details.and_then(|details| details.digest).map(String::into_boxed_str));
+            match details.and_then(|details| details.digest) {
+                Some(digest) => found.push((name, digest)),
+                None => undigested = true,
+            }
         }
-        let tags = known.iter().map(|(name, digest)| (*name, *digest));
-        Ok(Claims::new(used.clone(), tags, &besides))
+        let found = found.iter().map(|(name, digest)| (*name, Some(digest.as_str())));
+        let tags = known.iter().map(|(name, digest)| (*name, *digest)).chain(found);
+        Ok(Claims::new(used.clone(), tags, undigested))
     }
 
     pub(crate) async fn bulk(&self, rule: &Rule, repository: &Repository) -> Result<Plan, Failure> {
@@ -121,7 +131,7 @@ impl Planner<'_> {
             let source = Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at };
             (self.names_and_dates(rule, repository, &named).await?, source)
         };
-        let claims = self.claims(used, &inventory, repository).await?;
+        let claims = self.claims(used, &inventory, source, repository).await?;
         let in_use = |seen: &&Seen| claims.certain(&seen.name, seen.digest.as_deref()).is_some();
         let in_use: BTreeSet<Box<str>> = inventory.read.iter().filter(in_use).map(|seen| seen.name.clone()).collect();
         let tags: Vec<(&str, Option<Timestamp>)> = inventory

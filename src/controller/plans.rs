@@ -1,6 +1,8 @@
 //! Plans the repositories of a run, and makes of each plan what the status says of it. Fuses are judged here, so that whoever
 //! carries plans out gets only those that may be.
 
+use std::sync::Arc;
+
 use futures::stream::{self, StreamExt};
 
 use crate::api::{RepositoryResult, TagCounts};
@@ -35,7 +37,7 @@ pub(crate) struct Removable {
     pub(crate) tags: Vec<Seen>,
     pub(crate) source: Source,
     /// What was in use when the plan was made.
-    pub(crate) claims: Claims,
+    pub(crate) claims: Arc<Claims>,
 }
 
 impl Planned<'_> {
@@ -150,7 +152,7 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
         message = format!("{message}; ages by the {by} push");
     }
     let in_use = plan.in_use();
-    let claims = plan.claims.clone();
+    let claims = Arc::new(plan.claims.clone());
     let source = plan.source;
     let tags = plan.into_removed();
     let counts = TagCounts { scanned, matched: tags.len() as u64, in_use, ..TagCounts::default() };

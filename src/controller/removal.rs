@@ -1,23 +1,27 @@
 //! Removes planned tags of one repository by name, several requests at a time, and keeps account of what became of each.
 //!
-//! What came into use since the plan was made stays: the workloads are asked right before every request. What was pushed again since the plan was made stays: where GitLab sorts by push, its newest tags are read before every few
-//! batches; elsewhere each tag is read again right before it goes.
+//! What came into use since the plan was made stays: the cluster is looked at right before every request. What was pushed again
+//! since then stays as well: where GitLab sorts by push, its newest tags are read before every few batches; elsewhere each tag is
+//! read again right before it goes.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::api::RepositoryResult;
-use crate::gitlab::{Error, Repository, TagRemoval};
+use crate::gitlab::{Client, Error, Repository, TagRemoval};
 use crate::policy::claims::Claims;
+use crate::policy::in_use::RepositoryUse;
 use crate::policy::inventory::Seen;
 use crate::policy::outcome::{Outcome, repository_reason as why};
 use crate::policy::plan::{KeepReason, Verdict};
 use crate::policy::report::MAX_SAMPLES;
 
 use super::inventory::pushed_since;
+use super::last_look::Look;
 use super::plans::Removable;
 use super::run::{Halt, Job};
 
@@ -101,7 +105,7 @@ struct Removal<'a> {
     /// The moment as of which the plan was made.
     at: Timestamp,
     /// What was in use then.
-    claims: &'a Claims,
+    claims: &'a Arc<Claims>,
     /// Several tags go in one request, by GraphQL.
     by_name: bool,
     /// Whether the newest pushes are asked for; otherwise each tag is read again.
@@ -130,9 +134,6 @@ impl Default for Batch<'_> {
 impl Removal<'_> {
     async fn run(&mut self, planned: &[Seen], told: &mut Told) -> Result<(), Halt> {
         for stretch in planned.chunks(TAGS_PER_LOOK) {
-            if let Some(usage) = &self.job.usage {
-                usage.confirmed().await?;
-            }
             if self.looks {
                 match pushed_since(&self.job.client, self.repository, self.at).await? {
                     Some(again) => self.again.extend(again),
@@ -159,7 +160,7 @@ impl Removal<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Removes one batch, less what was pushed again.
+    /// Removes one batch, less what was pushed again or came into use.
     async fn batch<'t>(&self, tags: &'t [Seen]) -> Batch<'t> {
         let mut batch = Batch::default();
         for seen in tags {
@@ -173,17 +174,27 @@ impl Removal<'_> {
                 Err(error) => return Batch { asked: Vec::new(), answer: Err(error.into()), ..batch },
             }
         }
-        // As late as possible: from here on there is nothing but the request.
-        match self.job.planner().used(self.repository) {
-            Ok(used) => {
-                let claims = self.claims.again(used);
-                let hold = |seen: &&Seen| claims.hold(&seen.name, seen.digest.as_deref(), seen.single_image);
-                (batch.in_use, batch.asked) = batch.asked.into_iter().partition(hold);
+        while !batch.asked.is_empty() {
+            let (claims, tags) = (Arc::clone(self.claims), batch.asked.iter().copied().cloned().collect::<Vec<_>>());
+            let spares = move |now: &RepositoryUse| {
+                let claims = claims.again(now.clone());
+                !tags.iter().any(|seen| held(&claims, seen))
+            };
+            let (client, look) = Look::at(self.job, self.repository, spares);
+            match (self.remove(&client, &batch.asked).await, look) {
+                (Err(error), Some(look)) if error.is_withdrawn() => match look.found() {
+                    Ok(now) => {
+                        let claims = self.claims.again(now);
+                        // At least one of them, or the look would have said yes.
+                        batch.in_use.extend(batch.asked.extract_if(.., |seen| held(&claims, seen)));
+                    }
+                    Err(unknown) => return Batch { asked: Vec::new(), answer: Err(unknown.into()), ..batch },
+                },
+                (answer, _) => {
+                    batch.answer = answer.map_err(Halt::from);
+                    break;
+                }
             }
-            Err(unknown) => return Batch { asked: Vec::new(), answer: Err(unknown.into()), ..batch },
-        }
-        if !batch.asked.is_empty() {
-            batch.answer = self.remove(&batch.asked).await.map_err(Halt::from);
         }
         batch
     }
@@ -198,8 +209,7 @@ impl Removal<'_> {
         })
     }
 
-    async fn remove(&self, tags: &[&Seen]) -> Result<HashSet<Box<str>>, Error> {
-        let client = &self.job.client;
+    async fn remove(&self, client: &Client, tags: &[&Seen]) -> Result<HashSet<Box<str>>, Error> {
         if self.by_name {
             let names: Vec<&str> = tags.iter().map(|seen| &*seen.name).collect();
             return Ok(client.destroy_tags(self.repository.id, &names).await?.into_iter().collect());
@@ -255,4 +265,8 @@ impl Removal<'_> {
     fn audit(&self, seen: &Seen, verdict: Verdict) {
         self.job.audit(self.repository, &seen.name, verdict.as_str(), verdict.reason(), None, None);
     }
+}
+
+fn held(claims: &Claims, seen: &Seen) -> bool {
+    claims.hold(&seen.name, seen.digest.as_deref(), seen.single_image)
 }

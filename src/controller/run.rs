@@ -8,7 +8,8 @@ use kube::ResourceExt;
 
 use crate::api::conditions::reason;
 use crate::api::{
-    Mode, PendingApproval, RegistryCleanupPolicy, RepositoryResult, RepositoryStatus, RunResult, RunStatus, Trigger,
+    EmptyRepository, Mode, PendingApproval, RegistryCleanupPolicy, RepositoryResult, RepositoryStatus, RunResult,
+    RunStatus, Trigger,
 };
 use crate::cluster::status;
 use crate::gitlab::{Class, Client, Error as GitLabError, Repository};
@@ -22,7 +23,7 @@ use super::context::Context;
 use super::gate::{RunGate, StillCurrent};
 use super::planner::Planner;
 use super::usage::{Unknown, Usage};
-use super::{Error, bulk, exact, preview, reconcile, session, targets};
+use super::{Error, bulk, conflicts, empty, exact, preview, reconcile, session, targets};
 
 /// How often, and with which pauses in seconds, the status of a finished run is written before giving up. What is lost then
 /// are numbers: the status still says Running, and the next look makes Interrupted of it.
@@ -101,7 +102,7 @@ pub(crate) struct Job<'a> {
     pub(crate) policy: &'a CompiledPolicy,
     pub(crate) task: Task,
     /// Which images are in use, where the policy wants to know.
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Option<Arc<Usage>>,
     pub(crate) mode: Mode,
     pub(crate) generation: i64,
     pub(crate) gate: Arc<RunGate>,
@@ -145,18 +146,30 @@ pub(crate) struct Work {
     pub(crate) overlaps: Vec<(String, String)>,
     /// What becomes of the plan that waits for an approval.
     pub(crate) proposal: Proposal,
+    /// The repositories that are watched because they are empty; `None` where the run has nothing to say about it.
+    pub(crate) watched: Option<Vec<EmptyRepository>>,
+    /// The projects with a cleanup policy of GitLab's own; `None` where the run has nothing to say about it.
+    pub(crate) conflicts: Option<Vec<String>>,
 }
 
 impl Work {
     pub(crate) fn completed(outcomes: Vec<Outcome>) -> Self {
-        Self { outcomes, end: End::Completed, findings: None, overlaps: Vec::new(), proposal: Proposal::AsBefore }
+        Self {
+            outcomes,
+            end: End::Completed,
+            findings: None,
+            overlaps: Vec::new(),
+            proposal: Proposal::AsBefore,
+            watched: None,
+            conflicts: None,
+        }
     }
 }
 
 impl Job<'_> {
     pub(crate) fn planner(&self) -> Planner<'_> {
         Planner {
-            usage: self.usage.as_ref(),
+            usage: self.usage.as_deref(),
             client: &self.client,
             clock: &*self.context.clock,
             policy: self.policy,
@@ -231,6 +244,22 @@ impl Job<'_> {
             rule,
             used_by,
             "tag"
+        );
+    }
+
+    /// One line of the audit trail about a repository as a whole.
+    pub(crate) fn audit_repository(&self, repository: &Repository, verdict: &str, reason: &str) {
+        tracing::info!(
+            target: "audit",
+            run = self.id,
+            namespace = self.namespace,
+            policy = self.name,
+            project = repository.project_path(),
+            repository = repository.path,
+            mode = self.mode.as_str(),
+            verdict,
+            reason,
+            "repository"
         );
     }
 }
@@ -370,7 +399,7 @@ async fn work(base: &Base<'_>, order: &Order<'_>, task: Task, gate: Arc<RunGate>
             Some(format!("{} of {} targets cannot be listed, {}", found.failed.len(), found.asked, failed.path));
     }
     match Usage::open(base.context, base.namespace, order.policy, &found.repositories).await {
-        Ok(usage) => job.usage = usage,
+        Ok(usage) => job.usage = usage.map(Arc::new),
         Err(unknown) => {
             let mut work = job.halt(Work::completed(Vec::new()), &unknown.into(), &found.repositories);
             work.outcomes.extend(found.failed);
@@ -379,9 +408,18 @@ async fn work(base: &Base<'_>, order: &Order<'_>, task: Task, gate: Arc<RunGate>
     }
     let mut work = match (&order.policy.method, &job.task) {
         (_, Task::Preview | Task::Propose(_)) => preview::run(&job, &found.repositories).await,
-        (Method::Bulk(rule), _) => bulk::run(&job, rule, found.repositories).await,
+        (Method::Bulk(rule), _) => bulk::run(&job, rule, found.repositories.clone()).await,
         (Method::Exact(_), _) => exact::run(&job, &found.repositories).await,
     };
+    let before = base.live.status.as_ref();
+    let watched = before.map(|status| status.empty_repositories.as_slice()).unwrap_or_default();
+    let previews = order.trigger == Trigger::DryRunRequested;
+    work = empty::run(&job, &found.repositories, watched, previews, work).await;
+    if work.end == End::Completed {
+        let named = before.map(|status| status.projects_with_cleanup_policy.as_slice()).unwrap_or_default();
+        let uid = base.live.uid().unwrap_or_default();
+        work.conflicts = Some(conflicts::look(&job, &uid, &found.repositories, named).await);
+    }
     work.outcomes.extend(found.failed);
     let findings = work.findings.clone().unwrap_or(findings);
     (work, findings)
@@ -399,6 +437,12 @@ async fn finish(
     let generation = live.metadata.generation.unwrap_or_default();
     let mut status = live.status.clone().unwrap_or_default();
     log_failures(base, &work.outcomes);
+    if let Some(watched) = work.watched {
+        status.empty_repositories = watched;
+    }
+    if let Some(conflicts) = work.conflicts {
+        status.projects_with_cleanup_policy = conflicts;
+    }
     let limit = live.spec.history_limit;
     report::finish(&mut status, base.others_before, work.outcomes, &work.end, work.proposal, limit, now);
     if !matches!(work.end, End::Stopped(_)) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::error::{Error, ErrorKind, Operation, TokenProblem};
 use super::http::Answer;
 use super::pages::Gap;
-use super::types::{Namespace, Repository, RepositoryStatus, TagDetails};
+use super::types::{Namespace, Repository, RepositoryContents, RepositoryStatus, TagDetails};
 
 /// Reads the JSON of a success; any other status becomes its error.
 pub(super) fn read<T: DeserializeOwned>(operation: Operation, answer: &Answer) -> Result<T, Error> {
@@ -100,12 +100,24 @@ impl RepositoryAnswer {
     }
 }
 
-/// The count of a repository's tags in GitLab's JSON.
+/// What a repository holds, in GitLab's JSON.
 #[derive(Debug, Deserialize)]
-pub(super) struct CountAnswer {
-    pub(super) id: u64,
+pub(super) struct ContentsAnswer {
+    id: u64,
     #[serde(default)]
-    pub(super) tags_count: Option<u64>,
+    tags_count: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    size: Option<u64>,
+    #[serde(default)]
+    status: Option<RepositoryStatus>,
+}
+
+impl ContentsAnswer {
+    /// `None` when this is another repository than the one asked for.
+    pub(super) fn accept(self, id: u64) -> Option<RepositoryContents> {
+        let Self { tags_count, size, status, .. } = self;
+        (self.id == id).then_some(RepositoryContents { tags_count, size, status })
+    }
 }
 
 /// A tag in GitLab's lists. GitLab behaviour: lists have no dates.
@@ -219,6 +231,11 @@ impl ErrorAnswer {
         self.message.as_deref().is_some_and(|text| text.contains("protected tag"))
     }
 
+    /// GitLab behaviour: "403 Forbidden - Deleting protected container repository forbidden."
+    pub(super) fn is_about_protected_repository(&self) -> bool {
+        self.message.as_deref().is_some_and(|text| text.contains("protected container repository"))
+    }
+
     /// GitLab behaviour: parameters that are not taken are told by `error`.
     pub(super) const fn is_about_parameters(&self) -> bool {
         self.error.is_some()
@@ -310,6 +327,14 @@ mod tests {
     #[case::a_page("<html>404</html>", false)]
     fn a_missing_route_is_told_from_a_missing_object(#[case] body: &str, #[case] route: bool) {
         assert_eq!(ErrorAnswer::of(&answer(404, body)).is_missing_route(), route);
+    }
+
+    #[rstest]
+    #[case::protected(r#"{"message":"403 Forbidden - Deleting protected container repository forbidden."}"#, true)]
+    #[case::a_role(r#"{"message":"403 Forbidden"}"#, false)]
+    #[case::a_tag(r#"{"message":"403 Forbidden - cannot delete protected tag(s)"}"#, false)]
+    fn a_protected_repository_is_told_from_other_refusals(#[case] body: &str, #[case] protected: bool) {
+        assert_eq!(ErrorAnswer::of(&answer(403, body)).is_about_protected_repository(), protected);
     }
 
     #[test]

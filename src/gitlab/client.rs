@@ -4,6 +4,7 @@
 //! part of a list.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use reqwest::{Method, StatusCode};
@@ -11,9 +12,10 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::answers::{
-    CountAnswer, ErrorAnswer, TagAnswer, TagDetailsAnswer, VersionAnswer, accept, incomplete, invalid, read, refusal,
+    ErrorAnswer, TagAnswer, TagDetailsAnswer, VersionAnswer, accept, incomplete, invalid, read, refusal,
 };
 use super::error::{Error, ErrorKind, Operation};
+use super::gate::LastLook;
 use super::http::{Answer, Http, Request, by_status};
 use super::pages::{self, Gap, KEYSET_PAGE, Keyset, OFFSET_PAGE, Offset};
 use super::retry::Repeat;
@@ -48,6 +50,13 @@ impl Client {
     pub fn only_reading(mut self) -> Self {
         self.http.reads_only = true;
         self
+    }
+
+    /// The same client, which asks `look` before each request that removes something, after every wait, and fails with
+    /// [`ErrorKind::Withdrawn`] when the answer is no.
+    #[must_use]
+    pub fn looking(&self, look: Arc<dyn LastLook>) -> Self {
+        Self { http: Http { last_look: Some(look), ..self.http.clone() } }
     }
 
     /// The server's version: GET `/version` (since GitLab 8.13, for any signed-in token).
@@ -107,30 +116,6 @@ impl Client {
         url.query_pairs_mut().append_pair("per_page", "1");
         let answer = self.get(operation, url, LIST_LIMIT).await?;
         accept(operation, namespace, read(operation, &answer)?).map(drop)
-    }
-
-    /// The registry's own count of a repository's tags: GET `/registry/repositories/:id?tags_count=true`.
-    ///
-    /// GitLab behaviour: the count ends at 10,000, and one that failed reads as zero. `None` where the server is too old
-    /// to count (before 13.6).
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Forbidden`], [`ErrorKind::InsufficientScope`],
-    /// [`ErrorKind::Unauthorized`].
-    pub async fn repository_tags_count(&self, id: u64) -> Result<Option<u64>, Error> {
-        let operation = Operation::CountTags;
-        let mut url = self.url(&["registry", "repositories", &id.to_string()]);
-        url.query_pairs_mut().append_pair("tags_count", "true");
-        let answer = self.get(operation, url, OBJECT_LIMIT).await?;
-        if answer.status == StatusCode::NOT_FOUND && ErrorAnswer::of(&answer).is_missing_route() {
-            return Ok(None);
-        }
-        let counted: CountAnswer = read(operation, &answer)?;
-        if counted.id != id {
-            return Err(invalid(operation, "it is about another repository"));
-        }
-        Ok(counted.tags_count)
     }
 
     /// The names of all tags of a repository, sorted byte by byte.

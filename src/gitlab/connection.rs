@@ -118,6 +118,7 @@ impl GitLab {
             proxied: connection.proxy.is_some(),
             reads_only: false,
             gate,
+            last_look: None,
             clock: Arc::clone(&self.clock),
         })
     }

@@ -45,6 +45,12 @@ impl Error {
         matches!(self.kind, ErrorKind::AnswerLost)
     }
 
+    /// Whether the request did not leave because the last look said no.
+    #[must_use]
+    pub const fn is_withdrawn(&self) -> bool {
+        matches!(self.kind, ErrorKind::Withdrawn)
+    }
+
     /// Whether GitLab says that the thing does not exist, or hides it from this token (the answer is the same).
     #[must_use]
     pub const fn is_not_found(&self) -> bool {
@@ -95,6 +101,8 @@ pub enum Operation {
     RemoveTag,
     /// GET a project.
     ReadCleanupPolicy,
+    /// DELETE a repository.
+    DeleteRepository,
 }
 
 impl std::fmt::Display for Operation {
@@ -112,6 +120,7 @@ impl std::fmt::Display for Operation {
             Self::RemoveTags => "remove tags",
             Self::RemoveTag => "remove a tag",
             Self::ReadCleanupPolicy => "read the cleanup policy of the project",
+            Self::DeleteRepository => "delete a repository",
         })
     }
 }
@@ -205,6 +214,9 @@ pub enum ErrorKind {
     /// The request was sent and may have been accepted, but no answer says so. Counts as accepted.
     #[error("the answer was lost, the request may have been accepted")]
     AnswerLost,
+    /// The [`LastLook`](super::LastLook) said no; it was not sent.
+    #[error("it was withdrawn")]
+    Withdrawn,
     /// The gate closed; nothing was sent after that.
     #[error("it was stopped")]
     Stopped,
@@ -238,6 +250,7 @@ impl ErrorKind {
             | Self::Refused { .. }
             | Self::Unsupported { .. }
             | Self::NotSent { .. }
+            | Self::Withdrawn
             | Self::Configuration(_) => Class::Other,
         }
     }

@@ -1,7 +1,7 @@
-//! Permission to send: the caller's word, asked before every request.
+//! Permission to send: the caller's word, asked before every request, and once more before one that removes something.
 //!
-//! The client does not know why it should stop (a lost lease, a shutdown, an edited policy); it only asks. This file
-//! holds no state and decides nothing.
+//! The client does not know why it should stop (a lost lease, a shutdown, an edited policy) or why something must not go any
+//! more; it only asks. This file holds no state and decides nothing.
 
 use futures::future::{self, BoxFuture, FutureExt};
 use jiff::Timestamp;
@@ -28,6 +28,15 @@ pub trait Gate: Send + Sync {
     /// Resolves when [`Gate::may_send`] has turned to no: ends waits, and reading requests that are on their way.
     /// A bulk request on its way is never cut off by it.
     fn stopped(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Asked before a request that removes something leaves: after its turn has come, and again each time it is sent.
+///
+/// A request can wait for minutes, for its turn in the pace of the host or because GitLab asked for a pause. What was known
+/// when it was written may no longer hold then.
+pub trait LastLook: Send + Sync {
+    /// Whether the request may leave as it is.
+    fn still(&self) -> BoxFuture<'_, bool>;
 }
 
 /// The answer no: nothing may be sent any more.

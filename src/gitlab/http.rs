@@ -1,4 +1,4 @@
-//! Sends one request: gate, pace, attempts, redirects and the size limit are here and nowhere else.
+//! Sends one request: gate, pace, last look, attempts, redirects and the size limit are here and nowhere else.
 //!
 //! Knows HTTP but no endpoint. It may not read more of an answer than it was told to, send anything while the gate is
 //! closed, or send to any origin but the API's.
@@ -15,7 +15,7 @@ use url::Url;
 
 use super::error::{Error, ErrorKind, Operation, Unreached};
 use super::fault::Fault;
-use super::gate::Gate;
+use super::gate::{Gate, LastLook};
 use super::graphql::Parts;
 use super::hints::{Hints, until};
 use super::retry::{self, Failure, Repeat};
@@ -76,6 +76,8 @@ pub(super) struct Http {
     /// Requests that change something are not sent.
     pub(super) reads_only: bool,
     pub(super) gate: Arc<dyn Gate>,
+    /// Asked before whatever removes something, if there is anything to ask.
+    pub(super) last_look: Option<Arc<dyn LastLook>>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -121,6 +123,7 @@ impl Http {
             if let Err(no_turn) = self.host.turns.wait(&*self.clock, &*self.gate).await {
                 return no_turn_for(request, no_turn, last);
             }
+            self.look(request).await?;
             let (failure, result) = match self.exchange(request, &url).await {
                 Ok(answer) => {
                     if let Some(next) = self.redirect(request, &answer, &url)?
@@ -147,6 +150,15 @@ impl Http {
             attempt += 1;
             last = Some(result);
         }
+    }
+
+    /// The last look at a request that removes something. It may take a while, so the gate is asked once more.
+    async fn look(&self, request: &Request) -> Result<(), Error> {
+        let (Some(look), Repeat::OnlyUnprocessed) = (&self.last_look, request.repeat) else { return Ok(()) };
+        if !look.still().await {
+            return Err(Error::new(request.operation, ErrorKind::Withdrawn));
+        }
+        self.gate.may_send().map_err(|_| Error::new(request.operation, ErrorKind::Stopped))
     }
 
     /// One request on the wire. Reading requests end when the gate closes; one that changes something is awaited to its

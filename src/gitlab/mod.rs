@@ -9,11 +9,12 @@
 //! | `connection` | what a connection is made of; HTTP clients and hosts, kept for the process | |
 //! | `client` | the endpoints of reading, and the bulk request | |
 //! | `tags` | the endpoints of exact deletion | |
+//! | `repositories` | the endpoints about a repository as a whole | |
 //! | `graphql` | what GraphQL is asked, by what a server knows | yes |
 //! | `graphql_answers` | what GraphQL's answers mean | yes |
 //! | `answers` | GitLab's JSON, and what each status means | yes |
 //! | `build` | HTTP clients from what a user configured | |
-//! | `http` | sends one request: gate, pace, attempts, redirects, size limit | |
+//! | `http` | sends one request: gate, pace, last look, attempts, redirects, size limit | |
 //! | `fault` | what a broken connection means | yes |
 //! | `pages` | completeness of lists | yes |
 //! | `pacer` | when the next request may leave | yes |
@@ -28,7 +29,8 @@
 //! - **A list is complete or an error.** Short, empty or inconsistent pages are [`ErrorKind::Incomplete`].
 //! - **What removes tags is sent once.** It is repeated only after a proof that GitLab did nothing with it; when its fate is
 //!   unknown the error is [`ErrorKind::AnswerLost`].
-//! - **The gate is asked before every request**, and everything that waits stops with it.
+//! - **The gate is asked before every request**, and everything that waits stops with it. Before one that removes something,
+//!   the [`LastLook`] is asked as well, after every wait.
 //! - **The token goes to one origin**, and neither it nor anything GitLab wrote is in an error.
 //!
 //! All waiting goes through [`Clock`](crate::clock::Clock). Only the time-outs of a request on its way are tokio's, since
@@ -47,6 +49,7 @@ mod hints;
 mod http;
 mod pacer;
 mod pages;
+mod repositories;
 mod retry;
 mod tags;
 mod turns;
@@ -55,9 +58,9 @@ mod types;
 pub use client::Client;
 pub use connection::{Connection, GitLab, Proxy, Settings};
 pub use error::{Class, Error, ErrorKind, Operation, Setting, TlsProblem, TokenProblem, Unreached};
-pub use gate::{Gate, Open, Stopped};
+pub use gate::{Gate, LastLook, Open, Stopped};
 pub use pages::Gap;
 pub use types::{
-    BulkAnswer, BulkDelete, Capabilities, Namespace, Project, Repository, RepositoryRef, RepositoryStatus, Tag,
-    TagDetails, TagOrder, TagPage, TagRemoval, TokenInfo, Version,
+    BulkAnswer, BulkDelete, Capabilities, Namespace, Project, Repository, RepositoryContents, RepositoryDeletion,
+    RepositoryRef, RepositoryStatus, Tag, TagDetails, TagOrder, TagPage, TagRemoval, TokenInfo, Version,
 };

@@ -93,6 +93,27 @@ pub enum RepositoryStatus {
     Other,
 }
 
+/// What the registry says a repository holds. What nobody told is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepositoryContents {
+    /// How many tags, up to 10,000. GitLab behaviour: 0 when counting failed; nothing before 13.6.
+    pub tags_count: Option<u64>,
+    /// How many bytes its tags take. GitLab behaviour: nothing when asking for it failed, when the registry does not know the
+    /// repository, or when it has no metadata database.
+    pub size: Option<u64>,
+    /// As [`Repository::status`], but of now.
+    pub status: Option<RepositoryStatus>,
+}
+
+/// GitLab's answer to the request to delete a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RepositoryDeletion {
+    /// Accepted: a job will do it.
+    Scheduled,
+    /// Refused: a rule of the project protects the repository.
+    Protected,
+}
+
 /// The two names a request needs for a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RepositoryRef {

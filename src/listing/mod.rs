@@ -514,7 +514,7 @@ mod tests {
     fn who_uses_a_tag_is_told_where_that_keeps_it() {
         let mut plan = planned(vec![tag("v1", 90, Verdict::Keep(KeepReason::InUse)), tag("t1", 90, GOES)]);
         let used = of_shop_web(&[("registry.example.com/shop/web:v1", "prod/Pod/a")]);
-        plan.claims = Claims::new(used, [("v1", None), ("t1", None)], &std::collections::HashSet::new());
+        plan.claims = Claims::new(used, [("v1", None), ("t1", None)], false);
         let tags = plan.tags();
         assert_eq!(tags[1].users.as_ref().map(ToString::to_string).as_deref(), Some("prod/Pod/a"));
         assert_eq!(words::cells(&about(&json!({})), &tags[1])[2], "InUse by prod/Pod/a");

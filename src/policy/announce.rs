@@ -5,6 +5,8 @@ use crate::api::conditions::{
 };
 use crate::api::{APPROVE, Mode, PolicyStatus, RepositoryResult, RunResult};
 
+use super::conflict;
+
 /// Most events about single repositories in one run; the rest is only counted.
 const MAX_REPOSITORY_EVENTS: usize = 10;
 
@@ -32,6 +34,8 @@ pub mod event_reason {
     pub const REPOSITORY_CLEANUP_FAILED: &str = "RepositoryCleanupFailed";
     /// Warning: another policy had the repository within the hour.
     pub const POLICY_OVERLAP: &str = "PolicyOverlap";
+    /// Warning: GitLab's own cleanup policy is enabled in a project of the target.
+    pub const CLEANUP_POLICY_CONFLICT: &str = "CleanupPolicyConflict";
     /// Warning: a slot was missed.
     pub const SCHEDULE_MISSED: &str = "ScheduleMissed";
     /// Normal: a request for a run was not granted.
@@ -64,6 +68,7 @@ pub mod event_reason {
         APPROVAL_REFUSED,
         REPOSITORY_CLEANUP_FAILED,
         POLICY_OVERLAP,
+        CLEANUP_POLICY_CONFLICT,
         SCHEDULE_MISSED,
         RUN_THROTTLED,
         CREDENTIALS_INVALID,
@@ -103,7 +108,7 @@ impl Announcement {
     }
 }
 
-/// What became different in the conditions.
+/// What became different in the conditions, and in what is known of GitLab's own cleanup policies.
 #[must_use]
 pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> {
     use event_reason as e;
@@ -137,6 +142,10 @@ pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> 
         (true, false) => events.push(Announcement::normal(e::RESUMED, "the schedule is armed again")),
         _ => {}
     }
+    let named = &old.projects_with_cleanup_policy;
+    let new: Vec<String> =
+        new.projects_with_cleanup_policy.iter().filter(|project| !named.contains(project)).cloned().collect();
+    events.extend(conflict::sentence(&new).map(|note| Announcement::warning(e::CLEANUP_POLICY_CONFLICT, note)));
     events
 }
 
@@ -245,6 +254,22 @@ mod tests {
         ] {
             assert_eq!(reasons(&transitions(old, new)), expected);
         }
+    }
+
+    #[test]
+    fn only_a_project_that_was_not_named_before_is_worth_an_event() {
+        let named = |projects: &[&str]| PolicyStatus {
+            projects_with_cleanup_policy: projects.iter().map(ToString::to_string).collect(),
+            ..PolicyStatus::default()
+        };
+        let notes = |old: &[&str], new: &[&str]| {
+            let events = transitions(&named(old), &named(new));
+            events.into_iter().map(|event| event.note).collect::<Vec<String>>()
+        };
+        assert!(notes(&["shop/a"], &["shop/a"]).is_empty());
+        assert!(notes(&["shop/a"], &[]).is_empty());
+        let [note] = &notes(&["shop/a"], &["shop/a", "shop/b"])[..] else { panic!("one event") };
+        assert!(note.contains(" in shop/b and "), "{note}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::api::conditions::reason;
 use crate::api::{self, InUse, InUseSource, Mode, ProtectSpec, RegistryCleanupPolicySpec, RuleSpec, SortBy};
 
 use super::duration::Age;
+use super::empty;
 use super::in_use::Alias;
 use super::limits::Limits;
 use super::pattern::{Pattern, PatternError};
@@ -54,6 +55,8 @@ pub struct CompiledPolicy {
     pub mode: Mode,
     /// How much may go before nothing does.
     pub limits: Limits,
+    /// Which repositories without tags are deleted; `None` = none is.
+    pub empty_repositories: Option<empty::Rule>,
     /// When.
     pub schedule: Schedule,
     /// How late a run may start.
@@ -173,6 +176,7 @@ pub fn compile(
     if spec.mode == Mode::RequireApproval && method.name() == api::Method::Bulk {
         return Err(invalid("mode RequireApproval needs method: Exact".to_owned()));
     }
+    let empty_repositories = spec.empty_repositories.as_ref().map(empty::Rule::compile).transpose();
     Ok(CompiledPolicy {
         base_url,
         timeout,
@@ -182,6 +186,8 @@ pub fn compile(
         protection,
         mode: spec.mode,
         limits: Limits::new(spec.limits.as_ref()),
+        empty_repositories: empty_repositories
+            .map_err(|error| invalid(format!("emptyRepositories.deleteOlderThan {error}")))?,
         schedule: Schedule::parse(&spec.schedule, &spec.time_zone, now).map_err(|error| schedule_problem(&error))?,
         starting_deadline: SignedDuration::from_secs(spec.starting_deadline_seconds.into()),
         active_deadline: SignedDuration::from_secs(spec.active_deadline_seconds.into()),
@@ -480,6 +486,7 @@ pub(crate) mod tests {
     #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "a"}]}), reason::INVALID_SPEC)]
     #[case(json!({"rules": []}), reason::INVALID_SPEC)]
     #[case(json!({"mode": "RequireApproval"}), reason::INVALID_SPEC)]
+    #[case(json!({"emptyRepositories": {"deleteOlderThan": "101y"}}), reason::INVALID_SPEC)]
     fn what_the_schema_did_not_catch_becomes_a_documented_reason(#[case] changes: Value, #[case] expected: &str) {
         let (reason, message) = problem(&changes, &Settings::default());
         assert_eq!(reason, expected, "{message}");

@@ -20,6 +20,12 @@ pub mod repository_reason {
     pub const PLAN_CHANGED: &str = "PlanChanged";
     /// Skipped: images are in use in a way that GitLab's bulk deletion cannot be told of.
     pub const IN_USE_UNRESOLVED: &str = "InUseUnresolved";
+    /// Unchanged: there is no tag in it, and it stays for now.
+    pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
+    /// Changed: there is no tag in it, and GitLab was, or in a dry run would be, asked to delete it.
+    pub const REPOSITORY_DELETED: &str = "RepositoryDeleted";
+    /// Skipped: there is no tag in it, and GitLab protects it from being deleted.
+    pub const REPOSITORY_PROTECTED: &str = "RepositoryProtected";
     /// Skipped: the repository is about to be deleted.
     pub const DELETE_SCHEDULED: &str = "DeleteScheduled";
     /// Skipped: the run ended before its turn came.
@@ -48,6 +54,9 @@ pub mod repository_reason {
         DELETION_LIMIT_EXCEEDED,
         PLAN_CHANGED,
         IN_USE_UNRESOLVED,
+        REPOSITORY_EMPTY,
+        REPOSITORY_DELETED,
+        REPOSITORY_PROTECTED,
         DELETE_SCHEDULED,
         NOT_REACHED,
         NOT_CONFIRMED,
@@ -98,6 +107,12 @@ impl Outcome {
             bytes: 0,
             eligible: None,
         }
+    }
+
+    /// Whether the repository as a whole is, or in a dry run would be, deleted.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        self.reason == Some(repository_reason::REPOSITORY_DELETED)
     }
 }
 

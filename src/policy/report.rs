@@ -21,7 +21,7 @@ pub const MAX_SAMPLES: usize = 10;
 /// Longest message of a repository or of a finished run, in bytes.
 const MAX_SHORT_MESSAGE: usize = 256;
 /// Longest repository path in a status, in bytes.
-const MAX_PATH: usize = 512;
+pub(super) const MAX_PATH: usize = 512;
 
 /// Writes a run that begins into the status, before anything is removed. `deadline` bounds the moment of its last request.
 pub fn begin(status: &mut PolicyStatus, run: RunStatus, deadline: Timestamp) {
@@ -147,6 +147,7 @@ fn count_repositories(outcomes: &[Outcome]) -> RepositoryCounts {
         unchanged: count(RepositoryResult::Unchanged),
         skipped: count(RepositoryResult::Skipped),
         failed: count(RepositoryResult::Failed),
+        deleted: u32::try_from(outcomes.iter().filter(|outcome| outcome.deletes()).count()).unwrap_or(u32::MAX),
     }
 }
 
@@ -189,23 +190,29 @@ fn message(run: &RunStatus, outcomes: &[Outcome], end: &End) -> String {
     }
     let (tags, repositories) = (&run.tags, &run.repositories);
     let total = count(repositories.total.into(), "repository", "repositories");
+    let changed = repositories.changed.saturating_sub(repositories.deleted);
     parts.push(match run.mode {
         Mode::DryRun => format!(
-            "{} of {} in {} of {total} would be removed",
+            "{} of {} in {changed} of {total} would be removed",
             tags.matched,
-            count(tags.scanned, "tag", "tags"),
-            repositories.changed
+            count(tags.scanned, "tag", "tags")
         ),
         Mode::RequireApproval => format!(
-            "{} of {} in {} of {total} wait for approval",
+            "{} of {} in {changed} of {total} wait for approval",
             tags.matched,
-            count(tags.scanned, "tag", "tags"),
-            repositories.changed
+            count(tags.scanned, "tag", "tags")
         ),
         Mode::Delete => {
-            format!("{} removed in {} of {total}", count(tags.confirmed, "tag", "tags"), repositories.changed)
+            format!("{} removed in {changed} of {total}", count(tags.confirmed, "tag", "tags"))
         }
     });
+    if repositories.deleted > 0 {
+        let empty = count(repositories.deleted.into(), "empty repository", "empty repositories");
+        parts.push(match run.mode {
+            Mode::Delete => format!("deletion of {empty} requested"),
+            Mode::DryRun | Mode::RequireApproval => format!("{empty} would be deleted"),
+        });
+    }
     for (number, result, what) in [
         (repositories.skipped, RepositoryResult::Skipped, "skipped"),
         (repositories.failed, RepositoryResult::Failed, "failed"),
@@ -238,11 +245,12 @@ fn count(number: u64, one: &str, several: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { several })
 }
 
-/// Names the repositories that matter most: failures first, then the most tags, then by path.
+/// Names the repositories that matter most: failures first, then what goes as a whole, then the most tags, then by path.
 fn name_repositories(status: &mut PolicyStatus, mut outcomes: Vec<Outcome>, now: Timestamp) {
     outcomes.sort_by(|a, b| {
         let failed = |outcome: &Outcome| outcome.result == RepositoryResult::Failed;
-        (failed(b), b.tags.matched).cmp(&(failed(a), a.tags.matched)).then_with(|| a.path.cmp(&b.path))
+        let rank = |outcome: &Outcome| (failed(outcome), outcome.deletes(), outcome.tags.matched);
+        rank(b).cmp(&rank(a)).then_with(|| a.path.cmp(&b.path))
     });
     let omitted = outcomes.split_off(outcomes.len().min(MAX_REPOSITORIES));
     status.repositories_omitted = u32::try_from(omitted.len()).ok().filter(|number| *number > 0);
@@ -277,7 +285,8 @@ fn history_entry(run: &RunStatus) -> HistoryEntry {
     }
 }
 
-/// Makes the status fit its budget: samples go first, from the end, then whole repositories.
+/// Makes the status fit its budget: samples go first, from the end, then whole repositories, then what is watched for its
+/// emptiness, which then only begins anew.
 fn fit(status: &mut PolicyStatus) {
     let too_large =
         |status: &PolicyStatus| serde_json::to_vec(status).map_or(usize::MAX, |bytes| bytes.len()) > MAX_STATUS_BYTES;
@@ -290,10 +299,11 @@ fn fit(status: &mut PolicyStatus) {
         }
     }
     while too_large(status) {
-        let Some(dropped) = status.repositories.pop() else { return };
+        let Some(dropped) = status.repositories.pop() else { break };
         status.repositories_omitted = Some(status.repositories_omitted.unwrap_or(0).saturating_add(1));
         extend_others(status, dropped.next_eligible_time.map(|time| time.0));
     }
+    while too_large(status) && status.empty_repositories.pop().is_some() {}
 }
 
 #[cfg(test)]
@@ -301,6 +311,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::policy::{conflict, empty};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -355,6 +366,30 @@ mod tests {
         let run = status.last_run.unwrap();
         assert_eq!(run.summary.as_deref(), Some("1 would go"));
         assert_eq!(run.message.as_deref(), Some("1 of 100 tags in 1 of 1 repository would be removed"));
+    }
+
+    #[test]
+    fn repositories_that_go_as_a_whole_are_told_apart_from_those_that_lose_tags_and_named_before_them() {
+        let empty = Outcome {
+            tags: TagCounts::default(),
+            reason: Some(repository_reason::REPOSITORY_DELETED),
+            ..outcome(1, RepositoryResult::Changed, 0)
+        };
+        let outcomes = vec![outcome(2, RepositoryResult::Changed, 5), empty, outcome(3, RepositoryResult::Failed, 0)];
+        for (mode, message) in [
+            ("Delete", "5 tags removed in 1 of 3 repositories; deletion of 1 empty repository requested; 1 failed"),
+            (
+                "DryRun",
+                "5 of 200 tags in 1 of 3 repositories would be removed; 1 empty repository would be deleted; 1 failed",
+            ),
+        ] {
+            let status = finished(mode, outcomes.clone(), &End::Completed);
+            let ids: Vec<u64> = status.repositories.iter().map(|repository| repository.id).collect();
+            assert_eq!(ids, [3, 1, 2]);
+            let run = status.last_run.unwrap();
+            assert_eq!(run.message.as_deref(), Some(message));
+            assert_eq!((run.repositories.changed, run.repositories.deleted), (2, 1));
+        }
     }
 
     #[test]
@@ -461,11 +496,22 @@ mod tests {
                 ..outcome(id, RepositoryResult::Changed, 7)
             })
             .collect();
-        let status = finished("Delete", outcomes, &End::Completed);
+        let mut status = PolicyStatus {
+            empty_repositories: (0..50).map(|id| empty::watch(id, &"p".repeat(600), at(0))).collect(),
+            projects_with_cleanup_policy: vec!["p".repeat(255); conflict::MAX_NAMED],
+            ..PolicyStatus::default()
+        };
+        begin(&mut status, run("Delete"), at(3600));
+        for second in 5000..5020 {
+            let end = End::Aborted { reason: reason::SECRET_NOT_FOUND, message: "m".repeat(2000) };
+            finish(&mut status, None, Vec::new(), &end, Proposal::AsBefore, 20, at(second));
+        }
+        finish(&mut status, None, outcomes, &End::Completed, Proposal::AsBefore, 20, at(5020));
         let bytes = serde_json::to_vec(&status).unwrap().len();
         assert!(bytes <= MAX_STATUS_BYTES, "{bytes}");
         assert_eq!(status.last_run.unwrap().repositories.total, 5000);
         assert!(!status.repositories.is_empty());
+        assert_eq!(status.empty_repositories.len(), 50, "what is watched goes last");
         assert!(status.repositories.iter().all(|repository| repository.samples.len() <= MAX_SAMPLES));
     }
 }

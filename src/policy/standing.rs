@@ -9,6 +9,7 @@ use crate::api::conditions::{self, CREDENTIALS_VALID, ConditionStatus, READY, RE
 use crate::api::{MAX_TOKEN_BYTES, PolicyStatus, Trigger};
 
 use super::compile::{CompiledPolicy, Problem};
+use super::conflict;
 use super::next_action::Tokens;
 
 /// A token that expires within this time is worth a warning.
@@ -34,6 +35,14 @@ pub fn observe(status: &mut PolicyStatus, policy: &CompiledPolicy, generation: i
     if !known {
         // An approval is for a plan of one generation.
         status.pending_approval = None;
+    }
+    let other = status.last_run.as_ref().is_some_and(|run| run.gitlab != policy.base_url.as_str());
+    if other || policy.empty_repositories.is_none() {
+        status.empty_repositories.clear();
+    }
+    if other {
+        // Ids and paths of another instance say nothing here.
+        status.projects_with_cleanup_policy.clear();
     }
     conditions::remove(&mut status.conditions, STALLED);
     if policy.suspended {
@@ -134,7 +143,8 @@ fn ready_message(status: &PolicyStatus, policy: &CompiledPolicy, remark: Option<
     if let Some(plan) = &status.pending_approval {
         let _ = write!(message, "; {} tags wait for approval of plan {}", plan.tags, plan.plan_hash);
     }
-    if let Some(remark) = remark {
+    let conflict = conflict::sentence(&status.projects_with_cleanup_policy);
+    for remark in remark.into_iter().chain(conflict.as_deref()) {
         message.push_str("; ");
         message.push_str(remark);
     }
@@ -228,6 +238,53 @@ mod tests {
         observe(&mut status, &policy, 3, now());
         assert_eq!(state(&status, STALLED), None);
         assert!(status.next_schedule_time.is_some());
+    }
+
+    #[test]
+    fn a_cleanup_policy_of_gitlab_is_told_at_every_look_until_the_status_says_otherwise() {
+        let policy = policy(&json!({}));
+        let mut status = PolicyStatus::default();
+        observe(&mut status, &policy, 1, now());
+        status.projects_with_cleanup_policy = vec!["shop/backend".to_owned()];
+        let ends = |status: &PolicyStatus| {
+            let ready = conditions::find(&status.conditions, READY).unwrap();
+            ready.message.ends_with(
+                "; GitLab's own cleanup policy is enabled in shop/backend and may remove what this policy keeps",
+            )
+        };
+        checked(&mut status, &policy, &good(), 1, now());
+        assert!(ends(&status));
+        arm(&mut status, &policy, 1, now());
+        assert!(ends(&status));
+        status.projects_with_cleanup_policy.clear();
+        checked(&mut status, &policy, &good(), 1, now());
+        assert!(!ends(&status));
+    }
+
+    #[test]
+    fn what_was_seen_of_one_instance_is_forgotten_when_the_policy_turns_to_another() {
+        let off = policy(&json!({}));
+        let on = policy(&json!({"emptyRepositories": {"deleteOlderThan": "30d"}}));
+        let seen = |gitlab: &str| {
+            let run = json!({
+                "id": "r", "trigger": "Schedule", "mode": "Delete", "gitlab": gitlab, "observedGeneration": 1,
+                "startTime": "1970-01-01T00:00:00Z", "result": "Succeeded",
+            });
+            PolicyStatus {
+                last_run: Some(serde_json::from_value(run).unwrap()),
+                empty_repositories: vec![super::super::empty::watch(1, "shop/a", now())],
+                projects_with_cleanup_policy: vec!["shop/backend".to_owned()],
+                ..PolicyStatus::default()
+            }
+        };
+        let left = |gitlab: &str, policy: &CompiledPolicy| {
+            let mut status = seen(gitlab);
+            observe(&mut status, policy, 2, now());
+            (status.empty_repositories.len(), status.projects_with_cleanup_policy.len())
+        };
+        assert_eq!(left("https://gitlab.example.com/", &on), (1, 1));
+        assert_eq!(left("https://gitlab.example.com/", &off), (0, 1));
+        assert_eq!(left("https://git.example.org/", &on), (0, 0));
     }
 
     #[test]

@@ -76,6 +76,7 @@ fn changed(pointer: &str, value: &Value) -> Value {
 #[case::a_fraction("/rules/0/olderThan", json!("1.5d"), "give whole numbers")]
 #[case::a_negative_age("/rules/0/olderThan", json!("-1d"), "give whole numbers")]
 #[case::seconds("/rules/0/olderThan", json!("90s"), "give whole numbers with h, d, w, month or y")]
+#[case::an_age_of_empty_repositories("/emptyRepositories", json!({"deleteOlderThan": "30m"}), "not m: GitLab reads 1m")]
 #[case::every_five_minutes("/schedule", json!("*/5 * * * *"), "GitLab takes one bulk deletion per repository and hour")]
 #[case::every_minute("/schedule", json!("* * * * *"), "give one number as the minute")]
 #[case::twice_an_hour("/schedule", json!("0,30 * * * *"), "give one number as the minute")]

@@ -11,11 +11,14 @@
 mod acceptance;
 mod admission;
 mod approval;
+mod conflict;
 mod docs;
+mod empty;
 mod exact;
 mod failures;
 mod gitlab_client;
 mod hour;
+mod in_use;
 mod in_use_command;
 mod install;
 mod layers;

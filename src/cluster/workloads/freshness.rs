@@ -58,7 +58,7 @@ pub(super) async fn confirm(shared: &Shared) -> Result<(), Vec<Gap>> {
         return Err(shared.gaps());
     }
     let deadline = Instant::now() + PATIENCE;
-    let gaps = stream::iter(&shared.sources)
+    let confirmed: Vec<Result<(), Gap>> = stream::iter(&shared.sources)
         .map(|source| async move {
             let confirmed = timeout_at(deadline, confirm_source(shared, source)).await;
             confirmed.unwrap_or_else(|_| Err(behind(shared, source)))
@@ -66,8 +66,9 @@ pub(super) async fn confirm(shared: &Shared) -> Result<(), Vec<Gap>> {
         .buffer_unordered(AT_ONCE)
         // Boxed, since the compiler cannot see otherwise that it may change threads.
         .boxed()
-        .filter_map(async |confirmed| confirmed.err());
-    let mut gaps: Vec<Gap> = gaps.collect().await;
+        .collect()
+        .await;
+    let mut gaps: Vec<Gap> = confirmed.into_iter().filter_map(Result::err).collect();
     gaps.sort();
     if gaps.is_empty() { Ok(()) } else { Err(gaps) }
 }

@@ -20,6 +20,7 @@ mod places;
 mod pod;
 mod projection;
 mod requests;
+mod rounds;
 mod sources;
 mod watch;
 
@@ -126,12 +127,12 @@ impl Workloads {
     /// Makes sure that the index is not behind the API server: when this succeeds, every creation and every change that the API
     /// server had acknowledged before the call is in the index. Takes a tenth of a second as a rule, because an API server asks etcd
     /// for its progress that often; up to two seconds where a kind with more than 500 objects is idle; never more than ten. How it
-    /// works is in the module `freshness`.
+    /// works is in the module `freshness`. Calls at the same time share the requests, as far as that keeps the promise.
     ///
     /// # Errors
     /// With what is not known.
     pub async fn confirm(&self) -> Result<(), Vec<Gap>> {
-        freshness::confirm(&self.shared).await
+        self.shared.confirmations.next(freshness::confirm(&self.shared)).await
     }
 
     /// Grows with every change after which [`images`](Self::images) may answer differently. Time alone does not make it grow: as

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::index::{Index, SourceId};
 use super::kind::Kind;
+use super::rounds::Rounds;
 use super::{Options, Scope};
 
 /// A source that was not heard of for this long says nothing about the present. The API server sends a bookmark about every
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) sources: Vec<Source>,
     /// Permits to list.
     pub(super) lists: Semaphore,
+    pub(super) confirmations: Rounds<Result<(), Vec<Gap>>>,
     state: Mutex<State>,
     /// Tells whenever a source stands otherwise than before.
     standings: watch::Sender<()>,
@@ -128,6 +130,7 @@ impl Shared {
             finished_for,
             sources,
             lists: Semaphore::new(LISTS_AT_ONCE),
+            confirmations: Rounds::new(),
             state: Mutex::new(State { index, standings }),
             standings: watch::Sender::new(()),
         }

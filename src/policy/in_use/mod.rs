@@ -16,7 +16,7 @@ use super::image::{ImageRef, RefError};
 use crate::api::conditions::shorten;
 
 pub use registry::{Alias, AliasError};
-pub use repository::{How, RepositoryUse, Use};
+pub use repository::{How, RepositoryUse, Use, names_subject};
 pub use users::Users;
 
 use registry::{Registries, host_of, key, without_port};

@@ -156,22 +156,36 @@ impl RepositoryUse {
         ends.into_iter().flatten().any(|used| algorithm(used) != algorithm(digest))
     }
 
-    /// Who uses the image that a tag refers to by its name: `sha256-<hex>`, as the OCI distribution specification names a list
-    /// of referrers, and whatever stands around it, as cosign names what it makes (`.sig`, `.att`, `.sbom`, a prefix).
+    /// Whether everything that is in use of the other is in use here, by whomever.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        other.tags.keys().all(|name| self.tags.contains_key(name))
+            && other.digests.keys().all(|digest| self.digests.contains_key(digest))
+    }
+
+    /// Who uses the image that a tag refers to by its name.
     fn users_of_subject(&self, name: &str) -> Option<&Users> {
-        if name.len() < REFERRER_DIGITS {
-            return None;
-        }
-        ALGORITHMS.iter().find_map(|(algorithm, _)| {
-            let (_, rest) = name.split_once(&format!("{algorithm}-"))?;
-            let digits = rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-            if digits.len() < REFERRER_DIGITS {
-                return None;
-            }
-            let beginning = format!("{algorithm}:{digits}");
+        subjects(name).find_map(|beginning| {
             first_with(&self.digests, &beginning).or_else(|| first_with(&self.subjects, &beginning))
         })
     }
+}
+
+/// Whether a tag refers to an image by its name: a signature, an attestation or another referrer.
+#[must_use]
+pub fn names_subject(name: &str) -> bool {
+    subjects(name).next().is_some()
+}
+
+/// The beginning of the digest to which a tag refers by its name: `sha256-<hex>`, as the OCI distribution specification names a
+/// list of referrers, and whatever stands around it, as cosign names what it makes (`.sig`, `.att`, `.sbom`, a prefix).
+fn subjects(name: &str) -> impl Iterator<Item = String> {
+    let names = if name.len() < REFERRER_DIGITS { &[] } else { ALGORITHMS.as_slice() };
+    names.iter().filter_map(move |(algorithm, _)| {
+        let (_, rest) = name.split_once(&format!("{algorithm}-"))?;
+        let digits = rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        (digits.len() >= REFERRER_DIGITS).then(|| format!("{algorithm}:{digits}"))
+    })
 }
 
 fn first_with<'a>(digests: &'a BTreeMap<Box<str>, Users>, beginning: &str) -> Option<&'a Users> {
@@ -310,6 +324,16 @@ mod tests {
         assert_eq!(repository.unresolved([]), [SHA_1, SHA_2]);
         assert_eq!(repository.unresolved(["sha256:other", SHA_1, SHA_1]), [SHA_2]);
         assert_eq!(repository.unresolved([SHA_2, SHA_1]), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_in_use_is_included_in_the_same_and_more_whoever_uses_it() {
+        let digest = format!("registry.example.com/shop/web@{SHA_1}");
+        let less = of_shop_web(&[("registry.example.com/shop/web:v1", "prod/Pod/a")]);
+        let more = of_shop_web(&[("registry.example.com/shop/web:v1", "prod/Pod/b"), (&digest, "prod/Pod/b")]);
+        assert!(less.includes(&less) && more.includes(&less) && !less.includes(&more));
+        assert!(!less.includes(&of_shop_web(&[("registry.example.com/shop/web:v2", "prod/Pod/a")])));
+        assert!(less.includes(&RepositoryUse::default()));
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], claims: &Claims,
             Moment::At(pushed) => pushed >= now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN),
         },
     };
-    if claims.possible(tag.digest, tag.single_image) {
+    if claims.possible(tag.name, tag.digest, tag.single_image) {
         // Were it known to be in use, it would take no place.
         return keep(if young { KeepReason::TooYoung } else { KeepReason::InUse });
     }
@@ -182,8 +182,6 @@ fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], claims: &Claims,
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
-
-    use std::collections::HashSet;
 
     use super::*;
     use crate::policy::compile::tests::spec;
@@ -272,7 +270,7 @@ mod tests {
         let with = |name, digest| Tag { digest: Some(digest), ..tag(name, 9) };
         let mut tags = vec![with("v1", SHA_2), with("v2", SHA_2), with("v3", SHA_2), with("v4", SHA_1), tag("v5", 9)];
         tags.push(Tag { digest: Some(SHA_1), ..tag("main", 9) });
-        let claims = Claims::new(of, tags.iter().map(|tag| (tag.name, tag.digest)), &HashSet::new());
+        let claims = Claims::new(of, tags.iter().map(|tag| (tag.name, tag.digest)), false);
         let verdicts: Vec<Verdict> =
             plan(&tags, rules, &[], &claims, now()).into_iter().map(|decision| decision.verdict).collect();
         let in_use = Verdict::Keep(KeepReason::InUse);

@@ -85,7 +85,8 @@ pub struct Settings {
     /// GraphQL says null without an error where a caller may not see a repository, project or group; the reference has
     /// both (gitlab-api reference 8a).
     pub graphql_silent_nulls: bool,
-    /// The registry answers its tag listings with an error (gitlab-api reference 1.6).
+    /// The registry answers its tag listings, and the question for a repository's size, with an error (gitlab-api
+    /// reference 1.6).
     pub registry_lists_fail: bool,
     /// The registry refuses to delete tags (gitlab-api reference 2.6).
     pub registry_deletes_fail: bool,

@@ -1,10 +1,11 @@
 //! The gate: nothing is sent while it is closed, nothing is waited for past its deadline.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use futures::future::{self, BoxFuture, FutureExt};
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher};
-use jiff::SignedDuration;
-use registry_cleanup_operator::gitlab::{Class, ErrorKind, GitLab, TagOrder};
+use jiff::{SignedDuration, Timestamp};
+use registry_cleanup_operator::gitlab::{Class, ErrorKind, GitLab, LastLook, TagOrder};
 
 use super::{StandingClock, TestGate, World, bulk::everything, full_speed, kind, shop, soon};
 
@@ -27,6 +28,8 @@ async fn nothing_is_sent_through_a_closed_gate() {
     assert_eq!(kind(client.tag_page(1, TagOrder::Name, None).await), ErrorKind::Stopped);
     assert_eq!(kind(client.destroy_tags(1, &["a"]).await), ErrorKind::Stopped);
     assert_eq!(kind(client.delete_tag(&world.repository, "a").await), ErrorKind::Stopped);
+    assert_eq!(kind(client.repository_contents(1).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.delete_repository(&world.repository).await), ErrorKind::Stopped);
     assert_eq!(kind(client.cleanup_policy_enabled(&world.repository.project).await), ErrorKind::Stopped);
     assert!(world.sim.requests().is_empty());
 }
@@ -128,4 +131,78 @@ async fn two_clients_of_one_process_have_their_own_gates() {
     closed.close();
     assert_eq!(kind(first.version().await), ErrorKind::Stopped);
     assert!(second.version().await.is_ok());
+}
+
+/// Says no from some look on, and remembers when it was asked.
+struct TestLook {
+    world: gitlab_simulator::Clock,
+    yes: usize,
+    looks: Mutex<Vec<Timestamp>>,
+    closes: Option<Arc<TestGate>>,
+}
+
+impl TestLook {
+    fn new(world: &World, yes: usize) -> Arc<Self> {
+        Arc::new(Self { world: world.sim.clock(), yes, looks: Mutex::default(), closes: None })
+    }
+
+    fn count(&self) -> usize {
+        self.looks.lock().unwrap().len()
+    }
+}
+
+impl LastLook for TestLook {
+    fn still(&self) -> BoxFuture<'_, bool> {
+        let mut looks = self.looks.lock().unwrap();
+        looks.push(self.world.now());
+        if let Some(gate) = &self.closes {
+            gate.close();
+        }
+        future::ready(looks.len() <= self.yes).boxed()
+    }
+}
+
+#[tokio::test]
+async fn what_removes_something_does_not_leave_when_the_last_look_says_no() {
+    let world = World::new().await;
+    world.push(1);
+    let look = TestLook::new(&world, 0);
+    let client = world.client().looking(look.clone());
+    assert_eq!(kind(client.bulk_delete(&world.repository, &everything()).await), ErrorKind::Withdrawn);
+    assert_eq!(kind(client.destroy_tags(world.repository.id, &["t-0"]).await), ErrorKind::Withdrawn);
+    assert_eq!(kind(client.delete_tag(&world.repository, "t-0").await), ErrorKind::Withdrawn);
+    assert_eq!((look.count(), world.sim.requests().len()), (3, 0));
+    // Reading is nobody's business.
+    assert_eq!(client.tag_names(&world.repository).await.unwrap().len(), 1);
+    assert_eq!(look.count(), 3);
+    assert!(world.client().bulk_delete(&world.repository, &everything()).await.is_ok(), "another client has no look");
+}
+
+#[tokio::test]
+async fn the_last_look_comes_after_every_wait() {
+    let world = World::new().await;
+    world.push(1);
+    let look = TestLook::new(&world, 1);
+    let client = world.client().looking(look.clone());
+    client.version().await.unwrap();
+    world.fault(Endpoint::GraphqlMutation, Action::TooManyRequests { retry_after: Some(60) });
+    let begun = world.sim.clock().now();
+    // Turned away once; then there is a second look, which says no.
+    assert_eq!(kind(client.destroy_tags(world.repository.id, &["t-0"]).await), ErrorKind::Withdrawn);
+    assert_eq!(world.count(Endpoint::GraphqlMutation), 1);
+    let looks = look.looks.lock().unwrap().clone();
+    assert!(looks[0] > begun, "the pace comes first");
+    assert!(looks[1] >= begun + SignedDuration::from_secs(60), "{looks:?}");
+    assert_eq!(looks[1], world.sim.clock().now());
+}
+
+#[tokio::test]
+async fn a_gate_that_closes_during_the_last_look_keeps_the_request_back() {
+    let world = World::new().await;
+    let gate = TestGate::new(None);
+    let look =
+        Arc::new(TestLook { world: world.sim.clock(), yes: 1, looks: Mutex::default(), closes: Some(gate.clone()) });
+    let client = world.client_behind(gate).looking(look);
+    assert_eq!(kind(client.destroy_tags(1, &["a"]).await), ErrorKind::Stopped);
+    assert!(world.sim.requests().is_empty());
 }

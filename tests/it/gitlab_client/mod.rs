@@ -8,6 +8,7 @@ mod gate;
 mod lists;
 mod pace;
 mod removals;
+mod repositories;
 mod secrets;
 mod tag_pages;
 mod transport;

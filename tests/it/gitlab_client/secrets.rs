@@ -59,6 +59,8 @@ async fn no_error_shows_the_token_or_the_answer() {
             client.tag_page(1, TagOrder::Name, Some(MARKER)).await.err(),
             client.destroy_tags(1, &[MARKER]).await.err(),
             client.delete_tag(&world.repository, MARKER).await.err(),
+            client.repository_contents(1).await.err(),
+            client.delete_repository(&world.repository).await.err(),
             client.cleanup_policy_enabled(&world.repository.project).await.err(),
         ];
         for error in errors.into_iter().flatten() {

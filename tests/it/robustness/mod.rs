@@ -13,7 +13,7 @@ use process::Process;
 use crate::world::{World, service_account_kubeconfig};
 
 /// A world whose GitLab goes by the real time, as the program does.
-async fn world_in_real_time() -> World {
+pub(crate) async fn world_in_real_time() -> World {
     World::start_with(|config| {
         config.clock = Clock::system();
         config.settings.job_delay = SignedDuration::ZERO;
@@ -22,7 +22,7 @@ async fn world_in_real_time() -> World {
 }
 
 /// The program, watching the world's namespace with the permissions of the install manifest.
-async fn operator(world: &World, arguments: &[&str]) -> Process {
+pub(crate) async fn operator(world: &World, arguments: &[&str]) -> Process {
     let arguments: Vec<&str> =
         ["--watch-namespace", &world.namespace].into_iter().chain(arguments.iter().copied()).collect();
     Process::start(&service_account_kubeconfig().await, &arguments)

@@ -8,14 +8,14 @@ use tempfile::NamedTempFile;
 use crate::support::eventually;
 
 /// A running program. Dropping it kills it.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     log: NamedTempFile,
 }
 
 impl Process {
     /// Starts `run` with nothing in its environment but the way to the cluster.
-    pub(super) fn start(kubeconfig: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(kubeconfig: &Path, arguments: &[&str]) -> Self {
         let log = NamedTempFile::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"))
             .args(["run", "--listen", "127.0.0.1:0", "--allowed-gitlab-hosts", "127.0.0.1"])
@@ -31,22 +31,22 @@ impl Process {
     }
 
     /// What it has logged so far.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.log.path()).unwrap()).into_owned()
     }
 
     /// Sends SIGTERM, as the kubelet does.
-    pub(super) fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
-    pub(super) fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for its end.
-    pub(super) async fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         eventually("the end of the program", async || self.child.try_wait().unwrap()).await.code()
     }
 }

@@ -8,18 +8,18 @@ use crate::support::eventually;
 use crate::world::{cluster, kubectl};
 
 /// Something like Rollouts, of a group that no other test has.
-struct Definition {
+pub(crate) struct Definition {
     cluster: &'static Cluster,
-    group: String,
+    pub(crate) group: String,
 }
 
 impl Definition {
-    async fn named(name: &str) -> Self {
+    pub(crate) async fn named(name: &str) -> Self {
         Self { cluster: cluster().await, group: format!("{name}{}.example.com", std::process::id()) }
     }
 
     /// Installs the kind in these versions, of which the first is stored.
-    fn install(&self, versions: &[&str]) {
+    pub(crate) fn install(&self, versions: &[&str]) {
         let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         let versions: Vec<Value> = versions
             .iter()
@@ -54,11 +54,11 @@ impl Definition {
         format!("crd/rollouts.{}", self.group)
     }
 
-    fn kind(&self) -> String {
+    pub(crate) fn kind(&self) -> String {
         format!("{}/v1/Rollout", self.group)
     }
 
-    fn watched_at(&self, path: &str) -> String {
+    pub(crate) fn watched_at(&self, path: &str) -> String {
         format!("{}={path}", self.kind())
     }
 

@@ -1,6 +1,6 @@
 //! Which images the cluster uses, told by the real API server, or by one that misbehaves.
 
-mod custom;
+pub(crate) mod custom;
 mod fresh;
 mod kinds;
 mod rights;
@@ -24,14 +24,14 @@ use crate::world::{client, cluster};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A namespace of a cluster.
-struct Place {
-    kube: Client,
-    namespace: String,
+pub(crate) struct Place {
+    pub(crate) kube: Client,
+    pub(crate) namespace: String,
 }
 
 impl Place {
     /// A new namespace of the shared cluster.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::on(client(cluster().await.kubeconfig()).await).await
     }
 
@@ -64,14 +64,14 @@ impl Place {
     }
 
     /// Objects of a kind, such as `apps/v1/Deployment`.
-    fn objects(&self, kind: &str) -> Api<DynamicObject> {
+    pub(crate) fn objects(&self, kind: &str) -> Api<DynamicObject> {
         let (version, kind) = kind.rsplit_once('/').unwrap();
         let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         Api::namespaced_with(self.kube.clone(), &self.namespace, &resource)
     }
 
-    async fn create(&self, kind: &str, name: &str, rest: &Value) -> DynamicObject {
+    pub(crate) async fn create(&self, kind: &str, name: &str, rest: &Value) -> DynamicObject {
         let (version, short) = kind.rsplit_once('/').unwrap();
         let mut object = json!({"apiVersion": version, "kind": short, "metadata": {"name": name}});
         merge(&mut object, rest);
@@ -79,17 +79,17 @@ impl Place {
         self.objects(kind).create(&PostParams::default(), &object).await.unwrap()
     }
 
-    async fn patch(&self, kind: &str, name: &str, patch: &Value) {
+    pub(crate) async fn patch(&self, kind: &str, name: &str, patch: &Value) {
         self.objects(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    async fn patch_status(&self, kind: &str, name: &str, status: &Value) {
+    pub(crate) async fn patch_status(&self, kind: &str, name: &str, status: &Value) {
         let patch = json!({"status": status});
         self.objects(kind).patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 
     /// Deletes at once: there is no node that would have to agree.
-    async fn delete(&self, kind: &str, name: &str) {
+    pub(crate) async fn delete(&self, kind: &str, name: &str) {
         let now = DeleteParams::background().grace_period(0);
         self.objects(kind).delete(name, &now).await.unwrap();
     }
@@ -110,12 +110,12 @@ fn merge(into: &mut Value, from: &Value) {
 }
 
 /// A pod spec with one container.
-fn pod(image: &str) -> Value {
+pub(crate) fn pod(image: &str) -> Value {
     json!({"containers": [{"name": "main", "image": image}]})
 }
 
 /// The spec of something that makes Pods, but none for now.
-fn replicated(image: &str) -> Value {
+pub(crate) fn replicated(image: &str) -> Value {
     let labels = json!({"app": "web"});
     json!({"spec": {
         "replicas": 0,

@@ -1,6 +1,7 @@
 //! What most tests need: the shared cluster, a namespace of their own, a GitLab of their own over https with a clock that
 //! stands still, and operators that can be started, stopped and killed.
 
+mod between;
 mod operator;
 
 use std::path::PathBuf;
@@ -19,7 +20,8 @@ use registry_cleanup_operator::api::{DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQ
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-pub(crate) use operator::Operator;
+pub(crate) use between::Between;
+pub(crate) use operator::{Operator, Setup};
 
 /// Long enough for the slowest machine: nothing here is a measurement, only a test that hangs is to end.
 const PATIENCE: Duration = Duration::from_secs(120);

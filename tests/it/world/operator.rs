@@ -1,5 +1,6 @@
 //! An operator in a runtime of its own, so that it can be killed: dropping the runtime drops everything it does in the middle.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{World, client, service_account_kubeconfig};
+use super::{Between, World, client, service_account_kubeconfig};
 
 /// A running operator.
 pub(crate) struct Operator {
@@ -44,19 +45,48 @@ impl Clock for TestClock {
     }
 }
 
+/// What an operator is given, where it is not the usual.
+pub(crate) struct Setup {
+    pub(crate) settings: Settings,
+    /// Who it is; without one, the account of the install manifest.
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// What it looks at to know which images are in use, if anything.
+    pub(crate) in_use: Option<Options>,
+    /// What stands between it and the API server, if anything.
+    pub(crate) between: Option<Between>,
+}
+
+impl Setup {
+    /// The usual.
+    pub(crate) fn of(world: &World) -> Self {
+        Self {
+            settings: Settings { allowed_hosts: vec!["127.0.0.1".to_owned()], ..Settings::default() },
+            kubeconfig: None,
+            in_use: Some(Options {
+                scope: workloads::Scope::Namespaces(vec![world.namespace.clone()]),
+                ..Options::default()
+            }),
+            between: None,
+        }
+    }
+}
+
 impl Operator {
     /// Starts an operator that watches the world's namespace with the permissions of the install manifest, and waits until it
     /// knows all policies.
     pub(crate) async fn start(world: &World) -> Self {
-        Self::start_with(world, Settings { allowed_hosts: vec!["127.0.0.1".to_owned()], ..Settings::default() }).await
+        Self::set_up(world, Setup::of(world)).await
     }
 
-    /// The same with other settings.
-    pub(crate) async fn start_with(world: &World, settings: Settings) -> Self {
-        let kubeconfig = service_account_kubeconfig().await;
+    /// The same with other things.
+    pub(crate) async fn set_up(world: &World, setup: Setup) -> Self {
+        let Setup { settings, kubeconfig, in_use, between } = setup;
+        let kubeconfig = match kubeconfig {
+            Some(kubeconfig) => kubeconfig,
+            None => service_account_kubeconfig().await,
+        };
         let clock: Arc<dyn Clock> = Arc::new(TestClock(world.sim.clock()));
-        let namespaces = vec![world.namespace.clone()];
-        let scope = Scope::Namespaces(namespaces.clone());
+        let scope = Scope::Namespaces(vec![world.namespace.clone()]);
         let shutdown = CancellationToken::new();
         let (nudge, nudged) = watch::channel(());
         let (on_ready, is_ready) = tokio::sync::oneshot::channel();
@@ -64,13 +94,13 @@ impl Operator {
         let stop = shutdown.clone();
         let task = runtime.spawn(async move {
             let kube = client(&kubeconfig).await;
+            let kube = between.map_or(kube.clone(), |between| between.client(kube));
             // As fast as GitLab can be asked: the pace has tests of its own.
             let gitlab = GitLabSettings { requests_per_second: 1000.0, user_agent: "test".to_owned() };
             let gitlab = GitLab::new(gitlab, Arc::clone(&clock));
             let events = Events::new(kube.clone(), Some("test".to_owned()));
-            let options = Options { scope: workloads::Scope::Namespaces(namespaces), ..Options::default() };
-            let workloads = Workloads::watch(kube.clone(), options, &stop);
-            let context = Arc::new(Context::new(kube, gitlab, clock, settings, events, Some(workloads), stop));
+            let workloads = in_use.map(|options| Workloads::watch(kube.clone(), options, &stop));
+            let context = Arc::new(Context::new(kube, gitlab, clock, settings, events, workloads, stop));
             let wakes = || {
                 stream::unfold(nudged.clone(), |mut nudged| async {
                     nudged.changed().await.ok()?;

@@ -78,12 +78,21 @@ fn render(registry: &Registry, call: &Call, repository: &Repository, parts: Part
             add("tags", tags.iter().map(|tag| entities::tag(repository, tag, host)).collect());
         }
         if parts.size {
-            // Layers shared by tags of one digest count once; without the metadata database nobody knows.
-            let images: BTreeMap<&str, u64> = tags.iter().map(|tag| (tag.digest.as_str(), tag.size)).collect();
-            add("size", if registry.settings.path_a() { json!(images.values().sum::<u64>()) } else { Value::Null });
+            add("size", json!(size(registry, repository)));
         }
     }
     shown
+}
+
+/// The size as the registry tells it in its details, which are no list and so never cut short. Without the metadata
+/// database, or when the registry answers with an error, nobody knows.
+fn size(registry: &Registry, repository: &Repository) -> Option<u64> {
+    if registry.settings.registry_lists_fail || !registry.settings.path_a() {
+        return None;
+    }
+    // Layers shared by tags of one digest count once.
+    let images: BTreeMap<&str, u64> = repository.tags().values().map(|tag| (tag.digest.as_str(), tag.size)).collect();
+    Some(images.values().sum())
 }
 
 fn reachable(registry: &Registry, parts: Parts) -> Result<(), Answer> {

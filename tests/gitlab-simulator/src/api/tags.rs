@@ -106,9 +106,9 @@ fn found<'r>(registry: &'r Registry, call: &Call, repository: &'r Repository) ->
         return repository.tags().get(name).filter(|tag| tag.has_manifest_on_path_b());
     }
     let tag = repository.tags().get(name)?;
-    let longer = |other: &&String| other.len() > name.len() && other.contains(name);
     let whole = call.listed_tags.is_none() && !registry.settings.registry_lists_fail;
-    if whole && repository.tags().keys().filter(longer).take(MOST_MATCHES).count() < MOST_MATCHES {
+    // The tag itself is one of the matches.
+    if whole && repository.names_with(name, MOST_MATCHES + 1) <= MOST_MATCHES {
         // It is among the first whatever their order is.
         return Some(tag);
     }

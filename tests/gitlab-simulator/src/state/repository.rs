@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::{config::TagOrder, random::Random};
@@ -49,6 +50,8 @@ pub struct Repository {
     pub(super) pushes: u64,
     /// What [`Repository::by_push`] answers, from the first time somebody asks.
     pub(super) by_push: OnceLock<BTreeSet<LastPush>>,
+    /// All names, a line each, from the first time somebody searches them; those that are gone since may still be there.
+    pub(super) names: OnceLock<String>,
 }
 
 /// A tag's place in the order of the last pushes: the moment, then the name.
@@ -77,6 +80,12 @@ impl Repository {
     /// take longer than one of a short list.
     pub(crate) fn by_push(&self) -> &BTreeSet<LastPush> {
         self.by_push.get_or_init(|| self.tags.values().map(Tag::last_push).collect())
+    }
+
+    /// How often a text occurs in the names of the tags, counted up to `most`; names that are gone may still count.
+    pub(crate) fn names_with(&self, text: &str, most: usize) -> usize {
+        let names = self.names.get_or_init(|| self.tags.keys().flat_map(|name| [name.as_str(), "\n"]).collect());
+        Regex::new(&regex::escape(text)).map_or(most, |text| text.find_iter(names).take(most).count())
     }
 
     /// Removes a tag; tells whether it was there.
@@ -254,6 +263,9 @@ impl Repository {
                 order.remove(&previous.last_push());
             }
             order.insert(tag.last_push());
+        }
+        if previous.is_none() {
+            self.names.take();
         }
         self.tags.insert(name.to_owned(), tag);
     }

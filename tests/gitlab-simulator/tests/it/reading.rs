@@ -1,6 +1,6 @@
 //! E1, E2, E3, E5 and E6: what reading shows (gitlab-api reference 1.2, 1.6 and 7), and 8b.
 
-use gitlab_simulator::{Backend, Config, Push, RegistryAccess, Role, Scope, Settings, TagKind};
+use gitlab_simulator::{Action, Backend, Config, Fault, Matcher, Push, RegistryAccess, Role, Scope, Settings, TagKind};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -171,6 +171,18 @@ async fn a_registry_error_looks_like_nothing_there() {
     let keyset = shop.get(&shop.tags_path("?pagination=keyset")).await;
     assert_eq!((keyset.status, keyset.text.as_str(), keyset.header("link")), (200, "[]", None));
     shop.get(&shop.tags_path("/v1")).await.is_message(404, "404 Tag Not Found");
+    let shown = shop.get(&format!("/registry/repositories/{}?tags_count=true&size=true", shop.repository)).await.json();
+    assert_eq!((&shown["tags_count"], &shown["size"]), (&json!(0), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_list_that_is_cut_short_leaves_the_size_as_it_is() {
+    let shop = Shop::open().await;
+    shop.sim.edit(|registry| registry.push(shop.repository, "v1", Push::default().size(7)));
+    shop.sim.fault(Fault::new(Matcher::any(), Action::TruncateTags { keep: 0 }));
+    let path = format!("/registry/repositories/{}?tags_count=true&size=true", shop.repository);
+    let shown = shop.get(&path).await.json();
+    assert_eq!((&shown["tags_count"], &shown["size"]), (&json!(0), &json!(7)));
 }
 
 #[tokio::test]

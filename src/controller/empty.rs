@@ -1,0 +1,242 @@
+//! Deletes repositories without tags, or says what keeps them. Comes after the work on the tags, by whatever method: what that
+//! found without tags is looked at once more, right before anything is decided. What that proves is decided by `policy::empty`.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::api::{EmptyRepository, RepositoryResult};
+use crate::gitlab::{Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryStatus};
+use crate::policy::empty::{Holds, Keep, Look, MAX_WATCHED, Rule, look, prove, since, still, watch};
+use crate::policy::outcome::{End, Outcome, repository_reason as why};
+
+use super::plans::delete_scheduled;
+use super::run::{Halt, Job, Task, Work};
+use super::targets::{concerns_all, failure};
+
+/// Looks at the repositories in which the run found no tag. `watched` is what runs before this one saw; `previews` says that
+/// this run was asked for as a preview, and is none of those that have to agree.
+pub(crate) async fn run(
+    job: &Job<'_>,
+    repositories: &[Repository],
+    watched: &[EmptyRepository],
+    previews: bool,
+    mut work: Work,
+) -> Work {
+    let Some(rule) = &job.policy.empty_repositories else {
+        work.watched = Some(Vec::new());
+        return work;
+    };
+    if work.end != End::Completed {
+        work.watched = Some(still(watched, &work.outcomes));
+        return work;
+    }
+    let watch = Watch { job, rule, previews, witness: witness(&work.outcomes) };
+    let mut noted = Vec::new();
+    let mut turns = watch.turns(repositories, watched, &work.outcomes).into_iter();
+    while let Some(turn) = turns.next() {
+        let Some(outcome) = work.outcomes.get_mut(turn.outcome) else { continue };
+        let room = noted.len() < MAX_WATCHED;
+        match watch.take(&turn, room, outcome).await {
+            Ok(since) => noted.extend(since.filter(|_| room).map(|since| turn.note(since))),
+            Err(halt) => {
+                let rest = std::iter::once(turn).chain(turns);
+                noted.extend(rest.filter_map(|turn| turn.since.map(|since| turn.note(since))));
+                noted.truncate(MAX_WATCHED);
+                work.watched = Some(noted);
+                return job.halt(work, &halt, &[]);
+            }
+        }
+    }
+    work.watched = Some(noted);
+    work
+}
+
+/// A repository that may be empty.
+struct Turn<'r> {
+    repository: &'r Repository,
+    /// Place of its outcome.
+    outcome: usize,
+    /// Since when runs have seen it empty.
+    since: Option<Timestamp>,
+}
+
+impl Turn<'_> {
+    fn note(&self, since: Timestamp) -> EmptyRepository {
+        watch(self.repository.id, &self.repository.path, since)
+    }
+}
+
+/// The repository that is most likely to show tags whenever it is asked: what was requested may still go.
+fn witness(outcomes: &[Outcome]) -> Option<u64> {
+    let left = |outcome: &Outcome, gone: u64| outcome.tags.scanned.saturating_sub(gone);
+    let shows = outcomes.iter().filter(|outcome| left(outcome, outcome.tags.confirmed) > 0);
+    let best =
+        shows.max_by_key(|outcome| (left(outcome, outcome.tags.requested), left(outcome, outcome.tags.confirmed)));
+    best.map(|outcome| outcome.id)
+}
+
+struct Watch<'a> {
+    job: &'a Job<'a>,
+    rule: &'a Rule,
+    previews: bool,
+    /// A repository that showed tags in this run.
+    witness: Option<u64>,
+}
+
+impl Watch<'_> {
+    /// The repositories that look empty, in the order of their turns.
+    fn turns<'r>(
+        &self,
+        repositories: &'r [Repository],
+        watched: &[EmptyRepository],
+        outcomes: &[Outcome],
+    ) -> Vec<Turn<'r>> {
+        let places: HashMap<u64, usize> =
+            outcomes.iter().enumerate().map(|(place, outcome)| (outcome.id, place)).collect();
+        let mut turns: Vec<Turn<'r>> = repositories
+            .iter()
+            .filter_map(|repository| {
+                let place = *places.get(&repository.id)?;
+                let since = since(watched, repository.id, &repository.path);
+                let empty = look(outcomes.get(place)?) == Look::Empty;
+                empty.then_some(Turn { repository, outcome: place, since })
+            })
+            .collect();
+        let now = self.job.context.clock.now();
+        turns.sort_by_key(|turn| (self.rule.turn(turn.repository.created_at, turn.since, now), turn.repository.id));
+        turns
+    }
+
+    /// Looks at one repository and answers since when it is watched, if it is from now on.
+    ///
+    /// # Errors
+    /// What ends the whole run.
+    async fn take(&self, turn: &Turn<'_>, room: bool, outcome: &mut Outcome) -> Result<Option<Timestamp>, Halt> {
+        match self.examine(turn, room, outcome).await {
+            Ok(since) => Ok(since),
+            Err(Halt::GitLab(error)) if !concerns_all(&error) => {
+                let failed = failure(&turn.repository.path, turn.repository.id, &error);
+                *outcome = Outcome { eligible: outcome.eligible, ..failed };
+                // What could not be listed is not known to be empty any more; what could not be deleted is.
+                Ok(turn.since.filter(|_| error.operation() == Operation::DeleteRepository))
+            }
+            Err(halt) => Err(halt),
+        }
+    }
+
+    async fn examine(&self, turn: &Turn<'_>, room: bool, outcome: &mut Outcome) -> Result<Option<Timestamp>, Halt> {
+        let repository = turn.repository;
+        if let Err(keep) = self.spares(repository)? {
+            return Ok(told(outcome, &keep, None));
+        }
+        if !room {
+            return Ok(told(outcome, &Keep::NoRoom, None));
+        }
+        let contents = match self.contents(repository).await? {
+            Ok(contents) => contents,
+            Err(keep) => return Ok(told(outcome, &keep, None)),
+        };
+        let now = Repository { status: contents.status, ..repository.clone() };
+        if let Some(scheduled) = delete_scheduled(&now) {
+            *outcome = Outcome { eligible: outcome.eligible, ..scheduled };
+            return Ok(None);
+        }
+        if contents.status == Some(RepositoryStatus::Other) {
+            return Ok(told(outcome, &Keep::UnknownStatus, None));
+        }
+        let at = self.job.context.clock.now();
+        let since = match turn.since {
+            Some(since) => since,
+            None if self.previews => return Ok(told(outcome, &Keep::Previewed, None)),
+            None => watch(repository.id, &repository.path, at).since.0,
+        };
+        if let Err(keep) = self.rule.judge(repository.created_at, since, at) {
+            return Ok(told(outcome, &keep, Some(since)));
+        }
+        self.part(&now, since, outcome).await
+    }
+
+    /// What keeps a repository whatever it holds.
+    fn spares(&self, repository: &Repository) -> Result<Result<(), Keep>, Halt> {
+        let used = self.job.planner().used(repository)?;
+        let users = used.tags().chain(used.digests()).next().map(|(_, users)| users.clone());
+        Ok(match users {
+            Some(users) => Err(Keep::InUse(users)),
+            None => self.rule.admits(repository.path == repository.project_path()),
+        })
+    }
+
+    /// Lists the names of the tags, asks what the registry says it holds, and then whether it says anything at all.
+    async fn contents(&self, repository: &Repository) -> Result<Result<RepositoryContents, Keep>, Halt> {
+        let client = &self.job.client;
+        let names = client.tag_names(&repository.reference()).await?;
+        let contents = client.repository_contents(repository.id).await?;
+        let witness = match self.witness {
+            None => None,
+            Some(id) => match client.repository_contents(id).await {
+                Ok(contents) => Some(holds(contents, 0)),
+                Err(error) if concerns_all(&error) => return Err(error.into()),
+                Err(_) => Some(Holds::default()),
+            },
+        };
+        Ok(prove(holds(contents, names.len()), witness).map(|()| contents).map_err(Keep::Doubtful))
+    }
+
+    /// Deletes a repository, or says that it would go, as the run is to do.
+    async fn part(
+        &self,
+        repository: &Repository,
+        since: Timestamp,
+        outcome: &mut Outcome,
+    ) -> Result<Option<Timestamp>, Halt> {
+        let again = match repository.status {
+            Some(RepositoryStatus::DeleteFailed) => "; GitLab failed to delete it before",
+            _ => "",
+        };
+        let message = match self.job.task {
+            Task::Preview => format!("empty since {since}; would be deleted{again}"),
+            Task::Propose(_) | Task::CarryOut(_) => {
+                return Ok(told(outcome, &Keep::Approval { since }, Some(since)));
+            }
+            Task::Remove => {
+                if let Some(usage) = &self.job.usage {
+                    usage.confirmed().await?;
+                }
+                if let Err(keep) = self.spares(repository)? {
+                    return Ok(told(outcome, &keep, None));
+                }
+                match self.job.client.delete_repository(&repository.reference()).await? {
+                    RepositoryDeletion::Scheduled => {
+                        format!("empty since {since}; GitLab was asked to delete it{again}")
+                    }
+                    RepositoryDeletion::Protected => {
+                        outcome.result = RepositoryResult::Skipped;
+                        outcome.reason = Some(why::REPOSITORY_PROTECTED);
+                        outcome.message = Some(format!("empty since {since}; GitLab protects it from being deleted"));
+                        return Ok(None);
+                    }
+                }
+            }
+        };
+        self.job.audit_repository(repository, "Delete", why::REPOSITORY_EMPTY);
+        outcome.result = RepositoryResult::Changed;
+        outcome.reason = Some(why::REPOSITORY_DELETED);
+        outcome.message = Some(message);
+        Ok(matches!(self.job.task, Task::Preview).then_some(since))
+    }
+}
+
+/// Says why a repository stays; hands back since when it is watched.
+fn told(outcome: &mut Outcome, keep: &Keep, since: Option<Timestamp>) -> Option<Timestamp> {
+    outcome.result = RepositoryResult::Unchanged;
+    outcome.reason = Some(why::REPOSITORY_EMPTY);
+    outcome.message = Some(keep.to_string());
+    since
+}
+
+/// What GitLab says a repository holds. Tags that are listed count like those that are counted.
+fn holds(contents: RepositoryContents, listed: usize) -> Holds {
+    let tags = contents.tags_count.map(|counted| counted.max(u64::try_from(listed).unwrap_or(u64::MAX)));
+    Holds { tags, bytes: contents.size }
+}

@@ -1,0 +1,74 @@
+//! The last look at what is in use of a repository, right before a request that removes some of it leaves.
+//!
+//! What this guarantees: a workload that the API server had acknowledged before the look began is known when it ends, and
+//! between its end and the request there is nothing to wait for. A request that lost its turn, or was turned away and sent
+//! again, is looked at again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::{BoxFuture, FutureExt};
+
+use crate::gitlab::{Client, LastLook, Repository};
+use crate::policy::in_use::RepositoryUse;
+
+use super::run::Job;
+use super::usage::{Unknown, Usage};
+
+/// Whether a request leaves alone what is in use.
+type Spares = Box<dyn Fn(&RepositoryUse) -> bool + Send + Sync>;
+
+/// The last look at one request.
+pub(crate) struct Look {
+    usage: Arc<Usage>,
+    repository: Repository,
+    spares: Spares,
+    /// What a look that said no has found.
+    found: Mutex<Option<Result<RepositoryUse, Unknown>>>,
+}
+
+impl Look {
+    /// The client for a request that may only leave while it spares what is in use, and the look at it, if the policy wants one.
+    pub(crate) fn at(
+        job: &Job<'_>,
+        repository: &Repository,
+        spares: impl Fn(&RepositoryUse) -> bool + Send + Sync + 'static,
+    ) -> (Client, Option<Arc<Self>>) {
+        let Some(usage) = &job.usage else { return (job.client.clone(), None) };
+        let look = Arc::new(Self {
+            usage: Arc::clone(usage),
+            repository: repository.clone(),
+            spares: Box::new(spares),
+            found: Mutex::new(None),
+        });
+        (job.client.looking(Arc::clone(&look) as Arc<dyn LastLook>), Some(look))
+    }
+
+    /// What is in use, of which the request that was withdrawn did not spare something.
+    ///
+    /// # Errors
+    /// When it was withdrawn because that is not known.
+    pub(crate) fn found(&self) -> Result<RepositoryUse, Unknown> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        found.unwrap_or_else(|| self.usage.now(&self.repository))
+    }
+
+    async fn now(&self) -> Result<RepositoryUse, Unknown> {
+        self.usage.confirmed().await?;
+        self.usage.now(&self.repository)
+    }
+}
+
+impl LastLook for Look {
+    fn still(&self) -> BoxFuture<'_, bool> {
+        async {
+            match self.now().await {
+                Ok(now) if (self.spares)(&now) => true,
+                found => {
+                    *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+                    false
+                }
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,105 @@
+//! Images that other clusters use: lists of them in `ConfigMap`s.
+
+use jiff::SignedDuration;
+use registry_cleanup_operator::policy::in_use::list::List;
+use registry_cleanup_operator::policy::in_use::{Alias, UsedImage};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::{REGISTRY, Scene, images};
+use crate::world::{Setup, World};
+
+const TAGS: [&str; 2] = ["unused", "used"];
+
+/// What another cluster, which pulls through a mirror, prints of the images that it uses.
+fn printed(world: &World, registry: &str) -> String {
+    let used = |image: String| UsedImage {
+        image: image.into_boxed_str(),
+        by_id: false,
+        users: vec!["prod/Deployment/web".into()],
+        more: 0,
+    };
+    let through_a_mirror = |image: String| image.replace(REGISTRY, "mirror.west.example.com");
+    let images = images(":used").map(through_a_mirror).map(used);
+    let aliases = [Alias::parse("mirror.west.example.com").unwrap()];
+    List::new(registry, &aliases, images, world.now()).write().unwrap()
+}
+
+/// Policies that know of a cluster that lists its images, and an operator.
+async fn scene(reference: &Value) -> (Scene, crate::world::Operator) {
+    let scene = Scene::with(&TAGS).await;
+    scene.apply(&json!({"protect": {"inUseFrom": [reference]}})).await;
+    let operator = scene.operator_as(Setup::of(&scene.world)).await;
+    (scene, operator)
+}
+
+fn usual() -> Value {
+    json!({"configMapRef": {"name": "cluster-west"}})
+}
+
+async fn write(scene: &Scene, key: &str, text: &str) {
+    scene.place.create("v1/ConfigMap", "cluster-west", &json!({"data": {key: text}})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_cluster_lists_stays_and_a_sibling_goes() {
+    let (scene, operator) = scene(&usual()).await;
+    write(&scene, "images.json", &printed(&scene.world, REGISTRY)).await;
+    let preview = scene.preview("one").await[1].repositories[0].message.clone().unwrap();
+    assert!(preview.contains("in use: used by prod/Deployment/web (cluster-west)"), "{preview}");
+    scene.leaves(&["used"], 1).await;
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_may_stand_under_another_key_and_count_for_longer() {
+    let reference = json!({"configMapRef": {"name": "cluster-west", "key": "list"}, "maxAge": "3d"});
+    let (scene, operator) = scene(&reference).await;
+    write(&scene, "list", &printed(&scene.world, REGISTRY)).await;
+    scene.world.sim.advance(SignedDuration::from_hours(70));
+    scene.leaves(&["used"], 1).await;
+    operator.stop().await;
+}
+
+/// Changes the list, which is good otherwise, or takes it away.
+type Spoil = fn(&World) -> Option<(&'static str, String)>;
+
+#[rstest]
+#[case::missing(|_: &World| None, "ConfigMap cluster-west does not exist")]
+#[case::another_key(|world: &World| Some(("image.json", printed(world, REGISTRY))), "ConfigMap cluster-west has no images.json")]
+#[case::no_json(|_: &World| Some(("images.json", "images: []".to_owned())), "ConfigMap cluster-west: the list is not JSON")]
+#[case::cut_off(|world: &World| Some(("images.json", printed(world, REGISTRY)[..100].to_owned())), "the list is not JSON")]
+#[case::incomplete(|world: &World| Some(("images.json", printed(world, REGISTRY).replace("true", "false"))), "complete")]
+#[case::something_else(|_: &World| Some(("images.json", r#"{"items": []}"#.to_owned())), "does not have the form of one")]
+#[case::another_registry(|world: &World| Some(("images.json", printed(world, "registry.example.org"))), "is not about the registry registry.example.com:5050")]
+#[case::too_old(
+    |world: &World| {
+        let text = printed(world, REGISTRY);
+        world.sim.advance(SignedDuration::from_hours(24) + SignedDuration::from_secs(1));
+        Some(("images.json", text))
+    },
+    "ConfigMap cluster-west: the list is too old: it was made at 2026-11-22T12:"
+)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_does_not_count_stops_everything(#[case] spoil: Spoil, #[case] words: &str) {
+    let (scene, operator) = scene(&usual()).await;
+    if let Some((key, text)) = spoil(&scene.world) {
+        write(&scene, key, &text).await;
+    }
+    for status in scene.run("one").await {
+        assert_eq!(World::condition(&status, "LastRunSucceeded"), "False/InUseUnknown", "{status:#?}");
+        let message = status.last_run.unwrap().message.unwrap();
+        assert!(message.contains(words), "{message}");
+    }
+    assert_eq!(scene.tags(), [TAGS, TAGS]);
+
+    let good = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cluster-west"},
+        "data": {"images.json": printed(&scene.world, REGISTRY)},
+    });
+    let apply = kube::api::PatchParams::apply("test").force();
+    let maps = scene.place.objects("v1/ConfigMap");
+    maps.patch("cluster-west", &apply, &kube::api::Patch::Apply(&good)).await.unwrap();
+    scene.leaves(&["used"], 1).await;
+    operator.stop().await;
+}

@@ -1,0 +1,102 @@
+//! What is said about images in use: in the status, in the audit trail, and of namespaces that nobody looks into.
+
+use jiff::SignedDuration;
+use registry_cleanup_operator::api::conditions;
+use registry_cleanup_operator::policy::Settings;
+use serde_json::{Value, json};
+
+use super::{OLD, Scene, deploy};
+use crate::robustness;
+use crate::world::Setup;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_counts_tags_in_use_and_names_some_with_their_users() {
+    let scene = Scene::with(&["one", "two", "three", "four", "unused"]).await;
+    let operator = scene.operator().await;
+    for tag in ["one", "two", "three", "four"] {
+        deploy(&scene, &format!("web-{tag}"), &format!(":{tag}")).await;
+    }
+    deploy(&scene, "again", ":one").await;
+    let previews = scene.preview("one").await;
+    let namespace = &scene.place.namespace;
+    let user = |name: &str| format!("{namespace}/Deployment/{name}");
+    for preview in &previews {
+        assert_eq!(preview.last_run.as_ref().unwrap().tags.in_use, 4);
+        let message = preview.repositories[0].message.as_deref().unwrap();
+        // By the order of the tags; those of a Deployment are two, with its ReplicaSet.
+        let names = format!("in use: four by {} and 1 more, one by {} and 3 more", user("web-four"), user("again"));
+        assert!(message.contains("4 InUse") && message.contains(&names), "{message}");
+        assert!(message.contains(" and 1 more"), "{message}");
+    }
+    let statuses = scene.leaves(&["four", "one", "three", "two"], 4).await;
+    for status in statuses {
+        assert_eq!(status.repositories[0].tags.in_use, 4);
+        assert_eq!(status.history[0].tags.in_use, 4);
+    }
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_trail_says_who_uses_what_stays() {
+    let world = robustness::world_in_real_time().await;
+    let tags = [("unused", OLD), ("used", OLD)];
+    let place = crate::workloads::Place { kube: world.kube.clone(), namespace: world.namespace.clone() };
+    let repositories = super::POLICIES.map(|policy| world.repository(&format!("shop/{policy}/app"), &tags));
+    world.sim.edit(|registry| registry.settings.registry_host = super::REGISTRY.to_owned());
+    let scene = Scene { world, place, repositories };
+    deploy(&scene, "web", ":used").await;
+    scene.apply(&json!({})).await;
+    let mut process = robustness::operator(&scene.world, &[]).await;
+    for policy in super::POLICIES {
+        scene.world.ready(policy).await;
+    }
+    scene.preview("one").await;
+    process.terminate();
+    assert_eq!(process.exit_code().await, Some(0));
+    let log = process.log();
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for policy in super::POLICIES {
+        let line = |tag: &str| {
+            let of_tag = |line: &&Value| line["target"] == "audit" && line["policy"] == policy && line["tag"] == tag;
+            lines.iter().find(of_tag).unwrap_or_else(|| panic!("no line about {tag}: {log}"))
+        };
+        let used = line("used");
+        assert_eq!((&used["verdict"], &used["reason"]), (&json!("Keep"), &json!("InUse")));
+        let users = format!("{}/Deployment/web and 1 more", scene.place.namespace);
+        // Its ReplicaSet counts once the controllers have made it.
+        assert!(users.starts_with(used["used_by"].as_str().unwrap()), "{used}");
+        assert_eq!(line("unused")["used_by"], Value::Null);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_says_in_which_namespaces_images_in_use_are_seen_unless_it_is_in_all() {
+    for (seen, said) in [(vec!["team-a", "team-b"], true), (vec![], false)] {
+        let scene = Scene::with(&["v1"]).await;
+        let usual = Setup::of(&scene.world);
+        let seen_namespaces = seen.iter().map(|name| (*name).to_owned()).collect();
+        let settings = Settings { seen_namespaces, ..usual.settings };
+        scene.apply(&json!({})).await;
+        let operator = scene.operator_as(Setup { settings, ..Setup::of(&scene.world) }).await;
+        let message = async |policy: &str| {
+            let status = scene.world.ready(policy).await;
+            conditions::find(&status.conditions, "Ready").unwrap().message.clone()
+        };
+        assert_eq!(message("exact").await.contains("; images in use are seen in team-a, team-b only"), said);
+        scene.apply(&json!({"protect": {"inUse": "Disabled"}})).await;
+        assert!(!message("exact").await.contains("images in use"), "nobody looks anywhere");
+        operator.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_in_a_namespace_that_is_not_seen_keeps_nothing() {
+    let scene = Scene::with(&["elsewhere", "used"]).await;
+    let operator = scene.operator().await;
+    let elsewhere = Scene::with(&[]).await;
+    deploy(&elsewhere, "web", ":elsewhere").await;
+    deploy(&scene, "web", ":used").await;
+    scene.leaves(&["used"], 1).await;
+    scene.world.sim.advance(SignedDuration::from_hours(1));
+    operator.stop().await;
+}

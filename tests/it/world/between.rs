@@ -1,0 +1,148 @@
+//! What stands between an operator and the API server: passes everything on, and holds back what it is told to.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{self, BoxStream, StreamExt};
+use kube::Client;
+use serde_json::Value;
+use tokio::sync::watch;
+
+/// Stands in the way. Clones are the same one.
+#[derive(Clone, Default)]
+pub(crate) struct Between {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Requests to paths that end like this are not passed on yet.
+    held: Mutex<HashMap<String, watch::Sender<bool>>>,
+    /// Those are answered with 503.
+    refused: Mutex<HashSet<String>>,
+    /// Whether watches tell only of what a list has shown.
+    reluctant: bool,
+    /// The newest version that a list of a path has shown.
+    shown: Mutex<HashMap<String, watch::Sender<u64>>>,
+}
+
+/// Holds requests back. Dropping it lets them go.
+pub(crate) struct Held {
+    shared: Arc<Shared>,
+    path: String,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(release) = self.shared.held.lock().unwrap().remove(&self.path) {
+            release.send_replace(true);
+        }
+    }
+}
+
+impl Between {
+    /// Watches tell of an object only after a list has shown it, as those of an API server do that lag behind without end.
+    pub(crate) fn with_reluctant_watches() -> Self {
+        Self { shared: Arc::new(Shared { reluctant: true, ..Shared::default() }) }
+    }
+
+    /// Holds back all requests to paths that end like this.
+    pub(crate) fn hold(&self, path: &str) -> Held {
+        self.shared.held.lock().unwrap().insert(path.to_owned(), watch::Sender::new(false));
+        Held { shared: Arc::clone(&self.shared), path: path.to_owned() }
+    }
+
+    /// Answers requests to paths that end like this with 503 from now on.
+    pub(crate) fn refuse(&self, path: &str) {
+        self.shared.refused.lock().unwrap().insert(path.to_owned());
+    }
+
+    /// A client with this in between.
+    pub(super) fn client(self, kube: Client) -> Client {
+        Client::new(Router::new().fallback(pass_on).with_state((self.shared, kube)), "default")
+    }
+}
+
+async fn pass_on(State((shared, kube)): State<(Arc<Shared>, Client)>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let held = shared.held.lock().unwrap().iter().find(|(end, _)| path.ends_with(*end)).map(|(_, it)| it.subscribe());
+    if let Some(mut held) = held {
+        let _ = held.wait_for(|released| *released).await;
+    }
+    if shared.refused.lock().unwrap().iter().any(|end| path.ends_with(end)) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let is_read = request.method() == "GET";
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
+    let answer = kube.send(Request::from_parts(parts, kube::client::Body::from(body))).await;
+    let Ok(answer) = answer else { return StatusCode::BAD_GATEWAY.into_response() };
+    let (parts, body) = answer.into_parts();
+    let body = Body::new(body);
+    let workloads = !path.contains("registrycleanup.dev");
+    let body =
+        match (shared.reluctant && workloads && is_read && parts.status.is_success(), query.contains("watch=true")) {
+            (true, true) => Body::from_stream(reluctant(body, shared.version_shown(&path)).map(Ok::<_, axum::Error>)),
+            (true, false) => {
+                let Ok(whole) = axum::body::to_bytes(body, usize::MAX).await else {
+                    return StatusCode::BAD_GATEWAY.into_response();
+                };
+                shared.note_list(&path, &whole);
+                Body::from(whole)
+            }
+            (false, _) => body,
+        };
+    Response::from_parts(parts, body)
+}
+
+impl Shared {
+    /// Follows the newest version that a list of this path has shown.
+    fn version_shown(&self, path: &str) -> watch::Receiver<u64> {
+        self.shown.lock().unwrap().entry(path.to_owned()).or_default().subscribe()
+    }
+
+    fn note_list(&self, path: &str, body: &[u8]) {
+        let Some(version) = version(body) else { return };
+        let mut shown = self.shown.lock().unwrap();
+        shown.entry(path.to_owned()).or_default().send_if_modified(|known| {
+            let newer = version > *known;
+            *known = version.max(*known);
+            newer
+        });
+    }
+}
+
+/// The lines of a watch, each held back until a list has shown as much. Nothing is left out and nothing overtakes.
+fn reluctant(body: Body, shown: watch::Receiver<u64>) -> BoxStream<'static, Bytes> {
+    let begin = (body.into_data_stream(), Vec::new(), shown);
+    stream::unfold(begin, |(mut pieces, mut rest, mut shown)| async move {
+        loop {
+            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                let event: Value = serde_json::from_slice(&line).unwrap();
+                let told = event["type"] != "BOOKMARK" && event["type"] != "ERROR";
+                if let Some(version) = version(event["object"].to_string().as_bytes()).filter(|_| told) {
+                    let _ = shown.wait_for(|shown| *shown >= version).await;
+                }
+                return Some((Bytes::from(line), (pieces, rest, shown)));
+            }
+            match pieces.next().await {
+                Some(Ok(piece)) => rest.extend_from_slice(&piece),
+                Some(Err(_)) | None => return None,
+            }
+        }
+    })
+    .boxed()
+}
+
+/// The resourceVersion of an object or of a list.
+fn version(json: &[u8]) -> Option<u64> {
+    let object: Value = serde_json::from_slice(json).ok()?;
+    object.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok()
+}
