@@ -107,7 +107,7 @@ fn details(listing: &Listing, page: &mut Page) -> bool {
         if !page.add(&begin) {
             return false;
         }
-        let whole = tags(listing, planned, page) && page.add(&format!("\nKept: {}\n", kept(planned)));
+        let whole = tags(listing, planned, page) && page.add(&format!("\nKept: {}\n", escaped(&kept(planned))));
         // For this there is always room.
         page.text.push_str("\n</details>\n");
         if !whole {

@@ -117,3 +117,28 @@ async fn the_documented_shape_is_what_comes() {
     }
     assert_eq!(plan, expected);
 }
+
+#[test]
+fn the_documentation_speaks_of_flags_that_there_are() {
+    let text = std::fs::read_to_string(path("docs/plan.md")).unwrap();
+    let mut help = super::program();
+    let help = end_of(help.args(["plan", "--help"]));
+    let own = text.lines().filter(|line| !line.contains("curl") && !line.contains("--header") && !line.contains("apk"));
+    let words: Vec<&str> = own.flat_map(|line| line.split(|c: char| c.is_whitespace() || "`=,|".contains(c))).collect();
+    let flags: BTreeSet<&str> =
+        words.iter().copied().filter(|word| word.starts_with("--") && word.len() > 2 && !word.ends_with('-')).collect();
+    for flag in flags.iter().filter(|flag| !matches!(**flag, "--from" | "--dry-run")) {
+        assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{flag} is not in the help");
+    }
+    assert!(flags.len() > 10, "{flags:?}");
+    let pipeline = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let pipeline: Value = serde_saphyr::from_str(pipeline).unwrap();
+    let script = pipeline["registry-cleanup-plan"]["script"].as_array().unwrap();
+    assert!(script.iter().all(Value::is_string), "{script:?}");
+}
+
+fn end_of(command: &mut std::process::Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
