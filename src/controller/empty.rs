@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use crate::api::{EmptyRepository, RepositoryResult};
 use crate::gitlab::{Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryStatus};
 use crate::policy::empty::{Holds, Keep, Look, MAX_WATCHED, Rule, look, prove, since, still, watch};
+use crate::policy::in_use::{RepositoryUse, Users};
 use crate::policy::outcome::{End, Outcome, repository_reason as why};
 
+use super::last_look::Look as LastLook;
 use super::plans::delete_scheduled;
 use super::run::{Halt, Job, Task, Work};
 use super::targets::{concerns_all, failure};
@@ -160,8 +162,7 @@ impl Watch<'_> {
     /// What keeps a repository whatever it holds.
     fn spares(&self, repository: &Repository) -> Result<Result<(), Keep>, Halt> {
         let used = self.job.planner().used(repository)?;
-        let users = used.tags().chain(used.digests()).next().map(|(_, users)| users.clone());
-        Ok(match users {
+        Ok(match users(&used) {
             Some(users) => Err(Keep::InUse(users)),
             None => self.rule.admits(repository.path == repository.project_path()),
         })
@@ -200,13 +201,15 @@ impl Watch<'_> {
                 return Ok(told(outcome, &Keep::Approval { since }, Some(since)));
             }
             Task::Remove => {
-                if let Some(usage) = &self.job.usage {
-                    usage.confirmed().await?;
-                }
-                if let Err(keep) = self.spares(repository)? {
-                    return Ok(told(outcome, &keep, None));
-                }
-                match self.job.client.delete_repository(&repository.reference()).await? {
+                let (client, look) = LastLook::at(self.job, repository, RepositoryUse::is_empty);
+                let deletion = match (client.delete_repository(&repository.reference()).await, look) {
+                    (Err(error), Some(look)) if error.is_withdrawn() => {
+                        let users = users(&look.found()?).unwrap_or_default();
+                        return Ok(told(outcome, &Keep::InUse(users), None));
+                    }
+                    (deletion, _) => deletion?,
+                };
+                match deletion {
                     RepositoryDeletion::Scheduled => {
                         format!("empty since {since}; GitLab was asked to delete it{again}")
                     }
@@ -225,6 +228,11 @@ impl Watch<'_> {
         outcome.message = Some(message);
         Ok(matches!(self.job.task, Task::Preview).then_some(since))
     }
+}
+
+/// Some of those who use images of a repository.
+fn users(used: &RepositoryUse) -> Option<Users> {
+    used.tags().chain(used.digests()).next().map(|(_, users)| users.clone())
 }
 
 /// Says why a repository stays; hands back since when it is watched.
