@@ -339,7 +339,7 @@ pub struct ConfigMapKeyRef {
 
     /// Key that holds the list; `images.json` if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::secret_key")]
+    #[schemars(schema_with = "schema::config_map_key")]
     pub key: Option<String>,
 }
 

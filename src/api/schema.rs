@@ -141,11 +141,19 @@ pub(crate) fn object_name(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn secret_key(_: &mut SchemaGenerator) -> Schema {
+    key_of("Secret")
+}
+
+pub(crate) fn config_map_key(_: &mut SchemaGenerator) -> Schema {
+    key_of("ConfigMap")
+}
+
+fn key_of(kind: &str) -> Schema {
     text_with_rules(
         253,
         &[rule(
             "self.matches('^[-._a-zA-Z0-9]+$') && !self.startsWith('..')",
-            "give a key of the Secret: letters, digits, -, _ and .",
+            &format!("give a key of the {kind}: letters, digits, -, _ and ."),
         )],
     )
 }

@@ -56,6 +56,14 @@ fn changed(pointer: &str, value: &Value) -> Value {
 #[case::a_key_of_two_dots("/gitlab/secretRef/key", json!(".."), "give a key of the Secret")]
 #[case::a_key_of_a_volume("/gitlab/secretRef/key", json!("..data"), "give a key of the Secret")]
 #[case::a_key_with_a_slash("/gitlab/secretRef/key", json!("a/b"), "give a key of the Secret")]
+#[case::an_address_as_an_alias("/protect", json!({"registryAliases": ["https://mirror.example.com"]}), "give a host, with its port and a leading part of the path if need be")]
+#[case::an_alias_with_a_slash_at_its_end("/protect", json!({"registryAliases": ["mirror.example.com/gitlab/"]}), "no https://, no trailing slash")]
+#[case::an_alias_with_a_tag("/protect", json!({"registryAliases": ["mirror.example.com/gitlab:v1"]}), "for example mirror.example.com/gitlab")]
+#[case::an_upper_case_path_as_an_alias("/protect", json!({"registryAliases": ["mirror.example.com/GitLab"]}), "for example mirror.example.com/gitlab")]
+#[case::a_pattern_as_an_alias("/protect", json!({"registryAliases": ["*.example.com"]}), "for example mirror.example.com/gitlab")]
+#[case::a_list_elsewhere("/protect", json!({"inUseFrom": [{"configMapRef": {"name": "other/list"}}]}), "in the policy's own namespace")]
+#[case::a_key_of_a_list_that_climbs("/protect", json!({"inUseFrom": [{"configMapRef": {"name": "list", "key": "../list"}}]}), "give a key of the ConfigMap")]
+#[case::a_list_that_counts_for_minutes("/protect", json!({"inUseFrom": [{"configMapRef": {"name": "list"}, "maxAge": "30m"}]}), "give whole numbers with h, d, w, month or y")]
 #[case::no_target("/target", json!({}), "name at least one project in projects or one group in groups")]
 #[case::empty_lists("/target", json!({"projects": [], "groups": []}), "name at least one project")]
 #[case::a_project_that_climbs("/target/projects", json!(["../admin"]), "no . or .. segment")]
@@ -183,6 +191,14 @@ async fn a_rule_that_would_remove_every_tag_is_refused_however_it_is_spelled(
 #[case::a_project_twice("/target/projects", json!(["shop/a", "shop/a"]), "duplicate entries")]
 #[case::a_group_twice("/target/groups", json!([{"path": "shop"}, {"path": "shop"}]), "duplicate entries")]
 #[case::an_unknown_mode("/mode", json!("Purge"), r#"Unsupported value: "Purge": supported values: "DryRun", "RequireApproval", "Delete""#)]
+#[case::an_unknown_protection("/protect", json!({"inUse": "Sometimes"}), r#"Unsupported value: "Sometimes": supported values: "Required", "Disabled""#)]
+#[case::protection_by_truth("/protect", json!({"inUse": true}), ".spec.protect.inUse: expected string")]
+#[case::many_aliases("/protect", json!({"registryAliases": numbered("m", 21)}), "Too many: 21: must have at most 20 items")]
+#[case::an_alias_twice("/protect", json!({"registryAliases": ["a.example.com", "a.example.com"]}), "duplicate entries")]
+#[case::an_empty_alias("/protect", json!({"registryAliases": [""]}), "should be at least 1 chars long")]
+#[case::many_lists("/protect", json!({"inUseFrom": numbered("list", 11).iter().map(|name| json!({"configMapRef": {"name": name}})).collect::<Vec<_>>()}), "Too many: 11: must have at most 10 items")]
+#[case::a_list_without_a_config_map("/protect", json!({"inUseFrom": [{"maxAge": "1d"}]}), "configMapRef: Required value")]
+#[case::a_list_of_another_namespace("/protect", json!({"inUseFrom": [{"configMapRef": {"name": "list", "namespace": "kube-system"}}]}), "field not declared in schema")]
 #[case::an_unknown_field("/suspnd", json!(true), ".spec.suspnd: field not declared in schema")]
 #[case::a_secret_of_another_namespace("/gitlab/secretRef/namespace", json!("kube-system"), "field not declared in schema")]
 #[case::much_history("/historyLimit", json!(21), "should be less than or equal to 20")]
@@ -200,6 +216,25 @@ async fn a_policy_beyond_the_limits_is_refused(#[case] pointer: &str, #[case] va
     assert!(text.contains(words), "{text}");
     let from_file = document::read(&policy.to_string(), None);
     assert!(matches!(from_file, Err(document::Error::Refused { .. })), "read from a file, it is taken");
+}
+
+#[tokio::test]
+async fn what_protects_images_in_use_is_taken_as_it_is_documented() {
+    let protect = json!({
+        "inUse": "Required",
+        "registryAliases": ["mirror.example.com", "mirror.example.com:5050/gitlab", "[2001:db8::1]:5000", "localhost", "docker.io"],
+        "inUseFrom": [
+            {"configMapRef": {"name": "cluster-west"}},
+            {"configMapRef": {"name": "cluster-east", "key": "images.json"}, "maxAge": "12h"},
+        ],
+    });
+    let kube = client(cluster().await.kubeconfig()).await;
+    let api: Api<RegistryCleanupPolicy> = Api::namespaced(kube, "default");
+    let mut policy = changed("/protect", &protect);
+    policy["metadata"]["name"] = json!("taken");
+    let parameters = PatchParams::apply("test").force().dry_run();
+    let taken = api.patch("taken", &parameters, &Patch::Apply(&policy)).await.unwrap();
+    assert_eq!(json!(taken.spec.protect.unwrap()), protect);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use registry_cleanup_operator::cluster::workloads::{CustomWorkload, Options};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{Scene, account, containers, deploy, images, pod, replicated, rules};
+use super::{Scene, account, containers, images, pod, replicated, rules};
 use crate::support::eventually;
 use crate::workloads::custom::Definition;
 use crate::world::Setup;
@@ -144,7 +144,7 @@ async fn what_a_rollback_needs_stays(#[case] kind: &str, #[case] history: &str) 
 async fn a_rollout_that_leaves_nothing_to_roll_back_to_uses_the_new_image_only() {
     let scene = Scene::with(&["before", "used"]).await;
     let operator = scene.operator().await;
-    deploy(&scene, "web", ":before").await;
+    scene.place.create("apps/v1/Deployment", "web", &replicated(&pod(&images(":before")))).await;
     let next = json!({"spec": {
         "revisionHistoryLimit": 0,
         "template": {"spec": {"containers": containers(&images(":used"))}},

@@ -147,9 +147,11 @@ fn replicated(pod: &Value) -> Value {
     }})
 }
 
-/// A Deployment that uses the two images.
+/// A Deployment that uses the two images, in which the controllers have no part: it is their only user.
 async fn deploy(scene: &Scene, name: &str, rest: &str) {
-    scene.place.create("apps/v1/Deployment", name, &replicated(&pod(&images(rest)))).await;
+    let mut deployment = replicated(&pod(&images(rest)));
+    deployment["spec"]["paused"] = json!(true);
+    scene.place.create("apps/v1/Deployment", name, &deployment).await;
 }
 
 /// What the operator may do according to the install manifest.

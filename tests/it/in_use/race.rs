@@ -164,7 +164,7 @@ async fn a_thousand_deployments_created_while_exact_removes_save_their_images(
     let (mut all, mut saved_for_certain) = (0, 0);
     while all < 1000 {
         let (before, racing, late) = exact(watches_lag_behind).await;
-        assert!(before >= 100 && late <= racing, "{before} before, {late} of {racing} too late");
+        assert!(before >= 100 && late <= racing, "{before} before all, {late} of {racing} too late");
         all += before + racing;
         saved_for_certain += before;
     }
