@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Shows the operator at work on this machine: a real Kubernetes control plane and a GitLab with a believable registry, both
-# on 127.0.0.1; one policy, its preview, its run, and what the registry holds afterwards. Checks what it claims.
+# on 127.0.0.1; a policy with its preview, an image that the cluster uses and that stays, its run and what the registry holds
+# afterwards, and a policy that removes tag by tag. Checks what it claims.
 #
 #   hack/demo.sh          run it; it ends by itself and leaves nothing running
 #   KEEP=1 hack/demo.sh   leave everything up to play with
@@ -29,8 +30,10 @@ main() {
     install_operator
     apply_policy
     preview
+    use_one
     clean
     clean_again
+    clean_exactly
     finish
 }
 
@@ -151,12 +154,34 @@ preview() {
     say 'Samples of one repository, as the status has them.'
     run "kubectl get rcp shop --output jsonpath='{.status.repositories[0].samples}{\"\n\"}'"
     say 'Every single tag has its verdict and reason in the log of the operator. One of each kind:'
-    planned=$(audited Remove | cut -d ' ' -f 1,2 | sort)
+    planned=$(planned)
     verdicts
     echo
     claim 'the result is Succeeded' equal "$(field lastRun.result)" Succeeded
     claim "the plan names $(lines "$planned") tags, and the status says the same number" \
         equal "$(lines "$planned")" "$(field lastRun.tags.matched)"
+    claim 'nothing was removed, and GitLab was not asked to' untouched before
+}
+
+use_one() {
+    step 'An image that the cluster uses'
+    used=$(printf '%s\n' "$planned" | grep -m 1 '^shop/frontend/web mr-')
+    local image
+    image=$(registry_of "${used% *}"):${used#* }
+    say "One of those tags, ${used#* }, is what another team runs. The operator watches workloads in all namespaces and sees it."
+    run 'kubectl create namespace shop-preview'
+    run "kubectl create deployment web --namespace shop-preview --image=$image"
+    run 'kubectl annotate rcp/shop registrycleanup.dev/dry-run-requested-at=second --overwrite'
+    handled lastHandledDryRunAt second
+    run "kubectl wait --for=jsonpath='{.status.lastRun.completionTime}' rcp/shop --timeout=60s"
+    run "kubectl get rcp shop --output jsonpath='{range .status.repositories[?(@.path==\"${used% *}\")]}{.path}: {.message}{\"\n\"}{end}'"
+    echo
+    claim 'it names the Deployment' contains "$output" "${used#* } by shop-preview/Deployment/web"
+    claim 'the status counts one tag in use' equal "$(field lastRun.tags.inUse)" 1
+    local without
+    without=$(printf '%s\n' "$planned" | grep -vxF "$used")
+    planned=$(planned)
+    claim "the plan names $(lines "$planned") tags, all those from before but this one" equal "$planned" "$without"
     claim 'nothing was removed, and GitLab was not asked to' untouched before
 }
 
@@ -183,6 +208,7 @@ clean() {
     claim "$(lines "$gone") tags are gone from the registry, and they are exactly those of the preview" equal "$gone" "$planned"
     claim 'the status says the same number' equal "$(field lastRun.tags.confirmed)" "$(lines "$gone")"
     claim "GitLab got $cleaned requests for it, one per repository" equal "$(deletions)" "$cleaned"
+    claim "${used#* }, which the Deployment uses, is there" grep -qxF "$used" "$demo/after"
     claim "all $(grep -cE "$protected" "$demo/before") releases, main, stable and latest are there" \
         equal "$(grep -E "$protected" "$demo/before")" "$(grep -E "$protected" "$demo/after")"
     claim 'the repository of build caches was not touched' \
@@ -206,10 +232,43 @@ clean_again() {
     run "kubectl get rcp shop --output jsonpath='{range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{\"\n\"}{end}'"
 }
 
+clean_exactly() {
+    step 'Tag by tag'
+    say "GitLab's bulk deletion knows neither groups nor versions. The method Exact removes precisely what the operator planned:"
+    policy=releases
+    sed "s|https://gitlab.example.com|$gitlab|" hack/demo/releases.yaml >"$demo/releases.yaml"
+    run "sed '1,/^  target:/d' $demo/releases.yaml"
+    echo
+    say 'What would it remove? This can be asked before there is a policy in the cluster, in a merge request for example.'
+    run "registry-cleanup-operator plan --filename $demo/releases.yaml --token-file $demo/token --ca-file $demo/ca.crt \
+    --allowed-gitlab-hosts 127.0.0.1"
+    planned=$(in_listing)
+    echo
+    claim "the plan names $(lines "$planned") tags; nothing was removed yet" untouched after "$cleaned"
+    run "kubectl apply --server-side --filename $demo/releases.yaml"
+    run 'kubectl wait --for=condition=Ready rcp/releases --timeout=30s'
+    say 'There is no hour to wait for.'
+    run 'kubectl annotate rcp/releases registrycleanup.dev/run-requested-at=first'
+    handled lastHandledRunAt first
+    run "kubectl wait --for=jsonpath='{.status.lastRun.completionTime}' rcp/releases --timeout=60s"
+    run 'kubectl get rcp releases --output go-template-file=hack/demo/repositories.gotmpl'
+    run 'kubectl get rcp'
+    snapshot exact
+    gone=$(comm -23 "$demo/after" "$demo/exact")
+    echo
+    claim "$(lines "$gone") tags are gone from the registry, and they are exactly those of the plan" equal "$gone" "$planned"
+    claim 'the status says the same number' equal "$(field lastRun.tags.confirmed)" "$(lines "$gone")"
+    claim 'of each major version the three highest are left: '"$(releases | tr '\n' ' ')" \
+        equal "$(releases)" "$(releases_of after | highest)"
+}
+
 finish() {
     step 'What next'
     cat <<TEXT
 docs/conditions.md          every condition, reason and event, and what to do about it
+docs/in-use.md              what counts as in use, several clusters, and what is not seen
+docs/methods.md             Bulk or Exact
+docs/plan.md                plans on the command line and in pipelines
 deploy/examples/            policies to start from
 charts/                     the Helm chart; deploy/ has Kustomize, Flux and Argo CD
 kubectl explain rcp.spec    every field
@@ -276,6 +335,18 @@ untouched() {
     same "$1" now && equal "$(deletions)" "${2:-0}"
 }
 
+# What a repository is called in Pods.
+registry_of() {
+    ask_gitlab /-/simulator/settings | grep -o '"registry_host":"[^"]*"' | cut -d '"' -f 4 | sed "s|$|/$1|"
+}
+
+# The releases of the API in a snapshot, in the order of their versions.
+releases_of() { sed -n 's|^shop/backend/api \(v[0-9.]*\)$|\1|p' "$demo/$1" | sort -V; }
+releases() { releases_of exact; }
+
+# The three highest of each major version.
+highest() { sort -rV | awk -F . '++seen[$1] <= 3' | sort -V; }
+
 # A table of one snapshot, or of what changed between two.
 table() {
     awk -v first="$demo/$1" '
@@ -317,19 +388,33 @@ table() {
 
 # --- What the operator says ------------------------------------------------------------------------------------------------
 
+# The policy that is spoken of.
+policy=shop
+
 # Waits until the operator has begun with a request.
 handled() {
     runs operator || fail 'the operator has ended' "$logs/operator.log"
-    kubectl wait --for=jsonpath="{.status.$1}=$2" rcp/shop --timeout=30s >/dev/null 2>&1 9>&- ||
+    kubectl wait --for=jsonpath="{.status.$1}=$2" "rcp/$policy" --timeout=30s >/dev/null 2>&1 9>&- ||
         fail 'the operator did not take the request up' "$logs/operator.log"
 }
 
-field() { kubectl get rcp shop --output "jsonpath={.status.$1}"; }
+field() { kubectl get rcp "$policy" --output "jsonpath={.status.$1}"; }
 
-# Lines of the audit trail of the preview with this verdict: repository, tag, verdict, reason.
+# What the last preview would remove: repository and tag, sorted.
+planned() { audited Remove | cut -d ' ' -f 1,2 | sort; }
+
+# Lines of the audit trail of the last run with this verdict: repository, tag, verdict, reason.
 audited() {
-    grep '"target":"audit"' "$logs/operator.log" | grep '"mode":"DryRun"' | grep -F "\"verdict\":\"$1\"" |
+    grep '"target":"audit"' "$logs/operator.log" | grep -F "\"run\":\"$(field lastRun.id)\"" |
+        grep -F "\"policy\":\"$policy\"" | grep -F "\"verdict\":\"$1\"" |
         sed 's/.*"repository":"\([^"]*\)","tag":"\([^"]*\)".*"verdict":"\([^"]*\)","reason":"\([^"]*\)".*/\1 \2 \3 \4/'
+}
+
+# What the plan that was just printed would remove: repository and tag, sorted.
+in_listing() {
+    printf '%s\n' "$output" |
+        awk '/^[^ ].* would be removed/ { sub(":$", "", $1); repository = $1 } /^  / && $2 == "RuleMatches" { print repository, $1 }' |
+        sort
 }
 
 # One tag of each verdict and reason.
