@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::api::RepositoryResult;
 use crate::api::conditions::reason;
-use crate::gitlab::Repository;
+use crate::gitlab::{Error, Repository, Version};
 use crate::policy::approval::differences;
 use crate::policy::outcome::{End, Outcome, Proposal, repository_reason as why};
 
@@ -17,9 +17,9 @@ use super::targets::{concerns_all, failure};
 /// Plans and removes: a few repositories at a time, or everything first where that has to be known.
 pub(crate) async fn run(job: &Job<'_>, repositories: &[Repository]) -> Work {
     let mut work = Work::completed(Vec::new());
-    match job.client.version().await {
-        Ok(version) if version.removes_single_tags() => {}
-        Ok(version) => {
+    match outdated(job, repositories).await {
+        Ok(None) => {}
+        Ok(Some(version)) => {
             work.outcomes = repositories.iter().map(|repository| too_old(repository, &version.text)).collect();
             return work;
         }
@@ -52,6 +52,17 @@ pub(crate) async fn run(job: &Job<'_>, repositories: &[Repository]) -> Work {
         }
     }
     work
+}
+
+/// The server's version, if removing one tag may remove others there. A server whose GraphQL knows
+/// repositories (13.6 and later) is newer than that and is not asked.
+async fn outdated(job: &Job<'_>, repositories: &[Repository]) -> Result<Option<Version>, Error> {
+    let Some(first) = repositories.first() else { return Ok(None) };
+    if job.client.capabilities(first.id).await?.graphql {
+        return Ok(None);
+    }
+    let version = job.client.version().await?;
+    Ok((!version.removes_single_tags()).then_some(version))
 }
 
 /// GitLab behaviour: up to 12.3 removing a tag removes its image, with every other tag that points at it.

@@ -39,6 +39,8 @@ pub(super) struct Host {
     pub(super) no_keyset: AtomicBool,
     /// What GraphQL can be asked for, once somebody found out.
     pub(super) graphql: Mutex<Option<Known>>,
+    /// Held by who is finding it out, so that the others wait for the answer instead of asking as well.
+    pub(super) probing: tokio::sync::Mutex<()>,
 }
 
 /// What one server's GraphQL can be asked for.
@@ -58,6 +60,7 @@ impl Host {
             turns: Turns::new(requests_per_second, now),
             no_keyset: AtomicBool::new(false),
             graphql: Mutex::default(),
+            probing: tokio::sync::Mutex::default(),
         }
     }
 }

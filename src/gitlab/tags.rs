@@ -210,14 +210,23 @@ impl Client {
 
     /// What the server knows: as remembered, or found out now.
     async fn parts(&self, repository: u64) -> Result<Option<Parts>, Error> {
+        if let Some(parts) = self.known_parts() {
+            return Ok(parts);
+        }
+        let _probing = self.http.host.probing.lock().await;
+        if let Some(parts) = self.known_parts() {
+            return Ok(parts);
+        }
+        let since = self.http.clock.now();
+        let parts = self.probe(repository).await?;
+        *self.remembered() = Some(Known { api: self.http.api.clone(), parts, since });
+        Ok(parts)
+    }
+
+    fn known_parts(&self) -> Option<Option<Parts>> {
         let now = self.http.clock.now();
         let fresh = |known: &&Known| known.api == self.http.api && now.duration_since(known.since) < REMEMBERED;
-        if let Some(known) = self.remembered().as_ref().filter(fresh) {
-            return Ok(known.parts);
-        }
-        let parts = self.probe(repository).await?;
-        *self.remembered() = Some(Known { api: self.http.api.clone(), parts, since: now });
-        Ok(parts)
+        self.remembered().as_ref().filter(fresh).map(|known| known.parts)
     }
 
     async fn probe(&self, repository: u64) -> Result<Option<Parts>, Error> {

@@ -177,6 +177,10 @@ fn summary(run: &RunStatus) -> String {
         (RunResult::Failed, _) if run.tags.scanned == 0 => "failed".to_owned(),
         (_, Mode::DryRun) => format!("{} would go", run.tags.matched),
         (_, Mode::RequireApproval) => format!("{} to approve", run.tags.matched),
+        // Otherwise "0 removed" reads as if there had been nothing to remove.
+        (_, Mode::Delete) if run.tags.confirmed == 0 && run.repositories.skipped > 0 => {
+            format!("0 removed, {} skipped", run.repositories.skipped)
+        }
         (_, Mode::Delete) => format!("{} removed", run.tags.confirmed),
     }
 }
@@ -358,6 +362,19 @@ mod tests {
         assert_eq!(run.result, RunResult::PartiallyFailed);
         assert_eq!(run.summary.as_deref(), Some("14 removed"));
         assert_eq!(run.message.as_deref(), Some("14 tags removed in 2 of 4 repositories; 1 failed"));
+    }
+
+    #[test]
+    fn a_run_that_removed_nothing_says_at_first_sight_that_repositories_were_skipped() {
+        use RepositoryResult as R;
+        let outcomes = vec![outcome(1, R::Skipped, 0), outcome(2, R::Unchanged, 0), outcome(3, R::Skipped, 0)];
+        let run = finished("Delete", outcomes, &End::Completed).last_run.unwrap();
+        assert_eq!(run.summary.as_deref(), Some("0 removed, 2 skipped"));
+        let outcomes = vec![outcome(1, R::Skipped, 0), outcome(2, R::Changed, 5)];
+        let run = finished("Delete", outcomes, &End::Completed).last_run.unwrap();
+        assert_eq!(run.summary.as_deref(), Some("5 removed"));
+        let run = finished("Delete", vec![outcome(2, R::Unchanged, 0)], &End::Completed).last_run.unwrap();
+        assert_eq!(run.summary.as_deref(), Some("0 removed"));
     }
 
     #[test]

@@ -109,6 +109,17 @@ async fn a_page_is_one_request_for_exactly_twenty_and_finding_out_is_shared() {
 }
 
 #[tokio::test]
+async fn who_asks_while_another_is_finding_out_waits_for_the_answer() {
+    let world = World::new().await;
+    let (one, two) = (world.client(), world.client());
+    let id = world.repository.id;
+    let (first, second, third) = tokio::join!(one.capabilities(id), two.capabilities(id), one.capabilities(id));
+    assert!(first.as_ref().is_ok_and(|capabilities| capabilities.graphql));
+    assert_eq!((first.as_ref().ok(), first.as_ref().ok()), (second.as_ref().ok(), third.as_ref().ok()));
+    assert_eq!(world.sim.requests_to(Endpoint::GraphqlQuery).len(), 1);
+}
+
+#[tokio::test]
 async fn a_tag_has_what_the_server_tells_of_it() {
     let world = World::new().await;
     let id = world.repository.id;

@@ -50,19 +50,20 @@ fn tells_kinds(settings: &Settings) -> bool {
 }
 
 #[rstest]
-#[case::sorted_by_push(usual, Endpoint::GraphqlQuery)]
-#[case::unsorted(no_order_by_push, Endpoint::GraphqlQuery)]
-#[case::tag_by_tag(no_graphql, Endpoint::ListTags)]
+// Before the first page it is found out what GraphQL knows.
+#[case::sorted_by_push(usual, Matcher::endpoint(Endpoint::GraphqlQuery).nth(2))]
+#[case::unsorted(no_order_by_push, Matcher::endpoint(Endpoint::GraphqlQuery).nth(3))]
+#[case::tag_by_tag(no_graphql, Matcher::endpoint(Endpoint::ListTags).nth(1))]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_created_between_plan_and_removal_saves_its_image_with_exact(
     #[case] change: fn(&mut Settings),
-    #[case] planning: Endpoint,
+    #[case] planning: Matcher,
     #[values(":late", "@{digest}")] reference: &str,
 ) {
     let (scene, operator) = scene(change, &TAGS).await;
     deploy(&scene, "web", ":used").await;
     // What is in use was looked at before the first page.
-    let hold = kept_at(&scene, "exact", Matcher::endpoint(planning).nth(1), HoldPoint::AfterProcessing).await;
+    let hold = kept_at(&scene, "exact", planning, HoldPoint::AfterProcessing).await;
     deploy(&scene, "late", &reference.replace("{digest}", &scene.digests("late")[1])).await;
     let status = go_on(&scene, "exact", hold).await;
     // A server that does not tell whether a tag is several images in one leaves open in which of them the digest is. The next
@@ -155,7 +156,7 @@ async fn the_signature_of_what_comes_into_use_stays_with_it() {
     let (scene, operator) = scene(usual, &["late", "unused"]).await;
     let signature = format!("{}.sig", scene.digests("late")[1].replace(':', "-"));
     scene.push(&signature, |push| push);
-    let planning = Matcher::endpoint(Endpoint::GraphqlQuery).nth(1);
+    let planning = Matcher::endpoint(Endpoint::GraphqlQuery).nth(2);
     let hold = kept_at(&scene, "exact", planning, HoldPoint::AfterProcessing).await;
     deploy(&scene, "late", ":late").await;
     let status = go_on(&scene, "exact", hold).await;
@@ -180,7 +181,7 @@ async fn another_user_of_the_same_image_does_not_make_bulk_begin_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reference_that_cannot_be_read_and_comes_late_stops_the_run() {
     let (scene, operator) = scene(usual, &TAGS).await;
-    let planning = Matcher::endpoint(Endpoint::GraphqlQuery).nth(1);
+    let planning = Matcher::endpoint(Endpoint::GraphqlQuery).nth(2);
     let hold = kept_at(&scene, "exact", planning, HoldPoint::AfterProcessing).await;
     let odd = images(":not:a:tag");
     scene.place.create("apps/v1/Deployment", "odd", &replicated(&pod(&odd))).await;
