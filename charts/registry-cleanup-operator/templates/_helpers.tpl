@@ -96,7 +96,7 @@ policies name, record events, and see which images workloads use. It cannot chan
   verbs: [get, list, watch]
 - apiGroups: [registrycleanup.dev]
   resources: [registrycleanuppolicies/status]
-  verbs: [get, patch]
+  verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
   {{- with .Values.rbac.secretNames }}

@@ -14,11 +14,10 @@ const ACCOUNT: &str = "system:serviceaccount:registry-cleanup:registry-cleanup-o
 const POLICIES: &str = "registrycleanuppolicies";
 
 /// Verb, group, resource with its subresource.
-const DOCUMENTED: [(&str, &str, &str); 27] = [
+const DOCUMENTED: [(&str, &str, &str); 26] = [
     ("get", "registrycleanup.dev", "registrycleanuppolicies"),
     ("list", "registrycleanup.dev", "registrycleanuppolicies"),
     ("watch", "registrycleanup.dev", "registrycleanuppolicies"),
-    ("get", "registrycleanup.dev", "registrycleanuppolicies/status"),
     ("patch", "registrycleanup.dev", "registrycleanuppolicies/status"),
     ("get", "", "secrets"),
     ("create", "events.k8s.io", "events"),
