@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::error::{Error, ErrorKind, Operation, TokenProblem};
 use super::http::Answer;
 use super::pages::Gap;
-use super::types::{Namespace, Repository, RepositoryContents, RepositoryStatus, TagDetails};
+use super::types::{Namespace, Project, Repository, RepositoryContents, RepositoryStatus, TagDetails};
 
 /// Reads the JSON of a success; any other status becomes its error.
 pub(super) fn read<T: DeserializeOwned>(operation: Operation, answer: &Answer) -> Result<T, Error> {
@@ -46,24 +46,38 @@ pub(super) const fn incomplete(operation: Operation, why: Gap) -> Error {
 /// Takes repositories over that belong to what was asked for.
 ///
 /// GitLab behaviour: a group named by digits is read as the *id* of a group, so the answer can be about another one.
-/// Every repository's path shows its group; a project cannot be mistaken like that, since a path has two parts.
+/// Every repository's path shows its group. A project that was asked for by its path may have moved: reading requests are
+/// redirected to where it is now. Patterns over paths and images named by the old path would no longer fit, so that is an error.
 pub(super) fn accept(
     operation: Operation,
     namespace: &Namespace,
     answers: Vec<RepositoryAnswer>,
 ) -> Result<Vec<Repository>, Error> {
-    let prefix = match namespace {
-        Namespace::Project(_) => String::new(),
-        Namespace::Group { path } => format!("{}/", path.to_lowercase()),
+    let within = |repository: &Repository| match namespace {
+        Namespace::Project(Project::Id(_)) => Ok(()),
+        Namespace::Project(Project::Path(path)) if is_below(repository, path) || repository.path == lower(path) => {
+            Ok(())
+        }
+        Namespace::Project(Project::Path(_)) => Err(Error::new(operation, ErrorKind::Moved)),
+        Namespace::Group { path } if is_below(repository, path) => Ok(()),
+        Namespace::Group { .. } => Err(invalid(operation, "a repository is outside the group")),
     };
     answers
         .into_iter()
         .map(|answer| match answer.accept() {
-            Some(repository) if repository.path.starts_with(&prefix) => Ok(repository),
-            Some(_) => Err(invalid(operation, "a repository is outside the group")),
+            Some(repository) => within(&repository).map(|()| repository),
             None => Err(invalid(operation, "a repository does not say whose it is")),
         })
         .collect()
+}
+
+/// Paths of repositories are in lower case, those of projects and groups need not be.
+fn lower(path: &str) -> String {
+    path.to_lowercase()
+}
+
+fn is_below(repository: &Repository, path: &str) -> bool {
+    repository.path.strip_prefix(&lower(path)).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// A repository in GitLab's JSON.
