@@ -200,7 +200,8 @@ impl Index {
     /// unknown time never does.
     pub(super) fn images(&self, now: Timestamp, finished_for: SignedDuration) -> Vec<UsedImage> {
         let counts = |entry: &Entry| {
-            entry.finished.is_none_or(|finished| finished.checked_add(finished_for).is_ok_and(|until| now < until))
+            // A time so long that it has no end never ends.
+            entry.finished.is_none_or(|finished| finished.checked_add(finished_for).map_or(true, |until| now < until))
         };
         let mut names: HashMap<&str, Users<'_>> = HashMap::with_capacity(self.names.0.len());
         let mut ids: HashMap<&str, Users<'_>> = HashMap::with_capacity(self.ids.0.len());
@@ -341,6 +342,7 @@ mod tests {
         let (mut index, sources) = index(&[Kind::Job]);
         index.apply(sources[0], "a/job", 1, &uses(&["api:1"], &["sha"], finished));
         assert_eq!(!index.images(now, DAY).is_empty(), counts);
+        assert!(!index.images(now, SignedDuration::MAX).is_empty(), "for ever is not at once");
     }
 
     #[test]
