@@ -1,7 +1,8 @@
-//! Reads one key of a ConfigMap. Read at every use, and never kept or watched.
+//! Reads one key of a ConfigMap, and which version it is. Never watched.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
+use tokio::time::error::Elapsed;
 
 use super::CALL_TIMEOUT;
 
@@ -27,20 +28,42 @@ pub enum Error {
     Cluster(String),
 }
 
+/// The text under a key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Text {
+    /// The text.
+    pub text: String,
+    /// The ConfigMap's resourceVersion.
+    pub version: Option<String>,
+}
+
 /// Reads the text under a key of a ConfigMap.
 ///
 /// # Errors
 /// When there is no such text, or the API server does not answer.
-pub async fn read(client: &Client, namespace: &str, name: &str, key: &str) -> Result<String, Error> {
+pub async fn read(client: &Client, namespace: &str, name: &str, key: &str) -> Result<Text, Error> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let found = tokio::time::timeout(CALL_TIMEOUT, api.get_opt(name)).await;
-    let found = match found {
-        Ok(Ok(found)) => found,
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => return Err(Error::Forbidden(name.to_owned())),
-        _ => return Err(Error::Cluster(name.to_owned())),
-    };
-    let map = found.ok_or_else(|| Error::NotFound(name.to_owned()))?;
-    map.data
-        .and_then(|mut data| data.remove(key))
-        .ok_or_else(|| Error::NoKey { name: name.to_owned(), key: key.to_owned() })
+    let map = found(name, tokio::time::timeout(CALL_TIMEOUT, api.get_opt(name)).await)?;
+    let version = map.metadata.resource_version;
+    let text = map.data.and_then(|mut data| data.remove(key));
+    let text = text.ok_or_else(|| Error::NoKey { name: name.to_owned(), key: key.to_owned() })?;
+    Ok(Text { text, version })
+}
+
+/// Which version of a ConfigMap there is: its resourceVersion. The text does not travel.
+///
+/// # Errors
+/// As [`read`].
+pub async fn version(client: &Client, namespace: &str, name: &str) -> Result<Option<String>, Error> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let map = found(name, tokio::time::timeout(CALL_TIMEOUT, api.get_metadata_opt(name)).await)?;
+    Ok(map.metadata.resource_version)
+}
+
+fn found<T>(name: &str, answer: Result<kube::Result<Option<T>>, Elapsed>) -> Result<T, Error> {
+    match answer {
+        Ok(Ok(found)) => found.ok_or_else(|| Error::NotFound(name.to_owned())),
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(Error::Forbidden(name.to_owned())),
+        _ => Err(Error::Cluster(name.to_owned())),
+    }
 }

@@ -1,8 +1,8 @@
 //! The thin shell around the deciding parts: the only layer that sees both Kubernetes and GitLab.
 //!
 //! `reconcile` asks `policy::next_action` what to do and does it; `session` gets to GitLab; `run` carries a run out, with
-//! `targets` to find the repositories. `planner` plans one of them, from what `inventory` reads and `usage` knows, and `plans`
-//! all of them; `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. Then `empty` sees to
+//! `targets` to find the repositories. `planner` plans one of them, from what `inventory` reads and `usage` knows (with
+//! `other_clusters`), and `plans` all of them; `preview` ends there, `exact` goes on with `removal`, `bulk` leaves it to GitLab. Then `empty` sees to
 //! repositories without tags, and `conflicts` to cleanup policies of GitLab's own. `forecast` plans all of them as well, for
 //! somebody at a command line; it has no part in anything that removes. `gate` says when a run must stop; `memory` is what one
 //! process knows beyond the statuses; `watch` listens and keeps all of it going.
@@ -17,6 +17,7 @@ mod gate;
 mod inventory;
 mod last_look;
 mod memory;
+mod other_clusters;
 mod planner;
 mod plans;
 mod preview;

@@ -11,14 +11,13 @@ use jiff::Timestamp;
 use kube::Client;
 
 use crate::clock::Clock;
-use crate::cluster::config_maps;
 use crate::cluster::workloads::{Gap, Options, Workloads};
 use crate::gitlab::Repository;
 use crate::policy::CompiledPolicy;
-use crate::policy::in_use::list::List;
 use crate::policy::in_use::{Alias, InUse, RepositoryUse, UsedImage};
 
 use super::context::Context;
+use super::other_clusters::OtherClusters;
 
 /// How long a run waits for the first complete list of workloads after the operator started.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,14 +44,16 @@ pub(crate) struct Usage {
     workloads: Workloads,
     /// Whether the workloads are watched. Otherwise what was read at the beginning holds to the end.
     watched: bool,
-    /// What other clusters use.
-    others: Vec<UsedImage>,
-    /// Of the repositories in question.
-    locations: BTreeSet<String>,
+    others: OtherClusters,
+    /// The registries in question, by host.
+    hosts: BTreeSet<String>,
     aliases: Vec<Alias>,
     clock: Arc<dyn Clock>,
-    sorted: Mutex<Option<(u64, Arc<InUse>)>>,
+    sorted: Mutex<Option<Sorted>>,
 }
+
+/// What is in use, by repository, with the versions that this was made of.
+type Sorted = ((u64, u64), Arc<InUse>);
 
 impl Usage {
     /// What is known for a run of a policy, or `None` where the policy does not want to know.
@@ -73,12 +74,20 @@ impl Usage {
             return Err(Unknown(text.to_owned()));
         };
         workloads.complete_within(PATIENCE).await.map_err(|gaps| told(&gaps))?;
-        let others = others(&context.kube, namespace, policy, repositories, context.clock.now()).await?;
+        let clock = Arc::clone(&context.clock);
         let usage = Self {
             watched: true,
-            ..Self::of(workloads.clone(), others, policy, repositories, Arc::clone(&context.clock))
+            ..Self::of(workloads.clone(), &context.kube, namespace, policy, repositories, clock).await?
         };
         usage.confirmed().await?;
+        let ignored = usage.all()?.ignored();
+        if ignored > 0 {
+            tracing::info!(
+                namespace,
+                references = ignored,
+                "references that cannot be read, and mean no image of the registry, are ignored"
+            );
+        }
         Ok(Some(usage))
     }
 
@@ -94,28 +103,25 @@ impl Usage {
     ) -> Result<Self, Unknown> {
         let Cluster { kube, namespace, options } = cluster;
         let workloads = Workloads::read_once(kube.clone(), options.clone()).await.map_err(|gaps| told(&gaps))?;
-        let others = others(kube, namespace, policy, repositories, clock.now()).await?;
-        let usage = Self::of(workloads, others, policy, repositories, clock);
+        let usage = Self::of(workloads, kube, namespace, policy, repositories, clock).await?;
         usage.all()?;
         Ok(usage)
     }
 
-    fn of(
+    async fn of(
         workloads: Workloads,
-        others: Vec<UsedImage>,
+        kube: &Client,
+        namespace: &str,
         policy: &CompiledPolicy,
         repositories: &[Repository],
         clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            workloads,
-            watched: false,
-            others,
-            locations: repositories.iter().map(|repository| host(&repository.location).to_owned()).collect(),
-            aliases: policy.protection.aliases.clone(),
-            clock,
-            sorted: Mutex::default(),
-        }
+    ) -> Result<Self, Unknown> {
+        let hosts: BTreeSet<String> =
+            repositories.iter().map(|repository| host(repository).map(str::to_owned)).collect::<Result<_, _>>()?;
+        let lists = &policy.protection.lists;
+        let others = OtherClusters::read(kube, namespace, lists, hosts.clone(), Arc::clone(&clock)).await?;
+        let aliases = policy.protection.aliases.clone();
+        Ok(Self { workloads, watched: false, others, hosts, aliases, clock, sorted: Mutex::default() })
     }
 
     /// What is in use of a repository as far as it is known just now.
@@ -126,12 +132,13 @@ impl Usage {
         Ok(self.all()?.repository(&repository.location, &repository.path))
     }
 
-    /// The same, after making sure that no older change in the cluster is missing.
+    /// The same, after making sure that no older change in the cluster or in a list is missing.
     ///
     /// # Errors
     /// When something is not known.
     pub(crate) async fn confirmed(&self) -> Result<(), Unknown> {
         self.workloads.confirm().await.map_err(|gaps| told(&gaps))?;
+        self.others.read_again().await?;
         self.all().map(|_| ())
     }
 
@@ -140,7 +147,8 @@ impl Usage {
         if !gaps.is_empty() {
             return Err(told(&gaps));
         }
-        let version = self.workloads.version();
+        let (reads, others) = self.others.images();
+        let version = (self.workloads.version(), reads);
         let mut sorted = self.sorted.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, in_use)) = &*sorted
             && *at == version
@@ -148,8 +156,8 @@ impl Usage {
             return Ok(Arc::clone(in_use));
         }
         let own = used_images(&self.workloads, self.clock.now());
-        let locations = self.locations.iter().map(String::as_str);
-        let in_use = InUse::new(own.chain(self.others.iter().cloned()), locations, &self.aliases);
+        let hosts = self.hosts.iter().map(String::as_str);
+        let in_use = InUse::new(own.chain(others.iter().cloned()), hosts, &self.aliases);
         if let [first, ..] = in_use.unreadable() {
             let more = in_use.unreadable_total() - 1;
             let more = if more == 0 { String::new() } else { format!(", and {more} more") };
@@ -171,32 +179,12 @@ pub fn used_images(workloads: &Workloads, now: Timestamp) -> impl Iterator<Item 
     })
 }
 
-/// What the lists of other clusters say.
-async fn others(
-    kube: &Client,
-    namespace: &str,
-    policy: &CompiledPolicy,
-    repositories: &[Repository],
-    now: Timestamp,
-) -> Result<Vec<UsedImage>, Unknown> {
-    let mut images = Vec::new();
-    for source in &policy.protection.lists {
-        let name = &source.name;
-        let text =
-            config_maps::read(kube, namespace, name, &source.key).await.map_err(|error| Unknown(error.to_string()))?;
-        let list =
-            List::read(&text, now, source.max_age).map_err(|error| Unknown(format!("ConfigMap {name}: {error}")))?;
-        if let Some(repository) = repositories.iter().find(|repository| !list.is_about(&repository.location)) {
-            let host = host(&repository.location);
-            return Err(Unknown(format!("ConfigMap {name}: the list is not about the registry {host}")));
-        }
-        images.extend(list.into_used(name));
+/// The registry of a repository. Without it no image could be told to belong there.
+fn host(repository: &Repository) -> Result<&str, Unknown> {
+    match repository.location.split_once('/') {
+        Some((host, path)) if !host.is_empty() && !path.is_empty() => Ok(host),
+        _ => Err(Unknown(format!("GitLab does not tell the registry of {}", repository.path))),
     }
-    Ok(images)
-}
-
-fn host(location: &str) -> &str {
-    location.split_once('/').map_or(location, |(host, _)| host)
 }
 
 fn told(gaps: &[Gap]) -> Unknown {

@@ -1,11 +1,13 @@
 //! Images that other clusters use: lists of them in `ConfigMap`s.
 
+use gitlab_simulator::{Endpoint, HoldPoint, Matcher};
 use jiff::SignedDuration;
 use registry_cleanup_operator::policy::in_use::list::List;
 use registry_cleanup_operator::policy::in_use::{Alias, UsedImage};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use super::late::{go_on, kept_at};
 use super::{REGISTRY, Scene, images};
 use crate::world::{Setup, World};
 
@@ -13,6 +15,10 @@ const TAGS: [&str; 2] = ["unused", "used"];
 
 /// What another cluster, which pulls through a mirror, prints of the images that it uses.
 fn printed(world: &World, registry: &str) -> String {
+    printed_of(world, registry, &[":used"])
+}
+
+fn printed_of(world: &World, registry: &str, tags: &[&str]) -> String {
     let used = |image: String| UsedImage {
         image: image.into_boxed_str(),
         by_id: false,
@@ -20,7 +26,7 @@ fn printed(world: &World, registry: &str) -> String {
         more: 0,
     };
     let through_a_mirror = |image: String| image.replace(REGISTRY, "mirror.west.example.com");
-    let images = images(":used").map(through_a_mirror).map(used);
+    let images = tags.iter().flat_map(|tag| images(tag)).map(through_a_mirror).map(used);
     let aliases = [Alias::parse("mirror.west.example.com").unwrap()];
     List::new(registry, &aliases, images, world.now()).write().unwrap()
 }
@@ -93,13 +99,55 @@ async fn a_list_that_does_not_count_stops_everything(#[case] spoil: Spoil, #[cas
     }
     assert_eq!(scene.tags(), [TAGS, TAGS]);
 
-    let good = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cluster-west"},
-        "data": {"images.json": printed(&scene.world, REGISTRY)},
+    replace(&scene, &printed(&scene.world, REGISTRY)).await;
+    scene.leaves(&["used"], 1).await;
+    operator.stop().await;
+}
+
+/// Writes another list in the place of the one that is there.
+async fn replace(scene: &Scene, text: &str) {
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cluster-west"}, "data": {"images.json": text},
     });
     let apply = kube::api::PatchParams::apply("test").force();
     let maps = scene.place.objects("v1/ConfigMap");
-    maps.patch("cluster-west", &apply, &kube::api::Patch::Apply(&good)).await.unwrap();
-    scene.leaves(&["used"], 1).await;
+    maps.patch("cluster-west", &apply, &kube::api::Patch::Apply(&map)).await.unwrap();
+}
+
+/// The policies, and the request of each that is sent after it was read which images are in use.
+const PLANNING: [(&str, Endpoint, u64); 2] = [("bulk", Endpoint::ListTags, 1), ("exact", Endpoint::GraphqlQuery, 2)];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_changes_while_a_run_goes_on_counts_as_it_is_now() {
+    let (scene, operator) = scene(&usual()).await;
+    write(&scene, "images.json", &printed_of(&scene.world, REGISTRY, &[])).await;
+    for (policy, endpoint, number) in PLANNING {
+        let planning = Matcher::endpoint(endpoint).nth(number);
+        let hold = kept_at(&scene, policy, planning, HoldPoint::AfterProcessing).await;
+        replace(&scene, &printed(&scene.world, REGISTRY)).await;
+        go_on(&scene, policy, hold).await;
+        replace(&scene, &printed_of(&scene.world, REGISTRY, &[])).await;
+    }
+    assert_eq!(scene.tags(), [["used"], ["used"]]);
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_grows_too_old_while_a_run_goes_on_stops_it() {
+    let scene = Scene::with(&TAGS).await;
+    let reference = json!({"configMapRef": {"name": "cluster-west"}, "maxAge": "1h"});
+    scene.apply(&json!({"protect": {"inUseFrom": [reference]}, "activeDeadlineSeconds": 86_400})).await;
+    let operator = scene.operator_as(Setup::of(&scene.world)).await;
+    write(&scene, "images.json", &printed(&scene.world, REGISTRY)).await;
+    for (policy, endpoint, number) in PLANNING {
+        replace(&scene, &printed(&scene.world, REGISTRY)).await;
+        let planning = Matcher::endpoint(endpoint).nth(number);
+        let hold = kept_at(&scene, policy, planning, HoldPoint::AfterProcessing).await;
+        scene.world.sim.advance(SignedDuration::from_hours(1) + SignedDuration::from_secs(1));
+        let status = go_on(&scene, policy, hold).await;
+        assert_eq!(World::condition(&status, "LastRunSucceeded"), "False/InUseUnknown", "{status:#?}");
+        assert!(status.last_run.unwrap().message.unwrap().contains("the list is too old"));
+    }
+    assert_eq!(scene.tags(), [TAGS, TAGS]);
     operator.stop().await;
 }

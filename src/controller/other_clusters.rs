@@ -1,0 +1,106 @@
+//! What other clusters use, as their lists in `ConfigMap`s say: read when a run begins, and again before anything is removed if a
+//! list has changed or no longer counts.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::try_join_all;
+use jiff::Timestamp;
+use kube::Client;
+
+use crate::clock::Clock;
+use crate::cluster::config_maps;
+use crate::policy::compile::ListSource;
+use crate::policy::in_use::UsedImage;
+use crate::policy::in_use::list::List;
+
+use super::usage::Unknown;
+
+/// The lists that a policy names.
+pub(crate) struct OtherClusters {
+    kube: Client,
+    namespace: String,
+    sources: Vec<ListSource>,
+    /// The registries in question, by host.
+    hosts: BTreeSet<String>,
+    clock: Arc<dyn Clock>,
+    known: Mutex<Known>,
+}
+
+/// What the lists said when they were last read.
+#[derive(Clone, Default)]
+struct Known {
+    /// Of each list, which version it was and until when it counts.
+    versions: Vec<(Option<String>, Timestamp)>,
+    images: Arc<[UsedImage]>,
+    /// How often the lists were read.
+    reads: u64,
+}
+
+impl OtherClusters {
+    /// Reads the lists.
+    ///
+    /// # Errors
+    /// When one is missing, does not count, or is not about one of the registries.
+    pub(crate) async fn read(
+        kube: &Client,
+        namespace: &str,
+        sources: &[ListSource],
+        hosts: BTreeSet<String>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Unknown> {
+        let (kube, namespace, sources) = (kube.clone(), namespace.to_owned(), sources.to_vec());
+        let others = Self { kube, namespace, sources, hosts, clock, known: Mutex::default() };
+        others.read_all().await?;
+        Ok(others)
+    }
+
+    /// Reads the lists again if one of them has changed or is too old by now.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) async fn read_again(&self) -> Result<(), Unknown> {
+        let known = self.known().versions.clone();
+        let now = self.clock.now();
+        let versions = try_join_all(
+            self.sources.iter().map(|source| config_maps::version(&self.kube, &self.namespace, &source.name)),
+        )
+        .await
+        .map_err(|error| Unknown(error.to_string()))?;
+        let stands = |((version, until), found): (&(Option<String>, Timestamp), &Option<String>)| {
+            version.is_some() && version == found && now <= *until
+        };
+        if known.iter().zip(&versions).all(stands) { Ok(()) } else { self.read_all().await }
+    }
+
+    /// The images, and how often they were read.
+    pub(crate) fn images(&self) -> (u64, Arc<[UsedImage]>) {
+        let known = self.known();
+        (known.reads, Arc::clone(&known.images))
+    }
+
+    async fn read_all(&self) -> Result<(), Unknown> {
+        let (mut versions, mut images) = (Vec::new(), Vec::new());
+        for source in &self.sources {
+            let name = &source.name;
+            let found = config_maps::read(&self.kube, &self.namespace, name, &source.key)
+                .await
+                .map_err(|error| Unknown(error.to_string()))?;
+            let list = List::read(&found.text, self.clock.now(), source.max_age)
+                .map_err(|error| Unknown(format!("ConfigMap {name}: {error}")))?;
+            if let Some(host) = self.hosts.iter().find(|host| !list.is_about(host)) {
+                return Err(Unknown(format!("ConfigMap {name}: the list is not about the registry {host}")));
+            }
+            let until = list.generated_at.checked_add(source.max_age).unwrap_or(Timestamp::MAX);
+            versions.push((found.version, until));
+            images.extend(list.into_used(name));
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Known { versions, images: images.into(), reads: known.reads + 1 };
+        Ok(())
+    }
+
+    fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
