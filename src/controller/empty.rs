@@ -2,16 +2,21 @@
 //! found without tags is looked at once more, right before anything is decided. What that proves is decided by `policy::empty`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
 use crate::api::{EmptyRepository, RepositoryResult};
-use crate::gitlab::{Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryStatus};
-use crate::policy::empty::{Holds, Keep, Look, MAX_WATCHED, Rule, look, prove, since, still, watch};
+use crate::gitlab::{
+    Client, LastLook, Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryRef, RepositoryStatus,
+};
+use crate::policy::empty::{Holds, Keep, Look as Seen, MAX_WATCHED, Rule, look, prove, since, still, watch};
 use crate::policy::in_use::{RepositoryUse, Users};
 use crate::policy::outcome::{End, Outcome, repository_reason as why};
 
-use super::last_look::Look as LastLook;
+use super::last_look::Look;
 use super::plans::delete_scheduled;
 use super::run::{Halt, Job, Task, Work};
 use super::targets::{concerns_all, failure};
@@ -101,7 +106,7 @@ impl Watch<'_> {
             .filter_map(|repository| {
                 let place = *places.get(&repository.id)?;
                 let since = since(watched, repository.id, &repository.path);
-                let empty = look(outcomes.get(place)?) == Look::Empty;
+                let empty = look(outcomes.get(place)?) == Seen::Empty;
                 empty.then_some(Turn { repository, outcome: place, since })
             })
             .collect();
@@ -119,7 +124,7 @@ impl Watch<'_> {
             Ok(since) => Ok(since),
             Err(Halt::GitLab(error)) if !concerns_all(&error) => {
                 let failed = failure(&turn.repository.path, turn.repository.id, &error);
-                *outcome = Outcome { eligible: outcome.eligible, ..failed };
+                *outcome = failed;
                 // What could not be listed is not known to be empty any more; what could not be deleted is.
                 Ok(turn.since.filter(|_| error.operation() == Operation::DeleteRepository))
             }
@@ -141,7 +146,7 @@ impl Watch<'_> {
         };
         let now = Repository { status: contents.status, ..repository.clone() };
         if let Some(scheduled) = delete_scheduled(&now) {
-            *outcome = Outcome { eligible: outcome.eligible, ..scheduled };
+            *outcome = scheduled;
             return Ok(None);
         }
         if contents.status == Some(RepositoryStatus::Other) {
@@ -201,13 +206,13 @@ impl Watch<'_> {
                 return Ok(told(outcome, &Keep::Approval { since }, Some(since)));
             }
             Task::Remove => {
-                let (client, look) = LastLook::at(self.job, repository, RepositoryUse::is_empty);
-                let deletion = match (client.delete_repository(&repository.reference()).await, look) {
-                    (Err(error), Some(look)) if error.is_withdrawn() => {
-                        let users = users(&look.found()?).unwrap_or_default();
-                        return Ok(told(outcome, &Keep::InUse(users), None));
+                let look = Arc::new(StillEmpty::of(self.job, repository));
+                let client = self.job.client.looking(Arc::clone(&look) as Arc<dyn LastLook>);
+                let deletion = match client.delete_repository(&repository.reference()).await {
+                    Err(error) if error.is_withdrawn() => {
+                        return Ok(told(outcome, &look.found()?, None));
                     }
-                    (deletion, _) => deletion?,
+                    deletion => deletion?,
                 };
                 match deletion {
                     RepositoryDeletion::Scheduled => {
@@ -227,6 +232,50 @@ impl Watch<'_> {
         outcome.reason = Some(why::REPOSITORY_DELETED);
         outcome.message = Some(message);
         Ok(matches!(self.job.task, Task::Preview).then_some(since))
+    }
+}
+
+/// The last look at a repository that is to be deleted: that none of its images is in use, and that it still lists no tag.
+struct StillEmpty {
+    unused: Option<Arc<Look>>,
+    client: Client,
+    repository: RepositoryRef,
+    /// It was the tags.
+    has_tags: AtomicBool,
+}
+
+impl StillEmpty {
+    fn of(job: &Job<'_>, repository: &Repository) -> Self {
+        let (_, unused) = Look::at(job, repository, RepositoryUse::is_empty);
+        let (client, repository) = (job.client.clone(), repository.reference());
+        Self { unused, client, repository, has_tags: AtomicBool::new(false) }
+    }
+
+    /// What kept the repository.
+    fn found(&self) -> Result<Keep, Halt> {
+        match &self.unused {
+            Some(look) if !self.has_tags.load(Ordering::Relaxed) => {
+                Ok(Keep::InUse(users(&look.found()?).unwrap_or_default()))
+            }
+            _ => Ok(Keep::NotStill),
+        }
+    }
+}
+
+impl LastLook for StillEmpty {
+    fn still(&self) -> BoxFuture<'_, bool> {
+        async {
+            if let Some(look) = &self.unused
+                && !look.still().await
+            {
+                return false;
+            }
+            // The cluster may change while GitLab is asked, but what it uses has no tag here to pull.
+            let empty = self.client.tag_names(&self.repository).await.is_ok_and(|names| names.is_empty());
+            self.has_tags.store(!empty, Ordering::Relaxed);
+            empty
+        }
+        .boxed()
     }
 }
 

@@ -142,6 +142,8 @@ pub enum Keep {
     UnknownStatus,
     /// It may not be empty.
     Doubtful(Doubt),
+    /// Right before its deletion it was not seen to be empty any more.
+    NotStill,
     /// Too many others are watched.
     NoRoom,
     /// It was created not long ago enough.
@@ -176,6 +178,9 @@ impl fmt::Display for Keep {
             }
             Self::UnknownStatus => f.write_str("empty; kept because GitLab reports a status that is not known here"),
             Self::Doubtful(doubt) => write!(f, "lists no tags, but may have some: {doubt}"),
+            Self::NotStill => f.write_str(
+                "had no tags a moment ago; kept because it was not seen to have none right before its deletion",
+            ),
             Self::NoRoom => write!(f, "empty; it is watched once there are fewer than {MAX_WATCHED} others before it"),
             Self::TooYoung { since, until } => {
                 write!(f, "empty since {since}; younger than deleteOlderThan, may go from {until} on")

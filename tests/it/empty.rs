@@ -292,20 +292,24 @@ async fn a_tag_that_is_pushed_before_the_second_run_saves_it(#[values("Bulk", "E
     operator.stop().await;
 }
 
+#[rstest]
+// Listed for the plan, again before anything is decided, and right before the deletion.
+#[case::after_the_plan(2, "GitLab counts 1 in it")]
+#[case::at_the_last_moment(3, "it was not seen to have none right before its deletion")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tag_that_is_pushed_while_the_run_goes_on_saves_it() {
+async fn a_tag_that_is_pushed_while_the_run_goes_on_saves_it(#[case] listing: u64, #[case] words: &str) {
     let (world, empty) = world(Backend::MetadataDatabase).await;
     let operator = operate(&world, &spec("Exact", "Delete")).await;
     world.run("shop", "one").await;
     world.sim.advance(DAY);
-    // Planned as empty by GraphQL; listed again before anything is decided.
-    let hold = world.sim.hold(Matcher::endpoint(Endpoint::ListTags).repository(empty), HoldPoint::BeforeProcessing);
+    let names = Matcher::endpoint(Endpoint::ListTags).repository(empty).nth(listing);
+    let hold = world.sim.hold(names, HoldPoint::BeforeProcessing);
     world.annotate("shop", RUN_REQUESTED_AT, "two").await;
     hold.reached().await;
     push(&world, empty);
     hold.release();
     let status = ended(&world, "two").await;
-    assert!(told(&status, empty).2.contains("GitLab counts 1 in it"), "{status:#?}");
+    assert!(told(&status, empty).2.contains(words), "{status:#?}");
     assert!(watched(&status).is_empty());
     assert!(exists(&world, empty));
     operator.stop().await;
