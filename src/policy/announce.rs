@@ -3,7 +3,7 @@
 use crate::api::conditions::{
     self, CREDENTIALS_VALID, Condition, ConditionStatus, LAST_RUN_SUCCEEDED, READY, STALLED, reason,
 };
-use crate::api::{APPROVE, Mode, PolicyStatus, RepositoryResult, RunResult};
+use crate::api::{APPROVE, Mode, PendingApproval, PolicyStatus, RepositoryResult, RunResult};
 
 use super::conflict;
 
@@ -170,6 +170,11 @@ pub fn run_ended(status: &PolicyStatus) -> Vec<Announcement> {
         (RunResult::Failed, _) => Announcement::warning(e::CLEANUP_FAILED, note),
         (RunResult::Interrupted, _) => Announcement::warning(e::CLEANUP_INTERRUPTED, note),
     }];
+    // What could not be planned does not keep the rest from waiting.
+    let waits = |plan: &PendingApproval| plan.time.0.as_second() == run.start_time.0.as_second();
+    if run.result == RunResult::PartiallyFailed && status.pending_approval.as_ref().is_some_and(waits) {
+        events.push(proposed(status, run.message.clone().unwrap_or_default()));
+    }
     if run.result != RunResult::Interrupted {
         let failed = status.repositories.iter().filter(|repository| repository.result == RepositoryResult::Failed);
         events.extend(failed.take(MAX_REPOSITORY_EVENTS).map(|repository| Announcement {
@@ -206,6 +211,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_plan_that_waits_is_told_also_when_another_repository_failed() {
+        let ended = |pending: &str| {
+            let status: PolicyStatus = serde_json::from_value(json!({
+                "lastRun": {"id": "r", "trigger": "Schedule", "mode": "RequireApproval", "gitlab": "https://git.test",
+                    "observedGeneration": 1, "startTime": "2026-11-22T12:00:00Z", "result": "PartiallyFailed", "message": "m"},
+                "pendingApproval": {"planHash": "abc", "tags": 5, "repositories": 1, "time": pending},
+            }))
+            .unwrap();
+            run_ended(&status).into_iter().map(|event| event.reason).collect::<Vec<_>>()
+        };
+        let both = [event_reason::CLEANUP_PARTIALLY_FAILED, event_reason::APPROVAL_REQUIRED];
+        assert_eq!(ended("2026-11-22T12:00:00Z"), both);
+        assert_eq!(ended("2026-11-21T12:00:00Z"), both[..1], "an older plan was told of already");
+    }
 
     fn with(type_: &str, status: bool, reason: &str) -> PolicyStatus {
         let mut status_ = PolicyStatus::default();

@@ -174,7 +174,9 @@ fn result(repositories: &RepositoryCounts, end: &End) -> RunResult {
 
 fn summary(run: &RunStatus) -> String {
     match (run.result, run.mode) {
-        (RunResult::Failed, _) if run.tags.scanned == 0 => "failed".to_owned(),
+        (RunResult::Failed, Mode::Delete) if run.tags.scanned == 0 => "failed".to_owned(),
+        // Whatever was counted, none of it would go or waits.
+        (RunResult::Failed, Mode::DryRun | Mode::RequireApproval) => "failed".to_owned(),
         (_, Mode::DryRun) => format!("{} would go", run.tags.matched),
         (_, Mode::RequireApproval) => format!("{} to approve", run.tags.matched),
         // Otherwise "0 removed" reads as if there had been nothing to remove.
@@ -188,7 +190,8 @@ fn summary(run: &RunStatus) -> String {
 fn message(run: &RunStatus, outcomes: &[Outcome], end: &End) -> String {
     let mut parts = Vec::new();
     match end {
-        End::Aborted { message, .. } => return message.clone(),
+        End::Aborted { message, .. } if run.tags.requested == 0 => return message.clone(),
+        End::Aborted { message, .. } => parts.push(message.clone()),
         End::Stopped(stop) => parts.push(stop.message().to_owned()),
         End::Completed => {}
     }
@@ -362,6 +365,21 @@ mod tests {
         assert_eq!(run.result, RunResult::PartiallyFailed);
         assert_eq!(run.summary.as_deref(), Some("14 removed"));
         assert_eq!(run.message.as_deref(), Some("14 tags removed in 2 of 4 repositories; 1 failed"));
+    }
+
+    #[test]
+    fn a_run_that_was_broken_off_says_what_it_had_removed() {
+        let broken = || End::Aborted { reason: "InUseUnknown", message: "nobody knows".to_owned() };
+        let outcomes = vec![outcome(1, RepositoryResult::Changed, 5), outcome(2, RepositoryResult::Skipped, 0)];
+        let run = finished("Delete", outcomes, &broken()).last_run.unwrap();
+        assert_eq!(run.message.as_deref(), Some("nobody knows; 5 tags removed in 1 of 2 repositories; 1 skipped"));
+        assert_eq!(run.summary.as_deref(), Some("5 removed"));
+        let outcomes = vec![Outcome {
+            tags: TagCounts { scanned: 9, matched: 5, ..TagCounts::default() },
+            ..outcome(1, RepositoryResult::Skipped, 0)
+        }];
+        let run = finished("DryRun", outcomes, &broken()).last_run.unwrap();
+        assert_eq!((run.message.as_deref(), run.summary.as_deref()), (Some("nobody knows"), Some("failed")));
     }
 
     #[test]
