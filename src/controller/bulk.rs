@@ -12,16 +12,14 @@ use crate::policy::bulk::{Parameters, parameters};
 use crate::policy::compile::Rule;
 use crate::policy::hour::Blocked;
 use crate::policy::in_use::RepositoryUse;
-use crate::policy::in_use::keep::keep_pattern;
 use crate::policy::outcome::{End, Outcome, repository_reason as why};
-use crate::policy::plan::{KeepReason, Verdict, decide_by_name, server};
+use crate::policy::plan::{Verdict, decide_by_name, server};
 use crate::policy::report::MAX_SAMPLES;
 use crate::policy::settle::{PAUSES, Watch};
 
 use super::inventory::Failure;
 use super::last_look::Look;
-use super::planner::Plan;
-use super::plans::{blown, delete_scheduled, not_planned};
+use super::plans::{blown, delete_scheduled, not_planned, unresolved};
 use super::run::{Halt, Job, Work};
 use super::targets::concerns_all;
 
@@ -166,14 +164,16 @@ impl Preparation<'_> {
             return Ok(Step::Blocked(blocked));
         }
         let limits = &job.policy.limits;
-        let used = job.planner().used(&repository)?;
+        let mut used = job.planner().used(&repository)?;
         let protect = job.policy.protect.as_slice();
         let mut in_use = BTreeSet::new();
         let mut keep = self.keep.clone();
         let (names, planned) = if limits.any() || !used.is_empty() {
             let plan = job.planner().bulk(rule, &repository).await?;
-            match self.keep(&plan) {
-                Ok((names, pattern)) => (in_use, keep) = (names, pattern),
+            // What the request spares is what this plan knew of.
+            used = plan.claims.of().clone();
+            match plan.spared(rule, protect, self.keep.as_deref(), self.knows_keep) {
+                Ok(spared) => (in_use, keep) = (spared.in_use, spared.keep),
                 Err(message) => return Ok(Step::Done(unresolved(&repository, message))),
             }
             let removed = plan.decisions.iter().filter(|decision| decision.verdict == Verdict::Remove).count();
@@ -213,45 +213,6 @@ impl Preparation<'_> {
             survivors,
             removable,
         })))
-    }
-
-    /// The tags in use by name, and the pattern that makes GitLab keep them; or why GitLab cannot be told.
-    fn keep(&self, plan: &Plan) -> Result<(BTreeSet<Box<str>>, Option<String>), String> {
-        let mut in_use = BTreeSet::new();
-        let told = |name: &str| decide_by_name(name, self.rule, &self.job.policy.protect, &BTreeSet::new()).is_none();
-        // Also those that the repository does not have, or not yet: they may be pushed before GitLab gets to work.
-        let mut to_tell: Vec<&str> = plan.claims.of().tags().map(|(name, _)| name).filter(|name| told(name)).collect();
-        for (seen, decision) in plan.inventory.read.iter().zip(&plan.decisions) {
-            if decision.verdict == Verdict::Keep(KeepReason::InUse) {
-                in_use.insert(seen.name.clone());
-                if told(&seen.name) {
-                    to_tell.push(&seen.name);
-                }
-            } else if plan.claims.possible(&seen.name, seen.digest.as_deref(), seen.single_image) && told(&seen.name) {
-                return Err(format!(
-                    "an image is in use by a digest that is not known to be that of a tag, so {} and others may be in use; \
-                     method: Exact keeps those alone",
-                    seen.name
-                ));
-            }
-        }
-        if !to_tell.is_empty() && !self.knows_keep {
-            return Err(
-                "GitLab before 12.10 cannot be told to keep the tags in use; method: Exact keeps them".to_owned()
-            );
-        }
-        match keep_pattern(to_tell, self.keep.as_deref()) {
-            Ok(pattern) => Ok((in_use, pattern)),
-            Err(error) => Err(format!("{error}; method: Exact keeps them")),
-        }
-    }
-}
-
-/// GitLab cannot be told which tags are in use.
-fn unresolved(repository: &Repository, message: String) -> Outcome {
-    Outcome {
-        message: Some(message),
-        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::IN_USE_UNRESOLVED))
     }
 }
 
@@ -297,9 +258,13 @@ impl Sender<'_> {
         later: &mut VecDeque<(Timestamp, Prepared)>,
     ) -> Result<(), Halt> {
         let Some(prepared) = self.note(repository, step)? else { return Ok(()) };
-        match self.job.eligible(repository) {
-            Some(until) => later.push_back((until, prepared)),
+        let now = self.job.context.clock.now();
+        let blocked = self.job.context.ledger().blocked(self.job.key(repository), now);
+        match blocked {
             None => self.send(prepared).await?,
+            // Another policy was quicker than this run, which will not wait for the hour.
+            Some(blocked) if blocked.until.duration_since(now) > WORTH_WAITING => self.leave(repository, &blocked),
+            Some(blocked) => later.push_back((blocked.until, prepared)),
         }
         Ok(())
     }
@@ -308,10 +273,7 @@ impl Sender<'_> {
     fn note(&mut self, repository: &Repository, step: Result<Step, Failure>) -> Result<Option<Prepared>, Halt> {
         match step {
             Ok(Step::Ready(prepared)) => return Ok(Some(*prepared)),
-            Ok(Step::Done(outcome)) => {
-                let eligible = outcome.eligible.or_else(|| self.job.eligible(repository));
-                self.work.outcomes.push(Outcome { eligible, ..outcome });
-            }
+            Ok(Step::Done(outcome)) => self.work.outcomes.push(outcome),
             Ok(Step::Blocked(blocked)) => self.leave(repository, &blocked),
             Err(Failure::InUse(unknown)) => return Err(unknown.into()),
             Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
@@ -410,8 +372,7 @@ impl Sender<'_> {
     }
 
     fn fail(&mut self, repository: &Repository, why: &Failure) {
-        let eligible = self.job.eligible(repository);
-        self.work.outcomes.push(Outcome { eligible, ..not_planned(repository, why) });
+        self.work.outcomes.push(not_planned(repository, why));
     }
 
     /// Lists what was requested again, a bounded number of times with growing pauses, until the numbers settle.
@@ -432,10 +393,7 @@ impl Sender<'_> {
             }
         }
         let aged = self.rule.older_than.is_some();
-        for pending in self.pending.drain(..) {
-            let eligible = job.eligible(&pending.repository);
-            self.work.outcomes.push(Outcome { eligible, ..verified(pending, aged) });
-        }
+        self.work.outcomes.extend(self.pending.drain(..).map(|pending| verified(pending, aged)));
     }
 
     /// Ends the work before anything was requested.
@@ -454,7 +412,6 @@ impl Sender<'_> {
                             in_use: prepared.in_use,
                             ..TagCounts::default()
                         },
-                        eligible: self.job.eligible(&repository),
                         ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, reason)
                     });
                 }

@@ -109,7 +109,7 @@ async fn carry_out(job: &Job<'_>, work: &mut Work, plans: Vec<Planned<'_>>) -> O
             None => (outcome, None),
             Some(removable) => one(job, repository, outcome, &removable).await,
         };
-        work.outcomes.push(Outcome { eligible: job.eligible(repository), ..outcome });
+        work.outcomes.push(outcome);
         if error.is_some() {
             work.outcomes.extend(plans.map(|plan| plan.left(why::NOT_REACHED)));
             return error;

@@ -110,9 +110,10 @@ impl Forecast {
         let state = match delete_scheduled(repository) {
             Some(outcome) => State::Skipped(outcome.message.unwrap_or_default()),
             None => match self.planner().plan(repository).await {
-                Ok(plan) => State::Planned(self.judged(plan)),
+                Ok(plan) => State::Planned(Box::new(self.judged(plan))),
                 Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
                 Err(Failure::InUse(unknown)) => return Err(unknown.into()),
+                Err(Failure::Unresolved(message)) => State::Skipped(message),
                 Err(failure) => State::Failed(not_planned(repository, &failure).message.unwrap_or_default()),
             },
         };

@@ -6,11 +6,10 @@ use std::collections::{HashMap, HashSet};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::api::SortBy;
 use crate::gitlab::{Capabilities, Client, Error, Repository, Tag, TagOrder};
 use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Need, Seen, ascends, assemble, need};
-use crate::policy::plan::exact::Moment;
+use crate::policy::plan::exact::{Moment, to_the_second};
 
 use super::planner::{self, Planner};
 use super::usage::Unknown;
@@ -52,6 +51,8 @@ pub(crate) enum Failure {
     Incomplete,
     /// It is not known which images are in use.
     InUse(Unknown),
+    /// GitLab's bulk deletion cannot be told which tags are in use.
+    Unresolved(String),
 }
 
 impl From<Error> for Failure {
@@ -71,11 +72,10 @@ pub(crate) async fn read(
     planner: &Planner<'_>,
     rules: &[Rule],
     repository: &Repository,
-    in_use_by_digest: bool,
 ) -> Result<(Inventory, Source), Failure> {
     let capabilities = planner.client.capabilities(repository.id).await?;
-    match attempt(planner, rules, repository, capabilities, in_use_by_digest).await {
-        Err(Failure::Incomplete) => attempt(planner, rules, repository, capabilities, in_use_by_digest).await,
+    match attempt(planner, rules, repository, capabilities).await {
+        Err(Failure::Incomplete) => attempt(planner, rules, repository, capabilities).await,
         read => read,
     }
 }
@@ -85,13 +85,12 @@ async fn attempt(
     rules: &[Rule],
     repository: &Repository,
     capabilities: Capabilities,
-    in_use_by_digest: bool,
 ) -> Result<(Inventory, Source), Failure> {
     let at = planner.as_of.unwrap_or_else(|| planner.clock.now());
     if capabilities.graphql {
         return by_graphql(planner, rules, repository, capabilities, at).await;
     }
-    let inventory = by_rest(planner, rules, repository, in_use_by_digest).await?;
+    let inventory = by_rest(planner, rules, repository).await?;
     Ok((inventory, Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at }))
 }
 
@@ -102,79 +101,124 @@ async fn by_graphql(
     capabilities: Capabilities,
     at: Timestamp,
 ) -> Result<(Inventory, Source), Failure> {
-    let client = planner.client;
     let sorts = capabilities.sorts_by_push && capabilities.published_at;
     let everything = Need { until: None, names: true };
-    let mut need = if planner.everything { everything } else { need(rules, planner.policy.limits, sorts, at) };
-    let mut since = HashMap::new();
-    if planner.as_of.is_some() && need.until.is_some() && need.names {
-        // Of the names that are not read, those pushed since the plan was made take no places.
-        match pushed_since(client, repository, at).await? {
-            Some(pushed) => since = pushed,
-            None => need = everything,
-        }
-    }
-    let mut pages = pages(planner, repository, need.until).await?;
-    if !pages.ascending {
-        // The order cannot be trusted, so neither can the place where reading stopped.
-        need = everything;
-        pages = self::pages(planner, repository, None).await?;
-    }
-    let names = if need.names { Some(client.tag_names(&repository.reference()).await?) } else { None };
+    let need = if planner.everything { everything } else { need(rules, planner.policy.limits, sorts, at) };
+    let parts = match parts(planner, repository, need, at).await? {
+        Some(parts) => parts,
+        // The order cannot be trusted, so neither can what was concluded from it.
+        None => parts(planner, repository, everything, at).await?.ok_or(Failure::Incomplete)?,
+    };
+    let Parts { tags, to_the_end, names, since } = parts;
     // GitLab behaviour: without a metadata database it takes the order, ignores it, and knows no pushes.
-    let pushes_known = pages.tags.iter().all(|tag| tag.published_at.is_some());
+    let pushes_known = tags.iter().all(|tag| tag.published_at.is_some());
     let now = planner.clock.now();
-    let read = pages.tags.into_iter().map(|tag| seen(tag, now)).collect();
-    let extent = if pages.to_the_end || names.is_some() { Extent::All } else { Extent::Oldest };
-    let mut inventory = assemble(read, pages.to_the_end, names).map_err(|_| Failure::Incomplete)?;
+    let read = tags.into_iter().map(|tag| seen(tag, now)).collect();
+    let extent = if names.is_some() { Extent::All } else { Extent::Oldest };
+    let mut inventory = assemble(read, to_the_end, names).map_err(|_| Failure::Incomplete)?;
     inventory.date(&since);
     let sorts_by_push = sorts && pushes_known;
     Ok((inventory, Source { graphql: true, pushes_known, sorts_by_push, extent, at }))
 }
 
-/// What was pushed from a moment on, with the last push of each: the newest pages, back to that moment. `None` where the order
-/// does not hold, so that nothing can be concluded.
+/// What an inventory is put together from.
+struct Parts {
+    tags: Vec<Tag>,
+    /// The pages came to their end, not to the moment up to which they were wanted.
+    to_the_end: bool,
+    names: Option<Vec<Box<str>>>,
+    /// Of the names that were not read, those that take no places, with their last push.
+    since: HashMap<Box<str>, Timestamp>,
+}
+
+/// Reads pages, names and the newest pushes, as far as they are needed. `None` where the order of the pages does not hold.
+async fn parts(
+    planner: &Planner<'_>,
+    repository: &Repository,
+    need: Need,
+    at: Timestamp,
+) -> Result<Option<Parts>, Failure> {
+    let client = planner.client;
+    let Some(Pages { tags, to_the_end }) = pages(planner, repository, need.until).await? else { return Ok(None) };
+    if !to_the_end && !need.names {
+        return Ok(Some(Parts { tags, to_the_end, names: None, since: HashMap::new() }));
+    }
+    // Pages that ended are only believed to be all if the names say so.
+    let names = client.tag_names(&repository.reference()).await?;
+    let mut since = HashMap::new();
+    if !to_the_end {
+        match pushed_since(client, repository, to_the_second(at)).await? {
+            Some(Pushes { tags, complete: true }) => {
+                since.extend(tags.into_iter().map(|(name, push)| (name, push.at)));
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(Parts { tags, to_the_end, names: Some(names), since }))
+}
+
+/// The last push of a tag.
+pub(crate) struct Push {
+    pub(crate) at: Timestamp,
+    pub(crate) digest: Option<Box<str>>,
+}
+
+/// The newest pushes.
+pub(crate) struct Pushes {
+    pub(crate) tags: HashMap<Box<str>, Push>,
+    /// An older tag was met, so that none is missing. Pages can also end early because the registry failed.
+    pub(crate) complete: bool,
+}
+
+/// What was pushed from a moment on: the newest pages, back to that moment. `None` where the order does not hold, so that nothing
+/// can be concluded.
 pub(crate) async fn pushed_since(
     client: &Client,
     repository: &Repository,
     at: Timestamp,
-) -> Result<Option<HashMap<Box<str>, Timestamp>>, Error> {
-    let mut found = HashMap::new();
+) -> Result<Option<Pushes>, Error> {
+    let mut pushes = Pushes { tags: HashMap::new(), complete: false };
     let mut cursor = None;
     let mut last = None;
     loop {
         let page = client.tag_page(repository.id, TagOrder::NewestPushFirst, cursor.as_deref()).await?;
-        let mut pushes: Vec<Option<Timestamp>> = page.tags.iter().map(|tag| tag.published_at).collect();
-        pushes.reverse();
-        if !ascends(None, pushes.iter().copied().chain(last)) {
+        let mut dates: Vec<Option<Timestamp>> = page.tags.iter().map(|tag| tag.published_at).collect();
+        dates.reverse();
+        if !ascends(None, dates.iter().copied().chain(last)) || (page.next.is_some() && page.tags.len() != PAGE) {
             return Ok(None);
         }
-        last = pushes.first().copied().or(last);
-        let mut all_new = true;
+        last = dates.first().copied().or(last);
         for tag in page.tags {
             match tag.published_at {
-                Some(date) if date >= at => _ = found.insert(tag.name, date),
-                _ => all_new = false,
+                Some(date) if date >= at => {
+                    if pushes.tags.insert(tag.name, Push { at: date, digest: tag.digest }).is_some() {
+                        return Ok(None);
+                    }
+                }
+                _ => pushes.complete = true,
             }
         }
         cursor = page.next;
-        if !all_new || cursor.is_none() {
-            return Ok(Some(found));
+        if pushes.complete || cursor.is_none() {
+            return Ok(Some(pushes));
         }
     }
 }
 
+/// Pages from the beginning on.
 struct Pages {
     tags: Vec<Tag>,
-    /// The pages came to their end, not to the moment up to which they were wanted.
     to_the_end: bool,
-    ascending: bool,
 }
 
-/// Reads page after page, up to a moment or to the end.
-async fn pages(planner: &Planner<'_>, repository: &Repository, until: Option<Timestamp>) -> Result<Pages, Failure> {
+/// Reads page after page, up to a moment or to the end. `None` where they do not come in the order of their pushes.
+async fn pages(
+    planner: &Planner<'_>,
+    repository: &Repository,
+    until: Option<Timestamp>,
+) -> Result<Option<Pages>, Failure> {
     let order = if until.is_some() { TagOrder::OldestPushFirst } else { TagOrder::Name };
-    let mut pages = Pages { tags: Vec::new(), to_the_end: false, ascending: true };
+    let mut tags: Vec<Tag> = Vec::new();
     let mut names: HashSet<Box<str>> = HashSet::new();
     let mut cursors: HashSet<String> = HashSet::new();
     let mut cursor: Option<String> = None;
@@ -186,22 +230,18 @@ async fn pages(planner: &Planner<'_>, repository: &Repository, until: Option<Tim
         {
             return Err(Failure::Incomplete);
         }
-        let last = pages.tags.last().and_then(|tag| tag.published_at);
+        let last = tags.last().and_then(|tag| tag.published_at);
         let pushes = page.tags.iter().map(|tag| tag.published_at);
         if until.is_some() && !ascends(last, pushes) {
-            pages.ascending = false;
-            return Ok(pages);
+            return Ok(None);
         }
         let reached = until.is_some_and(|until| page.tags.iter().any(|tag| tag.published_at >= Some(until)));
-        pages.tags.extend(page.tags);
+        tags.extend(page.tags);
         if reached {
-            return Ok(pages);
+            return Ok(Some(Pages { tags, to_the_end: false }));
         }
         match page.next {
-            None => {
-                pages.to_the_end = true;
-                return Ok(pages);
-            }
+            None => return Ok(Some(Pages { tags, to_the_end: true })),
             Some(next) if cursors.insert(next.clone()) => cursor = Some(next),
             Some(_) => return Err(Failure::Incomplete),
         }
@@ -222,16 +262,11 @@ fn seen(tag: Tag, now: Timestamp) -> Seen {
 }
 
 /// Lists the names and reads the details of those tags whose date or digest can matter.
-async fn by_rest(
-    planner: &Planner<'_>,
-    rules: &[Rule],
-    repository: &Repository,
-    in_use_by_digest: bool,
-) -> Result<Inventory, Failure> {
+async fn by_rest(planner: &Planner<'_>, rules: &[Rule], repository: &Repository) -> Result<Inventory, Failure> {
     let names = planner.client.tag_names(&repository.reference()).await?;
     let reads = stream::iter(names).map(|name| async {
         // A tag that cannot be read may be gone or of a kind that has no date; either way its age is not known.
-        let details = if planner.everything || matters(planner, rules, &name, in_use_by_digest) {
+        let details = if planner.everything || matters(planner, rules, &name) {
             planner.client.tag(&repository.reference(), &name).await?
         } else {
             None
@@ -243,17 +278,14 @@ async fn by_rest(
     Ok(Inventory { read, newer: Vec::new() })
 }
 
-/// Whether what is to be known of a tag besides its name can decide about it.
-///
-/// An approval is for an image, not only for its name; and so is what is in use, where it is by digest.
-fn matters(planner: &Planner<'_>, rules: &[Rule], name: &str, in_use_by_digest: bool) -> bool {
-    let digests = planner.as_of.is_some() || in_use_by_digest;
+/// Whether what is to be known of a tag besides its name can decide about it. Of what may go the digest matters in any case: an
+/// approval is for an image, not only for its name; an image can be in use by digest; and it shows whether the tag was pushed
+/// again before it goes.
+fn matters(planner: &Planner<'_>, rules: &[Rule], name: &str) -> bool {
     let stays = name == "latest" || planner.policy.protect.iter().any(|pattern| pattern.matches(name));
     !stays
-        && rules.iter().find(|rule| rule.delete.matches(name)).is_some_and(|rule| {
-            let by_date = matches!(rule.sort_by, SortBy::PushedAt | SortBy::CreatedAt);
-            let ranked = rule.keep_n.is_some_and(|n| n > 0) && by_date;
-            let kept = rule.keep.as_ref().is_some_and(|keep| keep.matches(name));
-            (ranked || rule.older_than.is_some() || digests) && !kept
-        })
+        && rules
+            .iter()
+            .find(|rule| rule.delete.matches(name))
+            .is_some_and(|rule| !rule.keep.as_ref().is_some_and(|keep| keep.matches(name)))
 }

@@ -9,10 +9,13 @@ use jiff::Timestamp;
 
 use crate::clock::Clock;
 use crate::gitlab::{Client, Error, Repository, TagDetails};
+use crate::policy::bulk::parameters;
 use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
+use crate::policy::in_use::keep::keep_pattern;
 use crate::policy::in_use::{RepositoryUse, names_subject};
 use crate::policy::inventory::{Inventory, Seen};
+use crate::policy::pattern::Pattern;
 use crate::policy::plan::exact::{Decision, Moment};
 use crate::policy::plan::{KeepReason, Verdict, decide_by_name, exact, reasons_to_keep, server};
 use crate::policy::{CompiledPolicy, Method};
@@ -64,14 +67,21 @@ impl Planner<'_> {
     pub(crate) async fn plan(&self, repository: &Repository) -> Result<Plan, Failure> {
         match &self.policy.method {
             Method::Exact(rules) => self.exact(rules, repository).await,
-            Method::Bulk(rule) => self.bulk(rule, repository).await,
+            Method::Bulk(rule) => {
+                let plan = self.bulk(rule, repository).await?;
+                // A run that removes finds the same, and leaves the repository alone.
+                let keep = parameters(rule, &self.policy.protect, true).ok().and_then(|all| all.name_regex_keep);
+                match plan.spared(rule, &self.policy.protect, keep.as_deref(), true) {
+                    Ok(_) => Ok(plan),
+                    Err(message) => Err(Failure::Unresolved(message)),
+                }
+            }
         }
     }
 
     async fn exact(&self, rules: &[Rule], repository: &Repository) -> Result<Plan, Failure> {
         let used = self.used(repository)?;
-        let by_digest = used.digests().next().is_some();
-        let (inventory, source) = inventory::read(self, rules, repository, by_digest).await?;
+        let (inventory, source) = inventory::read(self, rules, repository).await?;
         let claims = self.claims(used, &inventory, source, repository).await?;
         let decisions = exact::plan(&inventory.tags(), rules, &self.policy.protect, &claims, source.at);
         Ok(Plan { inventory, decisions, source, claims })
@@ -125,7 +135,7 @@ impl Planner<'_> {
         let (inventory, source) = if used.digests().next().is_some() {
             // Who uses a tag is known by its digest only.
             let all = Planner { everything: true, ..*self };
-            inventory::read(&all, std::slice::from_ref(rule), repository, true).await?
+            inventory::read(&all, std::slice::from_ref(rule), repository).await?
         } else {
             let named: BTreeSet<Box<str>> = used.tags().map(|(name, _)| name.into()).collect();
             let source = Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at };
@@ -134,14 +144,8 @@ impl Planner<'_> {
         let claims = self.claims(used, &inventory, source, repository).await?;
         let in_use = |seen: &&Seen| claims.certain(&seen.name, seen.digest.as_deref()).is_some();
         let in_use: BTreeSet<Box<str>> = inventory.read.iter().filter(in_use).map(|seen| seen.name.clone()).collect();
-        let tags: Vec<(&str, Option<Timestamp>)> = inventory
-            .read
-            .iter()
-            .map(|seen| match seen.pushed {
-                Moment::At(date) => (&*seen.name, Some(date)),
-                Moment::Unknown | Moment::Newer => (&*seen.name, None),
-            })
-            .collect();
+        let tags: Vec<(&str, Option<Timestamp>)> =
+            inventory.read.iter().map(|seen| (&*seen.name, seen.pushed.stated())).collect();
         let verdicts = server::plan(&tags, rule, &self.policy.protect, &in_use, at);
         let by_rule = |verdict| Decision { verdict, rule: ruled(verdict).then_some(0) };
         let decisions = verdicts.into_iter().map(by_rule).collect();
@@ -196,7 +200,51 @@ pub(crate) fn seen(name: Box<str>, details: Option<TagDetails>, now: Timestamp) 
     }
 }
 
+/// What a bulk deletion has to spare because it is in use.
+pub(crate) struct Spared {
+    /// The tags of the repository that are in use.
+    pub(crate) in_use: BTreeSet<Box<str>>,
+    /// The pattern that makes GitLab keep them, and what the policy keeps.
+    pub(crate) keep: Option<String>,
+}
+
 impl Plan {
+    /// What GitLab has to be told to keep; or why it cannot be told. `keep` is the pattern of what the policy keeps,
+    /// `knows_keep` says whether GitLab obeys such a pattern.
+    pub(crate) fn spared(
+        &self,
+        rule: &Rule,
+        protect: &[Pattern],
+        keep: Option<&str>,
+        knows_keep: bool,
+    ) -> Result<Spared, String> {
+        let mut in_use = BTreeSet::new();
+        let told = |name: &str| decide_by_name(name, rule, protect, &BTreeSet::new()).is_none();
+        // Also those that the repository does not have, or not yet: they may be pushed before GitLab gets to work.
+        let mut to_tell: Vec<&str> = self.claims.of().tags().map(|(name, _)| name).filter(|name| told(name)).collect();
+        for (seen, decision) in self.inventory.read.iter().zip(&self.decisions) {
+            if decision.verdict == Verdict::Keep(KeepReason::InUse) {
+                in_use.insert(seen.name.clone());
+                if told(&seen.name) {
+                    to_tell.push(&seen.name);
+                }
+            } else if self.claims.possible(&seen.name, seen.digest.as_deref(), seen.single_image) && told(&seen.name) {
+                let doubt = self.claims.doubt();
+                return Err(format!(
+                    "{} and others may be in use: {doubt}; method: Exact keeps those alone",
+                    seen.name
+                ));
+            }
+        }
+        if !to_tell.is_empty() && !knows_keep {
+            return Err("GitLab before 12.10 cannot be told to keep the tags in use; upgrade it".to_owned());
+        }
+        match keep_pattern(to_tell, keep) {
+            Ok(keep) => Ok(Spared { in_use, keep }),
+            Err(error) => Err(format!("{error}; method: Exact keeps them")),
+        }
+    }
+
     /// The tags that are to go.
     pub(crate) fn into_removed(self) -> Vec<Seen> {
         let chosen = self.inventory.read.into_iter().zip(self.decisions);
@@ -212,6 +260,17 @@ impl Plan {
     /// Who uses tags that would go otherwise or not, the first few: `v1.2 by prod/Deployment/web`.
     pub(crate) fn users(&self) -> Option<String> {
         self.claims.told(self.inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref())))
+    }
+
+    /// How many tags stay because they may be in use, and why it is not known.
+    pub(crate) fn doubted(&self) -> Option<(usize, String)> {
+        let in_use = Verdict::Keep(KeepReason::InUse);
+        let read = self.inventory.read.iter().zip(&self.decisions);
+        let perhaps = read
+            .filter(|(_, decision)| decision.verdict == in_use)
+            .filter(|(seen, _)| self.claims.certain(&seen.name, seen.digest.as_deref()).is_none())
+            .count();
+        (perhaps > 0).then(|| (perhaps, self.claims.doubt()))
     }
 
     /// Why tags stay, with how many: `kept: 12 TooYoung, 5 WithinKeepN, 1 Latest`.

@@ -133,7 +133,16 @@ pub(crate) fn not_planned(repository: &Repository, failed_to_plan: &Failure) -> 
             let message = "GitLab's lists of tags do not fit together, so nothing is decided from them";
             failed(why::LIST_INCOMPLETE, message.to_owned())
         }
+        Failure::Unresolved(message) => unresolved(repository, message.clone()),
         Failure::InUse(unknown) => failed(why::IN_USE_UNRESOLVED, unknown.to_string()),
+    }
+}
+
+/// The outcome of a repository of which GitLab cannot be told which tags are in use.
+pub(crate) fn unresolved(repository: &Repository, message: String) -> Outcome {
+    Outcome {
+        message: Some(message),
+        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::IN_USE_UNRESOLVED))
     }
 }
 
@@ -146,6 +155,9 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
     let mut message = plan.kept();
     if let Some(users) = plan.users() {
         message = format!("{message}; in use: {users}");
+    }
+    if let Some((tags, doubt)) = plan.doubted() {
+        message = format!("{message}; {tags} may be in use: {doubt}");
     }
     if let Method::Exact(_) = job.policy.method {
         let by = if plan.source.pushes_known { "last" } else { "first" };

@@ -7,7 +7,7 @@ use crate::api::PendingApproval;
 use crate::api::conditions::reason;
 use crate::gitlab::Repository;
 use crate::policy::approval::plan_hash;
-use crate::policy::outcome::{End, Outcome, Proposal, repository_reason as why};
+use crate::policy::outcome::{End, Proposal, repository_reason as why};
 
 use super::plans::{PLANS_IN_FLIGHT, Planned, judge, plan_all};
 use super::run::{Job, Work};
@@ -22,7 +22,7 @@ pub(crate) async fn run(job: &Job<'_>, repositories: &[Repository]) -> Work {
         let plans = match plan_all(job, chunk).await {
             Ok(plans) => plans,
             Err((plans, error)) => {
-                work.outcomes.extend(plans.into_iter().map(|plan| told(job, plan)));
+                work.outcomes.extend(plans.into_iter().map(|plan| plan.outcome));
                 let rest = repositories.get(work.outcomes.len()..).unwrap_or_default();
                 return job.halt(work, &error, rest);
             }
@@ -35,13 +35,9 @@ pub(crate) async fn run(job: &Job<'_>, repositories: &[Repository]) -> Work {
         if let Some(at) = job.task.as_of() {
             work.proposal = propose(job, &plans, at);
         }
-        work.outcomes.extend(plans.into_iter().map(|plan| told(job, plan)));
+        work.outcomes.extend(plans.into_iter().map(|plan| plan.outcome));
     }
     work
-}
-
-fn told(job: &Job<'_>, plan: Planned<'_>) -> Outcome {
-    Outcome { eligible: job.eligible(plan.repository), ..plan.outcome }
 }
 
 /// The plan as it waits for an approval.

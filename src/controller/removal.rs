@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::stream::{self, StreamExt};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::RepositoryResult;
 use crate::gitlab::{Client, Error, Repository, TagRemoval};
@@ -17,10 +17,11 @@ use crate::policy::claims::Claims;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::inventory::Seen;
 use crate::policy::outcome::{Outcome, repository_reason as why};
+use crate::policy::plan::exact::Moment;
 use crate::policy::plan::{KeepReason, Verdict};
 use crate::policy::report::MAX_SAMPLES;
 
-use super::inventory::pushed_since;
+use super::inventory::{Push, pushed_since};
 use super::last_look::Look;
 use super::plans::Removable;
 use super::run::{Halt, Job};
@@ -29,6 +30,8 @@ use super::run::{Halt, Job};
 const BATCH: usize = 20;
 /// Tags between two looks at the newest pushes: looking then costs a fiftieth of removing.
 const TAGS_PER_LOOK: usize = 25 * BATCH;
+/// How far before the plan the look at the newest pushes goes back, since GitLab's clock and ours may differ.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 /// Requests under way at the same time. The pace per host is the real limit.
 const IN_FLIGHT: usize = 4;
 /// Requests whose answer is lost, in one repository, after which it is left alone until the next run.
@@ -42,6 +45,8 @@ pub(crate) struct Told {
     bytes: u64,
     protected: u64,
     again: u64,
+    untold: u64,
+    missing: u64,
     in_use: u64,
     lost: u64,
     lost_requests: usize,
@@ -58,16 +63,22 @@ impl Told {
         if self.removed == 0 {
             outcome.result = RepositoryResult::Unchanged;
         }
+        let kept = outcome.message.take();
         let mut message = format!("{} of {} planned tags were removed", self.removed, outcome.tags.matched);
         for (number, what) in [
             (self.protected, "kept because GitLab protects them"),
             (self.again, "kept because they were pushed again meanwhile"),
+            (self.untold, "kept because nothing tells whether they were pushed again"),
+            (self.missing, "not found any more"),
             (self.in_use, "kept because they came into use meanwhile"),
             (self.lost, "of unknown fate, because the answer was lost"),
         ] {
             if number > 0 {
                 message = format!("{message}, {number} {what}");
             }
+        }
+        if let Some(kept) = kept {
+            message = format!("{message}; {kept}");
         }
         if self.lost > 0 {
             outcome.reason = Some(why::NOT_CONFIRMED);
@@ -90,7 +101,7 @@ pub(crate) async fn run<'a>(
         claims: &removable.claims,
         by_name: source.graphql,
         looks: source.sorts_by_push,
-        again: HashMap::new(),
+        newest: HashMap::new(),
         stopped: AtomicBool::new(false),
     };
     let mut told = Told::default();
@@ -110,16 +121,29 @@ struct Removal<'a> {
     by_name: bool,
     /// Whether the newest pushes are asked for; otherwise each tag is read again.
     looks: bool,
-    /// What was pushed again since then.
-    again: HashMap<Box<str>, Timestamp>,
+    /// The pushes since then, and some from before.
+    newest: HashMap<Box<str>, Push>,
     /// No further request is begun; those under way are awaited, since what they remove is to be told.
     stopped: AtomicBool,
+}
+
+/// What became of a tag since it was planned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Now {
+    Same,
+    Again,
+    /// It has no digest to compare.
+    Untold,
+    Missing,
 }
 
 /// What became of one request.
 struct Batch<'t> {
     again: Vec<&'t Seen>,
-    in_use: Vec<&'t Seen>,
+    untold: Vec<&'t Seen>,
+    missing: Vec<&'t Seen>,
+    /// With who uses them.
+    in_use: Vec<(&'t Seen, Option<String>)>,
     asked: Vec<&'t Seen>,
     /// The names that are gone.
     answer: Result<HashSet<Box<str>>, Halt>,
@@ -127,7 +151,14 @@ struct Batch<'t> {
 
 impl Default for Batch<'_> {
     fn default() -> Self {
-        Self { again: Vec::new(), in_use: Vec::new(), asked: Vec::new(), answer: Ok(HashSet::new()) }
+        Self {
+            again: Vec::new(),
+            untold: Vec::new(),
+            missing: Vec::new(),
+            in_use: Vec::new(),
+            asked: Vec::new(),
+            answer: Ok(HashSet::new()),
+        }
     }
 }
 
@@ -135,15 +166,21 @@ impl Removal<'_> {
     async fn run(&mut self, planned: &[Seen], told: &mut Told) -> Result<(), Halt> {
         for stretch in planned.chunks(TAGS_PER_LOOK) {
             if self.looks {
-                match pushed_since(&self.job.client, self.repository, self.at).await? {
-                    Some(again) => self.again.extend(again),
-                    // The order does not hold, and is not relied on any more.
-                    None => self.looks = false,
-                }
+                self.looks = self.look(stretch).await?;
             }
             self.stretch(stretch, told).await?;
         }
         Ok(())
+    }
+
+    /// Reads the newest pushes. Answers whether they tell everything there is to know: they come in order, and do not end
+    /// before something old is met or all of what is planned.
+    async fn look(&mut self, planned: &[Seen]) -> Result<bool, Error> {
+        let since = self.at.saturating_sub(CLOCKS_DIFFER).unwrap_or(self.at);
+        let Some(pushes) = pushed_since(&self.job.client, self.repository, since).await? else { return Ok(false) };
+        let complete = pushes.complete || planned.iter().all(|seen| pushes.tags.contains_key(&seen.name));
+        self.newest.extend(pushes.tags);
+        Ok(complete)
     }
 
     async fn stretch(&self, planned: &[Seen], told: &mut Told) -> Result<(), Halt> {
@@ -167,10 +204,12 @@ impl Removal<'_> {
             if self.stopped.load(Ordering::Relaxed) {
                 return Batch { asked: Vec::new(), ..batch };
             }
-            let again = if self.looks { Ok(self.again.contains_key(&seen.name)) } else { self.changed(seen).await };
-            match again {
-                Ok(true) => batch.again.push(seen),
-                Ok(false) => batch.asked.push(seen),
+            let now = if self.looks { Ok(self.among_the_newest(seen)) } else { self.read_again(seen).await };
+            match now {
+                Ok(Now::Same) => batch.asked.push(seen),
+                Ok(Now::Again) => batch.again.push(seen),
+                Ok(Now::Untold) => batch.untold.push(seen),
+                Ok(Now::Missing) => batch.missing.push(seen),
                 Err(error) => return Batch { asked: Vec::new(), answer: Err(error.into()), ..batch },
             }
         }
@@ -186,7 +225,8 @@ impl Removal<'_> {
                     Ok(now) => {
                         let claims = self.claims.again(now);
                         // At least one of them, or the look would have said yes.
-                        batch.in_use.extend(batch.asked.extract_if(.., |seen| held(&claims, seen)));
+                        let used = batch.asked.extract_if(.., |seen| held(&claims, seen));
+                        batch.in_use.extend(used.map(|seen| (seen, users(&claims, seen))));
                     }
                     Err(unknown) => return Batch { asked: Vec::new(), answer: Err(unknown.into()), ..batch },
                 },
@@ -199,13 +239,20 @@ impl Removal<'_> {
         batch
     }
 
-    /// Reads a tag again: whether it points elsewhere by now. A tag that is not found where it was listed proves nothing, so it
-    /// stays.
-    async fn changed(&self, seen: &Seen) -> Result<bool, Error> {
+    /// What the newest pushes tell of a tag. One of those that are as they were planned was pushed shortly before.
+    fn among_the_newest(&self, seen: &Seen) -> Now {
+        let same = |push: &Push| Moment::At(push.at) == seen.pushed && push.digest == seen.digest;
+        if self.newest.get(&seen.name).is_none_or(same) { Now::Same } else { Now::Again }
+    }
+
+    /// Reads a tag again. One that is not found where it was listed may be gone, which is not certain, so it is not asked for.
+    async fn read_again(&self, seen: &Seen) -> Result<Now, Error> {
         let tag = self.job.client.tag(&self.repository.reference(), &seen.name).await?;
         Ok(match tag {
-            None => true,
-            Some(tag) => seen.digest.is_some() && tag.digest.as_deref() != seen.digest.as_deref(),
+            None => Now::Missing,
+            Some(_) if seen.digest.is_none() => Now::Untold,
+            Some(tag) if tag.digest.as_deref() == seen.digest.as_deref() => Now::Same,
+            Some(_) => Now::Again,
         })
     }
 
@@ -227,13 +274,15 @@ impl Removal<'_> {
     /// and finds out what went.
     fn tell(&self, batch: Batch<'_>, told: &mut Told) -> Result<(), Halt> {
         told.in_use += batch.in_use.len() as u64;
-        for seen in batch.in_use {
-            self.audit(seen, Verdict::Keep(KeepReason::InUse));
+        for (seen, users) in batch.in_use {
+            self.audit(seen, Verdict::Keep(KeepReason::InUse), users.as_deref());
         }
         told.again += batch.again.len() as u64;
-        for seen in batch.again {
-            self.audit(seen, Verdict::Keep(KeepReason::PushedAgain));
+        told.untold += batch.untold.len() as u64;
+        for seen in batch.again.into_iter().chain(batch.untold) {
+            self.audit(seen, Verdict::Keep(KeepReason::PushedAgain), None);
         }
+        told.missing += batch.missing.len() as u64;
         let asked = batch.asked.len() as u64;
         let gone = match batch.answer {
             Ok(gone) => gone,
@@ -253,18 +302,22 @@ impl Removal<'_> {
                 if told.samples.len() < MAX_SAMPLES {
                     told.samples.push(seen.name.to_string());
                 }
-                self.audit(seen, Verdict::Remove);
+                self.audit(seen, Verdict::Remove, None);
             } else {
                 told.protected += 1;
-                self.audit(seen, Verdict::Keep(KeepReason::ProtectedByGitLab));
+                self.audit(seen, Verdict::Keep(KeepReason::ProtectedByGitLab), None);
             }
         }
         Ok(())
     }
 
-    fn audit(&self, seen: &Seen, verdict: Verdict) {
-        self.job.audit(self.repository, &seen.name, verdict.as_str(), verdict.reason(), None, None);
+    fn audit(&self, seen: &Seen, verdict: Verdict, used_by: Option<&str>) {
+        self.job.audit(self.repository, &seen.name, verdict.as_str(), verdict.reason(), None, used_by);
     }
+}
+
+fn users(claims: &Claims, seen: &Seen) -> Option<String> {
+    claims.certain(&seen.name, seen.digest.as_deref()).map(|users| users.to_string())
 }
 
 fn held(claims: &Claims, seen: &Seen) -> bool {

@@ -184,21 +184,12 @@ impl Job<'_> {
         hour::Repository { instance: &self.instance, id: repository.id, path: &repository.path }
     }
 
-    /// From when on a repository may get a bulk deletion, if that lies ahead.
-    pub(crate) fn eligible(&self, repository: &Repository) -> Option<Timestamp> {
-        let now = self.context.clock.now();
-        self.context.ledger().blocked(self.key(repository), now).map(|blocked| blocked.until)
-    }
-
     /// Ends the work because of an error that concerns all of it: what was not reached says so.
     pub(crate) fn halt(&self, mut work: Work, halt: &Halt, rest: &[Repository]) -> Work {
         for repository in rest {
             let result = RepositoryResult::Skipped;
             let reason = Some(repository_reason::NOT_REACHED);
-            work.outcomes.push(Outcome {
-                eligible: self.eligible(repository),
-                ..Outcome::new(&repository.path, repository.id, result, reason)
-            });
+            work.outcomes.push(Outcome::new(&repository.path, repository.id, result, reason));
         }
         let error = match halt {
             Halt::GitLab(error) => error,
@@ -437,6 +428,7 @@ async fn finish(
     let generation = live.metadata.generation.unwrap_or_default();
     let mut status = live.status.clone().unwrap_or_default();
     log_failures(base, &work.outcomes);
+    let outcomes = with_hours(base, order, work.outcomes, now);
     if let Some(watched) = work.watched {
         status.empty_repositories = watched;
     }
@@ -444,7 +436,7 @@ async fn finish(
         status.projects_with_cleanup_policy = conflicts;
     }
     let limit = live.spec.history_limit;
-    report::finish(&mut status, base.others_before, work.outcomes, &work.end, work.proposal, limit, now);
+    report::finish(&mut status, base.others_before, outcomes, &work.end, work.proposal, limit, now);
     if !matches!(work.end, End::Stopped(_)) {
         // A run that was stopped says nothing about the credentials.
         standing::checked(&mut status, order.policy, &findings, generation, now);
@@ -471,6 +463,20 @@ async fn finish(
     };
     reconcile::publish(context, &written, events, &format!("Run-{}", base.id)).await;
     Ok(written)
+}
+
+/// Says of every repository from when on it may get a bulk deletion, if that lies ahead: the status is all that is left of it
+/// after a restart, and a repository that it names without a time is free.
+fn with_hours(base: &Base<'_>, order: &Order<'_>, outcomes: Vec<Outcome>, now: Timestamp) -> Vec<Outcome> {
+    let instance = order.policy.base_url.to_string();
+    let ledger = base.context.ledger();
+    let until = |outcome: &Outcome| {
+        let repository = hour::Repository { instance: &instance, id: outcome.id, path: &outcome.path };
+        ledger.blocked(repository, now).map(|blocked| blocked.until)
+    };
+    let with_hour = |outcome: Outcome| Outcome { eligible: outcome.eligible.or_else(|| until(&outcome)), ..outcome };
+    // A project or group that could not be listed is no repository.
+    outcomes.into_iter().map(|outcome| if outcome.id == 0 { outcome } else { with_hour(outcome) }).collect()
 }
 
 fn log_failures(base: &Base<'_>, outcomes: &[Outcome]) {

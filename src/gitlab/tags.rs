@@ -210,12 +210,12 @@ impl Client {
 
     /// What the server knows: as remembered, or found out now.
     async fn parts(&self, repository: u64) -> Result<Option<Parts>, Error> {
-        if let Some(parts) = self.known_parts() {
-            return Ok(parts);
+        if let Some(known) = self.known() {
+            return Ok(known.parts);
         }
         let _probing = self.http.host.probing.lock().await;
-        if let Some(parts) = self.known_parts() {
-            return Ok(parts);
+        if let Some(known) = self.known() {
+            return Ok(known.parts);
         }
         let since = self.http.clock.now();
         let parts = self.probe(repository).await?;
@@ -223,10 +223,10 @@ impl Client {
         Ok(parts)
     }
 
-    fn known_parts(&self) -> Option<Option<Parts>> {
+    fn known(&self) -> Option<Known> {
         let now = self.http.clock.now();
         let fresh = |known: &&Known| known.api == self.http.api && now.duration_since(known.since) < REMEMBERED;
-        self.remembered().as_ref().filter(fresh).map(|known| known.parts)
+        self.remembered().as_ref().filter(fresh).cloned()
     }
 
     async fn probe(&self, repository: u64) -> Result<Option<Parts>, Error> {

@@ -84,7 +84,7 @@ pub struct Repository {
 #[derive(Clone, Debug)]
 pub enum State {
     /// There is a plan.
-    Planned(Planned),
+    Planned(Box<Planned>),
     /// There is none, and should be.
     Failed(String),
     /// A run leaves it alone.
@@ -141,16 +141,12 @@ impl Planned {
     /// The tags: first those that would go, each part by name.
     #[must_use]
     pub fn tags(&self) -> Vec<Tag<'_>> {
-        let at = |moment| match moment {
-            Moment::At(date) => Some(date),
-            Moment::Unknown | Moment::Newer => None,
-        };
         let nothing_decided = Decision { verdict: Verdict::Keep(KeepReason::NoRuleMatches), rule: None };
         let read = self.inventory.read.iter().map(|seen| Tag {
             name: &seen.name,
             digest: seen.digest.as_deref(),
-            published_at: if seen.push_told { at(seen.pushed) } else { None },
-            created_at: at(seen.created),
+            published_at: if seen.push_told { seen.pushed.stated() } else { None },
+            created_at: seen.created.stated(),
             bytes: seen.bytes,
             pushed: seen.pushed,
             decision: nothing_decided,
@@ -418,16 +414,16 @@ mod tests {
         (seen, Decision { verdict, rule })
     }
 
-    pub(super) fn planned(tags: Vec<(Seen, Decision)>) -> Planned {
+    pub(super) fn planned(tags: Vec<(Seen, Decision)>) -> Box<Planned> {
         let (read, decisions) = tags.into_iter().unzip();
-        Planned {
+        Box::new(Planned {
             inventory: Inventory { read, newer: Vec::new() },
             decisions,
             claims: Claims::default(),
             complete: true,
             pushes_known: true,
             exceeded: None,
-        }
+        })
     }
 
     pub(super) fn repository(id: u64, path: &str, state: State) -> Repository {
@@ -467,8 +463,8 @@ mod tests {
         let mut all = listing(about(&json!({})), Keep::Everything);
         assert_eq!(all.plan_hash(), expected);
         let fuse = Exceeded::PerRepository { tags: 1, limit: 0 };
-        let blown = Planned { exceeded: Some(fuse), ..planned(vec![tag("t3", 20, GOES)]) };
-        all.add(repository(11, "shop/blown", State::Planned(blown)), Keep::Removals);
+        let blown = Planned { exceeded: Some(fuse), ..*planned(vec![tag("t3", 20, GOES)]) };
+        all.add(repository(11, "shop/blown", State::Planned(Box::new(blown))), Keep::Removals);
         assert_eq!(all.plan_hash(), expected);
         assert_eq!((all.totals.remove, all.totals.carried_out, all.totals.failed), (3, 2, 2));
         assert_eq!(all.error(&all.repositories[4]).unwrap(), "1 tags would go, limits.maxTagsPerRepository allows 0");

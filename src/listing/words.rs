@@ -17,7 +17,7 @@ pub(super) const HEADS: [&str; 6] = ["VERDICT", "TAG", "REASON", "RULE", "AGE", 
 pub(super) fn cells(about: &About, tag: &Tag<'_>) -> [String; 6] {
     let age = match tag.pushed {
         Moment::At(date) => units::age(about.at.duration_since(date)),
-        Moment::Unknown => "unknown".to_owned(),
+        Moment::Unknown | Moment::Placeholder(_) => "unknown".to_owned(),
         Moment::Newer => "-".to_owned(),
     };
     let reason = tag.decision.verdict.reason();

@@ -15,8 +15,8 @@ const MAX_NAMED: usize = 3;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Claims {
     of: RepositoryUse,
-    /// Some digest in use is not that of a tag.
-    unresolved: bool,
+    /// A digest in use that is not that of a tag, if there is one.
+    unresolved: Option<Box<str>>,
     /// The digest of some tag in use is not known.
     undigested: bool,
 }
@@ -31,7 +31,8 @@ impl Claims {
         undigested: bool,
     ) -> Self {
         of.note_digests(tags.clone());
-        let unresolved = !of.unresolved(tags.into_iter().filter_map(|(_, digest)| digest)).is_empty();
+        let digests = tags.into_iter().filter_map(|(_, digest)| digest);
+        let unresolved = of.unresolved(digests).into_iter().next().map(Box::from);
         Self { of, unresolved, undigested }
     }
 
@@ -40,7 +41,8 @@ impl Claims {
     pub fn again(&self, mut now: RepositoryUse) -> Self {
         let (tags, digests): (HashSet<&str>, HashSet<&str>) =
             (self.of.tags().map(|(name, _)| name).collect(), self.of.digests().map(|(digest, _)| digest).collect());
-        let unresolved = self.unresolved || now.digests().any(|(digest, _)| !digests.contains(digest));
+        let new = || now.digests().find(|(digest, _)| !digests.contains(digest)).map(|(digest, _)| digest.into());
+        let unresolved = self.unresolved.clone().or_else(new);
         let undigested = self.undigested || now.tags().any(|(name, _)| !tags.contains(name));
         now.keep_subjects(&self.of);
         Self { of: now, unresolved, undigested }
@@ -81,8 +83,24 @@ impl Claims {
     /// Whether it is not known that nobody uses a tag. `single_image` says that it is known to be one image, not several.
     #[must_use]
     pub fn possible(&self, name: &str, digest: Option<&str>, single_image: bool) -> bool {
-        (self.by_digest() && (digest.is_none() || (self.unresolved && !single_image)))
+        (self.by_digest() && (digest.is_none() || (self.unresolved.is_some() && !single_image)))
             || (self.undigested && names_subject(name))
+    }
+
+    /// Why [`Self::possible`] holds of some tags, with who uses what.
+    #[must_use]
+    pub fn doubt(&self) -> String {
+        let users = |digest: &str| self.of.digests().find(|(used, _)| *used == digest).map(|(_, users)| users.clone());
+        match (&self.unresolved, self.of.digests().next()) {
+            (Some(digest), _) => {
+                let users = users(digest).unwrap_or_default();
+                format!("{digest} is in use by {users}, and no tag has this digest")
+            }
+            (None, Some((digest, users))) => {
+                format!("{digest} is in use by {users}, and the digests of some tags are not known")
+            }
+            (None, None) => "the digest of a tag in use is not known, and so not what is signed".to_owned(),
+        }
     }
 
     /// Whether a tag must stay.
@@ -141,6 +159,7 @@ mod tests {
         assert!(claims.certain("v1", Some(SHA_1)).is_some());
         assert!(!claims.hold("v2", Some(SHA_2), false));
         assert!(claims.certain("v3", None).is_none() && claims.hold("v3", None, true));
+        assert!(claims.doubt().ends_with("in use by prod/Pod/a, and the digests of some tags are not known"));
     }
 
     #[test]
@@ -149,6 +168,7 @@ mod tests {
         let lost = claims(&[&by_digest()], &tags);
         assert!(lost.hold("v2", Some(SHA_2), false));
         assert!(!lost.hold("v2", Some(SHA_2), true), "one image contains no other");
+        assert_eq!(lost.doubt(), format!("{SHA_1} is in use by prod/Pod/a, and no tag has this digest"));
         let resolved = claims(&[&by_digest()], &[("v2", Some(SHA_2)), ("newer", Some(SHA_1))]);
         assert!(!resolved.hold("v2", Some(SHA_2), false));
     }

@@ -9,9 +9,13 @@
 //! - A tag that was read but is not among the names, which are listed later, is gone. It is left out: it cannot be removed,
 //!   and it takes no place, so that another one stays in its stead.
 //! - A name that was not read was pushed later than everything that was read: the pages came in ascending order, each full, up
-//!   to the cut-off. It takes a place, as it does in the plan over everything, and stays.
-//! - Should the pages have come to their end before the cut-off, everything claims to have been read, and a name beyond that
-//!   proves the opposite: the repository fails.
+//!   to the cut-off. It takes a place, as it does in the plan over everything, and stays. That GitLab may protect it makes no
+//!   difference, since such a tag takes a place as well.
+//! - A name that was not read and whose date lies ahead, or that was pushed while the reading went on, takes no place in the plan
+//!   over everything. So the newest pushes are read after the names, back to the moment at which the reading began, and those
+//!   found there take none.
+//! - Should the pages have come to their end before the cut-off, everything claims to have been read. The names are listed then
+//!   in any case, and one beyond proves the opposite: the repository fails. So it does where names are missing altogether.
 //! - A name that is missing from the list takes no place, so that another tag stays in its stead. Fewer competitors never
 //!   remove more.
 //! - A plan that is made again, as of an earlier moment, keeps what was pushed since; it takes no place, so that nothing else
@@ -146,9 +150,12 @@ pub struct Incomplete;
 /// to their end, not to the cut-off.
 ///
 /// # Errors
-/// When the names prove that something was missed.
+/// When the names prove that something was missed, or are missing themselves.
 pub fn assemble(read: Vec<Seen>, to_the_end: bool, names: Option<Vec<Box<str>>>) -> Result<Inventory, Incomplete> {
     let Some(names) = names else { return Ok(Inventory { read, newer: Vec::new() }) };
+    if names.is_empty() && !read.is_empty() {
+        return Err(Incomplete);
+    }
     let read: Vec<Seen> = {
         let listed: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
         read.into_iter().filter(|seen| listed.contains(&*seen.name)).collect()
@@ -184,6 +191,7 @@ mod tests {
     use super::*;
     use crate::policy::claims::Claims;
     use crate::policy::compile::tests::spec;
+    use crate::policy::in_use::tests::{SHA_1, SHA_2, of_shop_web};
     use crate::policy::plan::Verdict;
     use crate::policy::plan::exact::plan;
     use crate::policy::{Method, Settings, compile};
@@ -249,31 +257,55 @@ mod tests {
     }
 
     #[test]
-    fn a_name_beyond_a_list_that_claims_to_be_whole_is_an_error() {
+    fn lists_that_contradict_each_other_are_an_error() {
         let names = vec![Box::from("a"), Box::from("b")];
         assert_eq!(assemble(vec![seen("a", 9)], true, Some(names.clone())), Err(Incomplete));
         assert_eq!(assemble(vec![seen("a", 9)], false, Some(names)).unwrap().newer, [Box::from("b")]);
+        assert_eq!(assemble(vec![seen("a", 9)], true, Some(Vec::new())), Err(Incomplete));
+        assert_eq!(assemble(Vec::new(), true, Some(Vec::new())).unwrap(), Inventory::default());
     }
 
-    fn removed(inventory: &Inventory, rules: &[Rule]) -> HashSet<String> {
+    fn removed(inventory: &Inventory, rules: &[Rule], claims: &Claims) -> HashSet<String> {
         let tags = inventory.tags();
-        let decisions = plan(&tags, rules, &[], &Claims::default(), now());
+        let decisions = plan(&tags, rules, &[], claims, now());
         let gone = tags.iter().zip(decisions).filter(|(_, decision)| decision.verdict == Verdict::Remove);
         gone.map(|(tag, _)| tag.name.to_owned()).collect()
     }
 
+    /// A tag as the registry has it. Negative days lie ahead.
+    #[derive(Clone, Debug)]
+    struct There {
+        name: String,
+        days: i64,
+        protected: bool,
+        in_use: bool,
+    }
+
+    impl There {
+        fn pushed(&self) -> Timestamp {
+            days_ago(self.days)
+        }
+
+        fn seen(&self) -> Seen {
+            let pushed = Moment::read(Some(self.pushed()), now());
+            let digest = Some(if self.in_use { SHA_1 } else { SHA_2 }.into());
+            Seen { pushed, created: pushed, protected: self.protected, digest, ..seen(&self.name, self.days) }
+        }
+    }
+
     prop_compose! {
-        /// Tags with distinct names, by age in days.
-        fn registry()(tags in proptest::collection::btree_map("[ab][0-9]{1,2}", 0_i64..30, 0..60)) -> Vec<(String, i64)> {
-            tags.into_iter().collect()
+        fn registry()(tags in proptest::collection::btree_map("[ab][0-9]{1,2}|v[0-3][.][0-9][.][0-9]", (-2_i64..30, any::<bool>(), 0..8), 0..60)) -> Vec<There> {
+            let there = |(name, (days, protected, use_of_one_in_eight))| There { name, days, protected, in_use: use_of_one_in_eight == 0 };
+            tags.into_iter().map(there).collect()
         }
     }
 
     proptest! {
         // Each case compiles patterns, which takes most of its time.
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(128))]
 
-        /// Reads the old end, lets tags vanish and names go missing, and compares with the plan over what is really there.
+        /// Reads the old end, lets tags vanish, names go missing and new tags appear, and compares with the plan over what is
+        /// really there. Some tags are protected by GitLab, or in use by name or digest; some dates lie ahead.
         #[test]
         fn reading_less_never_removes_more(
             tags in registry(),
@@ -281,32 +313,57 @@ mod tests {
             age in 1_i64..20,
             vanish in proptest::collection::vec(any::<prop::sample::Index>(), 0..4),
             missing in proptest::collection::vec(any::<prop::sample::Index>(), 0..4),
+            meanwhile in proptest::collection::btree_set("[ab][0-9]{3}|v[4-5][.]0[.]0", 0..4),
             sort in prop::sample::select(vec!["PushedAt", "SemVer", "Name"]),
+            used in prop::sample::select(vec!["", ":a1", "@"]),
         ) {
             let rules = rules(&json!([
                 {"name": "a", "nameRegexDelete": "a.*", "olderThan": format!("{age}d"), "keepN": keep_n, "sortBy": sort},
+                {"name": "v", "nameRegexDelete": "v.*", "olderThan": format!("{age}d"), "keepN": keep_n, "sortBy": "SemVer"},
                 {"name": "b", "nameRegexDelete": "b.*", "olderThan": format!("{age}d"), "keepN": 1, "groupBy": "b([0-9]).*"},
             ]));
             let Need { until, names } = need(&rules, Limits::default(), true, now());
             let until = until.unwrap();
-            let mut read: Vec<Seen> = tags.iter().map(|(name, age)| seen(name, *age)).collect();
-            read.sort_by_key(|seen| (seen.pushed, seen.name.clone()));
-            let cut = read.iter().position(|seen| seen.pushed >= Moment::At(until));
-            read.truncate(cut.map_or(read.len(), |cut| cut + 1));
-
-            // Some tags vanish between the reading and the list of names; other names are missing from it for no reason.
-            let gone: HashSet<&str> = vanish.iter().filter(|_| !tags.is_empty()).map(|index| tags[index.index(tags.len())].0.as_str()).collect();
-            let lost: HashSet<&str> = missing.iter().filter(|_| !tags.is_empty()).map(|index| tags[index.index(tags.len())].0.as_str()).collect();
-            let listed = tags.iter().filter(|(name, _)| !gone.contains(name.as_str()) && !lost.contains(name.as_str()));
-            let listed: Vec<Box<str>> = listed.map(|(name, _)| name.as_str().into()).collect();
             prop_assert!(names);
-            let partial = assemble(read, cut.is_none(), Some(listed)).unwrap();
+            let mut ordered = tags.clone();
+            ordered.sort_by_key(|tag| (tag.pushed(), tag.name.clone()));
+            let cut = ordered.iter().position(|tag| tag.pushed() >= until);
+            let read: Vec<Seen> = ordered.iter().take(cut.map_or(ordered.len(), |cut| cut + 1)).map(There::seen).collect();
 
-            let there = tags.iter().filter(|(name, _)| !gone.contains(name.as_str()));
-            let full = Inventory { read: there.map(|(name, age)| seen(name, *age)).collect(), newer: Vec::new() };
-            let (partial, full) = (removed(&partial, &rules), removed(&full, &rules));
+            // Some tags vanish between the reading and the list of names, and others appear; some names are missing from it
+            // for no reason.
+            let chosen = |indices: &[prop::sample::Index]| -> HashSet<&str> {
+                indices.iter().filter(|_| !tags.is_empty()).map(|index| tags[index.index(tags.len())].name.as_str()).collect()
+            };
+            let (gone, lost) = (chosen(&vanish), chosen(&missing));
+            let new = meanwhile.into_iter().map(|name| There { name, days: 0, protected: false, in_use: false });
+            let mut there: Vec<There> = tags.iter().filter(|tag| !gone.contains(tag.name.as_str())).cloned().collect();
+            // Where everything was read, a name that nobody read is an error, whatever the reason.
+            there.extend(new.filter(|_| cut.is_some()));
+            let listed: Vec<Box<str>> =
+                there.iter().filter(|tag| !lost.contains(tag.name.as_str())).map(|tag| tag.name.as_str().into()).collect();
+            let nothing_left = listed.is_empty() && !read.is_empty();
+            let Ok(mut partial) = assemble(read, cut.is_none(), Some(listed)) else {
+                prop_assert!(nothing_left);
+                return Ok(());
+            };
+            let since = there.iter().filter(|tag| tag.pushed() >= now()).map(|tag| (tag.name.as_str().into(), tag.pushed()));
+            partial.date(&since.collect());
+
+            let full = Inventory { read: there.iter().map(There::seen).collect(), newer: Vec::new() };
+            let reference = match used {
+                "" => None,
+                "@" => Some(format!("registry.example.com/shop/web@{SHA_1}")),
+                name => Some(format!("registry.example.com/shop/web{name}")),
+            };
+            let users: Vec<(&str, &str)> = reference.iter().map(|reference| (reference.as_str(), "prod/Pod/a")).collect();
+            let decided = |inventory: &Inventory| {
+                let known = inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref()));
+                removed(inventory, &rules, &Claims::new(of_shop_web(&users), known, false))
+            };
+            let (partial, full) = (decided(&partial), decided(&full));
             prop_assert!(partial.is_subset(&full), "{:?} is more than {:?}", partial, full);
-            if gone.is_empty() && lost.is_empty() {
+            if gone.is_empty() && lost.is_empty() && used.is_empty() {
                 prop_assert_eq!(partial, full);
             }
         }

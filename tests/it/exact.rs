@@ -19,8 +19,7 @@ fn older(days: u32) -> Value {
     json!([{"name": "old", "nameRegexDelete": ".*", "olderThan": format!("{days}d")}])
 }
 
-/// A repository with this many tags, `t0` pushed today, each further one a day earlier. Time goes on a little before a run, so
-/// that `t7` is older than a week by then.
+/// A repository with this many tags, `t0` pushed just now, each further one a day earlier. `t7` is older than a week.
 fn many(world: &World, path: &str, number: i64) -> u64 {
     let names: Vec<String> = (0..number).map(|day| format!("t{day}")).collect();
     let tags: Vec<(&str, i64)> = names.iter().zip(0..).map(|(name, day)| (name.as_str(), day)).collect();
@@ -103,7 +102,7 @@ async fn a_clean_repository_costs_a_handful_of_requests_however_many_tags_it_has
 async fn whatever_the_server_lacks_the_same_tags_go(#[case] change: fn(&mut gitlab_simulator::Settings)) {
     let world = World::start_with(|config| change(&mut config.settings)).await;
     let api = world.repository("shop/backend/api", &[]);
-    let now = world.now();
+    let now = world.now() - SignedDuration::from_secs(1);
     world.sim.edit(|registry| {
         for day in 0..60 {
             let at = now - SignedDuration::from_hours(24 * day);

@@ -11,6 +11,7 @@
 mod acceptance;
 mod admission;
 mod approval;
+mod careful;
 mod conflict;
 mod docs;
 mod empty;

@@ -1,8 +1,10 @@
 //! The plan that is carried out exactly: up to ten rules over everything that is known of the tags of one repository.
 //!
 //! Every tag gets one verdict, of several reasons to keep it the first of [`KeepReason`]. The first rule whose
-//! `nameRegexDelete` matches decides; a tag that no rule matches stays. Tags that are protected or kept by name take none of
-//! the `keepN` places, and neither do tags whose rank is not known: whatever is not known only ever leads to keeping more.
+//! `nameRegexDelete` matches decides; a tag that no rule matches stays. Tags that the policy protects or keeps by name take none
+//! of the `keepN` places, and neither do tags in use or of unknown rank: whatever is not known only ever leads to keeping more.
+//! Tags that GitLab protects do take places, as in its own bulk deletion (gitlab-api.md 2.2): the newest `keepN` stay, whoever
+//! keeps them, and it makes no difference whether a tag that is too young anyhow was read.
 
 use std::collections::HashMap;
 
@@ -23,6 +25,8 @@ const FIRST_MEANINGFUL_SECOND: i64 = 315_619_200;
 pub enum Moment {
     /// Not known.
     Unknown,
+    /// What the server says, which is a placeholder: known to nobody but GitLab, whose bulk deletion takes it at its word.
+    Placeholder(Timestamp),
     /// At this moment.
     At(Timestamp),
     /// Not read, because it is known to be later than every tag that was.
@@ -30,14 +34,30 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// A date as the server gave it. What lies in the future, or so far back that it is a placeholder, is not known.
+    /// A date as the server gave it. What lies in the future is not known.
     #[must_use]
     pub fn read(date: Option<Timestamp>, now: Timestamp) -> Self {
         match date {
-            Some(date) if date <= now && date.as_second() >= FIRST_MEANINGFUL_SECOND => Self::At(date),
+            Some(date) if date.as_second() < FIRST_MEANINGFUL_SECOND => Self::Placeholder(date),
+            Some(date) if date <= now => Self::At(date),
             _ => Self::Unknown,
         }
     }
+
+    /// The date, where the server gave one that does not lie in the future.
+    #[must_use]
+    pub const fn stated(self) -> Option<Timestamp> {
+        match self {
+            Self::At(date) | Self::Placeholder(date) => Some(date),
+            Self::Unknown | Self::Newer => None,
+        }
+    }
+}
+
+/// A moment in whole seconds, as GitLab tells dates. Of two pushes in the same second nobody knows which came first.
+#[must_use]
+pub fn to_the_second(moment: Timestamp) -> Timestamp {
+    Timestamp::from_second(moment.as_second()).map_or(moment, |second| second.min(moment))
 }
 
 /// What a plan needs to know of a tag.
@@ -79,20 +99,29 @@ struct Candidate<'a> {
     rank: Rank<'a>,
 }
 
+/// A tag that competes for the places of its rule and group.
+struct Contender<'a> {
+    rule: usize,
+    group: &'a str,
+    rank: Rank<'a>,
+    /// What becomes of it without a place.
+    verdict: Verdict,
+}
+
 /// Decides about every tag of a repository, in the order of the input, which does not matter otherwise. `now` is the moment as of
-/// which the plan is made: what was pushed later stays and takes no place.
+/// which the plan is made: what was pushed in the same second or later stays and takes no place.
 #[must_use]
 pub fn plan(tags: &[Tag<'_>], rules: &[Rule], protect: &[Pattern], claims: &Claims, now: Timestamp) -> Vec<Decision> {
     let mut decisions = Vec::with_capacity(tags.len());
     let mut groups: HashMap<(usize, &str), Vec<Candidate<'_>>> = HashMap::new();
     for (index, tag) in tags.iter().enumerate() {
         let (rule, verdict) = match look(tag, rules, protect, claims, now) {
-            Ok((rule, group, rank, young)) => {
+            Ok(Contender { rule, group, rank, verdict }) => {
                 // Nobody competes where there are no places, and a candidate takes more memory than a tag.
                 if places(rules, rule) > 0 {
                     groups.entry((rule, group)).or_default().push(Candidate { index, rank });
                 }
-                (Some(rule), if young { Verdict::Keep(KeepReason::TooYoung) } else { Verdict::Remove })
+                (Some(rule), verdict)
             }
             Err((rule, reason)) => (rule, Verdict::Keep(reason)),
         };
@@ -117,10 +146,14 @@ fn places(rules: &[Rule], rule: usize) -> usize {
     usize::try_from(keep_n).unwrap_or(usize::MAX)
 }
 
-type Looked<'t> = Result<(usize, &'t str, Rank<'t>, bool), (Option<usize>, KeepReason)>;
-
-/// Looks at one tag by itself: a reason to keep it, or its rule, group, rank, and whether it is too young.
-fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], claims: &Claims, now: Timestamp) -> Looked<'t> {
+/// Looks at one tag by itself: a reason to keep it that takes no place, with the rule that decided, or where it competes.
+fn look<'t>(
+    tag: &Tag<'t>,
+    rules: &[Rule],
+    protect: &[Pattern],
+    claims: &Claims,
+    now: Timestamp,
+) -> Result<Contender<'t>, (Option<usize>, KeepReason)> {
     if tag.name == "latest" {
         return Err((None, KeepReason::Latest));
     }
@@ -132,14 +165,11 @@ fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], claims: &Claims,
     }
     let found = rules.iter().enumerate().find(|(_, rule)| rule.delete.matches(tag.name));
     let Some((index, rule)) = found else { return Err((None, KeepReason::NoRuleMatches)) };
-    let keep = |reason| Err((Some(index), reason));
     if rule.keep.as_ref().is_some_and(|pattern| pattern.matches(tag.name)) {
-        return keep(KeepReason::KeptByPattern);
+        return Err((Some(index), KeepReason::KeptByPattern));
     }
-    if tag.protected {
-        return keep(KeepReason::ProtectedByGitLab);
-    }
-    if matches!(tag.pushed, Moment::At(pushed) if pushed > now) {
+    let keep = |reason| Err((Some(index), if tag.protected { KeepReason::ProtectedByGitLab } else { reason }));
+    if matches!(tag.pushed, Moment::At(pushed) if pushed >= to_the_second(now)) {
         return keep(KeepReason::PushedAgain);
     }
     let group = match &rule.group_by {
@@ -160,13 +190,13 @@ fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], claims: &Claims,
             Err(_) => Rank::Name(tag.name),
         },
     };
-    if ranked && matches!(rank, Rank::Moment(Moment::Unknown, _)) {
+    if ranked && matches!(rank, Rank::Moment(Moment::Unknown | Moment::Placeholder(_), _)) {
         return keep(KeepReason::DateUnknown);
     }
     let young = match &rule.older_than {
         None => false,
         Some(age) => match tag.pushed {
-            Moment::Unknown => return keep(KeepReason::DateUnknown),
+            Moment::Unknown | Moment::Placeholder(_) => return keep(KeepReason::DateUnknown),
             Moment::Newer => true,
             Moment::At(pushed) => pushed >= now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN),
         },
@@ -175,7 +205,12 @@ fn look<'t>(tag: &Tag<'t>, rules: &[Rule], protect: &[Pattern], claims: &Claims,
         // Were it known to be in use, it would take no place.
         return keep(if young { KeepReason::TooYoung } else { KeepReason::InUse });
     }
-    Ok((index, group, rank, young))
+    let verdict = match (tag.protected, young) {
+        (true, _) => Verdict::Keep(KeepReason::ProtectedByGitLab),
+        (false, true) => Verdict::Keep(KeepReason::TooYoung),
+        (false, false) => Verdict::Remove,
+    };
+    Ok(Contender { rule: index, group, rank, verdict })
 }
 
 #[cfg(test)]
@@ -255,10 +290,13 @@ mod tests {
     #[test]
     fn what_was_pushed_after_the_moment_of_the_plan_stays_and_takes_no_place() {
         let policy = policy(&json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 1}]), &[]);
-        let since = Moment::At(Timestamp::from_second(now().as_second() + 60).unwrap());
-        let tags = [tag("a", 9), tag("b", 8), Tag { pushed: since, ..tag("c", 0) }];
-        assert_eq!(removed(&policy, &tags), ["a"]);
-        assert_eq!(decide(&policy, &tags)[2].verdict, Verdict::Keep(KeepReason::PushedAgain));
+        // GitLab tells whole seconds, so that in the same second nobody knows which came first.
+        for seconds in [0, 60] {
+            let since = Moment::At(Timestamp::from_second(now().as_second() + seconds).unwrap());
+            let tags = [tag("a", 9), tag("b", 8), Tag { pushed: since, ..tag("c", 0) }];
+            assert_eq!(removed(&policy, &tags), ["a"]);
+            assert_eq!(decide(&policy, &tags)[2].verdict, Verdict::Keep(KeepReason::PushedAgain));
+        }
     }
 
     #[test]
@@ -276,6 +314,18 @@ mod tests {
         let in_use = Verdict::Keep(KeepReason::InUse);
         let newest = Verdict::Keep(KeepReason::WithinKeepN);
         assert_eq!(verdicts, [Verdict::Remove, newest, in_use, in_use, in_use, in_use]);
+    }
+
+    #[test]
+    fn a_tag_that_gitlab_protects_stays_and_takes_a_place_if_its_rank_is_known() {
+        let rules = json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 1, "olderThan": "7d"}]);
+        let protected = Tag { protected: true, ..tag("c", 8) };
+        let tags = [tag("a", 20), tag("b", 9), protected];
+        assert_eq!(removed(&policy(&rules, &[]), &tags), ["a", "b"]);
+        let tags = [tag("a", 20), tag("b", 9), Tag { pushed: Moment::Unknown, ..protected }];
+        assert_eq!(removed(&policy(&rules, &[]), &tags), ["a"]);
+        let protects = Verdict::Keep(KeepReason::ProtectedByGitLab);
+        assert!([protected, tags[2]].iter().all(|tag| decide(&policy(&rules, &[]), &[*tag])[0].verdict == protects));
     }
 
     #[test]
@@ -306,8 +356,18 @@ mod tests {
 
     #[test]
     fn dates_that_are_placeholders_or_lie_ahead_are_not_known() {
+        let rules = json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 1, "olderThan": "7d"}]);
         for date in ["1970-01-01T00:00:00Z", "1980-01-01T00:00:00Z", "2026-11-22T12:00:01Z"] {
-            assert_eq!(Moment::read(Some(date.parse().unwrap()), now()), Moment::Unknown, "{date}");
+            let date: Timestamp = date.parse().unwrap();
+            let moment = Moment::read(Some(date), now());
+            assert_eq!(moment.stated(), Some(date).filter(|date| *date < now()), "GitLab believes it: {date}");
+            for rules in [&rules, &json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 1}])] {
+                let tags = [Tag { pushed: moment, ..tag("a", 0) }, tag("b", 9)];
+                let kept = [KeepReason::DateUnknown, KeepReason::WithinKeepN].map(Verdict::Keep);
+                let verdicts: Vec<Verdict> =
+                    decide(&policy(rules, &[]), &tags).iter().map(|decision| decision.verdict).collect();
+                assert_eq!(verdicts, kept, "{date}");
+            }
         }
         assert_eq!(Moment::read(Some(days_ago(0)), now()), Moment::At(now()));
         assert_eq!(Moment::read(None, now()), Moment::Unknown);

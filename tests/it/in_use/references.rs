@@ -189,7 +189,12 @@ async fn a_digest_that_no_tag_has_keeps_what_may_contain_it() {
     let reason = (repository.result, repository.reason.as_deref());
     assert_eq!(reason, (RepositoryResult::Skipped, Some("InUseUnresolved")), "{bulk:#?}");
     let message = repository.message.as_deref().unwrap();
-    assert!(message.contains("by a digest") && message.contains("method: Exact"), "{message}");
+    let user = format!("{} is in use by {}/Deployment/web", digest('c'), scene.place.namespace);
+    assert!(message.contains(&user) && message.contains("method: Exact"), "{message}");
+    let preview = &scene.preview("one").await[0].repositories[0];
+    assert_eq!((preview.reason.as_deref(), preview.message.as_deref()), (reason.1, Some(message)));
+    let message = exact.repositories[0].message.as_deref().unwrap();
+    assert!(message.contains("2 may be in use: ") && message.contains(&user), "{message}");
     assert_eq!(scene.world.sim.requests_to(Endpoint::BulkDeleteTags), []);
     operator.stop().await;
 }

@@ -150,9 +150,9 @@ impl World {
         api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&secret)).await.unwrap();
     }
 
-    /// A repository of the project `shop/backend` with tags, each with its age in days.
+    /// A repository of the project `shop/backend` with tags, each with its age in days, and a second more.
     pub(crate) fn repository(&self, path: &str, tags: &[(&str, i64)]) -> u64 {
-        let now = self.now();
+        let now = self.now() - SignedDuration::from_secs(1);
         self.sim.edit(|registry| {
             let project: Vec<&str> = path.split('/').collect();
             registry.project(&project[..project.len().saturating_sub(1).max(2)].join("/"));
