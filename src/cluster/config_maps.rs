@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 
-use super::CALL_TIMEOUT;
+use super::{CALL_TIMEOUT, Trouble};
 
 /// Why there is no text.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +23,13 @@ pub enum Error {
         key: String,
     },
     /// The API server did not answer as it should, or not in time.
-    #[error("failed to read ConfigMap {0}")]
-    Cluster(String),
+    #[error("failed to read ConfigMap {name}: {source}")]
+    Cluster {
+        /// The ConfigMap.
+        name: String,
+        /// What went wrong.
+        source: Trouble,
+    },
 }
 
 /// Reads the text under a key of a ConfigMap.
@@ -33,11 +38,12 @@ pub enum Error {
 /// When there is no such text, or the API server does not answer.
 pub async fn read(client: &Client, namespace: &str, name: &str, key: &str) -> Result<String, Error> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let found = tokio::time::timeout(CALL_TIMEOUT, api.get_opt(name)).await;
+    let failed = |source| Error::Cluster { name: name.to_owned(), source };
+    let found = tokio::time::timeout(CALL_TIMEOUT, api.get_opt(name)).await.map_err(|_| failed(Trouble::Timeout))?;
     let found = match found {
-        Ok(Ok(found)) => found,
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => return Err(Error::Forbidden(name.to_owned())),
-        _ => return Err(Error::Cluster(name.to_owned())),
+        Ok(found) => found,
+        Err(kube::Error::Api(status)) if status.code == 403 => return Err(Error::Forbidden(name.to_owned())),
+        Err(error) => return Err(failed(Trouble::from(&error))),
     };
     let map = found.ok_or_else(|| Error::NotFound(name.to_owned()))?;
     map.data
