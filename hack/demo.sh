@@ -100,7 +100,7 @@ start_world() {
 
 install_operator() {
     step 'Install the operator'
-    say 'One file holds the definition, the permissions and the Deployment.'
+    say 'One file holds the CustomResourceDefinition, the permissions and the Deployment.'
     run 'kubectl apply --server-side --filename deploy/install.yaml'
     run 'kubectl wait --for=condition=Established crd/registrycleanuppolicies.registrycleanup.dev --timeout=30s'
     say 'This control plane has no nodes, so no Pod can start. The operator runs as a process on your machine instead, under the

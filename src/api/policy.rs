@@ -74,7 +74,7 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(schema_with = "schema::rules")]
     pub rules: Vec<RuleSpec>,
 
-    /// What no rule may remove. The tag `latest` and images that the cluster uses are always kept, with or without an entry here.
+    /// What no rule may remove. The tag `latest` is always kept, images that the cluster uses unless inUse is `Disabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ProtectSpec")]
     pub protect: Option<ProtectSpec>,
@@ -96,7 +96,9 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(with = "LimitsSpec")]
     pub limits: Option<LimitsSpec>,
 
-    /// Deletes repositories that have no tags; off if not given.
+    /// Deletes repositories that have no tags; off if not given. The list of tags, GitLab's own count and, where the registry
+    /// tells it, the size must say so in two runs at least a day apart. In the mode Delete only; the others tell what would go.
+    /// Takes a token with the role Maintainer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "EmptyRepositoriesSpec")]
     pub empty_repositories: Option<EmptyRepositoriesSpec>,
@@ -110,7 +112,8 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(schema_with = "schema::time_zone")]
     pub time_zone: String,
 
-    /// Stops future runs, scheduled and requested ones. A dry run can still be requested.
+    /// Stops runs: none begins, scheduled or requested, and one that is under way ends between two requests, as after every edit
+    /// of the spec. A dry run can still be requested. A bulk deletion that GitLab has accepted goes on.
     #[serde(default)]
     pub suspend: bool,
 
@@ -145,8 +148,9 @@ pub struct GitLabSpec {
     #[serde(default)]
     pub insecure: bool,
 
-    /// The Secret, in the policy's namespace, that holds the access token (scope api; role Maintainer to remove tags).
-    /// A key `url` in it, when present, must equal the address above, or the token is not sent.
+    /// The Secret, in the policy's namespace, that holds the access token: scope api; role Maintainer for the method Bulk and for
+    /// emptyRepositories, Developer for Exact. For dry runs read_api is enough, and for those of Bulk the role Reporter.
+    /// A key `url` in the Secret, when present, must equal the address above, or the token is not sent.
     pub secret_ref: SecretKeyRef,
 
     /// A Secret, in the policy's namespace, with the certificate authority of the instance in `ca.crt` and, for mutual TLS,
@@ -203,7 +207,7 @@ pub struct TargetSpec {
     #[schemars(schema_with = "schema::groups")]
     pub groups: Vec<GroupTarget>,
 
-    /// Narrows the repositories of the projects and groups down by their path.
+    /// Narrows the repositories of the projects and groups down by their path. Each pattern must match the whole path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RepositorySelector")]
     pub repositories: Option<RepositorySelector>,
@@ -226,12 +230,14 @@ pub struct GroupTarget {
 /// Patterns over repository paths. Each must match the whole path ("shop/backend/api"), which GitLab writes in lower case.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct RepositorySelector {
-    /// Only repositories whose path one of these matches; all if there is none.
+    /// Only repositories whose path one of these matches; all if there is none. RE2 patterns, each for the whole path, which
+    /// GitLab writes in lower case: shop/backend/api is matched by shop/.*/api, not by api.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::patterns")]
     pub include: Vec<String>,
 
-    /// Not the repositories whose path one of these matches, whatever `include` says.
+    /// Not the repositories whose path one of these matches, whatever `include` says. RE2 patterns, each for the whole path:
+    /// .*/cache leaves shop/backend/cache out, cache does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::patterns")]
     pub exclude: Vec<String>,
@@ -290,7 +296,7 @@ pub struct ProtectSpec {
     pub name_regex: Vec<String>,
 
     /// `Required`, if not given: an image that the cluster uses is never removed, and nothing is removed while it is not known
-    /// for certain which images that are. `Disabled`: nobody looks.
+    /// for certain which images that are. `Disabled`: nobody looks, not into inUseFrom either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "InUse")]
     pub in_use: Option<InUse>,
@@ -364,8 +370,7 @@ pub struct LimitsSpec {
     pub max_percent_per_repository: Option<u32>,
 }
 
-/// Which repositories without tags are deleted. The list of tags, GitLab's own count and the registry's size must agree that
-/// there is none, in two runs at least a day apart. In the mode Delete only; the others tell what would go.
+/// Which repositories without tags are deleted.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EmptyRepositoriesSpec {

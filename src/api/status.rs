@@ -74,7 +74,8 @@ pub struct PolicyStatus {
     #[schemars(with = "RunStatus")]
     pub last_run: Option<RunStatus>,
 
-    /// The repositories of the last run that matter most: failures first, then those with the most tags to remove.
+    /// The repositories of the last run that matter most: failures first, then those that are deleted as a whole, then those with
+    /// the most tags to remove.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::repositories")]
     pub repositories: Vec<RepositoryStatus>,
@@ -294,17 +295,17 @@ pub struct RepositoryCounts {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TagCounts {
-    /// Tags that were listed.
+    /// Tags that were looked at: all of a repository, or, with Exact and rules by age alone, its oldest.
     #[schemars(schema_with = "schema::tag_count")]
     pub scanned: u64,
-    /// Tags that the rules select. In a dry run exactly the tags of the plan; in Delete mode all that match by name beyond
-    /// the keepN, since the age is then judged by GitLab.
+    /// Tags that the rules select: exactly those of the plan. Only in a Delete run of the method Bulk without limits it is all that
+    /// match by name beyond the keepN, since the age is then judged by GitLab.
     #[schemars(schema_with = "schema::tag_count")]
     pub matched: u64,
     /// Tags among them that an accepted request spoke of.
     #[schemars(schema_with = "schema::tag_count")]
     pub requested: u64,
-    /// Tags among those that a later, credible listing no longer showed.
+    /// Tags among those that are gone: by a later, credible listing (Bulk) or by GitLab's own word (Exact).
     #[schemars(schema_with = "schema::tag_count")]
     pub confirmed: u64,
     /// Tags that stay because the cluster, or another one whose list is given, uses their image.

@@ -37,7 +37,7 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Whether policies may use http://.
     pub allow_insecure_http: bool,
-    /// How many policies are worked on at the same time.
+    /// How many policies are worked on at the same time, in each watched namespace where there are some.
     pub concurrency: u16,
     /// Ceiling of requests per second to one GitLab host.
     pub requests_per_second: f64,
@@ -52,7 +52,7 @@ pub struct Settings {
 /// How images in use are looked for.
 #[derive(Clone, Debug)]
 pub struct InUseSettings {
-    /// Kinds besides those of Kubernetes itself, each as `group/version/Kind=path`.
+    /// Kinds besides those of Kubernetes itself, each as `group/version/Kind=path`, with more paths after commas.
     pub workloads: Vec<String>,
     /// How long finished Pods and Jobs count.
     pub finished_for: SignedDuration,
@@ -79,9 +79,10 @@ pub enum Error {
     /// The client could not be made.
     #[error("failed to make a Kubernetes client")]
     Client(#[source] kube::Error),
-    /// The definition is not installed.
+    /// The CustomResourceDefinition is not installed.
     #[error(
-        "RegistryCleanupPolicy is not known to this cluster: install the definition first (kubectl apply -f crds/)"
+        "RegistryCleanupPolicy is not known to this cluster: install the CustomResourceDefinition first (chart: crds.install; or \
+         kubectl apply --server-side --filename crds/)"
     )]
     NoDefinition,
     /// Policies cannot be listed.

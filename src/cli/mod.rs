@@ -38,7 +38,7 @@ enum Command {
 #[derive(Args, Debug)]
 struct GitLabArguments {
     /// Hosts that tokens may be sent to: names, addresses, or *. and a domain, each with a port if only that one is meant.
-    /// Without it, every host that is not local.
+    /// Without it, every host but localhost and loopback, link-local and unspecified addresses; private networks are allowed.
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     allowed_gitlab_hosts: Vec<String>,
 
@@ -55,7 +55,8 @@ struct GitLabArguments {
 #[derive(Args, Debug)]
 struct WorkloadArguments {
     /// A kind of workload besides those of Kubernetes itself, with the path of its pod template, for example
-    /// argoproj.io/v1alpha1/Rollout=spec.template; several paths are separated by commas. May be given several times.
+    /// argoproj.io/v1alpha1/Rollout=spec.template? (? = may be missing; several paths are separated by commas). May be given
+    /// several times.
     #[arg(long = "in-use-workload", value_name = "WORKLOAD")]
     in_use_workloads: Vec<String>,
 

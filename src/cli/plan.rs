@@ -26,7 +26,8 @@ Examples:
 Exit codes:
   0  the plan was made (with --detailed-exitcode: and a run would remove nothing)
   1  there is no plan, or a run would fail in part: a repository cannot be planned, or a limit would be exceeded
-  2  with --detailed-exitcode: a run would remove something";
+  2  with --detailed-exitcode: a run would remove something
+  130  told to stop (SIGINT or SIGTERM)";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -45,7 +46,8 @@ pub(super) struct PlanArguments {
     #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "filename")]
     namespace: Option<String>,
 
-    /// File with the access token for GitLab (scope read_api, role Reporter). Goes before GITLAB_TOKEN.
+    /// File with the access token for GitLab: scope read_api; role Developer for the method Exact, Reporter is enough for Bulk.
+    /// Goes before GITLAB_TOKEN.
     #[arg(long, value_name = "FILE", requires = "filename")]
     token_file: Option<PathBuf>,
 
@@ -69,7 +71,8 @@ pub(super) struct PlanArguments {
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 
-    /// Read every tag in full and list those that stay as well. Takes a request for every 20 tags.
+    /// Read every tag in full and list those that stay as well. Takes a request for every 20 tags, with the method Bulk or without
+    /// GraphQL one for each.
     #[arg(long)]
     all: bool,
 

@@ -27,7 +27,7 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     workloads: WorkloadArguments,
 
-    /// How many policies are worked on at the same time.
+    /// How many policies are worked on at the same time; with watched namespaces, in each of them.
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
 
@@ -35,7 +35,8 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
 
-    /// What is logged: error, warn, info, debug or trace, or a list of target=level.
+    /// What is logged: error, warn, info, debug or trace, or a list of target=level. The audit trail is logged at any level;
+    /// audit=off in the list turns it off.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
 

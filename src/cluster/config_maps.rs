@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use tokio::time::error::Elapsed;
 
-use super::CALL_TIMEOUT;
+use super::{CALL_TIMEOUT, Trouble};
 
 /// Why there is no text.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +24,13 @@ pub enum Error {
         key: String,
     },
     /// The API server did not answer as it should, or not in time.
-    #[error("failed to read ConfigMap {0}")]
-    Cluster(String),
+    #[error("failed to read ConfigMap {name}: {source}")]
+    Cluster {
+        /// The ConfigMap.
+        name: String,
+        /// What went wrong.
+        source: Trouble,
+    },
 }
 
 /// The text under a key.
@@ -61,9 +66,11 @@ pub async fn version(client: &Client, namespace: &str, name: &str) -> Result<Opt
 }
 
 fn found<T>(name: &str, answer: Result<kube::Result<Option<T>>, Elapsed>) -> Result<T, Error> {
+    let failed = |source| Error::Cluster { name: name.to_owned(), source };
     match answer {
         Ok(Ok(found)) => found.ok_or_else(|| Error::NotFound(name.to_owned())),
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(Error::Forbidden(name.to_owned())),
-        _ => Err(Error::Cluster(name.to_owned())),
+        Ok(Err(error)) => Err(failed(Trouble::from(&error))),
+        Err(_) => Err(failed(Trouble::Timeout)),
     }
 }

@@ -9,7 +9,7 @@ use url::Url;
 use crate::api::GitLabSpec;
 use crate::api::conditions::reason;
 
-use super::CALL_TIMEOUT;
+use super::{CALL_TIMEOUT, Trouble};
 
 /// Key of the token when the policy names none.
 const DEFAULT_KEY: &str = "token";
@@ -63,12 +63,9 @@ pub enum Error {
     Cluster {
         /// The Secret.
         name: String,
-        /// What the API server said.
-        source: Box<kube::Error>,
+        /// What went wrong.
+        source: Trouble,
     },
-    /// The API server did not answer in time.
-    #[error("failed to read Secret {0} in time")]
-    Timeout(String),
 }
 
 impl Error {
@@ -80,7 +77,7 @@ impl Error {
             Self::Forbidden(_) => Some(reason::SECRET_FORBIDDEN),
             Self::Invalid { .. } => Some(reason::SECRET_INVALID),
             Self::UrlMismatch(_) => Some(reason::SECRET_URL_MISMATCH),
-            Self::Cluster { .. } | Self::Timeout(_) => None,
+            Self::Cluster { .. } => None,
         }
     }
 }
@@ -173,13 +170,12 @@ impl Contents {
 }
 
 async fn get(secrets: &Api<Secret>, name: &str) -> Result<Contents, Error> {
-    let answer = tokio::time::timeout(CALL_TIMEOUT, secrets.get(name)).await;
-    let answer = answer.map_err(|_| Error::Timeout(name.to_owned()))?;
-    match answer {
+    let failed = |source| Error::Cluster { name: name.to_owned(), source };
+    match tokio::time::timeout(CALL_TIMEOUT, secrets.get(name)).await.map_err(|_| failed(Trouble::Timeout))? {
         Ok(secret) => Ok(Contents { name: name.to_owned(), secret }),
         Err(kube::Error::Api(status)) if status.code == 404 => Err(Error::NotFound(name.to_owned())),
         Err(kube::Error::Api(status)) if status.code == 403 => Err(Error::Forbidden(name.to_owned())),
-        Err(source) => Err(Error::Cluster { name: name.to_owned(), source: Box::new(source) }),
+        Err(error) => Err(failed(Trouble::from(&error))),
     }
 }
 

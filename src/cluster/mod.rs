@@ -8,9 +8,12 @@ pub mod credentials;
 pub mod events;
 pub mod policies;
 pub mod status;
+mod trouble;
 pub mod workloads;
 
 use std::time::Duration;
+
+pub use trouble::Trouble;
 
 /// The operator's name, as field manager of the status and as the reporter of events.
 pub const OPERATOR: &str = "registry-cleanup-operator";

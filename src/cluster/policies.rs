@@ -18,7 +18,7 @@ pub enum Error {
         name: String,
     },
     /// The cluster does not know policies at all.
-    #[error("this cluster does not know RegistryCleanupPolicy: its definition is not installed")]
+    #[error("this cluster does not know RegistryCleanupPolicy: its CustomResourceDefinition is not installed")]
     NoDefinition,
     /// It may not be read.
     #[error("reading RegistryCleanupPolicy {name} in namespace {namespace} is not allowed")]

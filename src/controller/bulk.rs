@@ -328,7 +328,7 @@ impl Sender<'_> {
             Ok(BulkAnswer::AlreadyRequested { at }) => {
                 let until = job.context.ledger().requested(job.key(repository), &job.owner, at);
                 let message =
-                    "GitLab says that it had a bulk deletion within the hour, not when; it is left alone for one";
+                    "GitLab says that it had a bulk deletion within the hour, not when; it is left alone for an hour";
                 self.work.outcomes.push(Outcome {
                     message: Some(message.to_owned()),
                     eligible: Some(until),

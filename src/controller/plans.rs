@@ -130,7 +130,8 @@ pub(crate) fn not_planned(repository: &Repository, failed_to_plan: &Failure) -> 
     match failed_to_plan {
         Failure::GitLab(error) => failure(&repository.path, repository.id, error),
         Failure::Incomplete => {
-            let message = "GitLab's lists of tags do not fit together, so nothing is decided from them";
+            let message = "GitLab's lists of tags do not fit together, so nothing is decided from them; the next run tries \
+                           again";
             failed(why::LIST_INCOMPLETE, message.to_owned())
         }
         Failure::Unresolved(message) => unresolved(repository, message.clone()),

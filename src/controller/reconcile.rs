@@ -143,7 +143,7 @@ async fn step(
             if drop_run_request {
                 status.last_handled_run_at = tokens(live).run.map(standing::shorten_token);
                 let note =
-                    "a run that is asked for before a policy was seen removes nothing; ask again with a new value";
+                    "a policy that was only just created runs nothing at once; set run-requested-at to a new value";
                 events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
             }
         }
@@ -154,7 +154,7 @@ async fn step(
         }
         (Action::RefuseApproval(why), _) => {
             status.last_handled_approval = tokens(live).approval.map(standing::shorten_token);
-            let note = format!("an approval was given that nothing comes of: {why}");
+            let note = format!("the approval was refused: {why}");
             events.push(Announcement::warning(event_reason::APPROVAL_REFUSED, note));
         }
         (Action::SkipSlot(slot), Ok(policy)) => {

@@ -23,6 +23,7 @@ use super::context::Context;
 use super::gate::{RunGate, StillCurrent};
 use super::planner::Planner;
 use super::usage::{Unknown, Usage};
+use super::watch::chain;
 use super::{Error, bulk, conflicts, empty, exact, preview, reconcile, session, targets};
 
 /// How often, and with which pauses in seconds, the status of a finished run is written before giving up. What is lost then
@@ -347,7 +348,7 @@ async fn work(base: &Base<'_>, order: &Order<'_>, task: Task, gate: Arc<RunGate>
             return (Work { end, ..Work::completed(Vec::new()) }, findings);
         }
         Err(error) => {
-            let findings = session::not_asked(error.to_string());
+            let findings = session::not_asked(chain(&error));
             return (Work { end: aborted(&findings), ..Work::completed(Vec::new()) }, findings);
         }
     };
@@ -455,7 +456,7 @@ async fn finish(
         match (status::write(&policies, live, &status).await, pauses.next()) {
             (Ok(written), _) => break written,
             (Err(error), Some(pause)) if !error.is_gone() => {
-                tracing::warn!(run = base.id, error = %super::watch::chain(&error), "the status of a finished run is tried again");
+                tracing::warn!(run = base.id, error = %chain(&error), "the status of a finished run is tried again");
                 context.clock.sleep(std::time::Duration::from_secs(pause)).await;
             }
             (Err(error), _) => return Err(error.into()),

@@ -70,7 +70,8 @@ impl Usage {
             return Ok(None);
         }
         let Some(workloads) = &context.workloads else {
-            let text = "the operator runs with --in-use=false; protect.inUse: Disabled would do without";
+            let text = "the operator runs with --in-use=false: set inUse.enabled in the chart, or protect.inUse: Disabled \
+                        in the policy";
             return Err(Unknown(text.to_owned()));
         };
         workloads.complete_within(PATIENCE).await.map_err(|gaps| told(&gaps))?;

@@ -135,14 +135,15 @@ pub enum ErrorKind {
     /// 403 because of the token's scopes.
     #[error("GitLab answered 403, the token lacks a scope (api, or read_api to read only)")]
     InsufficientScope,
-    /// 403 because of the role: Reporter reads, Maintainer requests bulk deletions.
+    /// 403 because of the role: Reporter reads, Developer removes tags by name, Maintainer requests bulk deletions and deletes
+    /// repositories.
     #[error("GitLab answered 403, the role of the token's user does not allow it")]
     Forbidden,
     /// 404. GitLab answers the same for what does not exist and for what the token may not see.
     #[error("GitLab answered 404, it does not exist or is hidden from the token")]
     NotFound,
     /// 405 to a deletion in a project that was moved: GitLab redirects reading requests only.
-    #[error("GitLab answered 405, the project has moved to another path")]
+    #[error("GitLab answered 405, the project has moved to another path: correct spec.target")]
     Moved,
     /// A redirect that is not followed: to another origin, out of the API, for a deletion, or one too many.
     #[error("GitLab answered {status}, a redirect that is not followed")]

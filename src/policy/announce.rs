@@ -138,7 +138,7 @@ pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> 
     }
     let suspended = |condition: Option<&Condition>| condition.is_some_and(|ready| ready.reason == reason::SUSPENDED);
     match (suspended(before(READY)), suspended(after(READY))) {
-        (false, true) => events.push(Announcement::normal(e::SUSPENDED, "no run begins until suspend is taken back")),
+        (false, true) => events.push(Announcement::normal(e::SUSPENDED, "no run begins until suspend is set to false")),
         (true, false) => events.push(Announcement::normal(e::RESUMED, "the schedule is armed again")),
         _ => {}
     }

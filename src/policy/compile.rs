@@ -292,7 +292,9 @@ fn base_url(text: &str, insecure: bool, settings: &Settings) -> Result<Url, Prob
     if !host_allowed(&url, &settings.allowed_hosts) {
         return Err(Problem {
             reason: reason::HOST_NOT_ALLOWED,
-            message: format!("the operator may not send tokens to {host}; see its flag --allowed-gitlab-hosts"),
+            message: format!(
+                "the operator may not send tokens to {host}; see its flag --allowed-gitlab-hosts (chart: gitlab.allowedHosts)"
+            ),
         });
     }
     let path = url.path().trim_end_matches('/').to_owned();

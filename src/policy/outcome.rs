@@ -162,7 +162,7 @@ impl Stop {
     #[must_use]
     pub fn message(self) -> &'static str {
         match self {
-            Self::Deadline => "the run took longer than activeDeadlineSeconds and was stopped",
+            Self::Deadline => "the run took longer than activeDeadlineSeconds and was stopped; the next one goes on",
             Self::Shutdown => "the operator was shut down during the run",
             Self::PolicyChanged => "the policy was edited or deleted during the run",
             Self::OperatorGone => "the operator went away during the run",

@@ -48,7 +48,7 @@ pub fn observe(status: &mut PolicyStatus, policy: &CompiledPolicy, generation: i
     if policy.suspended {
         status.next_schedule_time = None;
         conditions::remove(&mut status.conditions, RECONCILING);
-        let message = "suspended: no run begins until suspend is taken back";
+        let message = "suspended: no run begins until suspend is set to false";
         conditions::set(&mut status.conditions, READY, true, reason::SUSPENDED, message, Some(generation), now);
         return;
     }

@@ -32,7 +32,7 @@ pub struct CustomWorkload {
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CustomWorkloadError {
     /// It does not have the form.
-    #[error("{0:?} is not of the form group/version/Kind=path, such as argoproj.io/v1alpha1/Rollout=spec.template")]
+    #[error("{0:?} is not of the form group/version/Kind=path, such as argoproj.io/v1alpha1/Rollout=spec.template?")]
     Form(String),
     /// One of the parts before the equals sign is not what it has to be.
     #[error("{text:?} has no valid {part}: {found:?}")]

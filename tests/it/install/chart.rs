@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use registry_cleanup_operator::api::{InUse, RegistryCleanupPolicy};
+use registry_cleanup_operator::policy::{Settings, compile};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{
@@ -173,7 +176,7 @@ fn the_operator_is_told_what_the_values_say() {
         "--allowed-gitlab-hosts=gitlab.example.com,gitlab.example.org:8443",
         "--allow-insecure-http",
         "--in-use-finished-for=1h",
-        "--in-use-workload=argoproj.io/v1alpha1/Rollout=spec.template",
+        "--in-use-workload=argoproj.io/v1alpha1/Rollout=spec.template?",
         "--concurrency=8",
         "--max-requests-per-second-per-host=0.5",
         "--listen=[::]:8080",
@@ -320,14 +323,46 @@ fn the_chart_renders_the_same_everywhere() {
     }
 }
 
-#[test]
-fn the_first_policy_of_the_notes_and_of_the_catalogue_is_accepted() {
+/// What helm prints of an installation, with the notes at its end, and the policy in them.
+fn notes(settings: &[&str]) -> (String, String) {
     let chart = path(CHART);
     let command = ["install", NAME, &chart, "--namespace=registry-cleanup", "--dry-run=client"];
-    let (ok, notes) = output(helm().args(command));
+    let (ok, notes) = output(helm().args([&command, settings].concat()));
     assert!(ok, "{notes}");
     let policy = between(&notes, "<<EOF\n", "  EOF\n").replace("\n  ", "\n").replace("my-namespace", "default");
-    server_takes(policy.trim_start());
+    let policy = policy.trim_start().to_owned();
+    (notes, policy)
+}
+
+#[rstest]
+#[case("gitlab.example.com", "https://gitlab.example.com")]
+#[case("*.example.com", "https://gitlab.example.com")]
+#[case("git.example.com:8443", "https://git.example.com:8443")]
+#[case("fd00::1", "https://[fd00::1]")]
+#[case("[fd00::1]:8443", "https://[fd00::1]:8443")]
+fn the_first_policy_of_the_notes_names_a_host_that_is_allowed(#[case] host: &str, #[case] url: &str) {
+    let (_, policy) = notes(&[&format!("--set=gitlab.allowedHosts={{{host}}}")]);
+    let policy: RegistryCleanupPolicy = serde_saphyr::from_str(&policy).unwrap();
+    assert_eq!(policy.spec.gitlab.url, url);
+    let settings = Settings { allowed_hosts: vec![host.to_owned()], ..Settings::default() };
+    compile(&policy.spec, &settings, jiff::Timestamp::UNIX_EPOCH).unwrap();
+}
+
+#[test]
+fn the_notes_say_so_when_nobody_looks_which_images_are_in_use() {
+    let words = "Workloads are not watched (inUse.enabled=false)";
+    let (watched, policy) = notes(&[]);
+    assert!(!watched.contains(words) && !policy.contains("protect"), "{watched}");
+    let (blind, policy) = notes(&["--set=inUse.enabled=false"]);
+    assert!(blind.contains(words), "{blind}");
+    server_takes(&policy);
+    let policy: RegistryCleanupPolicy = serde_saphyr::from_str(&policy).unwrap();
+    assert_eq!(policy.spec.protect.unwrap().in_use, Some(InUse::Disabled));
+}
+
+#[test]
+fn the_first_policy_of_the_notes_and_of_the_catalogue_is_accepted() {
+    server_takes(&notes(&[]).1);
 
     let chart = read("Chart.yaml");
     let examples = between(&chart, "artifacthub.io/crdsExamples: |\n", "  artifacthub.io/changes");

@@ -89,7 +89,8 @@ async fn without_its_definition_an_operator_says_what_to_do_and_with_broken_obje
     apply(cluster, &path("deploy/base/operator.yaml"));
     let mut process = Process::start(&account(cluster), &[]);
     assert_eq!(process.exit_code().await, Some(1));
-    let words = "error: RegistryCleanupPolicy is not known to this cluster: install the definition first (kubectl apply -f crds/)";
+    let words = "error: RegistryCleanupPolicy is not known to this cluster: install the CustomResourceDefinition first (chart: \
+                 crds.install; or kubectl apply --server-side --filename crds/)";
     assert!(process.log().contains(words), "{}", process.log());
 
     let file = tempfile::NamedTempFile::new().unwrap();
