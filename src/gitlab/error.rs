@@ -142,8 +142,9 @@ pub enum ErrorKind {
     /// 404. GitLab answers the same for what does not exist and for what the token may not see.
     #[error("GitLab answered 404, it does not exist or is hidden from the token")]
     NotFound,
-    /// 405 to a deletion in a project that was moved: GitLab redirects reading requests only.
-    #[error("GitLab answered 405, the project has moved to another path: correct spec.target")]
+    /// The project is at another path: 405 to a deletion, or repositories with another path than was asked for. GitLab redirects
+    /// reading requests only.
+    #[error("the project has moved to another path: correct spec.target")]
     Moved,
     /// A redirect that is not followed: to another origin, out of the API, for a deletion, or one too many.
     #[error("GitLab answered {status}, a redirect that is not followed")]
