@@ -93,6 +93,8 @@ pub mod reason {
     pub const INTERRUPTED: &str = "Interrupted";
     /// LastRunSucceeded: it was not known for certain which images are in use.
     pub const IN_USE_UNKNOWN: &str = "InUseUnknown";
+    /// LastRunSucceeded: the clocks of GitLab and of the operator differ, so that ages cannot be told.
+    pub const CLOCKS_DIFFER: &str = "ClocksDiffer";
     /// LastRunSucceeded: more would have been removed than a fuse of the policy allows.
     pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
     /// LastRunSucceeded: the plan that was approved is no longer what would be removed.
@@ -134,6 +136,7 @@ pub mod reason {
         FAILED,
         INTERRUPTED,
         IN_USE_UNKNOWN,
+        CLOCKS_DIFFER,
         DELETION_LIMIT_EXCEEDED,
         PLAN_CHANGED,
         DEADLINE_EXCEEDED,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::stream::{self, StreamExt};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::api::RepositoryResult;
 use crate::gitlab::{Client, Error, Repository, TagRemoval};
@@ -24,14 +24,12 @@ use crate::policy::report::MAX_SAMPLES;
 use super::inventory::{Push, pushed_since};
 use super::last_look::Look;
 use super::plans::Removable;
-use super::run::{Halt, Job};
+use super::run::{CLOCKS_MAY_DIFFER, Halt, Job};
 
 /// Names in one request. GitLab behaviour: more are refused.
 const BATCH: usize = 20;
 /// Tags between two looks at the newest pushes: looking then costs a fiftieth of removing.
 const TAGS_PER_LOOK: usize = 25 * BATCH;
-/// How far before the plan the look at the newest pushes goes back, since GitLab's clock and ours may differ.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 /// Requests under way at the same time. The pace per host is the real limit.
 const IN_FLIGHT: usize = 4;
 /// Requests whose answer is lost, in one repository, after which it is left alone until the next run.
@@ -173,10 +171,10 @@ impl Removal<'_> {
         Ok(())
     }
 
-    /// Reads the newest pushes. Answers whether they tell everything there is to know: they come in order, and do not end
+    /// Reads the newest pushes, and some from before the plan, since the clocks may differ. Answers whether they tell everything there is to know: they come in order, and do not end
     /// before something old is met or all of what is planned.
     async fn look(&mut self, planned: &[Seen]) -> Result<bool, Error> {
-        let since = self.at.saturating_sub(CLOCKS_DIFFER).unwrap_or(self.at);
+        let since = self.at.saturating_sub(CLOCKS_MAY_DIFFER).unwrap_or(self.at);
         let Some(pushes) = pushed_since(&self.job.client, self.repository, since).await? else { return Ok(false) };
         let complete = pushes.complete || planned.iter().all(|seen| pushes.tags.contains_key(&seen.name));
         self.newest.extend(pushes.tags);

@@ -30,6 +30,9 @@ use super::{Error, bulk, conflicts, empty, exact, preview, reconcile, session, t
 /// are numbers: the status still says Running, and the next look makes Interrupted of it.
 const FINISH_PAUSES: [u64; 4] = [1, 2, 4, 8];
 
+/// How far GitLab's clock and ours may be apart. The shortest age that a rule can have is an hour.
+pub(crate) const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_mins(10);
+
 /// What to run, decided by `policy::next_action`.
 pub(crate) struct Order<'a> {
     pub(crate) policy: &'a CompiledPolicy,
@@ -123,6 +126,8 @@ pub(crate) enum Halt {
     GitLab(GitLabError),
     /// It is not known which images are in use.
     InUseUnknown(Unknown),
+    /// GitLab's clock is this far ahead of ours, so that ages cannot be told.
+    ClocksDiffer(SignedDuration),
 }
 
 impl From<GitLabError> for Halt {
@@ -198,6 +203,15 @@ impl Job<'_> {
             Halt::InUseUnknown(unknown) => {
                 let aborted = End::Aborted { reason: reason::IN_USE_UNKNOWN, message: unknown.to_string() };
                 work.end = self.gate.stop().map_or(aborted, End::Stopped);
+                return work;
+            }
+            Halt::ClocksDiffer(ahead) => {
+                let by = SignedDuration::from_mins((ahead.abs().as_secs() + 30) / 60);
+                let whose = if ahead.is_negative() { "behind" } else { "ahead of" };
+                let message = format!(
+                    "GitLab's clock is {by:#} {whose} the operator's, so ages cannot be told: set the clock that is wrong"
+                );
+                work.end = End::Aborted { reason: reason::CLOCKS_DIFFER, message };
                 return work;
             }
         };
@@ -389,6 +403,11 @@ async fn work(base: &Base<'_>, order: &Order<'_>, task: Task, gate: Arc<RunGate>
     } else if let Some(failed) = found.failed.first() {
         findings.remark =
             Some(format!("{} of {} targets cannot be listed, {}", found.failed.len(), found.asked, failed.path));
+    }
+    if let Some(ahead) = job.client.clock_ahead().filter(|ahead| ahead.abs() > CLOCKS_MAY_DIFFER) {
+        let mut work = job.halt(Work::completed(Vec::new()), &Halt::ClocksDiffer(ahead), &found.repositories);
+        work.outcomes.extend(found.failed);
+        return (work, findings);
     }
     match Usage::open(base.context, base.namespace, order.policy, &found.repositories).await {
         Ok(usage) => job.usage = usage.map(Arc::new),

@@ -4,9 +4,10 @@
 //! part of a list.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
+use jiff::SignedDuration;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -57,6 +58,12 @@ impl Client {
     #[must_use]
     pub fn looking(&self, look: Arc<dyn LastLook>) -> Self {
         Self { http: Http { last_look: Some(look), ..self.http.clone() } }
+    }
+
+    /// How far the server's clock is ahead of ours, by the `Date` of its last answer to anybody here; `None` if none told.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Option<SignedDuration> {
+        *self.http.host.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The server's version: GET `/version` (since GitLab 8.13, for any signed-in token).

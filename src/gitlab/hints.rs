@@ -29,6 +29,8 @@ pub(super) struct Hints {
     pub(super) remaining: Option<u64>,
     /// `RateLimit-Reset` (unix seconds), as time from now to the window's end.
     pub(super) reset_in: Option<Duration>,
+    /// `Date`, as how far the server's clock is ahead of ours.
+    pub(super) ahead: Option<SignedDuration>,
 }
 
 impl Hints {
@@ -37,7 +39,8 @@ impl Hints {
     /// Dates are compared with the answer's own `Date` where it has one: the server's clock and ours may differ.
     pub(super) fn read(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Self {
         let believable = |date: &Timestamp| date.duration_since(now).abs() <= BELIEVABLE;
-        let theirs = text(headers, &DATE).and_then(date).filter(believable).unwrap_or(now);
+        let dated = text(headers, &DATE).and_then(date);
+        let theirs = dated.filter(believable).unwrap_or(now);
         Self {
             throttled: status == StatusCode::TOO_MANY_REQUESTS,
             retry_after: text(headers, &RETRY_AFTER).and_then(|value| match value.parse().ok() {
@@ -49,6 +52,7 @@ impl Hints {
                 .and_then(|value| value.parse().ok())
                 .and_then(|seconds| Timestamp::from_second(seconds).ok())
                 .map(|at| until(at, theirs)),
+            ahead: dated.map(|date| date.duration_since(now)),
         }
     }
 

@@ -5,10 +5,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
@@ -41,6 +41,8 @@ pub(super) struct Host {
     pub(super) graphql: Mutex<Option<Known>>,
     /// Held by who is finding it out, so that the others wait for the answer instead of asking as well.
     pub(super) probing: tokio::sync::Mutex<()>,
+    /// How far its clock is ahead of ours, by its last answer that told.
+    pub(super) ahead: Mutex<Option<SignedDuration>>,
 }
 
 /// What one server's GraphQL can be asked for.
@@ -61,6 +63,7 @@ impl Host {
             no_keyset: AtomicBool::new(false),
             graphql: Mutex::default(),
             probing: tokio::sync::Mutex::default(),
+            ahead: Mutex::default(),
         }
     }
 }
@@ -197,6 +200,9 @@ impl Http {
         let headers = response.headers().clone();
         let hints = Hints::read(status, &headers, at);
         self.host.turns.observe(at, &hints);
+        if let (true, Some(ahead)) = (status.is_success(), hints.ahead) {
+            *self.host.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+        }
         if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             // Comes from the proxy, so GitLab saw nothing.
             let kind = ErrorKind::Unreachable(Unreached::Proxy);

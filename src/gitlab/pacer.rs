@@ -257,7 +257,13 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let seconds = || proptest::option::of((0_u64..2_000_000).prop_map(Duration::from_secs));
         let hints = (any::<bool>(), seconds(), proptest::option::of(0_u64..3000), seconds()).prop_map(
-            |(throttled, retry_after, remaining, reset_in)| Hints { throttled, retry_after, remaining, reset_in },
+            |(throttled, retry_after, remaining, reset_in)| Hints {
+                throttled,
+                retry_after,
+                remaining,
+                reset_in,
+                ahead: None,
+            },
         );
         let step = prop_oneof![
             (0_i64..90_000).prop_map(Step::Pass),
@@ -310,7 +316,7 @@ mod tests {
             throttled: bool, retry_after: Option<Duration>, remaining: Option<u64>, reset_in: Option<Duration>,
         ) {
             let mut pacer = pacer(4.0);
-            let hints = Hints { throttled, retry_after, remaining, reset_in };
+            let hints = Hints { throttled, retry_after, remaining, reset_in, ahead: None };
             for _ in 0..3 {
                 pacer.observe(at(0), &hints);
             }

@@ -253,3 +253,27 @@ async fn the_hour_is_remembered_whatever_the_next_run_comes_to() {
     assert_eq!(times(&aborted), times(&first));
     operator.stop().await;
 }
+
+#[rstest]
+#[case::far_ahead(SignedDuration::from_hours(-72), "GitLab's clock is 72h behind the operator's")]
+#[case::behind(SignedDuration::from_mins(11), "GitLab's clock is 11m ahead of the operator's")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_whose_clock_is_wrong_removes_nothing(
+    #[case] ahead: SignedDuration,
+    #[case] words: &str,
+    #[values("Bulk", "Exact")] method: &str,
+) {
+    let world = World::start_with(|config| config.settings.clock_ahead = ahead).await;
+    let api = world.repository("shop/backend/api", &[("old", 30), ("new", 1)]);
+    let operator = operate(&world, json!({"method": method})).await;
+    for status in [world.preview("shop", "one").await, world.run("shop", "one").await] {
+        assert_eq!(World::condition(&status, "LastRunSucceeded"), "False/ClocksDiffer", "{status:#?}");
+        let message = status.last_run.unwrap().message.unwrap();
+        assert!(message.contains(words), "{message}");
+    }
+    assert_eq!(world.tags(api).len(), 2);
+    world.sim.edit(|registry| registry.settings.clock_ahead = SignedDuration::from_mins(-9));
+    world.run("shop", "two").await;
+    assert_eq!(world.tags(api), ["new"]);
+    operator.stop().await;
+}

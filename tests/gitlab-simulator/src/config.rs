@@ -92,6 +92,8 @@ pub struct Settings {
     pub registry_deletes_fail: bool,
     /// The registry cannot be reached at all (gitlab-api reference 1.4, status 503).
     pub registry_unreachable: bool,
+    /// How far the time that answers are dated with is ahead of the clock.
+    pub clock_ahead: SignedDuration,
 }
 
 impl Default for Settings {
@@ -117,6 +119,7 @@ impl Default for Settings {
             registry_lists_fail: false,
             registry_deletes_fail: false,
             registry_unreachable: false,
+            clock_ahead: SignedDuration::ZERO,
         }
     }
 }

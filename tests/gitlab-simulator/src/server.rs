@@ -10,13 +10,14 @@ use http_body_util::{BodyExt, Limited};
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
-    header::{HeaderName, HeaderValue},
+    header::{DATE, HeaderName, HeaderValue},
     service::service_fn,
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
 };
+use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -98,7 +99,7 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S,
         let (shared, cut) = (Arc::clone(&shared), Arc::clone(&cut));
         async move {
             if let Some(response) = answer(&shared, request).await {
-                return Ok::<_, Infallible>(response);
+                return Ok::<_, Infallible>(dated(&shared, response));
             }
             cut.notify_one();
             std::future::pending().await
@@ -174,6 +175,17 @@ fn record(shared: &Shared, call: &Call, path: &str) -> RequestRecord {
         status: None,
         accepted: None,
     }
+}
+
+/// Tells the time at which the server answers, unless the answer does already.
+fn dated(shared: &Shared, mut response: Response<Sent>) -> Response<Sent> {
+    let ahead = shared.with(|registry| registry.settings.clock_ahead);
+    let now = shared.clock.now().saturating_add(ahead).unwrap_or(Timestamp::MAX);
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok();
+    if let Some(date) = date.and_then(|date| HeaderValue::try_from(date).ok()) {
+        response.headers_mut().entry(DATE).or_insert(date);
+    }
+    response
 }
 
 /// What a fault does to the course of a request.
