@@ -13,7 +13,7 @@ use crate::world::Operator;
 const TAGS: [&str; 3] = ["late", "unused", "used"];
 
 /// Begins a run of one policy that is kept at a request.
-async fn kept_at(scene: &Scene, policy: &str, matcher: Matcher, point: HoldPoint) -> Hold {
+pub(super) async fn kept_at(scene: &Scene, policy: &str, matcher: Matcher, point: HoldPoint) -> Hold {
     let hold = scene.world.sim.hold(matcher, point);
     scene.world.annotate(policy, RUN_REQUESTED_AT, "one").await;
     in_time("the request", hold.reached()).await;
@@ -21,7 +21,7 @@ async fn kept_at(scene: &Scene, policy: &str, matcher: Matcher, point: HoldPoint
 }
 
 /// Lets the run go on to its end.
-async fn go_on(scene: &Scene, policy: &str, hold: Hold) -> PolicyStatus {
+pub(super) async fn go_on(scene: &Scene, policy: &str, hold: Hold) -> PolicyStatus {
     hold.release();
     let over = |status: &PolicyStatus| status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some());
     scene.world.until(policy, over).await
