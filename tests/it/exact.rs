@@ -122,6 +122,81 @@ async fn whatever_the_server_lacks_the_same_tags_go(#[case] change: fn(&mut gitl
     operator.stop().await;
 }
 
+#[rstest]
+#[case::sorted_by_push(|_: &mut gitlab_simulator::Settings| {}, "last")]
+#[case::unsorted(|settings: &mut gitlab_simulator::Settings| settings.version = Version::new(16, 11), "last")]
+#[case::no_push_dates(|settings: &mut gitlab_simulator::Settings| settings.version = Version::new(16, 10), "first")]
+#[case::push_dates_hidden(
+    |settings: &mut gitlab_simulator::Settings| {
+        settings.graphql_hidden_fields.insert("ContainerRepositoryTag.publishedAt".to_owned());
+    },
+    "first"
+)]
+#[case::no_graphql(|settings: &mut gitlab_simulator::Settings| settings.graphql = false, "first")]
+#[tokio::test(flavor = "multi_thread")]
+async fn ages_are_by_the_last_push_where_gitlab_tells_it_and_the_status_says_which(
+    #[case] change: fn(&mut gitlab_simulator::Settings),
+    #[case] by: &str,
+) {
+    let world = World::start_with(|config| change(&mut config.settings)).await;
+    let api = world.repository("shop/backend/api", &[("again", 30), ("main", 1), ("older-again", 40), ("once", 30)]);
+    let now = world.now();
+    world.sim.edit(|registry| {
+        registry.push(api, "again", Push::at(now - SignedDuration::from_hours(24)));
+        registry.push(api, "older-again", Push::at(now - SignedDuration::from_hours(24 * 8)));
+    });
+    let operator = ready(&world, older(7)).await;
+    let preview = world.preview("shop", "one").await;
+    let message = preview.repositories[0].message.as_deref().unwrap();
+    assert!(message.ends_with(&format!("; ages by the {by} push")), "{message}");
+    let status = world.run("shop", "one").await;
+    let left: &[&str] = if by == "last" { &["again", "main"] } else { &["main"] };
+    assert_eq!(world.tags(api), left, "{status:#?}");
+    // What stays says it as well.
+    let status = world.run("shop", "two").await;
+    let message = status.repositories[0].message.as_deref().unwrap();
+    assert!(message.ends_with(&format!("; ages by the {by} push")), "{message}");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_graphql_a_tag_that_goes_costs_three_requests_and_one_that_no_rule_matches_none() {
+    let world = World::start_with(|config| config.settings.graphql = false).await;
+    let api = world.repository("shop/backend/api", &[]);
+    let now = world.now();
+    let (old, young, others) = (30_u32, 20_u32, 2100_u32);
+    world.sim.edit(|registry| {
+        let mut push = |name: String, days: u32| {
+            registry.push(api, &name, Push::at(now - SignedDuration::from_hours(24 * i64::from(days))));
+        };
+        (0..old).for_each(|number| push(format!("v-old-{number:02}"), 30));
+        (0..young).for_each(|number| push(format!("v-young-{number:02}"), 1));
+        (0..others).for_each(|number| push(format!("w-{number:04}"), 30));
+    });
+    let rules = json!([{"name": "versions", "nameRegexDelete": "v-.*", "olderThan": "7d"}]);
+    let operator = ready(&world, rules).await;
+    world.sim.clear_requests();
+    let status = world.run("shop", "one").await;
+    assert_eq!(status.last_run.unwrap().tags.confirmed, u64::from(old));
+    let times = |endpoint: Endpoint, name: &str| {
+        let tags = world.sim.requests_to(endpoint);
+        tags.iter().filter(|request| request.tag.as_deref() == Some(name)).count()
+    };
+    for number in 0..old {
+        let name = format!("v-old-{number:02}");
+        assert_eq!((times(Endpoint::GetTag, &name), times(Endpoint::DeleteTag, &name)), (2, 1), "{name}");
+    }
+    for number in 0..young {
+        let name = format!("v-young-{number:02}");
+        assert_eq!((times(Endpoint::GetTag, &name), times(Endpoint::DeleteTag, &name)), (1, 0), "{name}");
+    }
+    assert_eq!(requests(&world, Endpoint::GetTag), (2 * old + young) as usize);
+    assert_eq!(requests(&world, Endpoint::DeleteTag), old as usize);
+    let lists = requests(&world, Endpoint::ListTags);
+    assert_eq!(lists, (old + young + others).div_ceil(1000) as usize);
+    operator.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tags_that_gitlab_protects_stay_and_are_told() {
     let world = World::start().await;

@@ -111,3 +111,31 @@ async fn at_its_fuses_a_run_removes_everything_it_planned(#[values("Bulk", "Exac
     assert_eq!((world.tags(api).len(), world.tags(web).len()), (7, 3));
     operator.stop().await;
 }
+
+#[rstest]
+#[case::in_a_repository(
+    json!({"maxTagsPerRepository": 4}),
+    "shop/backend/api: 5 tags would go, limits.maxTagsPerRepository allows 4; none was removed here"
+)]
+#[case::a_share(
+    json!({"maxPercentPerRepository": 41}),
+    "shop/backend/api: 5 of 12 tags would go, limits.maxPercentPerRepository allows 41 %; none was removed here"
+)]
+#[case::over_the_run(
+    json!({"maxTagsPerRun": 5}),
+    "6 tags would go, limits.maxTagsPerRun allows 5; nothing was removed"
+)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_names_the_fuse_and_its_numbers(
+    #[values("Bulk", "Exact")] method: &str,
+    #[case] limits: Value,
+    #[case] note: &str,
+) {
+    let (world, operator, _) = start(method, "Delete", limits).await;
+    world.run("shop", "one").await;
+    operator.stop().await;
+    let events = world.events().await;
+    let blown: Vec<&String> =
+        events.iter().filter(|(reason, _)| reason == "DeletionLimitExceeded").map(|(_, note)| note).collect();
+    assert!(matches!(blown[..], [told] if told.contains(note)), "{events:#?}");
+}

@@ -215,6 +215,9 @@ fn look<'t>(
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering;
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -405,6 +408,26 @@ mod tests {
         rules
     }
 
+    const SORTS: [&str; 4] = ["PushedAt", "CreatedAt", "SemVer", "Name"];
+
+    /// Names, some of them versions, with ages in days: of the last push and of the first.
+    fn dated_tags() -> impl Strategy<Value = BTreeMap<String, (Option<i64>, Option<i64>)>> {
+        let ages = (proptest::option::of(1_i64..9), proptest::option::of(1_i64..9));
+        proptest::collection::btree_map("v?[0-9]{1,2}\\.[0-9]\\.[0-9](-rc\\.[0-9])?|[a-c][0-9]{1,2}", ages, 0..12)
+    }
+
+    /// Whether the first of two tags comes before the other, as it is sorted: `Greater` if so, `None` where one has no rank.
+    fn before(one: &Tag<'_>, other: &Tag<'_>, sort: &str) -> Option<Ordering> {
+        let date = |moment| if let Moment::At(date) = moment { Some(date) } else { None };
+        let version = |name: &str| semver::Version::parse(name.trim_start_matches('v')).ok();
+        Some(match sort {
+            "PushedAt" => date(one.pushed)?.cmp(&date(other.pushed)?),
+            "CreatedAt" => date(one.created)?.cmp(&date(other.created)?),
+            "SemVer" => version(one.name)?.cmp_precedence(&version(other.name)?),
+            _ => one.name.cmp(other.name),
+        })
+    }
+
     proptest! {
         // Each case compiles patterns, which takes most of its time.
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -455,6 +478,25 @@ mod tests {
                 tags.reverse();
             }
             prop_assert_eq!(removed(&policy, &tags), before);
+        }
+
+        #[test]
+        fn the_first_by_whatever_is_asked_for_stay_and_no_more(tags in dated_tags(), keep_n in 1_u32..5, sort in prop::sample::select(SORTS.to_vec())) {
+            let policy = policy(&json!([{"name": "r", "nameRegexDelete": ".*", "keepN": keep_n, "sortBy": sort}]), &[]);
+            let tags: Vec<Tag<'_>> = tags.iter().map(|(name, (pushed, created))| {
+                let moment = |age: Option<i64>| age.map_or(Moment::Unknown, |age| Moment::At(days_ago(age)));
+                Tag { pushed: moment(*pushed), created: moment(*created), ..tag(name, 0) }
+            }).collect();
+            let decisions = decide(&policy, &tags);
+            let with = |verdict| tags.iter().zip(&decisions).filter(move |(_, decision)| decision.verdict == verdict).map(|(tag, _)| tag);
+            let stays: Vec<&Tag<'_>> = with(Verdict::Keep(KeepReason::WithinKeepN)).collect();
+            let goes: Vec<&Tag<'_>> = with(Verdict::Remove).collect();
+            let ranked = tags.iter().filter(|tag| before(tag, tag, sort).is_some()).count();
+            prop_assert_eq!(stays.len(), ranked.min(usize::try_from(keep_n).unwrap()), "{} {:?}", sort, decisions);
+            prop_assert_eq!(stays.len() + goes.len(), ranked, "what has no rank stays, and takes no place");
+            for (stays, goes) in stays.iter().flat_map(|stays| goes.iter().map(move |goes| (stays, goes))) {
+                prop_assert_ne!(before(stays, goes, sort), Some(Ordering::Less), "{} goes, {} stays by {}", goes.name, stays.name, sort);
+            }
         }
 
         #[test]

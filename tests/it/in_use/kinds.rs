@@ -1,10 +1,12 @@
 //! Every kind of workload, and every place in it that names an image: the image survives both methods, an unused sibling goes.
 
+use jiff::{SignedDuration, Timestamp};
+use registry_cleanup_operator::api::PolicyStatus;
 use registry_cleanup_operator::cluster::workloads::{CustomWorkload, Options};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{Scene, account, containers, images, pod, replicated, rules};
+use super::{OLD, Scene, account, containers, images, pod, replicated, rules};
 use crate::support::eventually;
 use crate::workloads::custom::Definition;
 use crate::world::Setup;
@@ -174,6 +176,60 @@ async fn a_finished_pod_counts_for_a_day() {
     scene.world.sim.advance(jiff::SignedDuration::from_hours(23));
     let statuses = scene.run("a day later").await;
     assert_eq!(scene.tags(), [vec![""; 0], vec![""; 0]], "{statuses:#?}");
+    operator.stop().await;
+}
+
+/// Lets a Job run to its end: its Pod does, and the controller sees it.
+async fn run_to_the_end(scene: &Scene, job: &str, pod_status: &Value) {
+    let pods = scene.place.objects("v1/Pod");
+    let of_job = kube::api::ListParams::default().labels(&format!("job-name={job}"));
+    let pod = eventually("the Job's Pod", async || {
+        pods.list(&of_job).await.unwrap().items.first().and_then(|pod| pod.metadata.name.clone())
+    })
+    .await;
+    scene.place.patch_status("v1/Pod", &pod, pod_status).await;
+    let jobs = scene.place.objects("batch/v1/Job");
+    eventually("the Job's end", async || {
+        let job = jobs.get(job).await.unwrap();
+        job.data["status"]["completionTime"].is_string().then_some(())
+    })
+    .await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_finished_counts_for_as_long_as_the_operator_was_told(#[values("Pod", "Job")] kind: &str) {
+    // Kubernetes itself writes down when a Job ended.
+    let begin = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+    let tags = TAGS.map(|tag| (tag, OLD));
+    let scene = Scene::set_up(|config| config.clock = gitlab_simulator::Clock::manual(begin), &tags).await;
+    // Whatever time it is, no slot comes up.
+    scene.apply(&json!({"schedule": "@yearly"})).await;
+    let usual = Setup::of(&scene.world);
+    let in_use = usual.in_use.map(|options| Options { finished_for: SignedDuration::from_hours(1), ..options });
+    let operator = scene.operator_as(Setup { in_use, ..Setup::of(&scene.world) }).await;
+    let ended = json!({"state": {"terminated": {"exitCode": 0, "finishedAt": begin.to_string()}}});
+    let status =
+        json!({"phase": "Succeeded", "containerStatuses": [reported("bulk", &ended), reported("exact", &ended)]});
+    if kind == "Pod" {
+        scene.place.create("v1/Pod", "web", &json!({"spec": used()})).await;
+        scene.place.patch_status("v1/Pod", "web", &status).await;
+    } else {
+        let mut running = job(used());
+        running["suspend"] = json!(false);
+        scene.place.create("batch/v1/Job", "web", &json!({"spec": running})).await;
+        run_to_the_end(&scene, "web", &status).await;
+    }
+    scene.leaves(&["used"], 1).await;
+
+    // A Job ends some time after its Pod.
+    scene.world.sim.advance(SignedDuration::from_mins(50));
+    let in_use = |status: &PolicyStatus| status.last_run.as_ref().unwrap().tags.in_use;
+    assert!(scene.preview("before the hour").await.iter().all(|status| in_use(status) == 1));
+    scene.world.sim.advance(SignedDuration::from_mins(30));
+    let statuses = scene.run("after the hour").await;
+    assert_eq!(scene.tags(), [vec![""; 0], vec![""; 0]], "{statuses:#?}");
+    assert!(statuses.iter().all(|status| in_use(status) == 0), "{statuses:#?}");
     operator.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use gitlab_simulator::{Action, Endpoint, Fault, Hold, HoldPoint, Matcher, Push, Settings, Version};
 use jiff::SignedDuration;
-use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT};
+use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT, RepositoryResult};
 use rstest::rstest;
 use serde_json::json;
 
@@ -175,6 +175,42 @@ async fn another_user_of_the_same_image_does_not_make_bulk_begin_anew() {
     let requests = scene.world.sim.requests();
     let before = requests.iter().take_while(|request| request.endpoint != Endpoint::BulkDeleteTags);
     assert_eq!(before.filter(|request| request.endpoint == Endpoint::ListTags).count(), 1);
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bulk_gives_up_for_this_time_when_other_images_come_into_use_whenever_it_is_about_to_ask() {
+    let tags: Vec<String> = (0..10).map(|number| format!("t{number}")).collect();
+    let (scene, operator) = scene(usual, &tags.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let listing = || scene.world.sim.hold(Matcher::endpoint(Endpoint::ListTags).nth(1), HoldPoint::AfterProcessing);
+    let mut hold = listing();
+    scene.world.annotate("bulk", RUN_REQUESTED_AT, "one").await;
+    let over = |status: &PolicyStatus| status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some());
+    let mut deployed = tags.iter();
+    let status = loop {
+        tokio::select! {
+            () = in_time("a list or the end", hold.reached()) => {
+                let tag = deployed.next().expect("it gives up at some time");
+                deploy(&scene, &format!("web-{tag}"), &format!(":{tag}")).await;
+                let next = listing();
+                std::mem::replace(&mut hold, next).release();
+            }
+            status = scene.world.until("bulk", over) => break status,
+        }
+    };
+    let repository = &status.repositories[0];
+    let told = (repository.result, repository.reason.as_deref());
+    assert_eq!(told, (RepositoryResult::Skipped, Some("InUseUnresolved")), "{status:#?}");
+    let message = repository.message.as_deref().unwrap();
+    assert!(message.contains("went on changing"), "{message}");
+    assert_eq!(scene.world.sim.requests_to(Endpoint::BulkDeleteTags), []);
+    assert_eq!(scene.tags()[0], tags);
+
+    // Nothing was sent, so nothing has to be waited for.
+    drop(hold);
+    let status = scene.world.run("bulk", "two").await;
+    let left = tags.len() - deployed.count();
+    assert_eq!(scene.tags()[0], tags[..left], "{status:#?}");
     operator.stop().await;
 }
 

@@ -1,10 +1,12 @@
 //! The protection of images in use from end to end: a real API server, a GitLab that behaves like one, and an operator that is
 //! asked to remove everything that is old, by both methods.
 
+mod approval;
 mod bulk;
 mod kinds;
 mod late;
 mod lists;
+mod middle;
 mod race;
 mod references;
 mod told;
@@ -189,14 +191,19 @@ async fn account(scene: &Scene, rules: &[Value]) -> PathBuf {
     });
     place.create("rbac.authorization.k8s.io/v1/RoleBinding", "operator", &binding).await;
     let kubeconfig = scene.world.cluster.service_account_kubeconfig(&place.namespace, "operator").unwrap();
-    // The authorizer hears of a binding a moment later.
-    let namespace = &place.namespace;
+    account_may(scene, "patch", "rcp/status", true).await;
+    kubeconfig
+}
+
+/// Waits until the account may do something, or may not any more: the authorizer hears of roles and bindings a moment later.
+async fn account_may(scene: &Scene, verb: &str, resource: &str, may: bool) {
+    let namespace = &scene.place.namespace;
+    let account = format!("system:serviceaccount:{namespace}:operator");
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let subresource = format!("--subresource={subresource}");
+    let asked = ["auth", "can-i", verb, resource, &subresource, "--as", &account, "--namespace", namespace];
     eventually("the permissions", async || {
-        let account = format!("system:serviceaccount:{namespace}:operator");
-        let asked =
-            ["auth", "can-i", "patch", "rcp", "--subresource=status", "--as", &account, "--namespace", namespace];
-        crate::world::try_kubectl(scene.world.cluster, &asked).0.then_some(())
+        (crate::world::try_kubectl(scene.world.cluster, &asked).0 == may).then_some(())
     })
     .await;
-    kubeconfig
 }

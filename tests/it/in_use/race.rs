@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
-use gitlab_simulator::{Endpoint, Hold, HoldPoint, Matcher, Push};
+use gitlab_simulator::{Endpoint, Hold, HoldPoint, Matcher, Push, RequestRecord};
 use jiff::SignedDuration;
 use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT, RunResult};
 use rstest::rstest;
@@ -21,10 +21,29 @@ use crate::world::{Between, Operator, Setup};
 
 /// How many requests a run has on their way at the same time, in one repository.
 const AT_ONCE: u64 = 4;
-/// Tags in one request.
-const BATCH: usize = 20;
-/// So many that they are removed in one go, without a look at what was pushed meanwhile.
-const TAGS: usize = 480;
+/// How a run of Exact removes tags.
+#[derive(Clone, Copy)]
+struct Removal {
+    endpoint: Endpoint,
+    /// Tags in one request.
+    batch: usize,
+    /// Tags of the repository: so many that they are removed in one go, without a look at what was pushed meanwhile.
+    tags: usize,
+    /// How many of the last nobody uses: so many that the run comes to its end without being stopped with fewer requests.
+    unused: usize,
+    /// Deployments that are created each time the run is stopped, and, twice as many as this, while it goes on.
+    created: [usize; 2],
+}
+
+const BY_GRAPHQL: Removal =
+    Removal { endpoint: Endpoint::GraphqlMutation, batch: 20, tags: 480, unused: 0, created: [28, 14] };
+/// One tag a request, so that a run is stopped more often.
+const BY_REST: Removal = Removal { endpoint: Endpoint::DeleteTag, batch: 1, tags: 240, unused: 16, created: [1, 1] };
+
+/// The tags that a request removes.
+fn removed(request: &RequestRecord) -> impl Iterator<Item = &String> {
+    request.tag_names.iter().chain(&request.tag)
+}
 
 /// A Deployment that was acknowledged, and how many requests had arrived when no other was being prepared any more.
 struct Created {
@@ -53,14 +72,23 @@ impl Race {
 
     /// Waits until so many requests wait in GitLab; answers false when the run is over instead.
     async fn stops(&self, requests: u64) -> bool {
-        let over = |status: &PolicyStatus| status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some());
         tokio::select! {
             () = eventually("requests", async || (self.hold.count() == requests).then_some(())) => true,
-            status = self.scene.world.until(self.policy, over) => {
-                assert_eq!(status.last_run.as_ref().unwrap().result, RunResult::Succeeded, "{status:#?}");
-                false
-            }
+            () = self.over() => false,
         }
+    }
+
+    /// Stops it no more, and waits until it is over.
+    async fn ends(&mut self) {
+        let none = self.scene.world.sim.hold(Matcher::endpoint(self.removal).times(0), HoldPoint::BeforeProcessing);
+        std::mem::replace(&mut self.hold, none).release();
+        self.over().await;
+    }
+
+    async fn over(&self) {
+        let over = |status: &PolicyStatus| status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some());
+        let status = self.scene.world.until(self.policy, over).await;
+        assert_eq!(status.last_run.as_ref().unwrap().result, RunResult::Succeeded, "{status:#?}");
     }
 
     /// Lets those that wait go on, and stops the next.
@@ -102,17 +130,19 @@ fn some_of(range: std::ops::Range<usize>, number: usize, taken: &mut BTreeSet<us
 
 /// One run of Exact over one repository. Answers how many Deployments were created before all requests for their tags, and how
 /// many while those were prepared, with how many of the latter came too late.
-async fn exact(lags: bool) -> (usize, usize, usize) {
-    let scene = Scene::with(&[]).await;
+async fn exact(lags: bool, removal: Removal) -> (usize, usize, usize) {
+    let Removal { endpoint, batch, tags, unused, created: [in_time, meanwhile] } = removal;
+    let graphql = endpoint == Endpoint::GraphqlMutation;
+    let scene = Scene::set_up(|config| config.settings.graphql = graphql, &[]).await;
     let (now, repository) = (scene.world.now(), scene.repositories[1]);
     scene.world.sim.edit(|registry| {
-        for position in 0..TAGS {
-            let days = 24 * (TAGS - position + 10);
+        for position in 0..tags {
+            let days = 24 * (tags - position + 10);
             let at = now - SignedDuration::from_hours(i64::try_from(days).unwrap());
             registry.push(repository, &tag(position), Push::at(at));
         }
     });
-    let mut race = Race::begin(scene, "exact", Endpoint::GraphqlMutation, lags).await;
+    let mut race = Race::begin(scene, "exact", endpoint, lags).await;
     let (mut created, mut racing) = (Vec::<Created>::new(), Vec::<String>::new());
     let mut taken = BTreeSet::new();
     let mut before = 0;
@@ -121,29 +151,34 @@ async fn exact(lags: bool) -> (usize, usize, usize) {
         let settled = race.arrived();
         let settle = |name: String| Created { name, settled };
         created.extend(racing.drain(..).map(settle));
-        let requests = race.scene.world.sim.requests_to(Endpoint::GraphqlMutation);
-        let last = requests.iter().flat_map(|request| &request.tag_names).max().unwrap();
-        let next = (last[1..].parse::<usize>().unwrap() / BATCH + 1) * BATCH;
-        let group = |number: usize| (next + number * 80).min(TAGS)..(next + number * 80 + 80).min(TAGS);
+        let requests = race.scene.world.sim.requests_to(endpoint);
+        let last = requests.iter().flat_map(removed).max().unwrap();
+        let next = (last[1..].parse::<usize>().unwrap() / batch + 1) * batch;
+        if next + unused >= tags {
+            break;
+        }
+        let size = batch * usize::try_from(AT_ONCE).unwrap();
+        let group = |number: usize| (next + number * size).min(tags)..(next + (number + 1) * size).min(tags);
 
-        let in_time = some_of(group(0), 28, &mut taken);
+        let in_time = some_of(group(0), in_time, &mut taken);
         race.deploy(&in_time.iter().map(image).collect::<Vec<_>>()).await;
         assert_eq!(race.arrived(), settled, "nothing was being prepared");
         before += in_time.len();
         created.extend(in_time.into_iter().map(settle));
 
-        racing = some_of(group(0), 14, &mut taken);
-        racing.extend(some_of(group(1), 14, &mut taken));
+        racing = some_of(group(0), meanwhile, &mut taken);
+        racing.extend(some_of(group(1), meanwhile, &mut taken));
         race.go_on();
         race.deploy(&racing.iter().map(image).collect::<Vec<_>>()).await;
     }
-    let requests = race.scene.world.sim.requests_to(Endpoint::GraphqlMutation);
+    race.ends().await;
+    let requests = race.scene.world.sim.requests_to(endpoint);
     let left: BTreeSet<String> = race.scene.world.tags(repository).into_iter().collect();
     let settled = requests.len();
     created.extend(racing.into_iter().map(|name| Created { name, settled }));
     let mut late = 0;
     for Created { name, settled } in &created {
-        let request = requests.iter().position(|request| request.tag_names.contains(name));
+        let request = requests.iter().position(|request| removed(request).any(|removed| removed == name));
         assert!(
             request.is_none_or(|position| position < *settled),
             "{name} is in use since request {settled}, and request {request:?} removed it"
@@ -163,7 +198,7 @@ async fn a_thousand_deployments_created_while_exact_removes_save_their_images(
 ) {
     let (mut all, mut saved_for_certain) = (0, 0);
     while all < 1000 {
-        let (before, racing, late) = exact(watches_lag_behind).await;
+        let (before, racing, late) = exact(watches_lag_behind, BY_GRAPHQL).await;
         assert!(before >= 100 && late <= racing, "{before} before all, {late} of {racing} too late");
         all += before + racing;
         saved_for_certain += before;
@@ -171,19 +206,24 @@ async fn a_thousand_deployments_created_while_exact_removes_save_their_images(
     assert!(saved_for_certain >= 400);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn deployments_created_while_exact_removes_tag_by_tag_save_their_images() {
+    let (before, racing, late) = exact(true, BY_REST).await;
+    assert!(before >= 20 && racing >= 40 && late <= racing, "{before} before all, {late} of {racing} too late");
+}
+
 /// Repositories that one run of Bulk asks GitLab to clean, one after the other.
 const REPOSITORIES: usize = 40;
 
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn deployments_created_while_bulk_requests_save_their_images(#[values(false, true)] watches_lag_behind: bool) {
+/// One run of Bulk over all of them. Answers how many Deployments were created.
+async fn bulk(lags: bool) -> usize {
     let scene = Scene::with(&[]).await;
     let path = |number: usize| format!("shop/bulk/r{number:02}");
     let tags: Vec<String> = (0..12).map(|number| format!("tag-{number:02}")).collect();
     let tags_and_ages: Vec<(&str, i64)> = tags.iter().map(|tag| (tag.as_str(), 30)).chain([("young", 1)]).collect();
     let repositories: Vec<u64> =
         (0..REPOSITORIES).map(|number| scene.world.repository(&path(number), &tags_and_ages)).collect();
-    let mut race = Race::begin(scene, "bulk", Endpoint::BulkDeleteTags, watches_lag_behind).await;
+    let mut race = Race::begin(scene, "bulk", Endpoint::BulkDeleteTags, lags).await;
     let mut created: Vec<(usize, usize, Created)> = Vec::new();
     let mut racing: Vec<(usize, usize)> = Vec::new();
     // Requests leave one by one.
@@ -218,4 +258,16 @@ async fn deployments_created_while_bulk_requests_save_their_images(#[values(fals
         );
     }
     in_time("the end", race.operator.stop()).await;
+    created.len()
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_deployments_created_while_bulk_requests_save_their_images(
+    #[values(false, true)] watches_lag_behind: bool,
+) {
+    let mut all = 0;
+    while all < 1000 {
+        all += bulk(watches_lag_behind).await;
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{OLD, Scene, deploy};
 use crate::robustness;
-use crate::world::Setup;
+use crate::world::{Setup, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_counts_tags_in_use_and_names_some_with_their_users() {
@@ -84,6 +84,20 @@ async fn a_policy_says_in_which_namespaces_images_in_use_are_seen_unless_it_is_i
         assert!(!message("exact").await.contains("images in use"), "nobody looks anywhere");
         operator.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_says_that_it_sees_images_in_use_in_the_namespaces_that_it_was_given() {
+    let world = robustness::world_in_real_time().await;
+    let other = World::start().await.namespace;
+    world.apply(&world.policy("shop", &json!({}))).await.unwrap();
+    let mut process = robustness::operator(&world, &["--watch-namespace", &other]).await;
+    let status = world.ready("shop").await;
+    let message = &conditions::find(&status.conditions, "Ready").unwrap().message;
+    let seen = format!("; images in use are seen in {}, {other} only", world.namespace);
+    assert!(message.contains(&seen), "{message}");
+    process.terminate();
+    assert_eq!(process.exit_code().await, Some(0), "{}", process.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT, RunResult};
 use rstest::rstest;
 use serde_json::json;
 
-use super::{POLICIES, REGISTRY, Scene, account, deploy, images, pod, rules, rules_but};
+use super::{POLICIES, REGISTRY, Scene, account, account_may, deploy, images, pod, replicated, rules, rules_but};
 use crate::support::{eventually, in_time};
 use crate::world::{Between, Operator, Setup, World};
 
@@ -83,6 +83,38 @@ async fn what_may_not_be_seen_stops_everything_until_it_may(
     until_runs_are(&scene, |status| !is_unknown(status)).await;
     assert_eq!(scene.tags(), [["used"], ["used"]]);
     operator.stop().await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_has_to_be_listed_and_to_be_watched(
+    #[values(
+        "pods",
+        "replicationcontrollers",
+        "deployments",
+        "replicasets",
+        "statefulsets",
+        "daemonsets",
+        "controllerrevisions",
+        "jobs",
+        "cronjobs"
+    )]
+    resource: &str,
+) {
+    let scene = Scene::with(&TAGS).await;
+    scene.apply(&json!({})).await;
+    let kubeconfig = account(&scene, &rules(&scene)).await;
+    for (allowed, missing) in [("list", "watch"), ("watch", "list")] {
+        let rules = json!({"rules": rules_but(&scene, resource, &[allowed])});
+        scene.place.patch("rbac.authorization.k8s.io/v1/Role", "operator", &rules).await;
+        account_may(&scene, allowed, resource, true).await;
+        account_may(&scene, missing, resource, false).await;
+        let operator =
+            scene.operator_as(Setup { kubeconfig: Some(kubeconfig.clone()), ..Setup::of(&scene.world) }).await;
+        let gap = format!("{resource} in namespace {}: {missing} is forbidden", scene.place.namespace);
+        nothing_went(&scene, &scene.run(missing).await, &[&gap]);
+        operator.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,7 +220,7 @@ async fn a_run_waits_for_the_first_complete_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_server_that_does_not_answer_stops_a_run_in_the_middle() {
+async fn an_api_server_that_does_not_answer_stops_the_next_run() {
     let scene = Scene::with(&[]).await;
     let between = Between::default();
     scene.apply(&json!({})).await;
@@ -201,5 +233,62 @@ async fn an_api_server_that_does_not_answer_stops_a_run_in_the_middle() {
     let gap = format!("jobs in namespace {}: list is answered with status 503", scene.place.namespace);
     nothing_went(&scene, &scene.run("one").await, &[&gap]);
     nobody_looks(&scene).await;
+    operator.stop().await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_fails_stops_everything_though_lists_are_answered(#[values(false, true)] it_worked_before: bool) {
+    let scene = Scene::with(&[]).await;
+    let between = Between::default();
+    scene.apply(&json!({})).await;
+    let mut refused = (!it_worked_before).then(|| between.refuse_watches("/deployments"));
+    let operator = scene.operator_as(Setup { between: Some(between.clone()), ..Setup::of(&scene.world) }).await;
+    if it_worked_before {
+        assert!(!scene.run("all is well").await.iter().any(is_unknown));
+        refused = Some(between.refuse_watches("/deployments"));
+        // It is noticed a moment later that an open watch has come to its end.
+        until_runs_are(&scene, is_unknown).await;
+    }
+    for tag in TAGS {
+        scene.push(tag, |push| push);
+    }
+    deploy(&scene, "web", ":used").await;
+    let gap = format!("deployments in namespace {}: watch is answered with status 503", scene.place.namespace);
+    nothing_went(&scene, &scene.run("one").await, &[&gap]);
+    assert!(scene.preview("one").await.iter().all(is_unknown));
+
+    drop(refused);
+    until_runs_are(&scene, |status| !is_unknown(status)).await;
+    assert_eq!(scene.tags(), [["used"], ["used"]]);
+    operator.stop().await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_watch_does_not_tell_stops_everything_since_lists_show_it(
+    #[values(("apps/v1/Deployment", "deployments"), ("batch/v1/CronJob", "cronjobs"))] kind: (&str, &str),
+) {
+    let scene = Scene::with(&[]).await;
+    let between = Between::default();
+    scene.apply(&json!({})).await;
+    let operator = scene.operator_as(Setup { between: Some(between.clone()), ..Setup::of(&scene.world) }).await;
+    assert!(!scene.run("all is well").await.iter().any(is_unknown));
+    for tag in TAGS {
+        scene.push(tag, |push| push);
+    }
+    let (kind, resource) = kind;
+    let silent = between.silence_watches(&format!("/{resource}"));
+    let template = pod(&images(":used"));
+    let job = json!({"restartPolicy": "Never", "containers": template["containers"]});
+    let job = json!({"schedule": "@yearly", "suspend": true, "jobTemplate": {"spec": {"template": {"spec": job}}}});
+    let object = if resource == "cronjobs" { json!({"spec": job}) } else { replicated(&template) };
+    scene.place.create(kind, "web", &object).await;
+    let gap = format!("{resource} in namespace {}: behind the API server", scene.place.namespace);
+    nothing_went(&scene, &scene.run("one").await, &[&gap]);
+
+    drop(silent);
+    until_runs_are(&scene, |status| !is_unknown(status)).await;
+    assert_eq!(scene.tags(), [["used"], ["used"]]);
     operator.stop().await;
 }

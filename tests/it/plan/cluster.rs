@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use gitlab_simulator::Push;
 use jiff::SignedDuration;
 use registry_cleanup_operator::api::PolicyStatus;
+use registry_cleanup_operator::policy::in_use::UsedImage;
+use registry_cleanup_operator::policy::in_use::list::List;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{
     Ended, Files, end, exact, fill, json_of, names, nothing_was_changed, plan_from_cluster, world, world_with,
 };
-use crate::world::{Operator, World, service_account_kubeconfig};
+use crate::support::eventually;
+use crate::world::{Operator, World, service_account_kubeconfig, try_kubectl};
 
 fn plan(world: &World, more: &[&str]) -> std::process::Command {
     plan_from_cluster(world, world.cluster.kubeconfig(), "shop", more)
@@ -140,6 +143,90 @@ async fn the_operators_own_rights_are_enough_and_none_are_a_clear_error() {
     let expected =
         format!("error: reading RegistryCleanupPolicy shop in namespace {} is not allowed\n", world.namespace);
     assert_eq!(err, expected);
+}
+
+/// A kubeconfig for an account that may read policies and Secrets, and just list these workloads.
+async fn reader(world: &World, resources: &str) -> PathBuf {
+    let account = format!("--serviceaccount={}:reader", world.namespace);
+    world.kubectl(&["create", "serviceaccount", "reader"]);
+    let policies = "--resource=registrycleanuppolicies.registrycleanup.dev,secrets";
+    world.kubectl(&["create", "role", "policies", "--verb=get", policies]);
+    world.kubectl(&["create", "role", "workloads", "--verb=list", &format!("--resource={resources}")]);
+    for role in ["policies", "workloads"] {
+        world.kubectl(&["create", "rolebinding", role, &format!("--role={role}"), &account]);
+    }
+    let name = format!("system:serviceaccount:{}:reader", world.namespace);
+    for (verb, resource) in [("get", "secrets"), ("list", "pods")] {
+        let asked = ["auth", "can-i", verb, resource, "--as", &name, "--namespace", &world.namespace];
+        eventually("the permissions", async || try_kubectl(world.cluster, &asked).0.then_some(())).await;
+    }
+    world.cluster.service_account_kubeconfig(&world.namespace, "reader").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_listed_of_the_workloads_is_an_error_unless_nobody_wants_to_know() {
+    let world = world().await;
+    fill(&world);
+    applied(&world, &json!({})).await;
+    let all_but_jobs = "pods,replicationcontrollers,deployments.apps,replicasets.apps,statefulsets.apps,daemonsets.apps,\
+                        controllerrevisions.apps,cronjobs.batch";
+    let reader = reader(&world, all_but_jobs).await;
+    let Ended { code, out, err } = end(plan_from_cluster(&world, &reader, "shop", &["--detailed-exitcode"]));
+    assert_eq!((code, out.contains("would be removed")), (Some(1), false), "{out}{err}");
+    let gap = format!(
+        "it is not known which images are in use: jobs in namespace {}: list is forbidden; --in-use=false plans as if \
+         none were",
+        world.namespace
+    );
+    assert!(err.starts_with("error: ") && err.contains(&gap), "{err}");
+    let blind = end(plan_from_cluster(&world, &reader, "shop", &["--detailed-exitcode", "--in-use=false"]));
+    assert_eq!(blind.code, Some(2), "{}", blind.err);
+    nothing_was_changed(&world);
+}
+
+/// What another cluster has listed at a moment: it uses `t25`.
+fn listed(at: jiff::Timestamp) -> String {
+    let registry = "registry.gitlab.example.com";
+    let used = UsedImage {
+        image: format!("{registry}/shop/backend/api:t25").into_boxed_str(),
+        by_id: false,
+        users: vec!["prod/Deployment/web".into()],
+        more: 0,
+    };
+    List::new(registry, &[], [used], at).write().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_cluster_lists_stays_and_a_list_that_is_too_old_is_an_error() {
+    let world = world().await;
+    fill(&world);
+    let from = json!({"inUseFrom": [{"configMapRef": {"name": "west"}, "maxAge": "2h"}]});
+    applied(&world, &json!({"protect": from})).await;
+    let write = |text: &str| {
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "west"}, "data": {"images.json": text}});
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("map.json");
+        std::fs::write(&file, map.to_string()).unwrap();
+        world.kubectl(&["apply", "--filename", file.to_str().unwrap()]);
+    };
+    let ended = end(plan(&world, &[]));
+    let words = "it is not known which images are in use: ConfigMap west does not exist";
+    assert!(ended.code == Some(1) && ended.err.contains(words), "{}", ended.err);
+
+    let now = jiff::Timestamp::now();
+    write(&listed(now - SignedDuration::from_mins(110)));
+    let planned = json_of(plan(&world, &["--detailed-exitcode"]), 2);
+    let tags = planned["repositories"][0]["tags"].as_array().unwrap();
+    let used = tags.iter().find(|tag| tag["name"] == "t25").unwrap();
+    assert_eq!((&used["verdict"], &used["reason"]), (&json!("Keep"), &json!("InUse")));
+    assert_eq!(used["users"], json!(["prod/Deployment/web (west)"]));
+    assert_eq!(planned["totals"]["remove"], 17);
+
+    write(&listed(now - SignedDuration::from_mins(121)));
+    let ended = end(plan(&world, &[]));
+    let words = "it is not known which images are in use: ConfigMap west: the list is too old: it was made at ";
+    assert!(ended.code == Some(1) && ended.err.contains(words), "{}", ended.err);
+    nothing_was_changed(&world);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -143,3 +143,39 @@ fn end_of(command: &mut std::process::Command) -> String {
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// Runs a program with its standard error on a terminal of its own, and answers what is written there: `script` is part of every
+/// Debian.
+fn on_a_terminal(command: &std::process::Command, out: &std::path::Path) -> String {
+    let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));
+    let mut words: Vec<String> = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect();
+    words.extend([
+        "--max-requests-per-second-per-host".to_owned(),
+        "1000".to_owned(),
+        format!("> {}", quoted(out.as_os_str())),
+    ]);
+    let mut script = std::process::Command::new("script");
+    script.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+    script.current_dir(command.get_current_dir().unwrap()).stdin(std::process::Stdio::null());
+    let output = script.output().expect("script is there");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_looks_on_sees_how_far_the_plan_has_got_and_a_file_does_not() {
+    let (world, files) = filled().await;
+    let out = files.path("out");
+    let seen = on_a_terminal(&files.plan(&[]), &out);
+    for line in ["looking for repositories", "1/2 repositories, ", "2/2 repositories, 32 tags"] {
+        assert!(seen.contains(&format!("\r{line}")), "{line}: {seen:?}");
+    }
+    // Every line takes the place of the one before, and nothing is left of the last one.
+    assert!(seen.split('\r').all(|line| line.is_empty() || line.ends_with("\u{1b}[K")), "{seen:?}");
+    assert!(seen.ends_with("\r\u{1b}[K") && !seen.contains('\n'), "{seen:?}");
+    let plan = std::fs::read_to_string(out).unwrap();
+    assert!(plan.contains("\nTogether: 18 of 32 tags in 1 of 2 repositories would be removed, "), "{plan}");
+    assert!(!plan.contains(['\r', '\u{1b}']), "{plan:?}");
+    nothing_was_changed(&world);
+}

@@ -99,7 +99,11 @@ async fn answer(State(script): State<Script>, uri: Uri, headers: HeaderMap) -> R
                 (true, "", _) => "compare",
                 _ => "list nothing",
             };
-            what.to_owned()
+            // Whatever is listed whole is read in pages, and that they are of the usual size goes without saying.
+            match (what, parameter("limit")) {
+                ("list" | "list on", "50") | ("compare", "100") | ("list nothing", "") => what.to_owned(),
+                (_, limit) => format!("{what} by {limit}"),
+            }
         };
         script.requests.lock().unwrap().push(request);
         let next = script.answers.lock().unwrap().pop_front();

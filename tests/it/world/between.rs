@@ -25,10 +25,33 @@ struct Shared {
     held: Mutex<HashMap<String, watch::Sender<bool>>>,
     /// Those are answered with 503.
     refused: Mutex<HashSet<String>>,
+    /// What becomes of watches of paths that end like this.
+    watches: watch::Sender<HashMap<String, Watches>>,
     /// Whether watches tell only of what a list has shown.
     reluctant: bool,
     /// The newest version that a list of a path has shown.
     shown: Mutex<HashMap<String, watch::Sender<u64>>>,
+}
+
+/// What is wrong with watches.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Watches {
+    /// Those that are open end, and no other begins.
+    Refused,
+    /// They stay open and tell nothing.
+    Silent,
+}
+
+/// Spoils watches. Dropping it lets them begin anew, after what they told last.
+pub(crate) struct Spoiled {
+    shared: Arc<Shared>,
+    path: String,
+}
+
+impl Drop for Spoiled {
+    fn drop(&mut self) {
+        self.shared.watches.send_modify(|watches| _ = watches.remove(&self.path));
+    }
 }
 
 /// Holds requests back. Dropping it lets them go.
@@ -62,6 +85,26 @@ impl Between {
         self.shared.refused.lock().unwrap().insert(path.to_owned());
     }
 
+    /// Answers them again.
+    pub(crate) fn refuse_no_more(&self, path: &str) {
+        self.shared.refused.lock().unwrap().remove(path);
+    }
+
+    /// Ends watches of paths that end like this, and answers further ones with 503. Lists are answered as ever.
+    pub(crate) fn refuse_watches(&self, path: &str) -> Spoiled {
+        self.spoil(path, Watches::Refused)
+    }
+
+    /// Passes nothing on of watches of paths that end like this: not even bookmarks. Lists are answered as ever.
+    pub(crate) fn silence_watches(&self, path: &str) -> Spoiled {
+        self.spoil(path, Watches::Silent)
+    }
+
+    fn spoil(&self, path: &str, how: Watches) -> Spoiled {
+        self.shared.watches.send_modify(|watches| _ = watches.insert(path.to_owned(), how));
+        Spoiled { shared: Arc::clone(&self.shared), path: path.to_owned() }
+    }
+
     /// A client with this in between.
     pub(super) fn client(self, kube: Client) -> Client {
         Client::new(Router::new().fallback(pass_on).with_state((self.shared, kube)), "default")
@@ -75,7 +118,9 @@ async fn pass_on(State((shared, kube)): State<(Arc<Shared>, Client)>, request: R
     if let Some(mut held) = held {
         let _ = held.wait_for(|released| *released).await;
     }
-    if shared.refused.lock().unwrap().iter().any(|end| path.ends_with(end)) {
+    let is_watch = query.contains("watch=true");
+    let refuses_watch = is_watch && how(&shared.watches.borrow(), &path) == Some(Watches::Refused);
+    if refuses_watch || shared.refused.lock().unwrap().iter().any(|end| path.ends_with(end)) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let is_read = request.method() == "GET";
@@ -85,19 +130,19 @@ async fn pass_on(State((shared, kube)): State<(Arc<Shared>, Client)>, request: R
     let Ok(answer) = answer else { return StatusCode::BAD_GATEWAY.into_response() };
     let (parts, body) = answer.into_parts();
     let body = Body::new(body);
+    let body = if is_watch { Body::from_stream(spoilt(body, path.clone(), shared.watches.subscribe())) } else { body };
     let workloads = !path.contains("registrycleanup.dev");
-    let body =
-        match (shared.reluctant && workloads && is_read && parts.status.is_success(), query.contains("watch=true")) {
-            (true, true) => Body::from_stream(reluctant(body, shared.version_shown(&path)).map(Ok::<_, axum::Error>)),
-            (true, false) => {
-                let Ok(whole) = axum::body::to_bytes(body, usize::MAX).await else {
-                    return StatusCode::BAD_GATEWAY.into_response();
-                };
-                shared.note_list(&path, &whole);
-                Body::from(whole)
-            }
-            (false, _) => body,
-        };
+    let body = match (shared.reluctant && workloads && is_read && parts.status.is_success(), is_watch) {
+        (true, true) => Body::from_stream(reluctant(body, shared.version_shown(&path)).map(Ok::<_, axum::Error>)),
+        (true, false) => {
+            let Ok(whole) = axum::body::to_bytes(body, usize::MAX).await else {
+                return StatusCode::BAD_GATEWAY.into_response();
+            };
+            shared.note_list(&path, &whole);
+            Body::from(whole)
+        }
+        (false, _) => body,
+    };
     Response::from_parts(parts, body)
 }
 
@@ -116,6 +161,34 @@ impl Shared {
             newer
         });
     }
+}
+
+/// What is wrong with watches of a path.
+fn how(watches: &HashMap<String, Watches>, path: &str) -> Option<Watches> {
+    watches.iter().find(|(end, _)| path.ends_with(*end)).map(|(_, how)| *how)
+}
+
+/// A watch as far as it is not spoilt. What it does not tell while it is silent it never tells: it ends then, and may go on where
+/// it was.
+fn spoilt(
+    body: Body,
+    path: String,
+    watches: watch::Receiver<HashMap<String, Watches>>,
+) -> BoxStream<'static, Result<Bytes, axum::Error>> {
+    let (mut ends, of) = (watches.clone(), path.clone());
+    let end = async move {
+        let _ = ends.wait_for(|watches| how(watches, &of) == Some(Watches::Refused)).await;
+    };
+    let pieces =
+        stream::unfold((body.into_data_stream(), watches, path), |(mut pieces, mut watches, path)| async move {
+            let piece = pieces.next().await?;
+            if how(&watches.borrow(), &path) == Some(Watches::Silent) {
+                let _ = watches.wait_for(|watches| how(watches, &path).is_none()).await;
+                return None;
+            }
+            Some((piece, (pieces, watches, path)))
+        });
+    pieces.take_until(Box::pin(end)).boxed()
 }
 
 /// The lines of a watch, each held back until a list has shown as much. Nothing is left out and nothing overtakes.

@@ -20,7 +20,7 @@ use registry_cleanup_operator::api::{DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQ
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-pub(crate) use between::Between;
+pub(crate) use between::{Between, Spoiled};
 pub(crate) use operator::{Operator, Setup};
 
 /// Long enough for the slowest machine: nothing here is a measurement, only a test that hangs is to end.
