@@ -292,10 +292,13 @@ impl Sender<'_> {
 
     /// Requests the deletion. What no longer spares all that is in use by the time it could leave is prepared anew.
     async fn send(&mut self, mut prepared: Prepared) -> Result<(), Halt> {
-        for _ in 0..MAX_PREPARED {
-            let repository = prepared.repository.clone();
+        let repository = prepared.repository.clone();
+        for attempt in 1..=MAX_PREPARED {
             if self.send_once(prepared).await? == Sent::Done {
                 return Ok(());
+            }
+            if attempt == MAX_PREPARED {
+                break;
             }
             let step = self.preparation.prepare(repository.clone()).await;
             match self.note(&repository, step)? {
@@ -304,7 +307,7 @@ impl Sender<'_> {
             }
         }
         let message = "which of its images are in use went on changing while the request was prepared";
-        self.work.outcomes.push(unresolved(&prepared.repository, message.to_owned()));
+        self.work.outcomes.push(unresolved(&repository, message.to_owned()));
         Ok(())
     }
 
