@@ -31,7 +31,7 @@ use super::{Error, bulk, conflicts, empty, exact, preview, reconcile, session, t
 const FINISH_PAUSES: [u64; 4] = [1, 2, 4, 8];
 
 /// How far GitLab's clock and ours may be apart. The shortest age that a rule can have is an hour.
-pub(crate) const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_mins(10);
+pub(crate) const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 
 /// What to run, decided by `policy::next_action`.
 pub(crate) struct Order<'a> {

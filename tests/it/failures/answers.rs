@@ -1,12 +1,12 @@
 //! Answers that a run cannot use: one repository fails, the others go on, and nothing is decided from half a list.
 
 use gitlab_simulator::{Action, Config, Endpoint, Fault, HoldPoint, Matcher, Simulator};
-use registry_cleanup_operator::api::{Mode, PolicyStatus, RunResult};
+use registry_cleanup_operator::api::{DRY_RUN_REQUESTED_AT, Mode, PolicyStatus, RunResult};
 use rstest::rstest;
 use serde_json::json;
 
 use super::{answer, asked_to_remove, bulk_requests, entry, repository, result, two_repositories};
-use crate::support::{change, events_of};
+use crate::support::{change, events_of, eventually};
 use crate::world::{Operator, World};
 
 async fn run(world: &World, mode: Mode, token: &str) -> PolicyStatus {
@@ -64,13 +64,24 @@ async fn a_list_that_cannot_be_had_fails_its_repository_and_no_other(
     assert_only_the_first_failed(scene, mode, (reason, words)).await;
 }
 
-/// Only a dry run: a connection that breaks takes everything with it that is on its way there, also a request to remove
-/// something, whose fate is then told as lost.
+/// A connection that breaks takes everything with it that is on its way there, also a request to remove something, whose fate
+/// is then told as lost. So this is a dry run, and the other repository is through before anything breaks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_connection_fails_its_repository_and_no_other() {
     let scene = two_repositories(&json!({})).await;
-    let matcher = Matcher::endpoint(Endpoint::ListTags).repository(scene.2[0]);
-    scene.0.sim.fault(Fault::new(matcher, Action::DropConnection));
+    let [first, second] = scene.2;
+    let listing = || Matcher::endpoint(Endpoint::ListTags).repository(first);
+    let hold = scene.0.sim.hold(listing().nth(1), HoldPoint::BeforeProcessing);
+    scene.0.sim.fault(Fault::new(listing(), Action::DropConnection));
+    scene.0.annotate("shop", DRY_RUN_REQUESTED_AT, "one").await;
+    hold.reached().await;
+    eventually("the details of the other's four tags", async || {
+        let details = scene.0.sim.requests_to(Endpoint::GetTag);
+        let answered = details.iter().filter(|request| request.repository == Some(second) && request.status.is_some());
+        (answered.count() == 4).then_some(())
+    })
+    .await;
+    hold.release();
     let expected = ("GitLabUnavailable", "the connection broke");
     assert_only_the_first_failed(scene, Mode::DryRun, expected).await;
 }
