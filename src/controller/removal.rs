@@ -6,10 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use futures::future::ready;
 use futures::stream::{self, StreamExt};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::RepositoryResult;
 use crate::gitlab::{Client, Error, Repository, TagRemoval};
@@ -30,6 +31,8 @@ use super::run::{CLOCKS_MAY_DIFFER, Halt, Job};
 const BATCH: usize = 20;
 /// Tags between two looks at the newest pushes: looking then costs a fiftieth of removing.
 const TAGS_PER_LOOK: usize = 25 * BATCH;
+/// How long a look holds, where requests have to wait for GitLab.
+const LOOK_HOLDS: SignedDuration = SignedDuration::from_secs(30);
 /// Requests under way at the same time. The pace per host is the real limit.
 const IN_FLIGHT: usize = 4;
 /// Requests whose answer is lost, in one repository, after which it is left alone until the next run.
@@ -162,11 +165,14 @@ impl Default for Batch<'_> {
 
 impl Removal<'_> {
     async fn run(&mut self, planned: &[Seen], told: &mut Told) -> Result<(), Halt> {
-        for stretch in planned.chunks(TAGS_PER_LOOK) {
+        let mut rest = planned;
+        while !rest.is_empty() {
+            let stretch = rest.get(..TAGS_PER_LOOK).unwrap_or(rest);
             if self.looks {
                 self.looks = self.look(stretch).await?;
             }
-            self.stretch(stretch, told).await?;
+            let begun = self.stretch(stretch, told).await?;
+            rest = rest.get(begun..).unwrap_or_default();
         }
         Ok(())
     }
@@ -181,10 +187,21 @@ impl Removal<'_> {
         Ok(complete)
     }
 
-    async fn stretch(&self, planned: &[Seen], told: &mut Told) -> Result<(), Halt> {
+    /// Removes tags until all have had their turn or another look is due; answers how many had theirs, at least one.
+    async fn stretch(&self, planned: &[Seen], told: &mut Told) -> Result<usize, Halt> {
         let size = if self.by_name { BATCH } else { 1 };
-        let mut batches =
-            stream::iter(planned.chunks(size)).map(|batch| self.batch(batch)).buffer_unordered(IN_FLIGHT).boxed();
+        let clock = &self.job.context.clock;
+        let (looked, begun) = (clock.now(), AtomicUsize::new(0));
+        let in_time = |_: &&[Seen]| {
+            let first = begun.load(Ordering::Relaxed) == 0;
+            ready(first || !self.looks || clock.now().duration_since(looked) < LOOK_HOLDS)
+        };
+        let mut batches = stream::iter(planned.chunks(size))
+            .take_while(in_time)
+            .inspect(|batch| _ = begun.fetch_add(batch.len(), Ordering::Relaxed))
+            .map(|batch| self.batch(batch))
+            .buffer_unordered(IN_FLIGHT)
+            .boxed();
         let mut failed = None;
         while let Some(batch) = batches.next().await {
             if let Err(error) = self.tell(batch, told) {
@@ -192,7 +209,8 @@ impl Removal<'_> {
                 failed.get_or_insert(error);
             }
         }
-        failed.map_or(Ok(()), Err)
+        drop(batches);
+        failed.map_or(Ok(begun.into_inner()), Err)
     }
 
     /// Removes one batch, less what was pushed again or came into use.
