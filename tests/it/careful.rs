@@ -133,6 +133,40 @@ async fn a_tag_that_is_pushed_again_stays_also_where_nobody_asked_for_its_date(
     operator.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_tells_whether_a_tag_was_pushed_again_it_stays() {
+    let no_digests = |settings: &mut Settings| {
+        no_order_by_push(settings);
+        settings.graphql_hidden_fields.insert("ContainerRepositoryTag.digest".to_owned());
+    };
+    let world = World::start_with(|config| no_digests(&mut config.settings)).await;
+    let api = many(&world, 3);
+    let operator = operate(&world, older()).await;
+    let status = world.run("shop", "one").await;
+    assert_eq!(world.tags(api), names(0..3));
+    let message = status.repositories[0].message.as_deref().unwrap();
+    assert!(message.contains("3 kept because nothing tells whether they were pushed again"), "{message}");
+    assert_eq!(status.last_run.unwrap().tags.requested, 0);
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_somebody_else_removed_meanwhile_is_told_as_missing() {
+    let world = World::start_with(|config| no_graphql(&mut config.settings)).await;
+    let api = many(&world, 20);
+    let operator = operate(&world, older()).await;
+    let hold = world.sim.hold(Matcher::endpoint(Endpoint::DeleteTag), HoldPoint::BeforeProcessing);
+    world.annotate("shop", RUN_REQUESTED_AT, "one").await;
+    crate::support::eventually("four requests", async || (hold.count() == 4).then_some(())).await;
+    world.sim.edit(|registry| registry.remove_tag(api, "t019"));
+    hold.release();
+    let status = ended(&world, "shop", "one").await;
+    assert_eq!(world.tags(api), Vec::<String>::new());
+    let message = status.repositories[0].message.as_deref().unwrap();
+    assert!(message.starts_with("19 of 20 planned tags were removed, 1 not found any more"), "{message}");
+    operator.stop().await;
+}
+
 /// The tags that a request to remove some names.
 fn named(request: &gitlab_simulator::RequestRecord) -> Vec<String> {
     let of_mutation = request.params["variables"]["names"].as_array().cloned().unwrap_or_default();
