@@ -3,7 +3,7 @@
 //! Every tag gets one verdict, of several reasons to keep it the first of [`KeepReason`]. The first rule whose
 //! `nameRegexDelete` matches decides; a tag that no rule matches stays. Tags that the policy protects or keeps by name take none
 //! of the `keepN` places, and neither do tags in use or of unknown rank: whatever is not known only ever leads to keeping more.
-//! Tags that GitLab protects do take places, as in its own bulk deletion (gitlab-api.md 2.2): the newest `keepN` stay, whoever
+//! Tags that GitLab protects do take places, as in its own bulk deletion (gitlab-api.md 2.1): the newest `keepN` stay, whoever
 //! keeps them, and it makes no difference whether a tag that is too young anyhow was read.
 
 use std::collections::HashMap;
