@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use gitlab_simulator::Endpoint as E;
 use registry_cleanup_operator::api::RunResult;
+use registry_cleanup_operator::listing::units::grouped;
 use registry_cleanup_operator::policy::outcome::repository_reason;
 
 use crate::rows::{Budget, Row};
@@ -158,17 +159,4 @@ fn whole(number: f64) -> u64 {
 #[allow(clippy::cast_precision_loss, reason = "far below what a float holds exactly")]
 fn per_second(number: u64, seconds: f64) -> String {
     grouped(whole(number as f64 / seconds))
-}
-
-/// Thousands with a comma.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

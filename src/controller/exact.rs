@@ -8,7 +8,7 @@ use crate::gitlab::{Error, Repository, Version};
 use crate::policy::approval::differences;
 use crate::policy::outcome::{End, Outcome, Proposal, repository_reason as why};
 
-use super::plans::{PLANS_IN_FLIGHT, Planned, judge, plan_all};
+use super::plans::{Planned, at_a_time, judge, plan_all};
 use super::preview::propose;
 use super::removal;
 use super::run::{Approval, Halt, Job, Task, Work};
@@ -25,9 +25,7 @@ pub(crate) async fn run(job: &Job<'_>, repositories: &[Repository]) -> Work {
         }
         Err(error) => return job.halt(work, &error.into(), repositories),
     }
-    let together = job.task.plans_first() || job.policy.limits.over_run();
-    let size = if together { repositories.len() } else { PLANS_IN_FLIGHT };
-    for chunk in repositories.chunks(size.max(1)) {
+    for chunk in at_a_time(job, repositories) {
         let plans = match plan_all(job, chunk).await {
             Ok(plans) => plans,
             Err((plans, error)) => {

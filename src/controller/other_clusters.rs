@@ -2,7 +2,7 @@
 //! list has changed or no longer counts.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -28,7 +28,7 @@ pub(crate) struct OtherClusters {
 }
 
 /// What the lists said when they were last read.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Known {
     /// Of each list, which version it was and until when it counts.
     versions: Vec<(Option<String>, Timestamp)>,
@@ -95,12 +95,13 @@ impl OtherClusters {
             versions.push((found.version, until));
             images.extend(list.into_used(name));
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         *known = Known { versions, images: images.into(), reads: known.reads + 1 };
         Ok(())
     }
 
-    fn known(&self) -> Known {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // The value is valid between any two statements.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,7 @@
 //! Plans the repositories of a run, and makes of each plan what the status says of it. Fuses are judged here, so that whoever
 //! carries plans out gets only those that may be.
 
+use std::slice::Chunks;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
@@ -73,6 +74,14 @@ impl Planned<'_> {
             },
         }
     }
+}
+
+/// The repositories whose plans are made before anything comes of them: a few, or all where something is to be said of all of
+/// them together.
+pub(crate) fn at_a_time<'r>(job: &Job<'_>, repositories: &'r [Repository]) -> Chunks<'r, Repository> {
+    let together = job.task.plans_first() || job.policy.limits.over_run();
+    let size = if together { repositories.len() } else { PLANS_IN_FLIGHT };
+    repositories.chunks(size.max(1))
 }
 
 /// Plans some repositories, in order.

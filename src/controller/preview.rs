@@ -9,16 +9,13 @@ use crate::gitlab::Repository;
 use crate::policy::approval::plan_hash;
 use crate::policy::outcome::{End, Proposal, repository_reason as why};
 
-use super::plans::{PLANS_IN_FLIGHT, Planned, judge, plan_all};
+use super::plans::{Planned, at_a_time, judge, plan_all};
 use super::run::{Job, Work};
 
 /// Plans every repository.
 pub(crate) async fn run(job: &Job<'_>, repositories: &[Repository]) -> Work {
     let mut work = Work::completed(Vec::new());
-    // Plans are kept until the end only where something is to be said of all of them together.
-    let together = job.task.plans_first() || job.policy.limits.over_run();
-    let size = if together { repositories.len() } else { PLANS_IN_FLIGHT };
-    for chunk in repositories.chunks(size.max(1)) {
+    for chunk in at_a_time(job, repositories) {
         let plans = match plan_all(job, chunk).await {
             Ok(plans) => plans,
             Err((plans, error)) => {

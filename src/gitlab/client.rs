@@ -201,16 +201,7 @@ impl Client {
     pub async fn bulk_delete(&self, repository: &RepositoryRef, delete: &BulkDelete) -> Result<BulkAnswer, Error> {
         let operation = Operation::RequestBulkDelete;
         let body = serde_json::to_vec(delete).map_err(|_| invalid(operation, "the request cannot be written"))?;
-        let request = Request {
-            operation,
-            method: Method::DELETE,
-            url: self.tags_url(operation, repository)?,
-            body: Some(body),
-            repeat: Repeat::OnlyUnprocessed,
-            limit: OBJECT_LIMIT,
-            failure: by_status,
-        };
-        let answer = self.http.send(&request).await?;
+        let answer = self.delete(operation, self.tags_url(operation, repository)?, Some(body)).await?;
         let at = answer.at;
         match answer.status.as_u16() {
             200..=299 => Ok(BulkAnswer::Accepted { at }),
@@ -318,6 +309,20 @@ impl Client {
             body: None,
             repeat: Repeat::Harmless,
             limit,
+            failure: by_status,
+        };
+        self.http.send(&request).await
+    }
+
+    /// Sends a request that removes something: once.
+    pub(super) async fn delete(&self, operation: Operation, url: Url, body: Option<Vec<u8>>) -> Result<Answer, Error> {
+        let request = Request {
+            operation,
+            method: Method::DELETE,
+            url,
+            body,
+            repeat: Repeat::OnlyUnprocessed,
+            limit: OBJECT_LIMIT,
             failure: by_status,
         };
         self.http.send(&request).await

@@ -2,13 +2,11 @@
 //!
 //! As in `client`, nothing here waits, paces or tries again, and nothing decides which repository goes.
 
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 
 use super::answers::{ContentsAnswer, ErrorAnswer, invalid, read, refusal};
 use super::client::{Client, OBJECT_LIMIT, project_segment};
 use super::error::{Error, ErrorKind, Operation};
-use super::http::{Request, by_status};
-use super::retry::Repeat;
 use super::types::{RepositoryContents, RepositoryDeletion, RepositoryRef};
 
 impl Client {
@@ -56,16 +54,8 @@ impl Client {
     pub async fn delete_repository(&self, repository: &RepositoryRef) -> Result<RepositoryDeletion, Error> {
         let operation = Operation::DeleteRepository;
         let project = project_segment(operation, &repository.project)?;
-        let request = Request {
-            operation,
-            method: Method::DELETE,
-            url: self.url(&["projects", &project, "registry", "repositories", &repository.id.to_string()]),
-            body: None,
-            repeat: Repeat::OnlyUnprocessed,
-            limit: OBJECT_LIMIT,
-            failure: by_status,
-        };
-        let answer = self.http.send(&request).await?;
+        let url = self.url(&["projects", &project, "registry", "repositories", &repository.id.to_string()]);
+        let answer = self.delete(operation, url, None).await?;
         let text = ErrorAnswer::of(&answer);
         match answer.status.as_u16() {
             200..=299 => Ok(RepositoryDeletion::Scheduled),

@@ -131,16 +131,7 @@ impl Client {
         }
         let mut url = self.tags_url(operation, repository)?;
         push(&mut url, &[name]);
-        let request = Request {
-            operation,
-            method: Method::DELETE,
-            url,
-            body: None,
-            repeat: Repeat::OnlyUnprocessed,
-            limit: OBJECT_LIMIT,
-            failure: by_status,
-        };
-        let answer = self.http.send(&request).await?;
+        let answer = self.delete(operation, url, None).await?;
         let text = ErrorAnswer::of(&answer);
         match answer.status.as_u16() {
             200..=299 => Ok(TagRemoval::Gone),

@@ -7,15 +7,8 @@ use registry_cleanup_operator::api::document;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{Files, end, exact, fill, json_of, names, nothing_was_changed, rules, world, world_with};
+use super::{Files, end, exact, fill, filled, json_of, names, nothing_was_changed, rules, world, world_with};
 use crate::world::{MARKER, World, path};
-
-async fn filled() -> (World, Files) {
-    let world = world().await;
-    fill(&world);
-    let files = Files::new(&world, &world.policy("shop", &exact(&json!({}))));
-    (world, files)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_planned_without_a_cluster_and_nothing_is_changed() {

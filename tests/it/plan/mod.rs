@@ -36,6 +36,14 @@ fn fill(world: &World) -> [u64; 2] {
     [world.repository("shop/backend/api", &tags), world.repository("shop/frontend/web", &[("a", 1), ("b", 2)])]
 }
 
+/// A world with those, and files for a policy of the method Exact.
+async fn filled() -> (World, Files) {
+    let world = world().await;
+    fill(&world);
+    let files = Files::new(&world, &world.policy("shop", &exact(&json!({}))));
+    (world, files)
+}
+
 /// Of the thirty tags, the 18 oldest go.
 fn rules() -> Value {
     json!([{"name": "old", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 12}])

@@ -4,15 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Files, end, exact, fill, json_of, names, nothing_was_changed, world};
-use crate::world::{World, path};
-
-async fn filled() -> (World, Files) {
-    let world = world().await;
-    fill(&world);
-    let files = Files::new(&world, &world.policy("shop", &exact(&json!({}))));
-    (world, files)
-}
+use super::{Files, end, exact, filled, json_of, names, nothing_was_changed, world};
+use crate::world::path;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_yaml_table_and_markdown_say_the_same() {
