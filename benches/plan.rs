@@ -13,8 +13,9 @@ use divan::{Bencher, black_box};
 use jiff::{SignedDuration, Timestamp};
 use registry_cleanup_operator::policy::claims::Claims;
 use registry_cleanup_operator::policy::compile::Rule;
-use registry_cleanup_operator::policy::inventory::{Inventory, Seen, assemble};
-use registry_cleanup_operator::policy::plan::exact::{Moment, plan};
+use registry_cleanup_operator::policy::inventory::{Inventory, assemble};
+use registry_cleanup_operator::policy::plan::exact::plan;
+use registry_cleanup_operator::policy::tag::{Moment, Tag};
 use registry_cleanup_operator::policy::{Method, Settings, compile};
 use serde_json::{Value, json};
 
@@ -51,11 +52,11 @@ fn rules(rules: &Value) -> Vec<Rule> {
     }
 }
 
-fn seen(number: u64) -> Seen {
+fn tag(number: u64) -> Tag {
     let age = Duration::from_secs(names::scrambled(number) % OLDEST_SECONDS);
     let age = SignedDuration::try_from(age).unwrap_or_default();
     let pushed = now().checked_sub(age).map_or(Moment::Unknown, Moment::At);
-    Seen {
+    Tag {
         name: names::tag_name(number).into(),
         digest: Some(format!("sha256:{number:064x}").into()),
         pushed,
@@ -68,14 +69,16 @@ fn seen(number: u64) -> Seen {
 }
 
 fn inventory() -> Inventory {
-    Inventory { read: (0..TAGS).map(seen).collect(), newer: Vec::new() }
+    Inventory { read: (0..TAGS).map(tag).collect(), newer: Vec::new() }
 }
 
 /// The tags, as a plan takes them, and the plan itself.
 fn planning(bencher: Bencher<'_, '_>, by: &Value) {
     let (inventory, rules) = (inventory(), rules(by));
     let claims = Claims::default();
-    bencher.bench_local(|| plan(&black_box(&inventory).tags(), &rules, &[], &claims, now()));
+    bencher
+        .with_inputs(|| inventory.clone())
+        .bench_local_values(|inventory| plan(black_box(inventory), &rules, &[], &claims, now()));
 }
 
 #[divan::bench]
@@ -97,8 +100,8 @@ fn plan_three_rules_with_groups_and_versions(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn assemble_what_was_read_and_the_names(bencher: Bencher<'_, '_>) {
     let whole = inventory();
-    let names: Vec<Box<str>> = whole.read.iter().map(|seen| seen.name.clone()).collect();
-    let read: Vec<Seen> = whole.read.into_iter().take(45_000).collect();
+    let names: Vec<Box<str>> = whole.read.iter().map(|tag| tag.name.clone()).collect();
+    let read: Vec<Tag> = whole.read.into_iter().take(45_000).collect();
     bencher
         .with_inputs(|| (read.clone(), names.clone()))
         .bench_local_values(|(read, names)| assemble(read, false, Some(names)));

@@ -13,7 +13,7 @@ use crate::policy::compile::Rule;
 use crate::policy::hour::Blocked;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::outcome::{End, Outcome, repository_reason as why};
-use crate::policy::plan::{Verdict, decide_by_name, server};
+use crate::policy::plan::{decide_by_name, server};
 use crate::policy::report::MAX_SAMPLES;
 use crate::policy::settle::{PAUSES, Watch};
 
@@ -176,8 +176,11 @@ impl Preparation<'_> {
                 Ok(spared) => (in_use, keep) = (spared.in_use, spared.keep),
                 Err(message) => return Ok(Step::Done(unresolved(&repository, message))),
             }
-            let removed = plan.decisions.iter().filter(|decision| decision.verdict == Verdict::Remove).count();
-            (plan.inventory.read.into_iter().map(|seen| seen.name).collect(), Some(removed).filter(|_| limits.any()))
+            let removed = plan.tags.removed().count();
+            (
+                plan.tags.read.into_iter().map(|planned| planned.tag.name).collect(),
+                Some(removed).filter(|_| limits.any()),
+            )
         } else {
             (job.client.tag_names(&repository.reference()).await?, None)
         };

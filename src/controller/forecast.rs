@@ -133,12 +133,10 @@ impl Forecast {
     }
 
     fn judged(&self, plan: Plan) -> Planned {
-        let Plan { inventory, decisions, source, claims } = plan;
+        let Plan { tags, source, claims } = plan;
+        let exceeded = self.question.policy.limits.repository(tags.removals(), tags.len() as u64).err();
         let (complete, pushes_known) = (source.extent == Extent::All, source.pushes_known);
-        let mut planned = Planned { inventory, decisions, claims, complete, pushes_known, exceeded: None };
-        let (removals, all) = (planned.removals(), planned.inventory.len() as u64);
-        planned.exceeded = self.question.policy.limits.repository(removals, all).err();
-        planned
+        Planned { tags, claims, complete, pushes_known, exceeded }
     }
 }
 

@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::gitlab::{Capabilities, Client, Error, Repository, Tag, TagOrder};
+use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagOrder};
 use crate::policy::compile::Rule;
-use crate::policy::inventory::{Inventory, Need, Seen, ascends, assemble, need};
-use crate::policy::plan::exact::{Moment, to_the_second};
+use crate::policy::inventory::{Inventory, Need, ascends, assemble, need};
+use crate::policy::tag::{Moment, Tag, to_the_second};
 
 use super::planner::{self, Planner};
 use super::usage::Unknown;
@@ -113,7 +113,7 @@ async fn by_graphql(
     // GitLab behaviour: without a metadata database it takes the order, ignores it, and knows no pushes.
     let pushes_known = tags.iter().all(|tag| tag.published_at.is_some());
     let now = planner.clock.now();
-    let read = tags.into_iter().map(|tag| seen(tag, now)).collect();
+    let read = tags.into_iter().map(|tag| known(tag, now)).collect();
     let extent = if names.is_some() { Extent::All } else { Extent::Oldest };
     let mut inventory = assemble(read, to_the_end, names).map_err(|_| Failure::Incomplete)?;
     inventory.date(&since);
@@ -123,7 +123,7 @@ async fn by_graphql(
 
 /// What an inventory is put together from.
 struct Parts {
-    tags: Vec<Tag>,
+    tags: Vec<gitlab::Tag>,
     /// The pages came to their end, not to the moment up to which they were wanted.
     to_the_end: bool,
     names: Option<Vec<Box<str>>>,
@@ -207,7 +207,7 @@ pub(crate) async fn pushed_since(
 
 /// Pages from the beginning on.
 struct Pages {
-    tags: Vec<Tag>,
+    tags: Vec<gitlab::Tag>,
     to_the_end: bool,
 }
 
@@ -218,7 +218,7 @@ async fn pages(
     until: Option<Timestamp>,
 ) -> Result<Option<Pages>, Failure> {
     let order = if until.is_some() { TagOrder::OldestPushFirst } else { TagOrder::Name };
-    let mut tags: Vec<Tag> = Vec::new();
+    let mut tags: Vec<gitlab::Tag> = Vec::new();
     let mut names: HashSet<Box<str>> = HashSet::new();
     let mut cursors: HashSet<String> = HashSet::new();
     let mut cursor: Option<String> = None;
@@ -248,8 +248,8 @@ async fn pages(
     }
 }
 
-fn seen(tag: Tag, now: Timestamp) -> Seen {
-    Seen {
+fn known(tag: gitlab::Tag, now: Timestamp) -> Tag {
+    Tag {
         pushed: Moment::read(tag.published_at.or(tag.created_at), now),
         push_told: tag.published_at.is_some(),
         created: Moment::read(tag.created_at, now),
@@ -272,7 +272,7 @@ async fn by_rest(planner: &Planner<'_>, rules: &[Rule], repository: &Repository)
             None
         };
         planner.note_read(1);
-        Ok::<_, Error>(planner::seen(name, details, planner.clock.now()))
+        Ok::<_, Error>(planner::tag(name, details, planner.clock.now()))
     });
     let read = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
     Ok(Inventory { read, newer: Vec::new() })

@@ -14,10 +14,10 @@ use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
 use crate::policy::in_use::keep::keep_pattern;
 use crate::policy::in_use::{RepositoryUse, names_subject};
-use crate::policy::inventory::{Inventory, Seen};
+use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
-use crate::policy::plan::exact::{Decision, Moment};
-use crate::policy::plan::{KeepReason, Verdict, decide_by_name, exact, reasons_to_keep, server};
+use crate::policy::plan::{KeepReason, PlannedTag, TagPlan, Verdict, decide_by_name, exact, server};
+use crate::policy::tag::{Moment, Tag};
 use crate::policy::{CompiledPolicy, Method};
 
 use super::inventory::{self, Extent, Failure, Source};
@@ -47,9 +47,7 @@ pub(crate) struct Planner<'a> {
 
 /// Every tag of a repository with what is decided about it.
 pub(crate) struct Plan {
-    /// The tags, in the order of the decisions: those that were read, then those that are known by name only.
-    pub(crate) inventory: Inventory,
-    pub(crate) decisions: Vec<Decision>,
+    pub(crate) tags: TagPlan,
     pub(crate) source: Source,
     /// What is in use of it.
     pub(crate) claims: Claims,
@@ -83,8 +81,8 @@ impl Planner<'_> {
         let used = self.used(repository)?;
         let (inventory, source) = inventory::read(self, rules, repository).await?;
         let claims = self.claims(used, &inventory, source, repository).await?;
-        let decisions = exact::plan(&inventory.tags(), rules, &self.policy.protect, &claims, source.at);
-        Ok(Plan { inventory, decisions, source, claims })
+        let tags = exact::plan(inventory, rules, &self.policy.protect, &claims, source.at);
+        Ok(Plan { tags, source, claims })
     }
 
     /// What is in use of a repository.
@@ -102,7 +100,7 @@ impl Planner<'_> {
         repository: &Repository,
     ) -> Result<Claims, Error> {
         let known: HashMap<&str, Option<&str>> =
-            inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref())).collect();
+            inventory.read.iter().map(|tag| (&*tag.name, tag.digest.as_deref())).collect();
         let newer: HashSet<&str> = inventory.newer.iter().map(AsRef::as_ref).collect();
         let exists = |name: &str| source.extent == Extent::Oldest || known.contains_key(name) || newer.contains(name);
         let unread = |name: &&str| known.get(name).copied().flatten().is_none() && exists(name);
@@ -142,14 +140,10 @@ impl Planner<'_> {
             (self.names_and_dates(rule, repository, &named).await?, source)
         };
         let claims = self.claims(used, &inventory, source, repository).await?;
-        let in_use = |seen: &&Seen| claims.certain(&seen.name, seen.digest.as_deref()).is_some();
-        let in_use: BTreeSet<Box<str>> = inventory.read.iter().filter(in_use).map(|seen| seen.name.clone()).collect();
-        let tags: Vec<(&str, Option<Timestamp>)> =
-            inventory.read.iter().map(|seen| (&*seen.name, seen.pushed.stated())).collect();
-        let verdicts = server::plan(&tags, rule, &self.policy.protect, &in_use, at);
-        let by_rule = |verdict| Decision { verdict, rule: ruled(verdict).then_some(0) };
-        let decisions = verdicts.into_iter().map(by_rule).collect();
-        Ok(Plan { inventory, decisions, source, claims })
+        let in_use = |tag: &&Tag| claims.certain(&tag.name, tag.digest.as_deref()).is_some();
+        let in_use: BTreeSet<Box<str>> = inventory.read.iter().filter(in_use).map(|tag| tag.name.clone()).collect();
+        let tags = server::plan(inventory.read, rule, &self.policy.protect, &in_use, at);
+        Ok(Plan { tags, source, claims })
     }
 
     /// Lists the names and reads the dates of the candidates, where they matter.
@@ -171,24 +165,18 @@ impl Planner<'_> {
                 None
             };
             self.note_read(1);
-            Ok::<_, Error>(seen(name, details, self.clock.now()))
+            Ok::<_, Error>(tag(name, details, self.clock.now()))
         });
-        let read: Vec<Seen> = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
+        let read: Vec<Tag> = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
         Ok(Inventory { read, newer: Vec::new() })
     }
 }
 
-/// Whether the one rule of a bulk deletion has anything to do with a verdict.
-fn ruled(verdict: Verdict) -> bool {
-    use KeepReason as K;
-    !matches!(verdict, Verdict::Keep(K::Latest | K::Protected | K::InUse | K::NoRuleMatches))
-}
-
 /// A tag as its details tell of it. One whose details are not there may be gone or of a kind that has none; either way its age
 /// is not known.
-pub(crate) fn seen(name: Box<str>, details: Option<TagDetails>, now: Timestamp) -> Seen {
+pub(crate) fn tag(name: Box<str>, details: Option<TagDetails>, now: Timestamp) -> Tag {
     let created = Moment::read(details.as_ref().and_then(|details| details.created_at), now);
-    Seen {
+    Tag {
         name,
         pushed: created,
         push_told: false,
@@ -222,18 +210,15 @@ impl Plan {
         let told = |name: &str| decide_by_name(name, rule, protect, &BTreeSet::new()).is_none();
         // Also those that the repository does not have, or not yet: they may be pushed before GitLab gets to work.
         let mut to_tell: Vec<&str> = self.claims.of().tags().map(|(name, _)| name).filter(|name| told(name)).collect();
-        for (seen, decision) in self.inventory.read.iter().zip(&self.decisions) {
+        for PlannedTag { tag, decision } in &self.tags.read {
             if decision.verdict == Verdict::Keep(KeepReason::InUse) {
-                in_use.insert(seen.name.clone());
-                if told(&seen.name) {
-                    to_tell.push(&seen.name);
+                in_use.insert(tag.name.clone());
+                if told(&tag.name) {
+                    to_tell.push(&tag.name);
                 }
-            } else if self.claims.possible(&seen.name, seen.digest.as_deref(), seen.single_image) && told(&seen.name) {
+            } else if self.claims.possible(&tag.name, tag.digest.as_deref(), tag.single_image) && told(&tag.name) {
                 let doubt = self.claims.doubt();
-                return Err(format!(
-                    "{} and others may be in use: {doubt}; method: Exact keeps those alone",
-                    seen.name
-                ));
+                return Err(format!("{} and others may be in use: {doubt}; method: Exact keeps those alone", tag.name));
             }
         }
         if !to_tell.is_empty() && !knows_keep {
@@ -245,37 +230,20 @@ impl Plan {
         }
     }
 
-    /// The tags that are to go.
-    pub(crate) fn into_removed(self) -> Vec<Seen> {
-        let chosen = self.inventory.read.into_iter().zip(self.decisions);
-        chosen.filter(|(_, decision)| decision.verdict == Verdict::Remove).map(|(seen, _)| seen).collect()
-    }
-
-    /// How many tags stay because they are in use.
-    pub(crate) fn in_use(&self) -> u64 {
-        let in_use = Verdict::Keep(KeepReason::InUse);
-        self.decisions.iter().filter(|decision| decision.verdict == in_use).count() as u64
-    }
-
     /// Who uses tags that would go otherwise or not, the first few: `v1.2 by prod/Deployment/web`.
     pub(crate) fn users(&self) -> Option<String> {
-        self.claims.told(self.inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref())))
+        self.claims.told(self.tags.read.iter().map(|PlannedTag { tag, .. }| (&*tag.name, tag.digest.as_deref())))
     }
 
     /// How many tags stay because they may be in use, and why it is not known.
     pub(crate) fn doubted(&self) -> Option<(usize, String)> {
-        let in_use = Verdict::Keep(KeepReason::InUse);
-        let read = self.inventory.read.iter().zip(&self.decisions);
-        let perhaps = read
-            .filter(|(_, decision)| decision.verdict == in_use)
-            .filter(|(seen, _)| self.claims.certain(&seen.name, seen.digest.as_deref()).is_none())
-            .count();
+        let perhaps = self.tags.in_use().filter(|tag| self.claims.certain(tag.name, tag.digest).is_none()).count();
         (perhaps > 0).then(|| (perhaps, self.claims.doubt()))
     }
 
     /// Why tags stay, with how many: `kept: 12 TooYoung, 5 WithinKeepN, 1 Latest`.
     pub(crate) fn kept(&self) -> String {
-        let reasons = reasons_to_keep(self.decisions.iter().map(|decision| decision.verdict));
+        let reasons = self.tags.kept();
         if reasons.is_empty() { "nothing is kept".to_owned() } else { format!("kept: {reasons}") }
     }
 }

@@ -11,10 +11,10 @@ use crate::gitlab::{Repository, RepositoryStatus};
 use crate::policy::Method;
 use crate::policy::approval::Item;
 use crate::policy::claims::Claims;
-use crate::policy::inventory::Seen;
 use crate::policy::limits::Exceeded;
 use crate::policy::outcome::{Outcome, repository_reason as why};
 use crate::policy::report::MAX_SAMPLES;
+use crate::policy::tag::Tag;
 
 use super::inventory::{Failure, Source};
 use super::planner::Plan;
@@ -35,7 +35,7 @@ pub(crate) struct Planned<'r> {
 
 /// The tags of a repository that are to be removed: at least one.
 pub(crate) struct Removable {
-    pub(crate) tags: Vec<Seen>,
+    pub(crate) tags: Vec<Tag>,
     pub(crate) source: Source,
     /// What was in use when the plan was made.
     pub(crate) claims: Arc<Claims>,
@@ -53,10 +53,10 @@ impl Planned<'_> {
 
     /// What is to be removed, as an approval names it.
     pub(crate) fn items(&self) -> impl Iterator<Item = Item<'_>> {
-        self.removal.iter().flat_map(|removal| &removal.tags).map(|seen| Item {
+        self.removal.iter().flat_map(|removal| &removal.tags).map(|tag| Item {
             repository: &self.repository.path,
-            name: &seen.name,
-            digest: seen.digest.as_deref(),
+            name: &tag.name,
+            digest: tag.digest.as_deref(),
         })
     }
 
@@ -161,7 +161,7 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
     if job.task.tells_every_tag() {
         audit(job, repository, &plan);
     }
-    let scanned = plan.inventory.len() as u64;
+    let scanned = plan.tags.len() as u64;
     let mut message = plan.kept();
     if let Some(users) = plan.users() {
         message = format!("{message}; in use: {users}");
@@ -173,16 +173,15 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
         let by = if plan.source.pushes_known { "last" } else { "first" };
         message = format!("{message}; ages by the {by} push");
     }
-    let in_use = plan.in_use();
-    let claims = Arc::new(plan.claims.clone());
-    let source = plan.source;
-    let tags = plan.into_removed();
+    let in_use = plan.tags.in_use().count() as u64;
+    let Plan { tags, source, claims } = plan;
+    let tags = tags.into_removed();
     let counts = TagCounts { scanned, matched: tags.len() as u64, in_use, ..TagCounts::default() };
     let result = |result, reason| Outcome {
         tags: counts,
         message: Some(message.clone()),
-        samples: tags.iter().take(MAX_SAMPLES).map(|seen| seen.name.to_string()).collect(),
-        bytes: tags.iter().filter_map(|seen| seen.bytes).sum(),
+        samples: tags.iter().take(MAX_SAMPLES).map(|tag| tag.name.to_string()).collect(),
+        bytes: tags.iter().filter_map(|tag| tag.bytes).sum(),
         ..Outcome::new(&repository.path, repository.id, result, reason)
     };
     if tags.is_empty() {
@@ -192,7 +191,7 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
         return Planned::only(repository, blown(&exceeded, result(RepositoryResult::Failed, None)));
     }
     let outcome = result(RepositoryResult::Changed, None);
-    Planned { repository, outcome, removal: Some(Removable { tags, source, claims }) }
+    Planned { repository, outcome, removal: Some(Removable { tags, source, claims: Arc::new(claims) }) }
 }
 
 /// The outcome of a repository in which a fuse blew.
@@ -207,7 +206,7 @@ pub(crate) fn blown(exceeded: &Exceeded, outcome: Outcome) -> Outcome {
 }
 
 fn audit(job: &Job<'_>, repository: &Repository, plan: &Plan) {
-    for (tag, decision) in plan.inventory.tags().iter().zip(&plan.decisions) {
+    for (tag, decision) in plan.tags.iter() {
         let rule = decision.rule.and_then(|rule| job.policy.method.rules().get(rule)).map(|rule| rule.name.as_str());
         let users = plan.claims.certain(tag.name, tag.digest).map(|users| users.to_string());
         let (verdict, reason) = (decision.verdict.as_str(), decision.verdict.reason());

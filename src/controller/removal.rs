@@ -16,11 +16,10 @@ use crate::api::RepositoryResult;
 use crate::gitlab::{Client, Error, Repository, TagRemoval};
 use crate::policy::claims::Claims;
 use crate::policy::in_use::RepositoryUse;
-use crate::policy::inventory::Seen;
 use crate::policy::outcome::{Outcome, repository_reason as why};
-use crate::policy::plan::exact::Moment;
 use crate::policy::plan::{KeepReason, Verdict};
 use crate::policy::report::MAX_SAMPLES;
+use crate::policy::tag::{Moment, Tag};
 
 use super::inventory::{Push, pushed_since};
 use super::last_look::Look;
@@ -140,12 +139,12 @@ enum Now {
 
 /// What became of one request.
 struct Batch<'t> {
-    again: Vec<&'t Seen>,
-    untold: Vec<&'t Seen>,
-    missing: Vec<&'t Seen>,
+    again: Vec<&'t Tag>,
+    untold: Vec<&'t Tag>,
+    missing: Vec<&'t Tag>,
     /// With who uses them.
-    in_use: Vec<(&'t Seen, Option<String>)>,
-    asked: Vec<&'t Seen>,
+    in_use: Vec<(&'t Tag, Option<String>)>,
+    asked: Vec<&'t Tag>,
     /// The names that are gone.
     answer: Result<HashSet<Box<str>>, Halt>,
 }
@@ -164,7 +163,7 @@ impl Default for Batch<'_> {
 }
 
 impl Removal<'_> {
-    async fn run(&mut self, planned: &[Seen], told: &mut Told) -> Result<(), Halt> {
+    async fn run(&mut self, planned: &[Tag], told: &mut Told) -> Result<(), Halt> {
         let mut rest = planned;
         while !rest.is_empty() {
             let stretch = rest.get(..TAGS_PER_LOOK).unwrap_or(rest);
@@ -179,7 +178,7 @@ impl Removal<'_> {
 
     /// Reads the newest pushes, and some from before the plan, since the clocks may differ. Answers whether they tell everything there is to know: they come in order, and do not end
     /// before something old is met or all of what is planned.
-    async fn look(&mut self, planned: &[Seen]) -> Result<bool, Error> {
+    async fn look(&mut self, planned: &[Tag]) -> Result<bool, Error> {
         let since = self.at.saturating_sub(CLOCKS_MAY_DIFFER).unwrap_or(self.at);
         let Some(pushes) = pushed_since(&self.job.client, self.repository, since).await? else { return Ok(false) };
         let complete = pushes.complete || planned.iter().all(|seen| pushes.tags.contains_key(&seen.name));
@@ -188,11 +187,11 @@ impl Removal<'_> {
     }
 
     /// Removes tags until all have had their turn or another look is due; answers how many had theirs, at least one.
-    async fn stretch(&self, planned: &[Seen], told: &mut Told) -> Result<usize, Halt> {
+    async fn stretch(&self, planned: &[Tag], told: &mut Told) -> Result<usize, Halt> {
         let size = if self.by_name { BATCH } else { 1 };
         let clock = &self.job.context.clock;
         let (looked, begun) = (clock.now(), AtomicUsize::new(0));
-        let in_time = |_: &&[Seen]| {
+        let in_time = |_: &&[Tag]| {
             let first = begun.load(Ordering::Relaxed) == 0;
             ready(first || !self.looks || clock.now().duration_since(looked) < LOOK_HOLDS)
         };
@@ -214,7 +213,7 @@ impl Removal<'_> {
     }
 
     /// Removes one batch, less what was pushed again or came into use.
-    async fn batch<'t>(&self, tags: &'t [Seen]) -> Batch<'t> {
+    async fn batch<'t>(&self, tags: &'t [Tag]) -> Batch<'t> {
         let mut batch = Batch::default();
         for seen in tags {
             if self.stopped.load(Ordering::Relaxed) {
@@ -256,13 +255,13 @@ impl Removal<'_> {
     }
 
     /// What the newest pushes tell of a tag. One of those that are as they were planned was pushed shortly before.
-    fn among_the_newest(&self, seen: &Seen) -> Now {
+    fn among_the_newest(&self, seen: &Tag) -> Now {
         let same = |push: &Push| Moment::At(push.at) == seen.pushed && push.digest == seen.digest;
         if self.newest.get(&seen.name).is_none_or(same) { Now::Same } else { Now::Again }
     }
 
     /// Reads a tag again. One that is not found where it was listed may be gone, which is not certain, so it is not asked for.
-    async fn read_again(&self, seen: &Seen) -> Result<Now, Error> {
+    async fn read_again(&self, seen: &Tag) -> Result<Now, Error> {
         let tag = self.job.client.tag(&self.repository.reference(), &seen.name).await?;
         Ok(match tag {
             None => Now::Missing,
@@ -272,7 +271,7 @@ impl Removal<'_> {
         })
     }
 
-    async fn remove(&self, client: &Client, tags: &[&Seen]) -> Result<HashSet<Box<str>>, Error> {
+    async fn remove(&self, client: &Client, tags: &[&Tag]) -> Result<HashSet<Box<str>>, Error> {
         if self.by_name {
             let names: Vec<&str> = tags.iter().map(|seen| &*seen.name).collect();
             return Ok(client.destroy_tags(self.repository.id, &names).await?.into_iter().collect());
@@ -327,15 +326,15 @@ impl Removal<'_> {
         Ok(())
     }
 
-    fn audit(&self, seen: &Seen, verdict: Verdict, used_by: Option<&str>) {
+    fn audit(&self, seen: &Tag, verdict: Verdict, used_by: Option<&str>) {
         self.job.audit(self.repository, &seen.name, verdict.as_str(), verdict.reason(), None, used_by);
     }
 }
 
-fn users(claims: &Claims, seen: &Seen) -> Option<String> {
+fn users(claims: &Claims, seen: &Tag) -> Option<String> {
     claims.certain(&seen.name, seen.digest.as_deref()).map(|users| users.to_string())
 }
 
-fn held(claims: &Claims, seen: &Seen) -> bool {
+fn held(claims: &Claims, seen: &Tag) -> bool {
     claims.hold(&seen.name, seen.digest.as_deref(), seen.single_image)
 }

@@ -81,13 +81,13 @@ fn row(listing: &Listing, repository: &Repository) -> Option<String> {
     };
     let numbers = match repository.planned() {
         Some(planned) => {
-            let removals = planned.removals();
+            let removals = planned.tags.removals();
             if removals == 0 && remark.is_none() && !listing.about.everything {
                 return None;
             }
-            let keep = (planned.inventory.len() as u64).saturating_sub(removals);
+            let keep = (planned.tags.len() as u64).saturating_sub(removals);
             let more = if planned.complete { "" } else { "+" };
-            format!("{removals} | {keep}{more} | {}", units::size(planned.bytes()))
+            format!("{removals} | {keep}{more} | {}", units::size(planned.tags.bytes()))
         }
         None => "| |".to_owned(),
     };

@@ -16,10 +16,9 @@ use crate::policy::CompiledPolicy;
 use crate::policy::approval::{Item, plan_hash};
 use crate::policy::claims::Claims;
 use crate::policy::in_use::Use;
-use crate::policy::inventory::Inventory;
 use crate::policy::limits::{Exceeded, Limits};
-use crate::policy::plan::exact::{Decision, Moment};
-use crate::policy::plan::{KeepReason, Verdict, reasons_to_keep};
+use crate::policy::plan::{Decision, KeepReason, TagPlan, Verdict};
+use crate::policy::tag::{self, Moment, TagView};
 
 /// What was planned, and how.
 #[derive(Clone, Debug)]
@@ -94,10 +93,8 @@ pub enum State {
 /// The tags of a repository, each with a decision.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// The tags.
-    pub inventory: Inventory,
-    /// The decisions about them, in the order of the inventory's tags.
-    pub decisions: Vec<Decision>,
+    /// The tags, each with what is decided about it.
+    pub tags: TagPlan,
     /// What is in use of them.
     pub claims: Claims,
     /// Whether these are all tags. Otherwise there may be younger ones, which stay and were not looked at.
@@ -141,64 +138,26 @@ impl Planned {
     /// The tags: first those that would go, each part by name.
     #[must_use]
     pub fn tags(&self) -> Vec<Tag<'_>> {
-        let nothing_decided = Decision { verdict: Verdict::Keep(KeepReason::NoRuleMatches), rule: None };
-        let read = self.inventory.read.iter().map(|seen| Tag {
-            name: &seen.name,
-            digest: seen.digest.as_deref(),
-            published_at: if seen.push_told { seen.pushed.stated() } else { None },
-            created_at: seen.created.stated(),
-            bytes: seen.bytes,
-            pushed: seen.pushed,
-            decision: nothing_decided,
-            users: None,
-        });
-        let newer = self.inventory.newer.iter().map(|name| Tag {
-            name,
-            digest: None,
-            published_at: None,
-            created_at: None,
-            bytes: None,
-            pushed: Moment::Newer,
-            decision: nothing_decided,
-            users: None,
-        });
-        let decided = read.chain(newer).zip(&self.decisions).map(|(tag, decision)| {
-            let in_use = decision.verdict == Verdict::Keep(KeepReason::InUse);
-            let users = if in_use { self.claims.certain(tag.name, tag.digest) } else { None };
-            Tag { decision: *decision, users, ..tag }
-        });
-        let mut tags: Vec<Tag<'_>> = decided.collect();
+        let read =
+            self.tags.read.iter().map(|planned| self.row(planned.tag.view(), planned.decision, Some(&planned.tag)));
+        let newer =
+            self.tags.newer.iter().map(|planned| self.row(TagView::newer(&planned.name), planned.decision, None));
+        let mut tags: Vec<Tag<'_>> = read.chain(newer).collect();
         tags.sort_unstable_by_key(|tag| (!tag.goes(), tag.name));
         tags
     }
 
-    /// How many tags would go.
-    #[must_use]
-    pub fn removals(&self) -> u64 {
-        self.decisions.iter().filter(|decision| decision.verdict == Verdict::Remove).count() as u64
-    }
-
-    /// The size of what would go, as far as it is known.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        let read = self.inventory.read.iter().zip(&self.decisions);
-        read.filter(|(_, decision)| decision.verdict == Verdict::Remove).filter_map(|(seen, _)| seen.bytes).sum()
-    }
-
-    /// Why tags stay, with how many: `12 TooYoung, 5 WithinKeepN, 1 Latest`. Empty where none is known to stay.
-    #[must_use]
-    pub fn kept(&self) -> String {
-        reasons_to_keep(self.decisions.iter().map(|decision| decision.verdict))
-    }
-
-    /// Forgets the tags that stay.
-    fn only_removals(&mut self) {
-        // Tags that were not read never go, and their decisions are the last.
-        self.inventory.newer = Vec::new();
-        let read = std::mem::take(&mut self.inventory.read).into_iter().zip(std::mem::take(&mut self.decisions));
-        for (seen, decision) in read.filter(|(_, decision)| decision.verdict == Verdict::Remove) {
-            self.inventory.read.push(seen);
-            self.decisions.push(decision);
+    fn row<'a>(&'a self, tag: TagView<'a>, decision: Decision, read: Option<&tag::Tag>) -> Tag<'a> {
+        let in_use = decision.verdict == Verdict::Keep(KeepReason::InUse);
+        Tag {
+            name: tag.name,
+            digest: tag.digest,
+            published_at: read.filter(|read| read.push_told).and_then(|read| read.pushed.stated()),
+            created_at: tag.created.stated(),
+            bytes: read.and_then(|read| read.bytes),
+            pushed: tag.pushed,
+            decision,
+            users: if in_use { self.claims.certain(tag.name, tag.digest) } else { None },
         }
     }
 }
@@ -224,7 +183,7 @@ impl Repository {
     }
 
     fn removals(&self) -> u64 {
-        self.planned().map_or(0, Planned::removals)
+        self.planned().map_or(0, |planned| planned.tags.removals())
     }
 }
 
@@ -282,15 +241,15 @@ impl Listing {
         totals.repositories += 1;
         totals.failed += usize::from(repository.trouble().is_some());
         if let State::Planned(planned) = &mut repository.state {
-            let (scanned, remove) = (planned.inventory.len() as u64, planned.removals());
+            let (scanned, remove) = (planned.tags.len() as u64, planned.tags.removals());
             totals.changed += usize::from(remove > 0);
             totals.scanned += scanned;
             totals.remove += remove;
             totals.keep += scanned.saturating_sub(remove);
-            totals.bytes += planned.bytes();
+            totals.bytes += planned.tags.bytes();
             totals.carried_out += if planned.exceeded.is_none() { remove } else { 0 };
             if keep == Keep::Removals {
-                planned.only_removals();
+                planned.tags.retain_removed();
             }
         }
         self.repositories.push(repository);
@@ -321,16 +280,8 @@ impl Listing {
     pub fn plan_hash(&self) -> String {
         let repositories = self.repositories.iter().filter(|repository| self.error(repository).is_none());
         let items = repositories.flat_map(|repository| {
-            let read = repository
-                .planned()
-                .into_iter()
-                .flat_map(|planned| planned.inventory.read.iter().zip(&planned.decisions));
-            let gone = read.filter(|(_, decision)| decision.verdict == Verdict::Remove);
-            gone.map(|(seen, _)| Item {
-                repository: &repository.path,
-                name: &seen.name,
-                digest: seen.digest.as_deref(),
-            })
+            let removed = repository.planned().into_iter().flat_map(|planned| planned.tags.removed());
+            removed.map(|tag| Item { repository: &repository.path, name: &tag.name, digest: tag.digest.as_deref() })
         });
         plan_hash(self.about.generation, items)
     }
@@ -376,7 +327,7 @@ mod tests {
     use super::*;
     use crate::policy::compile::tests::spec;
     use crate::policy::in_use::tests::of_shop_web;
-    use crate::policy::inventory::Seen;
+    use crate::policy::plan::{PlannedName, PlannedTag};
     use crate::policy::{Settings, compile};
 
     pub(super) fn now() -> Timestamp {
@@ -398,9 +349,9 @@ mod tests {
     }
 
     /// A tag pushed so many days ago, and what is decided about it.
-    pub(super) fn tag(name: &str, days: i64, verdict: Verdict) -> (Seen, Decision) {
+    pub(super) fn tag(name: &str, days: i64, verdict: Verdict) -> PlannedTag {
         let pushed = Moment::At(days_ago(days));
-        let seen = Seen {
+        let tag = tag::Tag {
             name: name.into(),
             digest: Some(format!("sha256:{name}").into()),
             pushed,
@@ -411,14 +362,17 @@ mod tests {
             bytes: Some(1024 * 1024),
         };
         let rule = (verdict != Verdict::Keep(KeepReason::Latest)).then_some(0);
-        (seen, Decision { verdict, rule })
+        PlannedTag { tag, decision: Decision { verdict, rule } }
     }
 
-    pub(super) fn planned(tags: Vec<(Seen, Decision)>) -> Box<Planned> {
-        let (read, decisions) = tags.into_iter().unzip();
+    /// A tag that was not read.
+    pub(super) fn newer(name: &str, verdict: Verdict) -> PlannedName {
+        PlannedName { name: name.into(), decision: Decision { verdict, rule: Some(0) } }
+    }
+
+    pub(super) fn planned(tags: Vec<PlannedTag>) -> Box<Planned> {
         Box::new(Planned {
-            inventory: Inventory { read, newer: Vec::new() },
-            decisions,
+            tags: TagPlan { read: tags, newer: Vec::new() },
             claims: Claims::default(),
             complete: true,
             pushes_known: true,
@@ -453,7 +407,7 @@ mod tests {
         assert_eq!((totals.scanned, totals.remove, totals.keep, totals.bytes), (4, 2, 2, 2 * 1024 * 1024));
         let brief = listing(about(&json!({})), Keep::Removals);
         assert_eq!((brief.totals, brief.plan_hash(), brief.summary()), (totals, all.plan_hash(), all.summary()));
-        assert_eq!(brief.repositories[0].planned().unwrap().inventory.len(), 2);
+        assert_eq!(brief.repositories[0].planned().unwrap().tags.len(), 2);
     }
 
     #[test]
@@ -495,14 +449,13 @@ mod tests {
     #[test]
     fn tags_that_go_come_first_and_what_was_not_read_is_not_known() {
         let mut planned = planned(vec![tag("t3", 1, YOUNG), tag("t2", 20, GOES), tag("t1", 20, GOES)]);
-        planned.inventory.newer = vec!["t0".into()];
-        planned.decisions.push(Decision { verdict: YOUNG, rule: Some(0) });
+        planned.tags.newer = vec![newer("t0", YOUNG)];
         let tags = planned.tags();
         let names: Vec<&str> = tags.iter().map(|tag| tag.name).collect();
         assert_eq!(names, ["t1", "t2", "t0", "t3"]);
         assert_eq!((tags[2].digest, tags[2].published_at, tags[2].created_at, tags[2].bytes), (None, None, None, None));
         assert_eq!((tags[3].published_at, tags[3].created_at), (Some(days_ago(1)), Some(days_ago(2))));
-        planned.inventory.read[0].push_told = false;
+        planned.tags.read[0].tag.push_told = false;
         assert_eq!(planned.tags()[3].published_at, None, "what stands in for the last push is not the last push");
     }
 

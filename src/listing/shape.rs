@@ -107,7 +107,7 @@ impl Serialize for Tags<'_> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::tests::{GOES, about, listing, planned, repository, tag};
+    use super::super::tests::{GOES, about, listing, newer, planned, repository, tag};
     use super::super::{Keep, State};
     use super::*;
 
@@ -153,8 +153,7 @@ mod tests {
     #[test]
     fn what_was_not_read_is_null() {
         let mut plan = planned(vec![tag("t1", 9, GOES)]);
-        plan.inventory.newer = vec!["t0".into()];
-        plan.decisions.push(plan.decisions[0]);
+        plan.tags.newer = vec![newer("t0", GOES)];
         let mut listing = Listing::new(about(&json!({})));
         listing.add(repository(1, "shop/api", State::Planned(plan)), Keep::Everything);
         let shape = serde_json::to_value(&listing).unwrap();

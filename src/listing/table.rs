@@ -80,7 +80,7 @@ mod tests {
     use super::super::tests::{GOES, YOUNG, about, listing, planned, repository as of, tag};
     use super::*;
     use crate::policy::limits::Exceeded;
-    use crate::policy::plan::exact::Moment;
+    use crate::policy::tag::Moment;
 
     fn table(about: &About) -> String {
         let listing = listing(about.clone(), Keep::Everything);
@@ -131,8 +131,8 @@ Plan: ";
     #[test]
     fn what_was_not_read_or_is_not_known_is_told() {
         let mut plan = planned(vec![tag("t1", 9, GOES), tag("t3", 1, YOUNG)]);
-        plan.inventory.read[0].pushed = Moment::Unknown;
-        plan.inventory.read[0].bytes = None;
+        plan.tags.read[0].tag.pushed = Moment::Unknown;
+        plan.tags.read[0].tag.bytes = None;
         plan.complete = false;
         plan.pushes_known = false;
         let text = repository(&about(&json!({})), &of(1, "shop/api", State::Planned(plan.clone())));
@@ -142,7 +142,7 @@ Plan: ";
             text.contains("Kept: 1 TooYoung, and all younger ones, which were not read; ages by the first push"),
             "{text}"
         );
-        plan.decisions[0] = plan.decisions[1];
+        plan.tags.read[0].decision = plan.tags.read[1].decision;
         let text = repository(&about(&json!({})), &of(1, "shop/api", State::Planned(plan)));
         assert!(text.starts_with("shop/api: nothing would be removed\n  Kept: 2 TooYoung, and all younger"), "{text}");
     }

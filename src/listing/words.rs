@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{About, Planned, Tag, units};
-use crate::policy::plan::exact::Moment;
+use crate::policy::tag::Moment;
 
 /// Text from outside on one line of a terminal: without characters that would do something there.
 pub(super) fn plain(text: &str) -> String {
@@ -44,13 +44,13 @@ pub(super) fn shown<'a>(about: &About, planned: &'a Planned) -> (Vec<Tag<'a>>, u
 
 /// Why tags stay, who uses them, what was not looked at, and what ages are by.
 pub(super) fn kept(planned: &Planned) -> String {
-    let mut parts = vec![planned.kept()];
+    let mut parts = vec![planned.tags.kept()];
     if !planned.complete {
         parts.push("all younger ones, which were not read".to_owned());
     }
     parts.retain(|part| !part.is_empty());
     let mut text = if parts.is_empty() { "none".to_owned() } else { parts.join(", and ") };
-    let read = planned.inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref()));
+    let read = planned.tags.read.iter().map(|read| (&*read.tag.name, read.tag.digest.as_deref()));
     if let Some(users) = planned.claims.told(read) {
         let _ = write!(text, "; in use: {}", plain(&users));
     }
@@ -62,16 +62,16 @@ pub(super) fn kept(planned: &Planned) -> String {
 
 /// How much of a repository would go: "6 of 50 tags would be removed, 70.0 MiB".
 pub(super) fn amount(planned: &Planned) -> String {
-    let scanned = planned.inventory.len() as u64;
+    let scanned = planned.tags.len() as u64;
     let of = if planned.complete {
         units::of(scanned, "tag", "tags")
     } else {
         units::of(scanned, "oldest tag", "oldest tags")
     };
-    match (planned.removals(), planned.complete) {
+    match (planned.tags.removals(), planned.complete) {
         (0, true) => format!("none of {of} would be removed"),
         (0, false) => "nothing would be removed".to_owned(),
-        (removals, true) => format!("{removals} of {of} would be removed, {}", units::size(planned.bytes())),
-        (removals, false) => format!("{removals} of the {of} would be removed, {}", units::size(planned.bytes())),
+        (removals, true) => format!("{removals} of {of} would be removed, {}", units::size(planned.tags.bytes())),
+        (removals, false) => format!("{removals} of the {of} would be removed, {}", units::size(planned.tags.bytes())),
     }
 }

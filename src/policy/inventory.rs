@@ -31,7 +31,7 @@ use crate::api::SortBy;
 
 use super::compile::Rule;
 use super::limits::Limits;
-use super::plan::exact::{Moment, Tag};
+use super::tag::{Moment, Tag};
 
 /// What to read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,64 +60,21 @@ pub fn need(rules: &[Rule], limits: Limits, sorts_by_push: bool, now: Timestamp)
     }
 }
 
-/// What was read of one tag.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Seen {
-    /// Its name.
-    pub name: Box<str>,
-    /// The digest it points at.
-    pub digest: Option<Box<str>>,
-    /// When it was last pushed, or what stands in for that.
-    pub pushed: Moment,
-    /// Whether `pushed` is what GitLab tells of the last push, not the first push in its stead.
-    pub push_told: bool,
-    /// When it was first pushed.
-    pub created: Moment,
-    /// Whether it is known to be one image, not an index of several.
-    pub single_image: bool,
-    /// Whether GitLab protects it from being removed with this token.
-    pub protected: bool,
-    /// Its size in bytes.
-    pub bytes: Option<u64>,
-}
-
 /// What a plan can be made of.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Inventory {
     /// Tags that were read.
-    pub read: Vec<Seen>,
+    pub read: Vec<Tag>,
     /// Names of tags that were not read, because they are newer than every cut-off.
     pub newer: Vec<Box<str>>,
 }
 
 impl Inventory {
-    /// The tags as a plan takes them: those that were read, then the newer ones.
-    #[must_use]
-    pub fn tags(&self) -> Vec<Tag<'_>> {
-        let read = self.read.iter().map(|seen| Tag {
-            name: &seen.name,
-            pushed: seen.pushed,
-            created: seen.created,
-            digest: seen.digest.as_deref(),
-            single_image: seen.single_image,
-            protected: seen.protected,
-        });
-        let newer = self.newer.iter().map(|name| Tag {
-            name,
-            pushed: Moment::Newer,
-            created: Moment::Unknown,
-            digest: None,
-            single_image: false,
-            protected: false,
-        });
-        read.chain(newer).collect()
-    }
-
     /// Takes note of when some of the tags that were not read were pushed.
     pub fn date(&mut self, pushes: &HashMap<Box<str>, Timestamp>) {
         let (dated, newer) = std::mem::take(&mut self.newer).into_iter().partition(|name| pushes.contains_key(name));
         self.newer = newer;
-        self.read.extend(Vec::into_iter(dated).map(|name| Seen {
+        self.read.extend(Vec::into_iter(dated).map(|name| Tag {
             pushed: pushes.get(&name).map_or(Moment::Unknown, |pushed| Moment::At(*pushed)),
             push_told: true,
             created: Moment::Unknown,
@@ -151,17 +108,17 @@ pub struct Incomplete;
 ///
 /// # Errors
 /// When the names prove that something was missed, or are missing themselves.
-pub fn assemble(read: Vec<Seen>, to_the_end: bool, names: Option<Vec<Box<str>>>) -> Result<Inventory, Incomplete> {
+pub fn assemble(read: Vec<Tag>, to_the_end: bool, names: Option<Vec<Box<str>>>) -> Result<Inventory, Incomplete> {
     let Some(names) = names else { return Ok(Inventory { read, newer: Vec::new() }) };
     if names.is_empty() && !read.is_empty() {
         return Err(Incomplete);
     }
-    let read: Vec<Seen> = {
+    let read: Vec<Tag> = {
         let listed: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
-        read.into_iter().filter(|seen| listed.contains(&*seen.name)).collect()
+        read.into_iter().filter(|tag| listed.contains(&*tag.name)).collect()
     };
     let newer: Vec<Box<str>> = {
-        let known: HashSet<&str> = read.iter().map(|seen| &*seen.name).collect();
+        let known: HashSet<&str> = read.iter().map(|tag| &*tag.name).collect();
         names.into_iter().filter(|name| !known.contains(&**name)).collect()
     };
     if to_the_end && !newer.is_empty() {
@@ -192,7 +149,6 @@ mod tests {
     use crate::policy::claims::Claims;
     use crate::policy::compile::tests::spec;
     use crate::policy::in_use::tests::{SHA_1, SHA_2, of_shop_web};
-    use crate::policy::plan::Verdict;
     use crate::policy::plan::exact::plan;
     use crate::policy::{Method, Settings, compile};
 
@@ -243,8 +199,8 @@ mod tests {
         assert!(!ascends(None, [None]));
     }
 
-    fn seen(name: &str, pushed: i64) -> Seen {
-        Seen {
+    fn tag(name: &str, pushed: i64) -> Tag {
+        Tag {
             name: name.into(),
             digest: None,
             pushed: Moment::At(days_ago(pushed)),
@@ -259,17 +215,14 @@ mod tests {
     #[test]
     fn lists_that_contradict_each_other_are_an_error() {
         let names = vec![Box::from("a"), Box::from("b")];
-        assert_eq!(assemble(vec![seen("a", 9)], true, Some(names.clone())), Err(Incomplete));
-        assert_eq!(assemble(vec![seen("a", 9)], false, Some(names)).unwrap().newer, [Box::from("b")]);
-        assert_eq!(assemble(vec![seen("a", 9)], true, Some(Vec::new())), Err(Incomplete));
+        assert_eq!(assemble(vec![tag("a", 9)], true, Some(names.clone())), Err(Incomplete));
+        assert_eq!(assemble(vec![tag("a", 9)], false, Some(names)).unwrap().newer, [Box::from("b")]);
+        assert_eq!(assemble(vec![tag("a", 9)], true, Some(Vec::new())), Err(Incomplete));
         assert_eq!(assemble(Vec::new(), true, Some(Vec::new())).unwrap(), Inventory::default());
     }
 
     fn removed(inventory: &Inventory, rules: &[Rule], claims: &Claims) -> HashSet<String> {
-        let tags = inventory.tags();
-        let decisions = plan(&tags, rules, &[], claims, now());
-        let gone = tags.iter().zip(decisions).filter(|(_, decision)| decision.verdict == Verdict::Remove);
-        gone.map(|(tag, _)| tag.name.to_owned()).collect()
+        plan(inventory.clone(), rules, &[], claims, now()).removed().map(|tag| tag.name.to_string()).collect()
     }
 
     /// A tag as the registry has it. Negative days lie ahead.
@@ -286,10 +239,10 @@ mod tests {
             days_ago(self.days)
         }
 
-        fn seen(&self) -> Seen {
+        fn tag(&self) -> Tag {
             let pushed = Moment::read(Some(self.pushed()), now());
             let digest = Some(if self.in_use { SHA_1 } else { SHA_2 }.into());
-            Seen { pushed, created: pushed, protected: self.protected, digest, ..seen(&self.name, self.days) }
+            Tag { pushed, created: pushed, protected: self.protected, digest, ..tag(&self.name, self.days) }
         }
     }
 
@@ -328,7 +281,7 @@ mod tests {
             let mut ordered = tags.clone();
             ordered.sort_by_key(|tag| (tag.pushed(), tag.name.clone()));
             let cut = ordered.iter().position(|tag| tag.pushed() >= until);
-            let read: Vec<Seen> = ordered.iter().take(cut.map_or(ordered.len(), |cut| cut + 1)).map(There::seen).collect();
+            let read: Vec<Tag> = ordered.iter().take(cut.map_or(ordered.len(), |cut| cut + 1)).map(There::tag).collect();
 
             // Some tags vanish between the reading and the list of names, and others appear; some names are missing from it
             // for no reason.
@@ -350,7 +303,7 @@ mod tests {
             let since = there.iter().filter(|tag| tag.pushed() >= now()).map(|tag| (tag.name.as_str().into(), tag.pushed()));
             partial.date(&since.collect());
 
-            let full = Inventory { read: there.iter().map(There::seen).collect(), newer: Vec::new() };
+            let full = Inventory { read: there.iter().map(There::tag).collect(), newer: Vec::new() };
             let reference = match used {
                 "" => None,
                 "@" => Some(format!("registry.example.com/shop/web@{SHA_1}")),
@@ -358,7 +311,7 @@ mod tests {
             };
             let users: Vec<(&str, &str)> = reference.iter().map(|reference| (reference.as_str(), "prod/Pod/a")).collect();
             let decided = |inventory: &Inventory| {
-                let known = inventory.read.iter().map(|seen| (&*seen.name, seen.digest.as_deref()));
+                let known = inventory.read.iter().map(|tag| (&*tag.name, tag.digest.as_deref()));
                 removed(inventory, &rules, &Claims::new(of_shop_web(&users), known, false))
             };
             let (partial, full) = (decided(&partial), decided(&full));

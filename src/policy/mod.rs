@@ -24,6 +24,7 @@ pub mod report;
 pub mod schedule;
 pub mod settle;
 pub mod standing;
+pub mod tag;
 pub mod target;
 
 pub use compile::{CompiledPolicy, Method, Problem, Settings, compile};

@@ -1,8 +1,9 @@
 //! Which tags go and which stay, and why.
 //!
 //! [`exact`] is the plan that is carried out tag by tag; [`server`] foretells what GitLab's bulk deletion does. Both are pure
-//! functions of the complete list of tags, and share the verdicts here.
+//! functions of the complete list of tags, make a [`TagPlan`] of it, and share the verdicts here.
 
+mod decided;
 pub mod exact;
 pub mod server;
 
@@ -11,6 +12,8 @@ use std::collections::BTreeSet;
 
 use super::compile::Rule;
 use super::pattern::Pattern;
+
+pub use decided::{Decision, PlannedName, PlannedTag, TagPlan};
 
 /// What is decided about a tag.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

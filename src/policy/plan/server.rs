@@ -5,13 +5,16 @@
 //! that are older than `olderThan`. Where GitLab knows no date it counts the tag as pushed right now when it ranks, and never
 //! as old. The plan does the same, so that a preview promises nothing that the server would not keep.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{KeepReason, Verdict, decide_by_name};
+use super::{Decision, KeepReason, TagPlan, Verdict, decide_by_name};
 use crate::policy::compile::Rule;
+use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
+use crate::policy::tag::Tag;
 
 /// How many of a number of candidates could go whatever their age.
 #[must_use]
@@ -25,47 +28,47 @@ pub fn needs_dates(candidates: usize, rule: &Rule) -> bool {
     removable(candidates, rule) > 0 && (rule.older_than.is_some() || rule.keep_n.is_some_and(|n| n > 0))
 }
 
-/// Decides about every tag of a repository. `tags` is the complete list of names with the dates of the candidates, in any
-/// order; the verdicts come in the same order.
+/// Decides about every tag of a repository. `tags` is the complete list, with the dates of the candidates; its order does not
+/// matter.
 #[must_use]
-pub fn plan(
-    tags: &[(&str, Option<Timestamp>)],
-    rule: &Rule,
-    protect: &[Pattern],
-    in_use: &BTreeSet<Box<str>>,
-    now: Timestamp,
-) -> Vec<Verdict> {
-    let by_name: Vec<Option<KeepReason>> =
-        tags.iter().map(|(name, _)| decide_by_name(name, rule, protect, in_use)).collect();
-    let mut candidates: Vec<(usize, Timestamp, &str)> = tags
-        .iter()
-        .zip(&by_name)
-        .enumerate()
-        .filter(|(_, (_, reason))| reason.is_none())
-        .map(|(index, ((name, date), _))| (index, date.unwrap_or(now), *name))
-        .collect();
+pub fn plan(tags: Vec<Tag>, rule: &Rule, protect: &[Pattern], in_use: &BTreeSet<Box<str>>, now: Timestamp) -> TagPlan {
+    let mut plan = TagPlan::undecided(Inventory { read: tags, newer: Vec::new() });
+    let mut candidates: Vec<Candidate<'_>> = Vec::new();
+    for (tag, decision) in plan.iter_mut() {
+        match decide_by_name(tag.name, rule, protect, in_use) {
+            Some(reason) => *decision = Decision::keep(reason, by_rule(reason).then_some(0)),
+            None => candidates.push(Candidate { name: tag.name, date: tag.pushed.stated(), decision }),
+        }
+    }
     // Newest first; among equals GitLab takes the last name for the newest.
-    candidates.sort_unstable_by(|a, b| (b.1, b.2).cmp(&(a.1, a.2)));
+    candidates.sort_unstable_by_key(|tag| Reverse((tag.date.unwrap_or(now), tag.name)));
     let keep_n = candidates.len() - removable(candidates.len(), rule);
     let cutoff = rule.older_than.as_ref().map(|age| now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN));
-
-    let mut verdicts: Vec<Verdict> =
-        by_name.iter().map(|reason| reason.map_or(Verdict::Remove, Verdict::Keep)).collect();
     // Dates are not read where all candidates stay by number, and then it is the number that keeps them.
     let all_stay = keep_n == candidates.len();
-    for (rank, (index, date, _)) in candidates.into_iter().enumerate() {
-        let known = tags.get(index).is_some_and(|(_, date)| date.is_some());
-        let verdict = match cutoff {
-            Some(_) if !known && !all_stay => Verdict::Keep(KeepReason::DateUnknown),
-            Some(cutoff) if known && date >= cutoff => Verdict::Keep(KeepReason::TooYoung),
+    for (rank, Candidate { date, decision, .. }) in candidates.into_iter().enumerate() {
+        let verdict = match (cutoff, date) {
+            (Some(_), None) if !all_stay => Verdict::Keep(KeepReason::DateUnknown),
+            (Some(cutoff), Some(date)) if date >= cutoff => Verdict::Keep(KeepReason::TooYoung),
             _ if rank < keep_n => Verdict::Keep(KeepReason::WithinKeepN),
             _ => Verdict::Remove,
         };
-        if let Some(slot) = verdicts.get_mut(index) {
-            *slot = verdict;
-        }
+        *decision = Decision { verdict, rule: Some(0) };
     }
-    verdicts
+    plan
+}
+
+/// A tag that the rule may remove.
+struct Candidate<'a> {
+    name: &'a str,
+    date: Option<Timestamp>,
+    decision: &'a mut Decision,
+}
+
+/// Whether it is the rule that keeps a tag for this reason.
+fn by_rule(reason: KeepReason) -> bool {
+    use KeepReason as K;
+    !matches!(reason, K::Latest | K::Protected | K::InUse | K::NoRuleMatches)
 }
 
 #[cfg(test)]
@@ -75,6 +78,7 @@ mod tests {
 
     use super::*;
     use crate::policy::compile::tests::spec;
+    use crate::policy::tag::Moment;
     use crate::policy::{CompiledPolicy, Method, Settings, compile};
 
     fn now() -> Timestamp {
@@ -97,8 +101,32 @@ mod tests {
         }
     }
 
+    fn tag(name: &str, date: Option<Timestamp>) -> Tag {
+        let pushed = Moment::read(date, now());
+        let name = name.into();
+        Tag {
+            name,
+            digest: None,
+            pushed,
+            push_told: true,
+            created: pushed,
+            single_image: true,
+            protected: false,
+            bytes: None,
+        }
+    }
+
+    fn planned(policy: &CompiledPolicy, tags: &[(&str, Option<Timestamp>)], in_use: &BTreeSet<Box<str>>) -> TagPlan {
+        let tags = tags.iter().map(|(name, date)| tag(name, *date)).collect();
+        plan(tags, rule(policy), &policy.protect, in_use, now())
+    }
+
     fn verdicts(policy: &CompiledPolicy, tags: &[(&str, Option<Timestamp>)]) -> Vec<Verdict> {
-        plan(tags, rule(policy), &policy.protect, &BTreeSet::new(), now())
+        planned(policy, tags, &BTreeSet::new()).iter().map(|(_, decision)| decision.verdict).collect()
+    }
+
+    fn removed(policy: &CompiledPolicy, tags: &[(&str, Option<Timestamp>)]) -> Vec<String> {
+        planned(policy, tags, &BTreeSet::new()).removed().map(|tag| tag.name.to_string()).collect()
     }
 
     #[test]
@@ -135,11 +163,11 @@ mod tests {
         let policy = policy(&json!({"name": "r", "nameRegexDelete": "v.*", "keepN": 1}), &[]);
         let tags = [("v1", Some(days_ago(3))), ("v2", Some(days_ago(2))), ("v3", Some(days_ago(1)))];
         let in_use = BTreeSet::from([Box::from("v3")]);
-        let verdicts = plan(&tags, rule(&policy), &policy.protect, &in_use, now());
-        assert_eq!(
-            verdicts,
-            [Verdict::Remove, Verdict::Keep(KeepReason::WithinKeepN), Verdict::Keep(KeepReason::InUse)]
-        );
+        let plan = planned(&policy, &tags, &in_use);
+        let decisions: Vec<Decision> = plan.iter().map(|(_, decision)| decision).collect();
+        let within = Decision::keep(KeepReason::WithinKeepN, Some(0));
+        let removed = Decision { verdict: Verdict::Remove, rule: Some(0) };
+        assert_eq!(decisions, [removed, within, Decision::keep(KeepReason::InUse, None)]);
     }
 
     #[test]
@@ -186,12 +214,7 @@ mod tests {
             let Some((policy, tags)) = comparable(case) else { continue };
             let input: Vec<(&str, Option<Timestamp>)> =
                 tags.iter().map(|(name, date)| (name.as_str(), *date)).collect();
-            let mut removed: Vec<&str> = input
-                .iter()
-                .zip(verdicts(&policy, &input))
-                .filter(|(_, verdict)| *verdict == Verdict::Remove)
-                .map(|((name, _), _)| *name)
-                .collect();
+            let mut removed = removed(&policy, &input);
             removed.sort_unstable();
             let expected: Vec<&str> =
                 case["expected_deleted"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
@@ -251,10 +274,8 @@ mod tests {
         #[test]
         fn latest_protected_and_kept_tags_never_go(tags in some_tags(), keep_n in 0_u32..5) {
             let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "nameRegexKeep": "v1.*", "keepN": keep_n, "olderThan": "3d"}), &["p.*"]);
-            for ((name, _), verdict) in tags.iter().zip(verdicts(&policy, &borrow(&tags))) {
-                if name == "latest" || name.starts_with('p') || name.starts_with("v1") {
-                    prop_assert_ne!(verdict, Verdict::Remove);
-                }
+            for name in removed(&policy, &borrow(&tags)) {
+                prop_assert!(name != "latest" && !name.starts_with('p') && !name.starts_with("v1"), "{}", name);
             }
         }
 
@@ -267,7 +288,8 @@ mod tests {
                 turned.reverse();
             }
             let of = |tags: &[(String, Option<Timestamp>)]| {
-                let mut pairs: Vec<_> = tags.iter().map(|(name, _)| name.clone()).zip(verdicts(&policy, &borrow(tags))).collect();
+                let plan = planned(&policy, &borrow(tags), &BTreeSet::new());
+                let mut pairs: Vec<_> = plan.iter().map(|(tag, decision)| (tag.name.to_owned(), decision.verdict)).collect();
                 pairs.sort();
                 pairs
             };
@@ -288,8 +310,8 @@ mod tests {
         #[test]
         fn a_plan_that_was_carried_out_removes_nothing_when_made_again(tags in some_tags(), keep_n in 0_u32..5) {
             let policy = policy(&json!({"name": "r", "nameRegexDelete": "v.*", "keepN": keep_n, "olderThan": "5d"}), &[]);
-            let left: Vec<_> = tags.iter().zip(verdicts(&policy, &borrow(&tags)))
-                .filter(|(_, verdict)| *verdict != Verdict::Remove).map(|(tag, _)| tag.clone()).collect();
+            let gone = removed(&policy, &borrow(&tags));
+            let left: Vec<_> = tags.iter().filter(|(name, _)| !gone.contains(name)).cloned().collect();
             prop_assert!(!verdicts(&policy, &borrow(&left)).contains(&Verdict::Remove));
         }
     }

@@ -1,0 +1,139 @@
+//! The tags of a repository, each with what is decided about it: what both methods plan, and what everybody reads who carries
+//! a plan out or shows it. A tag and its decision are never apart.
+
+use super::{KeepReason, Verdict, reasons_to_keep};
+use crate::policy::inventory::Inventory;
+use crate::policy::tag::{Tag, TagView};
+
+/// What is decided about a tag.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Decision {
+    /// What becomes of it, and why.
+    pub verdict: Verdict,
+    /// The rule that decided, by its place in the list.
+    pub rule: Option<usize>,
+}
+
+impl Decision {
+    /// What holds until a rule says otherwise: the tag stays.
+    pub const UNDECIDED: Self = Self { verdict: Verdict::Keep(KeepReason::NoRuleMatches), rule: None };
+
+    /// The tag stays, for this reason.
+    #[must_use]
+    pub const fn keep(reason: KeepReason, rule: Option<usize>) -> Self {
+        Self { verdict: Verdict::Keep(reason), rule }
+    }
+
+    /// Whether the tag goes.
+    #[must_use]
+    pub fn removes(self) -> bool {
+        self.verdict == Verdict::Remove
+    }
+}
+
+/// A tag that was read, with what is decided about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PlannedTag {
+    /// The tag.
+    pub tag: Tag,
+    /// The decision.
+    pub decision: Decision,
+}
+
+/// A tag that is known by its name only, since it is newer than those that were read. It stays, whatever is decided.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PlannedName {
+    /// Its name.
+    pub name: Box<str>,
+    /// The decision.
+    pub decision: Decision,
+}
+
+/// All tags that are known of a repository, each with what is decided about it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TagPlan {
+    /// Tags that were read.
+    pub read: Vec<PlannedTag>,
+    /// Tags that were not read, because they are newer than every cut-off.
+    pub newer: Vec<PlannedName>,
+}
+
+impl TagPlan {
+    /// The tags of an inventory, of which all stay until something else is decided.
+    #[must_use]
+    pub fn undecided(inventory: Inventory) -> Self {
+        let Inventory { read, newer } = inventory;
+        let decision = Decision::UNDECIDED;
+        Self {
+            read: read.into_iter().map(|tag| PlannedTag { tag, decision }).collect(),
+            newer: newer.into_iter().map(|name| PlannedName { name, decision }).collect(),
+        }
+    }
+
+    /// Every tag with its decision: those that were read, then the newer ones.
+    pub fn iter(&self) -> impl Iterator<Item = (TagView<'_>, Decision)> + Clone {
+        let read = self.read.iter().map(|planned| (planned.tag.view(), planned.decision));
+        read.chain(self.newer.iter().map(|planned| (TagView::newer(&planned.name), planned.decision)))
+    }
+
+    /// Every tag with its decision, to be decided.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (TagView<'_>, &mut Decision)> {
+        let read = self.read.iter_mut().map(|planned| (planned.tag.view(), &mut planned.decision));
+        read.chain(self.newer.iter_mut().map(|planned| (TagView::newer(&planned.name), &mut planned.decision)))
+    }
+
+    /// How many tags are known of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.read.len() + self.newer.len()
+    }
+
+    /// Whether no tag is known of.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The tags that go.
+    pub fn removed(&self) -> impl Iterator<Item = &Tag> {
+        self.read.iter().filter(|planned| planned.decision.removes()).map(|planned| &planned.tag)
+    }
+
+    /// The tags that go, by themselves.
+    #[must_use]
+    pub fn into_removed(self) -> Vec<Tag> {
+        let goes = |planned: PlannedTag| planned.decision.removes().then_some(planned.tag);
+        self.read.into_iter().filter_map(goes).collect()
+    }
+
+    /// How many tags go.
+    #[must_use]
+    pub fn removals(&self) -> u64 {
+        self.removed().count() as u64
+    }
+
+    /// The size in bytes of the tags that go, as far as it is known.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.removed().filter_map(|tag| tag.bytes).sum()
+    }
+
+    /// The tags that stay because they are in use, or may be.
+    pub fn in_use(&self) -> impl Iterator<Item = TagView<'_>> {
+        let in_use = Verdict::Keep(KeepReason::InUse);
+        self.iter().filter(move |(_, decision)| decision.verdict == in_use).map(|(tag, _)| tag)
+    }
+
+    /// Why tags stay, with how many: `12 TooYoung, 5 WithinKeepN, 1 Latest`. Empty where none is known to stay.
+    #[must_use]
+    pub fn kept(&self) -> String {
+        reasons_to_keep(self.iter().map(|(_, decision)| decision.verdict))
+    }
+
+    /// Forgets the tags that stay.
+    pub fn retain_removed(&mut self) {
+        self.read.retain(|planned| planned.decision.removes());
+        self.read.shrink_to_fit();
+        self.newer = Vec::new();
+    }
+}

@@ -1,0 +1,132 @@
+//! A tag, as a plan knows it: what was read of it, and when something happened to it.
+
+use jiff::Timestamp;
+
+/// Dates up to here say nothing: reproducible builds are dated 1970 or 1980. 1980-01-02T00:00:00Z, in seconds.
+const FIRST_MEANINGFUL_SECOND: i64 = 315_619_200;
+
+/// When something happened to a tag.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Moment {
+    /// Not known.
+    Unknown,
+    /// What the server says, which is a placeholder: known to nobody but GitLab, whose bulk deletion takes it at its word.
+    Placeholder(Timestamp),
+    /// At this moment.
+    At(Timestamp),
+    /// Not read, because it is known to be later than every tag that was.
+    Newer,
+}
+
+impl Moment {
+    /// A date as the server gave it. What lies in the future is not known.
+    #[must_use]
+    pub fn read(date: Option<Timestamp>, now: Timestamp) -> Self {
+        match date {
+            Some(date) if date.as_second() < FIRST_MEANINGFUL_SECOND => Self::Placeholder(date),
+            Some(date) if date <= now => Self::At(date),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The date, where the server gave one that does not lie in the future.
+    #[must_use]
+    pub const fn stated(self) -> Option<Timestamp> {
+        match self {
+            Self::At(date) | Self::Placeholder(date) => Some(date),
+            Self::Unknown | Self::Newer => None,
+        }
+    }
+}
+
+/// A moment in whole seconds, as GitLab tells dates. Of two pushes in the same second nobody knows which came first.
+#[must_use]
+pub fn to_the_second(moment: Timestamp) -> Timestamp {
+    Timestamp::from_second(moment.as_second()).map_or(moment, |second| second.min(moment))
+}
+
+/// What was read of one tag.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tag {
+    /// Its name.
+    pub name: Box<str>,
+    /// The digest it points at.
+    pub digest: Option<Box<str>>,
+    /// When it was last pushed, or what stands in for that.
+    pub pushed: Moment,
+    /// Whether `pushed` is what GitLab tells of the last push, not the first push in its stead.
+    pub push_told: bool,
+    /// When it was first pushed.
+    pub created: Moment,
+    /// Whether it is known to be one image, not an index of several.
+    pub single_image: bool,
+    /// Whether GitLab protects it from being removed with this token.
+    pub protected: bool,
+    /// Its size in bytes.
+    pub bytes: Option<u64>,
+}
+
+/// A tag as the rules see it, whether it was read or is known by its name only.
+#[derive(Clone, Copy, Debug)]
+pub struct TagView<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// When it was last pushed, or what stands in for that.
+    pub pushed: Moment,
+    /// When it was first pushed.
+    pub created: Moment,
+    /// The digest it points at, if that is known.
+    pub digest: Option<&'a str>,
+    /// Whether it is known to be one image, not an index of several.
+    pub single_image: bool,
+    /// Whether GitLab protects it from being removed with this token.
+    pub protected: bool,
+}
+
+impl Tag {
+    /// The tag as the rules see it.
+    #[must_use]
+    pub fn view(&self) -> TagView<'_> {
+        TagView {
+            name: &self.name,
+            pushed: self.pushed,
+            created: self.created,
+            digest: self.digest.as_deref(),
+            single_image: self.single_image,
+            protected: self.protected,
+        }
+    }
+}
+
+impl<'a> TagView<'a> {
+    /// A tag that is known by its name only, because it was pushed later than every tag that was read.
+    #[must_use]
+    pub const fn newer(name: &'a str) -> Self {
+        Self {
+            name,
+            pushed: Moment::Newer,
+            created: Moment::Unknown,
+            digest: None,
+            single_image: false,
+            protected: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_that_are_placeholders_or_lie_ahead_are_not_known() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        for date in ["1970-01-01T00:00:00Z", "1980-01-01T00:00:00Z", "2026-11-22T12:00:01Z"] {
+            let date: Timestamp = date.parse().unwrap();
+            let moment = Moment::read(Some(date), now);
+            assert_eq!(moment.stated(), Some(date).filter(|date| *date < now), "GitLab believes it: {date}");
+            assert!(!matches!(moment, Moment::At(_)));
+        }
+        assert_eq!(Moment::read(Some(now), now), Moment::At(now));
+        assert_eq!(Moment::read(None, now), Moment::Unknown);
+    }
+}
