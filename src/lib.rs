@@ -14,6 +14,8 @@
 //! | [`app`], [`server`], [`telemetry`] | how the parts are put together and run | what policies mean |
 //! | [`cli`] | flags and environment | |
 
+#![warn(clippy::disallowed_methods)]
+
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -130,6 +130,7 @@ fn settings(arguments: PlanArguments) -> Result<Settings, String> {
     })
 }
 
+#[expect(clippy::disallowed_methods, reason = "a token in a flag would stand in the list of processes")]
 fn token(file: Option<PathBuf>) -> Result<Token, String> {
     match (file, std::env::var(TOKEN_VARIABLE)) {
         (Some(file), _) => Ok(Token::File(file)),

@@ -87,6 +87,7 @@ struct KeptClient {
 impl GitLab {
     /// Makes the one instance of this process.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "a key of the cache cannot be guessed outside this process")]
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
         Self { settings, clock, kept: Mutex::default(), hasher: RandomState::new() }
     }

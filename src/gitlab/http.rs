@@ -295,6 +295,7 @@ fn no_turn_for(request: &Request, no_turn: NoTurn, last: Option<Result<Answer, E
 }
 
 /// A number between 0 and 1 that differs from call to call; the hasher's keys are random.
+#[expect(clippy::disallowed_methods, reason = "retries of several operators have to differ")]
 fn jitter() -> f64 {
     let random = RandomState::new().hash_one(());
     f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)

@@ -1,4 +1,8 @@
-//! The layers of the source: what each may import, and which other crates the pure ones must not even name.
+//! The layers of the source: what each may import, which other crates the pure ones must not even name, and that no
+//! files import each other in circles.
+
+mod circles;
+mod imports;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,6 +63,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Every file of `src`: its path below that folder, and its text.
 fn all_sources() -> Vec<(String, String)> {
     let root = PathBuf::from(path("src"));
     let mut files = Vec::new();
