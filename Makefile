@@ -1,6 +1,7 @@
 # `make` alone prints what there is. The recipes only call other programs; what is longer than a line is in hack/.
 
 CARGO_DENY_VERSION := 0.20.2
+TYPOS_VERSION := 1.52.0
 
 export REGISTRY_CLEANUP_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registry-cleanup-operator
 
@@ -9,10 +10,10 @@ control_plane := cargo run --quiet --locked --package control-plane --
 helm = $$($(control_plane) which helm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test bench lint generate tools fmt clean
+.PHONY: help demo demo-stop test test-unit bench lint lint-words generate tools fmt clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: ## see the operator at work: a real API server, a simulated GitLab, one policy (KEEP=1 leaves it up)
 	@hack/demo.sh
@@ -23,17 +24,24 @@ demo-stop: ## end what `make demo KEEP=1` left up
 test: ## run every test, also those that need Kubernetes and helm (built on first use)
 	cargo test --workspace --locked --no-fail-fast
 
+test-unit: ## run the tests that need nothing but Rust: everything that decides
+	cargo test --locked --lib
+
 bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; WRITE=docs/benchmarks.md keeps the table)
 	cargo bench --locked --bench plan
 	cargo bench --locked --bench clean -- $(SHAPES) $(if $(WRITE),--write=$(WRITE))
 
-lint: ## check format, clippy, documentation, dependencies, chart and scripts
+lint: lint-words ## check format, clippy, documentation, dependencies, chart, scripts, spelling and Markdown
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --locked
 	@hack/cargo-deny.sh $(CARGO_DENY_VERSION)
 	$(helm) lint --strict --quiet charts/registry-cleanup-operator
 	@hack/shellcheck.sh
+
+lint-words: ## check spelling and Markdown only
+	@hack/typos.sh $(TYPOS_VERSION)
+	@hack/markdownlint.sh
 
 generate: ## write anew what is generated: crds/, the chart's copy and README, deploy/
 	cargo build --quiet --locked
