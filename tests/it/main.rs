@@ -17,6 +17,7 @@ mod docs;
 mod empty;
 mod exact;
 mod failures;
+mod field_cases;
 mod gitlab_client;
 mod hour;
 mod in_use;

@@ -1,0 +1,59 @@
+//! Registries from the field: each file of `cases` is one, with policies and what must come out, of `plan -f` and of a run
+//! alike. README.md says how to add one.
+
+mod case;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use futures::stream::{self, StreamExt};
+
+use crate::world::path;
+use case::Case;
+
+/// Cases that do not come out right yet, as case and policy. One that does must be taken off this list.
+const NOT_YET: &[&str] = &[
+    "03-signatures-take-slots/bulk",
+    "03-signatures-take-slots/exact",
+    "04-signature-of-a-kept-image/bulk",
+    "04-signature-of-a-kept-image/exact",
+    "06-reproducible-builds/bulk",
+    "07-new-tag-on-an-old-image/bulk",
+    "07-new-tag-on-an-old-image/exact",
+    "48-stored-before-the-guard/bulk",
+    "48-stored-before-the-guard/exact",
+];
+
+/// How many are tried at the same time.
+const AT_ONCE: usize = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_case_from_the_field_comes_out_right() {
+    let trials = cases().into_iter().flat_map(Case::trials);
+    let ended = trials.map(|trial| async move {
+        let name = trial.name.clone();
+        // What panics has failed, too.
+        let ended = tokio::spawn(async move { trial.complaints().await }).await;
+        (name, ended.unwrap_or_else(|panic| vec![panic.to_string()]))
+    });
+    let ended: Vec<(String, Vec<String>)> = stream::iter(ended).buffer_unordered(AT_ONCE).collect().await;
+
+    let not_yet: BTreeSet<&str> = NOT_YET.iter().copied().collect();
+    let tried: BTreeSet<&str> = ended.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(not_yet.is_subset(&tried), "there is no such case: {:?}", not_yet.difference(&tried));
+    let wrong =
+        ended.iter().filter_map(|(name, complaints)| match (complaints.as_slice(), not_yet.contains(&**name)) {
+            ([], true) => Some(format!("{name} comes out right now: take it off NOT_YET")),
+            ([], false) | ([..], true) => None,
+            (complaints, false) => Some(format!("{name}:\n  {}", complaints.join("\n  "))),
+        });
+    let wrong: Vec<String> = wrong.collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn cases() -> Vec<Case> {
+    let files = fs::read_dir(path("tests/it/field_cases/cases")).unwrap().map(|entry| entry.unwrap().path());
+    let cases: Vec<Case> = files.map(|file| Case::read(&file)).collect();
+    assert!(!cases.is_empty());
+    cases
+}
