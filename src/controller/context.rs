@@ -13,7 +13,7 @@ use crate::gitlab::GitLab;
 use crate::policy::Settings;
 use crate::policy::hour::Ledger;
 
-use super::memory::Memory;
+use super::check_state::Memory;
 
 /// What all reconciliations share.
 pub struct Context {

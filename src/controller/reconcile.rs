@@ -9,20 +9,20 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action as Requeue;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
-use crate::api::conditions::{self, ConditionStatus, READY};
-use crate::api::{APPROVE, DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy};
-use crate::cluster::{events::Note, status};
+use crate::api::{PolicyStatus, RegistryCleanupPolicy};
+use crate::cluster::status;
 use crate::policy::announce::{self, Announcement, event_reason};
 use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
 use crate::policy::{CompiledPolicy, Problem, compile, report, standing};
 
-use super::Error;
+use super::connect::{self, NoSession};
 use super::context::Context;
+use super::error::Error;
 use super::gate::{RunGate, StillCurrent};
+use super::notify::{Change, commit, commit_run, publish};
 use super::run::{self, Order};
-use super::session;
 
 /// Steps in one look. Far more than any sequence needs; the bound turns a mistake into a slow loop instead of a hot one.
 const MAX_STEPS: usize = 10;
@@ -44,15 +44,13 @@ pub(crate) async fn reconcile(
     let policy = match &object.0 {
         Ok(policy) => policy,
         Err(invalid) => {
-            let about = object.object_ref(&());
             let text = "this object cannot be read as a policy and is left alone; see the operator's log";
             tracing::warn!(
                 namespace = object.namespace(), policy = object.name_any(), error = %invalid.error,
                 "an object cannot be read as a policy"
             );
-            let reason = event_reason::POLICY_UNREADABLE;
-            let note = Note { warning: true, reason, text, action: "Reconcile".to_owned(), repository: None };
-            context.events.publish(&about, note).await;
+            let event = Announcement::warning(event_reason::POLICY_UNREADABLE, text);
+            publish(&context, &*object, vec![event], "Reconcile").await;
             return Ok(Requeue::await_change());
         }
     };
@@ -86,7 +84,7 @@ fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestamp) -> 
         &View {
             generation: policy.metadata.generation.unwrap_or_default(),
             deleting: policy.metadata.deletion_timestamp.is_some(),
-            tokens: tokens(policy),
+            tokens: Tokens::of(policy),
             status: policy.status.as_ref().unwrap_or(&fresh),
             policy: compiled.as_ref(),
             checked: context.memory().checked(&policy.uid().unwrap_or_default()),
@@ -94,16 +92,6 @@ fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestamp) -> 
         now,
     );
     (action, compiled)
-}
-
-/// What the annotations of a policy ask for.
-pub(crate) fn tokens(policy: &RegistryCleanupPolicy) -> Tokens<'_> {
-    let annotation = |key| policy.annotations().get(key).map(String::as_str);
-    Tokens {
-        run: annotation(RUN_REQUESTED_AT),
-        dry_run: annotation(DRY_RUN_REQUESTED_AT),
-        approval: annotation(APPROVE),
-    }
 }
 
 fn quiet(action: &Action, now: Timestamp) -> Option<Requeue> {
@@ -141,19 +129,19 @@ async fn step(
         (Action::Observe { drop_run_request }, Ok(policy)) => {
             standing::observe(&mut status, &policy, generation, now);
             if drop_run_request {
-                status.last_handled_run_at = tokens(live).run.map(standing::shorten_token);
+                status.last_handled_run_at = Tokens::of(live).run.map(standing::shorten_token);
                 let note =
                     "a policy that was only just created runs nothing at once; set run-requested-at to a new value";
                 events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
             }
         }
         (Action::RefuseRun(why), _) => {
-            status.last_handled_run_at = tokens(live).run.map(standing::shorten_token);
+            status.last_handled_run_at = Tokens::of(live).run.map(standing::shorten_token);
             let note = format!("a requested run was not begun: {why}");
             events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
         }
         (Action::RefuseApproval(why), _) => {
-            status.last_handled_approval = tokens(live).approval.map(standing::shorten_token);
+            status.last_handled_approval = Tokens::of(live).approval.map(standing::shorten_token);
             let note = format!("the approval was refused: {why}");
             events.push(Announcement::warning(event_reason::APPROVAL_REFUSED, note));
         }
@@ -173,12 +161,13 @@ async fn step(
         }
         (Action::Begin { trigger, mode, slot }, Ok(policy)) => {
             let still_current = currency(live);
-            return run::execute(context, live, Order { policy: &policy, trigger, mode, slot, still_current }).await;
+            let order = Order { policy: &policy, trigger, mode, slot, still_current };
+            return commit_run(context, run::execute(context, live, order).await?).await;
         }
         // These are quiet, or need a policy that compiles and come with one.
         (Action::Wait(_) | Action::Ignore, _) | (_, Err(_)) => return Ok(live.clone()),
     }
-    update(context, live, &status, events).await
+    commit(context, Change { live: live.clone(), status, events, action: "Reconcile".to_owned() }).await
 }
 
 async fn check(
@@ -190,66 +179,10 @@ async fn check(
     let namespace = live.namespace().ok_or(Error::Nameless)?;
     let deadline = context.clock.now().checked_add(CHECK_DEADLINE).unwrap_or(Timestamp::MAX);
     let gate = RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), currency(live));
-    let opened = session::open(context, &namespace, &live.spec.gitlab, policy, policy.mode, Arc::new(gate)).await?;
-    Ok(match opened {
-        Ok(session) => session::check_targets(session, &policy.target).await,
-        Err(findings) => findings,
-    })
-}
-
-/// Writes a status if it differs from what is there, and publishes what the difference is worth.
-async fn update(
-    context: &Context,
-    live: &RegistryCleanupPolicy,
-    status: &PolicyStatus,
-    mut events: Vec<Announcement>,
-) -> Result<RegistryCleanupPolicy, Error> {
-    if live.status.as_ref() == Some(status) {
-        return Ok(live.clone());
-    }
-    let namespace = live.namespace().ok_or(Error::Nameless)?;
-    let written = status::write(&context.policies(&namespace), live, status).await?;
-    log_standing(live, status);
-    events.extend(announce::transitions(live.status.as_ref().unwrap_or(&PolicyStatus::default()), status));
-    publish(context, &written, events, "Reconcile").await;
-    Ok(written)
-}
-
-/// One line when a policy becomes ready or stops being so, or for another reason.
-pub(crate) fn log_standing(before: &RegistryCleanupPolicy, status: &PolicyStatus) {
-    let standing = |status: &PolicyStatus| {
-        conditions::find(&status.conditions, READY).map(|ready| (ready.status, ready.reason.clone()))
-    };
-    let now = standing(status);
-    if before.status.as_ref().and_then(standing) == now {
-        return;
-    }
-    let Some(ready) = conditions::find(&status.conditions, READY) else { return };
-    let (namespace, policy) = (before.namespace(), before.name_any());
-    let (reason, detail) = (&ready.reason, &ready.message);
-    match ready.status {
-        ConditionStatus::False => tracing::warn!(namespace, policy, reason, detail, "policy is not ready"),
-        ConditionStatus::True => tracing::info!(namespace, policy, reason, detail, "policy is ready"),
-        ConditionStatus::Unknown => tracing::info!(namespace, policy, reason, detail, "policy is being looked at"),
-    }
-}
-
-pub(crate) async fn publish(
-    context: &Context,
-    policy: &RegistryCleanupPolicy,
-    events: Vec<Announcement>,
-    action: &str,
-) {
-    let about = policy.object_ref(&());
-    for event in events {
-        let note = Note {
-            warning: event.warning,
-            reason: event.reason,
-            text: &event.note,
-            action: action.to_owned(),
-            repository: event.repository.as_deref(),
-        };
-        context.events.publish(&about, note).await;
+    match connect::open(context, &namespace, &live.spec.gitlab, policy, policy.mode, Arc::new(gate)).await {
+        Ok(session) => Ok(connect::check_targets(session, &policy.target).await),
+        Err(NoSession::Findings(findings)) => Ok(findings),
+        Err(NoSession::NotAsked(error)) => Err(error),
     }
 }
 

@@ -23,8 +23,8 @@ use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::api::{APPROVE, DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, TargetSpec};
 
-use super::Error;
 use super::context::Context;
+use super::error::{Error, chain};
 use super::reconcile::{Currency, longest_wait, reconcile};
 
 /// Each item makes every policy of a watch be looked at.
@@ -236,20 +236,4 @@ async fn remember(context: &Context, scope: &Scope) -> Result<(), kube::Error> {
     }
     context.ledger().prune(context.clock.now());
     Ok(())
-}
-
-/// An error with its causes on one line, each said once.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

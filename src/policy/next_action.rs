@@ -5,7 +5,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::conditions::{self, STALLED};
-use crate::api::{MAX_TOKEN_BYTES, Mode, PolicyStatus, RunResult, Trigger, UNOBSERVED_GENERATION};
+use crate::api::{
+    APPROVE, DRY_RUN_REQUESTED_AT, MAX_TOKEN_BYTES, Mode, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy,
+    RunResult, Trigger, UNOBSERVED_GENERATION,
+};
 
 use super::compile::{CompiledPolicy, Problem};
 use super::schedule::Due;
@@ -46,6 +49,20 @@ pub struct Tokens<'a> {
     pub dry_run: Option<&'a str>,
     /// Approves of the plan with this hash.
     pub approval: Option<&'a str>,
+}
+
+impl<'a> Tokens<'a> {
+    /// What the annotations of a policy ask for.
+    #[must_use]
+    pub fn of(policy: &'a RegistryCleanupPolicy) -> Self {
+        let annotations = policy.metadata.annotations.as_ref();
+        let annotation = |key| annotations.and_then(|all| all.get(key)).map(String::as_str);
+        Self {
+            run: annotation(RUN_REQUESTED_AT),
+            dry_run: annotation(DRY_RUN_REQUESTED_AT),
+            approval: annotation(APPROVE),
+        }
+    }
 }
 
 /// The last check of credentials and targets.

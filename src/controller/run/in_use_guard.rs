@@ -11,8 +11,8 @@ use futures::future::{BoxFuture, FutureExt};
 use crate::gitlab::{Client, LastLook, Repository};
 use crate::policy::in_use::RepositoryUse;
 
-use super::run::Job;
-use super::usage::{Unknown, Usage};
+use super::job::Job;
+use crate::controller::plan::in_use::{Unknown, Usage};
 
 /// Whether a request leaves alone what is in use.
 type Spares = Box<dyn Fn(&RepositoryUse) -> bool + Send + Sync>;

@@ -14,7 +14,7 @@ use crate::policy::compile::ListSource;
 use crate::policy::in_use::UsedImage;
 use crate::policy::in_use::list::List;
 
-use super::usage::Unknown;
+use super::in_use::Unknown;
 
 /// The lists that a policy names.
 pub(crate) struct OtherClusters {

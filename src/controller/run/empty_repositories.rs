@@ -8,41 +8,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
-use crate::api::{EmptyRepository, RepositoryResult};
+use crate::api::{EmptyRepository, RepositoryResult, Trigger};
 use crate::gitlab::{
     Client, LastLook, Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryRef, RepositoryStatus,
 };
-use crate::policy::empty::{Holds, Keep, Look as Seen, MAX_WATCHED, Rule, look, prove, since, still, watch};
+use crate::policy::empty::{Holds, Keep, Look as Seen, MAX_WATCHED, Rule, look, prove, since, watch};
 use crate::policy::in_use::{RepositoryUse, Users};
-use crate::policy::outcome::{End, Outcome, repository_reason as why};
+use crate::policy::outcome::{Outcome, repository_reason as why};
 
-use super::last_look::Look;
-use super::plans::delete_scheduled;
-use super::run::{Halt, Job, Task, Work};
-use super::targets::{concerns_all, failure};
+use super::in_use_guard::Look;
+use super::job::{Job, Task};
+use super::plan_repositories::delete_scheduled;
+use super::report::{Halt, Report};
+use crate::controller::plan::list_repositories::{concerns_all, failure};
 
-/// Looks at the repositories in which the run found no tag. `watched` is what runs before this one saw; `previews` says that
-/// this run was asked for as a preview, and is none of those that have to agree.
-pub(crate) async fn run(
+/// Looks at the repositories in which the run found no tag. `watched` is what runs before this one saw.
+pub(super) async fn run(
     job: &Job<'_>,
+    trigger: Trigger,
     repositories: &[Repository],
     watched: &[EmptyRepository],
-    previews: bool,
-    mut work: Work,
-) -> Work {
-    let Some(rule) = &job.policy.empty_repositories else {
-        work.watched = Some(Vec::new());
-        return work;
-    };
-    if work.end != End::Completed {
-        work.watched = Some(still(watched, &work.outcomes));
-        return work;
-    }
-    let watch = Watch { job, rule, previews, witness: witness(&work.outcomes) };
-    let mut noted = Vec::new();
-    let mut turns = watch.turns(repositories, watched, &work.outcomes).into_iter();
+    report: &mut Report,
+) -> Result<(), Halt> {
+    let noted = report.watched.insert(Vec::new());
+    let Some(rule) = &job.policy.empty_repositories else { return Ok(()) };
+    // A run that was asked for as a preview is none of those that have to agree.
+    let previews = trigger == Trigger::DryRunRequested;
+    let watch = Watch { job, rule, previews, witness: witness(&report.outcomes) };
+    let mut turns = watch.turns(repositories, watched, &report.outcomes).into_iter();
     while let Some(turn) = turns.next() {
-        let Some(outcome) = work.outcomes.get_mut(turn.outcome) else { continue };
+        let Some(outcome) = report.outcomes.get_mut(turn.outcome) else { continue };
         let room = noted.len() < MAX_WATCHED;
         match watch.take(&turn, room, outcome).await {
             Ok(since) => noted.extend(since.filter(|_| room).map(|since| turn.note(since))),
@@ -50,13 +45,11 @@ pub(crate) async fn run(
                 let rest = std::iter::once(turn).chain(turns);
                 noted.extend(rest.filter_map(|turn| turn.since.map(|since| turn.note(since))));
                 noted.truncate(MAX_WATCHED);
-                work.watched = Some(noted);
-                return job.halt(work, &halt, &[]);
+                return Err(halt);
             }
         }
     }
-    work.watched = Some(noted);
-    work
+    Ok(())
 }
 
 /// A repository that may be empty.

@@ -16,10 +16,11 @@ use crate::policy::outcome::{Outcome, repository_reason as why};
 use crate::policy::report::MAX_SAMPLES;
 use crate::policy::tag::Tag;
 
-use super::inventory::{Failure, Source};
-use super::planner::Plan;
-use super::run::{Halt, Job};
-use super::targets::{concerns_all, failure};
+use super::job::Job;
+use super::report::Halt;
+use crate::controller::plan::list_repositories::{concerns_all, failure};
+use crate::controller::plan::planner::Plan;
+use crate::controller::plan::read_tags::{Failure, Source};
 
 /// Repositories that are planned at the same time. The pace per host is the real limit.
 pub(crate) const PLANS_IN_FLIGHT: usize = 4;
@@ -84,24 +85,18 @@ pub(crate) fn at_a_time<'r>(job: &Job<'_>, repositories: &'r [Repository]) -> Ch
     repositories.chunks(size.max(1))
 }
 
-/// Plans some repositories, in order.
-///
-/// # Errors
-/// What ends the whole run, with the plans up to there.
-pub(crate) async fn plan_all<'r>(
-    job: &Job<'_>,
-    repositories: &'r [Repository],
-) -> Result<Vec<Planned<'r>>, (Vec<Planned<'r>>, Halt)> {
+/// Plans some repositories, in order: the plans, up to what ends the whole run, if something does.
+pub(crate) async fn plan_all<'r>(job: &Job<'_>, repositories: &'r [Repository]) -> (Vec<Planned<'r>>, Option<Halt>) {
     let mut plans = Vec::new();
     let mut steps =
         stream::iter(repositories).map(|repository| plan(job, repository)).buffered(PLANS_IN_FLIGHT).boxed();
     while let Some(step) = steps.next().await {
         match step {
             Ok(plan) => plans.push(plan),
-            Err(error) => return Err((plans, error)),
+            Err(halt) => return (plans, Some(halt)),
         }
     }
-    Ok(plans)
+    (plans, None)
 }
 
 /// Whether all plans together may be carried out.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::api::RepositoryResult;
+use crate::api::conditions::reason;
 use crate::gitlab::{Class, Client, Error, ErrorKind, Namespace, Repository};
 use crate::policy::outcome::{Outcome, repository_reason as why};
+use crate::policy::standing::Findings;
 use crate::policy::target::{Target, directly_in_group};
 
-use super::session::namespaces;
+use crate::controller::connect::namespaces;
 
 /// What was found under a target.
 pub(crate) struct Found {
@@ -17,6 +19,21 @@ pub(crate) struct Found {
     pub(crate) failed: Vec<Outcome>,
     /// How many projects and groups were asked for.
     pub(crate) asked: usize,
+}
+
+impl Found {
+    /// Completes what is known of the credentials and targets.
+    pub(crate) fn note(&self, findings: &mut Findings) {
+        let not_there = |outcome: &&Outcome| matches!(outcome.reason, Some(why::NOT_FOUND | why::FORBIDDEN));
+        let Some(first) = self.failed.first() else { return };
+        if self.failed.iter().filter(not_there).count() == self.asked {
+            let message = first.message.as_ref().map(|message| format!("{}: {message}", first.path));
+            findings.trouble = Some((reason::TARGET_NOT_FOUND, message.unwrap_or_default()));
+        } else {
+            let (failed, asked) = (self.failed.len(), self.asked);
+            findings.remark = Some(format!("{failed} of {asked} targets cannot be listed, {}", first.path));
+        }
+    }
 }
 
 /// Lists everything. A project or group that cannot be listed does not keep the others from being handled.

@@ -21,10 +21,11 @@ use crate::policy::plan::{KeepReason, Verdict};
 use crate::policy::report::MAX_SAMPLES;
 use crate::policy::tag::{Moment, Tag};
 
-use super::inventory::{Push, pushed_since};
-use super::last_look::Look;
-use super::plans::Removable;
-use super::run::{CLOCKS_MAY_DIFFER, Halt, Job};
+use super::in_use_guard::Look;
+use super::job::Job;
+use super::plan_repositories::Removable;
+use super::report::{CLOCKS_MAY_DIFFER, Halt};
+use crate::controller::plan::read_tags::{Push, pushed_since};
 
 /// Names in one request. GitLab behaviour: more are refused.
 const BATCH: usize = 20;

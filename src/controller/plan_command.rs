@@ -19,12 +19,12 @@ use crate::policy::CompiledPolicy;
 use crate::policy::outcome::Outcome;
 use crate::policy::standing::Findings;
 
-use super::inventory::{Extent, Failure};
-use super::planner::{Plan, Planner};
-use super::plans::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
-use super::session;
-use super::targets::{self, concerns_all};
-use super::usage::{Cluster, Unknown, Usage};
+use super::connect;
+use super::plan::in_use::{Cluster, Unknown, Usage};
+use super::plan::list_repositories::{self, concerns_all};
+use super::plan::planner::{Plan, Planner};
+use super::plan::read_tags::{Extent, Failure};
+use super::run::plan_repositories::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
 
 /// What is asked.
 pub struct Question {
@@ -66,9 +66,9 @@ impl Forecast {
     /// When nothing can be had from GitLab with this connection, or when it cannot be found out which images are in use.
     pub async fn begin(gitlab: &GitLab, clock: Arc<dyn Clock>, question: Question) -> Result<Self, Unavailable> {
         // Reading is all that is wanted, whatever the policy's mode.
-        let session = session::connect(gitlab, &*clock, &question.connection, Mode::DryRun, Arc::new(Open)).await?;
+        let session = connect::connect(gitlab, &*clock, &question.connection, Mode::DryRun, Arc::new(Open)).await?;
         let client = session.client.only_reading();
-        let found = targets::list(&client, &question.policy.target).await?;
+        let found = list_repositories::list(&client, &question.policy.target).await?;
         let usage = match &question.cluster {
             Some(cluster) if question.policy.protection.in_use => {
                 Some(Usage::read_once(cluster, &question.policy, &found.repositories, Arc::clone(&clock)).await?)
@@ -142,7 +142,7 @@ impl Forecast {
 
 impl From<Findings> for Unavailable {
     fn from(findings: Findings) -> Self {
-        let (reason, message) = session::obstacle(&findings);
+        let (reason, message) = connect::obstacle(&findings);
         Self { reason, message }
     }
 }
@@ -156,6 +156,6 @@ impl From<Unknown> for Unavailable {
 
 impl From<Error> for Unavailable {
     fn from(error: Error) -> Self {
-        session::from_error(&error).into()
+        connect::from_error(&error).into()
     }
 }

@@ -11,8 +11,8 @@ use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Need, ascends, assemble, need};
 use crate::policy::tag::{Moment, Tag, to_the_second};
 
+use super::in_use::Unknown;
 use super::planner::{self, Planner};
-use super::usage::Unknown;
 
 /// Tags in one full page. GitLab behaviour: it shows no more, and loses tags when more are asked for.
 const PAGE: usize = 20;

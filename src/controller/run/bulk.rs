@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::conditions::reason;
@@ -12,16 +12,18 @@ use crate::policy::bulk::{Parameters, parameters};
 use crate::policy::compile::Rule;
 use crate::policy::hour::Blocked;
 use crate::policy::in_use::RepositoryUse;
-use crate::policy::outcome::{End, Outcome, repository_reason as why};
+use crate::policy::limits::Exceeded;
+use crate::policy::outcome::{Outcome, repository_reason as why};
 use crate::policy::plan::{decide_by_name, server};
 use crate::policy::report::MAX_SAMPLES;
 use crate::policy::settle::{PAUSES, Watch};
 
-use super::inventory::Failure;
-use super::last_look::Look;
-use super::plans::{blown, delete_scheduled, not_planned, unresolved};
-use super::run::{Halt, Job, Work};
-use super::targets::concerns_all;
+use super::in_use_guard::Look;
+use super::job::Job;
+use super::plan_repositories::{blown, delete_scheduled, not_planned, unresolved};
+use super::report::{Halt, Report};
+use crate::controller::plan::list_repositories::concerns_all;
+use crate::controller::plan::read_tags::Failure;
 
 /// Repositories that are listed at the same time. The pace per host is the real limit.
 const LISTINGS_IN_FLIGHT: usize = 4;
@@ -75,71 +77,52 @@ enum Sent {
 }
 
 /// Requests the removal in every repository and looks at what went.
-pub(crate) async fn run(job: &Job<'_>, rule: &Rule, repositories: Vec<Repository>) -> Work {
-    let mut work = Work::completed(Vec::new());
-    let version = match job.client.version().await {
-        Ok(version) => version,
-        Err(error) => return job.halt(work, &error.into(), &repositories),
-    };
+pub(super) async fn run(
+    job: &Job<'_>,
+    rule: &Rule,
+    repositories: &[Repository],
+    report: &mut Report,
+) -> Result<(), Halt> {
+    let version = job.client.version().await?;
     let knows_keep = version.supports_keep_regex();
     let Ok(parameters) = parameters(rule, &job.policy.protect, knows_keep) else {
-        work.outcomes = repositories.iter().map(|repository| too_old(repository, &version.text)).collect();
-        return work;
+        report.outcomes.extend(repositories.iter().map(|repository| too_old(repository, &version.text)));
+        return Ok(());
     };
     let preparation = Preparation { job, rule, keep: parameters.name_regex_keep.clone(), knows_keep };
-    let preparation = &preparation;
-    let mut sender = Sender { job, rule, preparation, request: request(parameters), work, pending: Vec::new() };
-    let mut later = VecDeque::new();
-    let mut left: VecDeque<Repository> = repositories.into();
-    // The stream works on copies, so that what is left can be told when the run is stopped.
-    let copies: Vec<Repository> = left.iter().cloned().collect();
-    let steps = stream::iter(copies)
-        .map(|repository| async move { preparation.prepare(repository).await })
-        .buffered(LISTINGS_IN_FLIGHT)
-        .boxed();
-    let mut steps = if job.policy.limits.over_run() {
-        // Nothing is requested before it is known how much would go altogether.
-        let mut all = Vec::new();
-        let mut steps = steps;
-        while let Some(step) = steps.next().await {
-            match step {
-                Err(Failure::InUse(unknown)) => {
-                    let rest: Vec<Repository> = left.into();
-                    return job.halt(sender.work, &unknown.into(), &rest);
-                }
-                step => all.push(step),
-            }
-        }
+    let request = request(parameters);
+    let mut sender = Sender { job, rule, preparation: &preparation, request, report, pending: Vec::new() };
+    let steps =
+        stream::iter(repositories).map(|repository| preparation.step(repository)).buffered(LISTINGS_IN_FLIGHT).boxed();
+    let sent = if job.policy.limits.over_run() {
+        let all = all_first(steps).await?;
         let removable =
-            all.iter().map(|step| if let Ok(Step::Ready(ready)) = step { ready.removable as u64 } else { 0 });
-        if let Err(exceeded) = job.policy.limits.run(removable.sum()) {
-            let end = End::Aborted { reason: reason::DELETION_LIMIT_EXCEEDED, message: exceeded.to_string() };
-            return sender.refuse(end, left.into_iter().zip(all));
+            all.iter().map(|(_, step)| if let Ok(Step::Ready(ready)) = step { ready.removable as u64 } else { 0 });
+        match job.policy.limits.run(removable.sum()) {
+            Ok(()) => sender.send_all(stream::iter(all).boxed()).await,
+            Err(exceeded) => sender.refuse(&exceeded, all),
         }
-        stream::iter(all).boxed()
     } else {
-        steps
+        sender.send_all(steps).await
     };
-    while let Some(step) = steps.next().await {
-        let Some(repository) = left.front() else { break };
-        match sender.take(repository, step, &mut later).await {
-            Ok(()) => {}
-            Err(error) => {
-                return sender.halt(&error, left.into_iter().chain(later.into_iter().map(|(_, p)| p.repository))).await;
-            }
-        }
-        left.pop_front();
-    }
-    while let Some((until, prepared)) = later.pop_front() {
-        job.gate.sleep_until(until).await;
-        let repository = prepared.repository.clone();
-        if let Err(error) = sender.send(prepared).await {
-            let rest = std::iter::once(repository).chain(later.into_iter().map(|(_, p)| p.repository));
-            return sender.halt(&error, rest).await;
-        }
-    }
+    // What was requested so far is told with what is known of it, also where the run was halted.
     sender.verify().await;
-    sender.work
+    sent
+}
+
+/// What preparing a repository came to, or why it was not prepared.
+type Prepares<'r> = (&'r Repository, Result<Step, Failure>);
+
+/// Prepares all repositories: nothing is requested before it is known how much would go altogether.
+async fn all_first<'r>(mut steps: BoxStream<'_, Prepares<'r>>) -> Result<Vec<Prepares<'r>>, Halt> {
+    let mut all = Vec::new();
+    while let Some((repository, step)) = steps.next().await {
+        match step {
+            Err(Failure::InUse(unknown)) => return Err(unknown.into()),
+            step => all.push((repository, step)),
+        }
+    }
+    Ok(all)
 }
 
 /// What preparing a request needs.
@@ -152,6 +135,10 @@ struct Preparation<'a> {
 }
 
 impl Preparation<'_> {
+    async fn step<'r>(&self, repository: &'r Repository) -> Prepares<'r> {
+        (repository, self.prepare(repository.clone()).await)
+    }
+
     /// Lists a repository and decides whether there is anything to request.
     async fn prepare(&self, repository: Repository) -> Result<Step, Failure> {
         let Self { job, rule, .. } = *self;
@@ -249,11 +236,24 @@ struct Sender<'a> {
     rule: &'a Rule,
     preparation: &'a Preparation<'a>,
     request: BulkDelete,
-    work: Work,
+    report: &'a mut Report,
     pending: Vec<Pending>,
 }
 
 impl Sender<'_> {
+    /// Requests what is ready, and at the end what had to wait for a repository that is free again in a moment.
+    async fn send_all(&mut self, mut steps: BoxStream<'_, Prepares<'_>>) -> Result<(), Halt> {
+        let mut later = VecDeque::new();
+        while let Some((repository, step)) = steps.next().await {
+            self.take(repository, step, &mut later).await?;
+        }
+        while let Some((until, prepared)) = later.pop_front() {
+            self.job.gate.sleep_until(until).await;
+            self.send(prepared).await?;
+        }
+        Ok(())
+    }
+
     async fn take(
         &mut self,
         repository: &Repository,
@@ -276,7 +276,7 @@ impl Sender<'_> {
     fn note(&mut self, repository: &Repository, step: Result<Step, Failure>) -> Result<Option<Prepared>, Halt> {
         match step {
             Ok(Step::Ready(prepared)) => return Ok(Some(*prepared)),
-            Ok(Step::Done(outcome)) => self.work.outcomes.push(outcome),
+            Ok(Step::Done(outcome)) => self.report.outcomes.push(outcome),
             Ok(Step::Blocked(blocked)) => self.leave(repository, &blocked),
             Err(Failure::InUse(unknown)) => return Err(unknown.into()),
             Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
@@ -288,9 +288,9 @@ impl Sender<'_> {
     /// Leaves a repository alone that has been spoken for, and notes the policy if it is another one.
     fn leave(&mut self, repository: &Repository, blocked: &Blocked) {
         if blocked.owner != self.job.owner {
-            self.work.overlaps.push((repository.path.clone(), blocked.owner.clone()));
+            self.report.overlaps.push((repository.path.clone(), blocked.owner.clone()));
         }
-        self.work.outcomes.push(rate_limited(repository, blocked));
+        self.report.outcomes.push(rate_limited(repository, blocked));
     }
 
     /// Requests the deletion. What no longer spares all that is in use by the time it could leave is prepared anew.
@@ -310,7 +310,7 @@ impl Sender<'_> {
             }
         }
         let message = "which of its images are in use went on changing while the request was prepared";
-        self.work.outcomes.push(unresolved(&repository, message.to_owned()));
+        self.report.outcomes.push(unresolved(&repository, message.to_owned()));
         Ok(())
     }
 
@@ -335,7 +335,7 @@ impl Sender<'_> {
                 let until = job.context.ledger().requested(job.key(repository), &job.owner, at);
                 let message =
                     "GitLab says that it had a bulk deletion within the hour, not when; it is left alone for an hour";
-                self.work.outcomes.push(Outcome {
+                self.report.outcomes.push(Outcome {
                     message: Some(message.to_owned()),
                     eligible: Some(until),
                     tags: TagCounts { scanned: prepared.scanned as u64, ..TagCounts::default() },
@@ -378,7 +378,7 @@ impl Sender<'_> {
     }
 
     fn fail(&mut self, repository: &Repository, why: &Failure) {
-        self.work.outcomes.push(not_planned(repository, why));
+        self.report.outcomes.push(not_planned(repository, why));
     }
 
     /// Lists what was requested again, a bounded number of times with growing pauses, until the numbers settle.
@@ -399,42 +399,26 @@ impl Sender<'_> {
             }
         }
         let aged = self.rule.older_than.is_some();
-        self.work.outcomes.extend(self.pending.drain(..).map(|pending| verified(pending, aged)));
+        self.report.outcomes.extend(self.pending.drain(..).map(|pending| verified(pending, aged)));
     }
 
-    /// Ends the work before anything was requested.
-    fn refuse(mut self, end: End, steps: impl Iterator<Item = (Repository, Result<Step, Failure>)>) -> Work {
-        self.work.end = end;
-        let mut halted = None;
+    /// Ends the run before anything was requested.
+    fn refuse(&mut self, exceeded: &Exceeded, steps: Vec<Prepares<'_>>) -> Result<(), Halt> {
         for (repository, step) in steps {
-            match self.note(&repository, step) {
-                Ok(None) => {}
-                Ok(Some(prepared)) => {
-                    let reason = Some(why::DELETION_LIMIT_EXCEEDED);
-                    self.work.outcomes.push(Outcome {
-                        tags: TagCounts {
-                            scanned: prepared.scanned as u64,
-                            matched: prepared.removable as u64,
-                            in_use: prepared.in_use,
-                            ..TagCounts::default()
-                        },
-                        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, reason)
-                    });
-                }
-                Err(halt) => halted = Some(halt),
+            if let Some(prepared) = self.note(repository, step)? {
+                let reason = Some(why::DELETION_LIMIT_EXCEEDED);
+                self.report.outcomes.push(Outcome {
+                    tags: TagCounts {
+                        scanned: prepared.scanned as u64,
+                        matched: prepared.removable as u64,
+                        in_use: prepared.in_use,
+                        ..TagCounts::default()
+                    },
+                    ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, reason)
+                });
             }
         }
-        match halted {
-            Some(halt) => self.job.halt(self.work, &halt, &[]),
-            None => self.work,
-        }
-    }
-
-    /// Ends the work early; what was requested so far is told with what is known of it.
-    async fn halt(mut self, halt: &Halt, rest: impl Iterator<Item = Repository>) -> Work {
-        let rest: Vec<Repository> = rest.collect();
-        self.verify().await;
-        self.job.halt(self.work, halt, &rest)
+        Err(Halt::Refused { reason: reason::DELETION_LIMIT_EXCEEDED, message: exceeded.to_string() })
     }
 }
 

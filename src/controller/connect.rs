@@ -17,8 +17,8 @@ use crate::policy::CompiledPolicy;
 use crate::policy::standing::{EXPIRES_SOON, Findings};
 use crate::policy::target::Target;
 
-use super::Error;
 use super::context::Context;
+use super::error::Error;
 
 /// Scopes that say something about the API; a token with scopes of another kind is simply tried.
 const CLASSIC_SCOPES: &[&str] = &[
@@ -45,10 +45,24 @@ pub(crate) struct Session {
     pub(crate) findings: Findings,
 }
 
-/// Opens a session, or says as findings why there is none.
+/// Why there is no session.
+pub(crate) enum NoSession {
+    /// Credentials or GitLab are in the way.
+    Findings(Findings),
+    /// The API server could not be asked for a Secret, which says nothing about the policy.
+    NotAsked(Error),
+}
+
+impl From<Findings> for NoSession {
+    fn from(findings: Findings) -> Self {
+        Self::Findings(findings)
+    }
+}
+
+/// Opens a session with the credentials of a policy.
 ///
 /// # Errors
-/// When the API server could not be asked for a Secret, which says nothing about the policy.
+/// Says why there is none.
 pub(crate) async fn open(
     context: &Context,
     namespace: &str,
@@ -56,18 +70,14 @@ pub(crate) async fn open(
     policy: &CompiledPolicy,
     mode: Mode,
     gate: Arc<dyn Gate>,
-) -> Result<Result<Session, Findings>, Error> {
-    let credentials = match credentials::read(&context.kube, namespace, spec, &policy.base_url).await {
-        Ok(credentials) => credentials,
-        Err(error) => {
-            return match error.reason() {
-                Some(reason) => Ok(Err(bad_credentials(reason, error.to_string()))),
-                None => Err(Error::Secret(error)),
-            };
-        }
-    };
+) -> Result<Session, NoSession> {
+    let credentials = credentials::read(&context.kube, namespace, spec, &policy.base_url).await;
+    let credentials = credentials.map_err(|error| match error.reason() {
+        Some(reason) => NoSession::Findings(bad_credentials(reason, error.to_string())),
+        None => NoSession::NotAsked(Error::Secret(error)),
+    })?;
     let connection = connection(policy, credentials);
-    Ok(connect(&context.gitlab, &*context.clock, &connection, mode, gate).await)
+    Ok(connect(&context.gitlab, &*context.clock, &connection, mode, gate).await?)
 }
 
 /// The way to a policy's GitLab.

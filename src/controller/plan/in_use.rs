@@ -16,8 +16,8 @@ use crate::gitlab::Repository;
 use crate::policy::CompiledPolicy;
 use crate::policy::in_use::{Alias, InUse, RepositoryUse, UsedImage};
 
-use super::context::Context;
-use super::other_clusters::OtherClusters;
+use super::in_use_lists::OtherClusters;
+use crate::controller::context::Context;
 
 /// How long a run waits for the first complete list of workloads after the operator started.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -20,8 +20,8 @@ use crate::policy::plan::{KeepReason, PlannedTag, TagPlan, Verdict, decide_by_na
 use crate::policy::tag::{Moment, Tag};
 use crate::policy::{CompiledPolicy, Method};
 
-use super::inventory::{self, Extent, Failure, Source};
-use super::usage::{Unknown, Usage};
+use super::in_use::{Unknown, Usage};
+use super::read_tags::{self, Extent, Failure, Source};
 
 /// Requests for the details of tags under way at the same time. The pace per host is the real limit.
 const DETAILS_IN_FLIGHT: usize = 8;
@@ -79,7 +79,7 @@ impl Planner<'_> {
 
     async fn exact(&self, rules: &[Rule], repository: &Repository) -> Result<Plan, Failure> {
         let used = self.used(repository)?;
-        let (inventory, source) = inventory::read(self, rules, repository).await?;
+        let (inventory, source) = read_tags::read(self, rules, repository).await?;
         let claims = self.claims(used, &inventory, source, repository).await?;
         let tags = exact::plan(inventory, rules, &self.policy.protect, &claims, source.at);
         Ok(Plan { tags, source, claims })
@@ -133,7 +133,7 @@ impl Planner<'_> {
         let (inventory, source) = if used.digests().next().is_some() {
             // Who uses a tag is known by its digest only.
             let all = Planner { everything: true, ..*self };
-            inventory::read(&all, std::slice::from_ref(rule), repository).await?
+            read_tags::read(&all, std::slice::from_ref(rule), repository).await?
         } else {
             let named: BTreeSet<Box<str>> = used.tags().map(|(name, _)| name.into()).collect();
             let source = Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at };

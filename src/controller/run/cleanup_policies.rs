@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gitlab::{Class, Project, Repository};
 
-use super::run::Job;
+use super::job::Job;
 
 /// Asks about those projects of the run whose turn it is, and answers which are to be named. `named` are those that were.
-pub(crate) async fn look(job: &Job<'_>, uid: &str, repositories: &[Repository], named: &[String]) -> Vec<String> {
+pub(super) async fn look(job: &Job<'_>, repositories: &[Repository], named: &[String]) -> Vec<String> {
+    let uid = &job.uid;
     let projects: BTreeMap<&str, Project> =
         repositories.iter().map(|repository| (repository.project_path(), repository.reference().project)).collect();
     let paths: BTreeSet<&str> = projects.keys().copied().collect();

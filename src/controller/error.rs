@@ -1,0 +1,33 @@
+//! Why a reconciliation has to be tried again, and an error as one line of text.
+
+use crate::cluster;
+
+/// Why a reconciliation has to be tried again. What GitLab does wrong is no error here: it becomes a condition.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The policy could not be read or its status not be written.
+    #[error(transparent)]
+    Status(#[from] cluster::status::Error),
+    /// A Secret could not be read for a reason that says nothing about the Secret.
+    #[error(transparent)]
+    Secret(cluster::credentials::Error),
+    /// An object came without a name or a namespace, which the API server does not do.
+    #[error("failed to tell which policy this is")]
+    Nameless,
+}
+
+/// An error with its causes on one line, each said once.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,117 @@
+//! The method Exact: removes what was planned over what is really there, and knows what went.
+
+use jiff::Timestamp;
+
+use crate::api::RepositoryResult;
+use crate::api::conditions::reason;
+use crate::gitlab::{Error, Repository, Version};
+use crate::policy::approval::differences;
+use crate::policy::outcome::{Outcome, Proposal, repository_reason as why};
+
+use super::dry_run::propose;
+use super::job::{Approval, Job, Task};
+use super::plan_repositories::{Planned, Removable, at_a_time, judge, plan_all};
+use super::remove_tags;
+use super::report::{Halt, Report};
+use crate::controller::plan::list_repositories::{concerns_all, failure};
+
+/// Plans and removes: a few repositories at a time, or everything first where that has to be known.
+pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut Report) -> Result<(), Halt> {
+    if let Some(version) = outdated(job, repositories).await? {
+        report.outcomes.extend(repositories.iter().map(|repository| too_old(repository, &version.text)));
+        return Ok(());
+    }
+    for chunk in at_a_time(job, repositories) {
+        let (plans, halt) = plan_all(job, chunk).await;
+        if let Some(halt) = halt {
+            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(why::NOT_REACHED)));
+            return Err(halt);
+        }
+        if let Err(exceeded) = judge(job, &plans) {
+            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(why::DELETION_LIMIT_EXCEEDED)));
+            return Err(Halt::Refused { reason: reason::DELETION_LIMIT_EXCEEDED, message: exceeded.to_string() });
+        }
+        if let Task::CarryOut(approval) = job.task
+            && let Err((proposal, message)) = compare(job, approval, &plans)
+        {
+            report.proposal = proposal;
+            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(why::PLAN_CHANGED)));
+            return Err(Halt::Refused { reason: reason::PLAN_CHANGED, message });
+        }
+        carry_out(job, plans, report).await?;
+    }
+    Ok(())
+}
+
+/// The server's version, if removing one tag may remove others there. A server whose GraphQL knows
+/// repositories (13.6 and later) is newer than that and is not asked.
+async fn outdated(job: &Job<'_>, repositories: &[Repository]) -> Result<Option<Version>, Error> {
+    let Some(first) = repositories.first() else { return Ok(None) };
+    if job.client.capabilities(first.id).await?.graphql {
+        return Ok(None);
+    }
+    let version = job.client.version().await?;
+    Ok((!version.removes_single_tags()).then_some(version))
+}
+
+/// GitLab behaviour: up to 12.3 removing a tag removes its image, with every other tag that points at it.
+fn too_old(repository: &Repository, version: &str) -> Outcome {
+    let message = format!("GitLab {version} may remove an image with all its tags when one of them is to go");
+    Outcome {
+        message: Some(message),
+        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::EXACT_NOT_SUPPORTED))
+    }
+}
+
+/// Whether the plan, made again, still is the one that was approved; if not, the one that waits from now on, and what changed.
+fn compare(job: &Job<'_>, approval: &Approval, plans: &[Planned<'_>]) -> Result<(), (Proposal, String)> {
+    let at: Timestamp = approval.plan.time.0;
+    let (now, hash) = match propose(job, plans, at) {
+        Proposal::Plan(plan) if plan.plan_hash == approval.plan.plan_hash => return Ok(()),
+        Proposal::Plan(plan) => {
+            let hash = plan.plan_hash.clone();
+            (Proposal::Plan(plan), hash)
+        }
+        none => (none, "nothing".to_owned()),
+    };
+    let outcomes: Vec<Outcome> = plans.iter().map(|plan| plan.outcome.clone()).collect();
+    let message = format!(
+        "nothing was removed: the approved plan {} is no longer what would go ({}); {hash} waits for approval now",
+        approval.plan.plan_hash,
+        differences(&approval.before, &outcomes)
+    );
+    Err((now, message))
+}
+
+/// Removes what is planned.
+async fn carry_out(job: &Job<'_>, plans: Vec<Planned<'_>>, report: &mut Report) -> Result<(), Halt> {
+    let mut plans = plans.into_iter();
+    while let Some(Planned { repository, mut outcome, removal }) = plans.next() {
+        let done = match &removal {
+            None => Ok(()),
+            Some(removable) => one(job, repository, &mut outcome, removable).await,
+        };
+        report.outcomes.push(outcome);
+        if done.is_err() {
+            report.outcomes.extend(plans.map(|plan| plan.left(why::NOT_REACHED)));
+            return done;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the tags of one repository. What went is told, also where an error stood in the way of the rest.
+async fn one(job: &Job<'_>, repository: &Repository, outcome: &mut Outcome, removable: &Removable) -> Result<(), Halt> {
+    let (told, halt) = remove_tags::run(job, repository, removable).await;
+    told.write(outcome);
+    match halt {
+        Some(Halt::GitLab(error)) if !concerns_all(&error) => {
+            let failed = failure(&repository.path, repository.id, &error);
+            let message = format!("{}; {}", error, outcome.message.take().unwrap_or_default());
+            (outcome.result, outcome.reason, outcome.message) =
+                (RepositoryResult::Failed, failed.reason, Some(message));
+            Ok(())
+        }
+        halt => halt.map_or(Ok(()), Err),
+    }
+}

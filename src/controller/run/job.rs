@@ -1,0 +1,201 @@
+//! What the steps of a run know: what was ordered, what the run is to do, and the way to GitLab and to the images in use.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::api::{Mode, PendingApproval, RegistryCleanupPolicy, RepositoryStatus, Trigger};
+use crate::controller::context::Context;
+use crate::controller::gate::{RunGate, StillCurrent};
+use crate::controller::plan::in_use::Usage;
+use crate::controller::plan::planner::Planner;
+use crate::gitlab::{Client, Repository};
+use crate::policy::{CompiledPolicy, hour};
+
+/// What to run, decided by `policy::next_action`.
+pub(crate) struct Order<'a> {
+    pub(crate) policy: &'a CompiledPolicy,
+    pub(crate) trigger: Trigger,
+    pub(crate) mode: Mode,
+    pub(crate) slot: Option<Timestamp>,
+    pub(crate) still_current: StillCurrent,
+}
+
+/// A run that was begun: its record is in the status.
+pub(crate) struct Run<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) order: Order<'a>,
+    /// The policy with the record of this run.
+    pub(crate) live: RegistryCleanupPolicy,
+    /// The generation that the run was decided for; another one in `live` means that the policy was edited meanwhile.
+    pub(crate) generation: i64,
+    pub(crate) task: Task,
+    pub(crate) gate: Arc<RunGate>,
+    /// `status.othersEligibleTime` from before the run.
+    pub(crate) others_before: Option<Timestamp>,
+    pub(crate) id: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// What a run is to do.
+pub(crate) enum Task {
+    /// Plan and tell.
+    Preview,
+    /// Plan as of this moment, and let the plan wait for an approval.
+    Propose(Timestamp),
+    /// Remove what the rules select.
+    Remove,
+    /// Remove exactly what was approved.
+    CarryOut(Approval),
+}
+
+/// A plan that was approved.
+pub(crate) struct Approval {
+    pub(crate) plan: PendingApproval,
+    /// What the status said of the repositories then.
+    pub(crate) before: Vec<RepositoryStatus>,
+}
+
+impl Task {
+    /// What a run does in a mode, for what triggered it, with the policy as it was before the run.
+    pub(crate) fn new(mode: Mode, trigger: Trigger, before: &RegistryCleanupPolicy, started: Timestamp) -> Self {
+        let status = before.status.as_ref();
+        let pending = status.and_then(|status| status.pending_approval.clone());
+        match (mode, trigger, pending) {
+            (Mode::DryRun, ..) => Self::Preview,
+            (Mode::Delete, Trigger::Approved, Some(plan)) => {
+                let before = status.map(|status| status.repositories.clone()).unwrap_or_default();
+                Self::CarryOut(Approval { plan, before })
+            }
+            (Mode::Delete, Trigger::Schedule | Trigger::RunRequested | Trigger::DryRunRequested, _) => Self::Remove,
+            // To the second, which is what a status can hold. An approval without a plan proposes one.
+            (Mode::RequireApproval, ..) | (Mode::Delete, Trigger::Approved, None) => {
+                Self::Propose(Timestamp::from_second(started.as_second()).unwrap_or(started))
+            }
+        }
+    }
+
+    /// The moment as of which is planned, if it is not now.
+    pub(crate) fn as_of(&self) -> Option<Timestamp> {
+        match self {
+            Self::Preview | Self::Remove => None,
+            Self::Propose(at) => Some(*at),
+            Self::CarryOut(approval) => Some(approval.plan.time.0),
+        }
+    }
+
+    /// Whether everything is planned before anything happens.
+    pub(crate) fn plans_first(&self) -> bool {
+        self.as_of().is_some()
+    }
+
+    /// Whether the audit trail gets the verdict on every tag; otherwise what became of those that were to go.
+    pub(crate) fn tells_every_tag(&self) -> bool {
+        matches!(self, Self::Preview | Self::Propose(_))
+    }
+}
+
+/// A run with a way to GitLab, as its steps need it.
+pub(crate) struct Job<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) client: Client,
+    pub(crate) policy: &'a CompiledPolicy,
+    pub(crate) task: &'a Task,
+    /// Which images are in use, where the policy wants to know.
+    pub(crate) usage: Option<Arc<Usage>>,
+    pub(crate) mode: Mode,
+    pub(crate) generation: i64,
+    pub(crate) gate: &'a RunGate,
+    pub(crate) id: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) uid: String,
+    /// `namespace/name`, for the ledger.
+    pub(crate) owner: String,
+    /// Address of the instance, for the ledger.
+    pub(crate) instance: String,
+}
+
+impl<'a> Job<'a> {
+    pub(crate) fn new(run: &'a Run<'_>, client: Client, usage: Option<Usage>) -> Self {
+        let policy = run.order.policy;
+        Self {
+            context: run.context,
+            client,
+            policy,
+            task: &run.task,
+            usage: usage.map(Arc::new),
+            mode: run.order.mode,
+            generation: run.generation,
+            gate: &run.gate,
+            id: &run.id,
+            namespace: &run.namespace,
+            name: &run.name,
+            uid: run.live.uid().unwrap_or_default(),
+            owner: format!("{}/{}", run.namespace, run.name),
+            instance: policy.base_url.to_string(),
+        }
+    }
+
+    pub(crate) fn planner(&self) -> Planner<'_> {
+        Planner {
+            usage: self.usage.as_deref(),
+            client: &self.client,
+            clock: &*self.context.clock,
+            policy: self.policy,
+            as_of: self.task.as_of(),
+            everything: false,
+            read: None,
+        }
+    }
+
+    /// A repository as the ledger knows it.
+    pub(crate) fn key<'k>(&'k self, repository: &'k Repository) -> hour::Repository<'k> {
+        hour::Repository { instance: &self.instance, id: repository.id, path: &repository.path }
+    }
+
+    /// One line of the audit trail.
+    pub(crate) fn audit(
+        &self,
+        repository: &Repository,
+        tag: &str,
+        verdict: &str,
+        reason: &str,
+        rule: Option<&str>,
+        used_by: Option<&str>,
+    ) {
+        tracing::info!(
+            target: "audit",
+            run = self.id,
+            namespace = self.namespace,
+            policy = self.name,
+            project = repository.project_path(),
+            repository = repository.path,
+            tag,
+            mode = self.mode.as_str(),
+            verdict,
+            reason,
+            rule,
+            used_by,
+            "tag"
+        );
+    }
+
+    /// One line of the audit trail about a repository as a whole.
+    pub(crate) fn audit_repository(&self, repository: &Repository, verdict: &str, reason: &str) {
+        tracing::info!(
+            target: "audit",
+            run = self.id,
+            namespace = self.namespace,
+            policy = self.name,
+            project = repository.project_path(),
+            repository = repository.path,
+            mode = self.mode.as_str(),
+            verdict,
+            reason,
+            "repository"
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! One run, on one page: begin, work, finish. Nothing skips `finish` once `begin` has written the record of the run.
+//!
+//! Steps add to the [`Report`] and return a [`Halt`] when something ends the run early. The run writes its record at the
+//! beginning; what it changed in the end is handed back, and `reconcile` writes and publishes it.
+
+mod begin;
+mod bulk;
+mod cleanup_policies;
+mod dry_run;
+mod empty_repositories;
+mod exact;
+mod finish;
+mod in_use_guard;
+mod job;
+pub(super) mod plan_repositories;
+mod remove_tags;
+mod report;
+
+use std::sync::Arc;
+
+use crate::api::RegistryCleanupPolicy;
+use crate::gitlab::{Client, Repository};
+use crate::policy::Method;
+
+use super::connect::{self, Session};
+use super::context::Context;
+use super::error::Error;
+use super::notify::Change;
+use super::plan::in_use::Usage;
+use super::plan::list_repositories;
+use job::{Job, Run, Task};
+use report::{CLOCKS_MAY_DIFFER, Halt, Report};
+
+pub(crate) use job::Order;
+
+/// Carries a run out and answers what it changes in the policy's status.
+///
+/// # Errors
+/// When the record of the run could not be written, and then nothing was done.
+pub(crate) async fn execute(
+    context: &Context,
+    live: &RegistryCleanupPolicy,
+    order: Order<'_>,
+) -> Result<Change, Error> {
+    let run = begin::begin(context, live, order).await?;
+    let mut report = Report::new();
+    if let Err(halt) = work(&run, &mut report).await {
+        report.halted(halt, &run.gate);
+    }
+    Ok(finish::finish(run, report))
+}
+
+/// Gets to GitLab, lists the repositories, and cleans them.
+async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
+    not_edited(run)?;
+    let Session { client, findings } = connect(run).await?;
+    report.findings = findings;
+    let found = list_repositories::list(&client, &run.order.policy.target).await?;
+    found.note(&mut report.findings);
+    report.outcomes.extend(found.failed);
+    let done = clean(run, client, &found.repositories, report).await;
+    report.not_reached(&found.repositories);
+    done
+}
+
+/// Cleans repositories: tags, then repositories without tags, then a look at cleanup policies of GitLab's own.
+async fn clean(run: &Run<'_>, client: Client, repositories: &[Repository], report: &mut Report) -> Result<(), Halt> {
+    clocks_agree(&client)?;
+    let usage = Usage::open(run.context, &run.namespace, run.order.policy, repositories).await?;
+    let job = &Job::new(run, client, usage);
+    let before = run.live.status.clone().unwrap_or_default();
+    let done = tags(job, repositories, report).await;
+    if done.is_err() {
+        report.not_reached(repositories);
+        report.still_watched(&before.empty_repositories);
+    }
+    done?;
+    empty_repositories::run(job, run.order.trigger, repositories, &before.empty_repositories, report).await?;
+    let named = &before.projects_with_cleanup_policy;
+    report.conflicts = Some(cleanup_policies::look(job, repositories, named).await);
+    Ok(())
+}
+
+/// Removes tags, or tells which would be removed.
+async fn tags(job: &Job<'_>, repositories: &[Repository], report: &mut Report) -> Result<(), Halt> {
+    match (&job.policy.method, job.task) {
+        (_, Task::Preview | Task::Propose(_)) => dry_run::run(job, repositories, report).await,
+        (Method::Bulk(rule), _) => bulk::run(job, rule, repositories, report).await,
+        (Method::Exact(_), _) => exact::run(job, repositories, report).await,
+    }
+}
+
+/// The server itself says so, ahead of any watch.
+fn not_edited(run: &Run<'_>) -> Result<(), Halt> {
+    if run.live.metadata.generation == Some(run.generation) { Ok(()) } else { Err(Halt::Edited) }
+}
+
+async fn connect(run: &Run<'_>) -> Result<Session, Halt> {
+    let Run { context, order, live, .. } = run;
+    let gate = Arc::clone(&run.gate) as Arc<_>;
+    let spec = &live.spec.gitlab;
+    Ok(connect::open(context, &run.namespace, spec, order.policy, order.mode, gate).await?)
+}
+
+fn clocks_agree(client: &Client) -> Result<(), Halt> {
+    match client.clock_ahead().filter(|ahead| ahead.abs() > CLOCKS_MAY_DIFFER) {
+        Some(ahead) => Err(Halt::ClocksDiffer(ahead)),
+        None => Ok(()),
+    }
+}

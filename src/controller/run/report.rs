@@ -1,0 +1,151 @@
+//! What a run reports: the outcomes that its steps add, and what ended it early, if something did.
+
+use std::collections::HashSet;
+
+use jiff::SignedDuration;
+
+use crate::api::conditions::reason;
+use crate::api::{EmptyRepository, RepositoryResult};
+use crate::controller::connect::{self, NoSession};
+use crate::controller::error::chain;
+use crate::controller::gate::RunGate;
+use crate::controller::plan::in_use::Unknown;
+use crate::gitlab::{Class, Error as GitLabError, Repository};
+use crate::policy::empty;
+use crate::policy::outcome::{End, Outcome, Proposal, Stop, repository_reason};
+use crate::policy::standing::Findings;
+
+/// How far GitLab's clock and ours may be apart. The shortest age that a rule can have is an hour.
+pub(crate) const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_mins(5);
+
+/// What ends a run early. Steps return it, and `?` hands it on.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// There is no way to GitLab.
+    NotConnected(Findings),
+    /// An error of GitLab that concerns all of the run.
+    GitLab(GitLabError),
+    /// It is not known which images are in use.
+    InUseUnknown(Unknown),
+    /// GitLab's clock is this far ahead of ours, so that ages cannot be told.
+    ClocksDiffer(SignedDuration),
+    /// The policy was edited between the decision to run and the record of the run.
+    Edited,
+    /// All plans together are not what the policy, or an approval, allows. Nothing was removed.
+    Refused {
+        /// One of the documented reasons.
+        reason: &'static str,
+        /// Why, in a sentence.
+        message: String,
+    },
+}
+
+impl From<GitLabError> for Halt {
+    fn from(error: GitLabError) -> Self {
+        Self::GitLab(error)
+    }
+}
+
+impl From<Unknown> for Halt {
+    fn from(unknown: Unknown) -> Self {
+        Self::InUseUnknown(unknown)
+    }
+}
+
+impl From<NoSession> for Halt {
+    fn from(none: NoSession) -> Self {
+        Self::NotConnected(match none {
+            NoSession::Findings(findings) => findings,
+            NoSession::NotAsked(error) => connect::not_asked(chain(&error)),
+        })
+    }
+}
+
+/// What a run came to.
+pub(crate) struct Report {
+    /// What became of each repository, and of each target that could not be listed.
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) end: End,
+    /// What the run found out about the token and the targets.
+    pub(crate) findings: Findings,
+    /// Repositories that another policy has spoken for: path and policy.
+    pub(crate) overlaps: Vec<(String, String)>,
+    /// What becomes of the plan that waits for an approval.
+    pub(crate) proposal: Proposal,
+    /// The repositories that are watched because they are empty; `None` where the run has nothing to say about it.
+    pub(crate) watched: Option<Vec<EmptyRepository>>,
+    /// The projects with a cleanup policy of GitLab's own; `None` where the run has nothing to say about it.
+    pub(crate) conflicts: Option<Vec<String>>,
+}
+
+impl Report {
+    pub(crate) fn new() -> Self {
+        Self {
+            outcomes: Vec::new(),
+            end: End::Completed,
+            findings: connect::not_asked("GitLab was not asked".to_owned()),
+            overlaps: Vec::new(),
+            proposal: Proposal::AsBefore,
+            watched: None,
+            conflicts: None,
+        }
+    }
+
+    /// Says of the repositories that have no outcome that their turn did not come.
+    pub(crate) fn not_reached(&mut self, repositories: &[Repository]) {
+        let reached: HashSet<u64> = self.outcomes.iter().map(|outcome| outcome.id).collect();
+        let rest = repositories.iter().filter(|repository| !reached.contains(&repository.id));
+        let reason = Some(repository_reason::NOT_REACHED);
+        let skipped = |of: &Repository| Outcome::new(&of.path, of.id, RepositoryResult::Skipped, reason);
+        self.outcomes.extend(rest.map(skipped));
+    }
+
+    /// Goes on watching repositories for their emptiness where the run did not get to look at them itself. `before` is what runs
+    /// before this one saw.
+    pub(crate) fn still_watched(&mut self, before: &[EmptyRepository]) {
+        if self.watched.is_none() {
+            self.watched = Some(empty::still(before, &self.outcomes));
+        }
+    }
+
+    /// Takes note of what ended the run early.
+    pub(crate) fn halted(&mut self, halt: Halt, gate: &RunGate) {
+        self.end = match halt {
+            Halt::NotConnected(findings) => {
+                self.findings = findings;
+                gate.stop().map_or_else(|| aborted(&self.findings), End::Stopped)
+            }
+            // The client looks at the deadline as well, a moment ahead of the gate.
+            Halt::GitLab(error) if error.class() == Class::Stopped => {
+                End::Stopped(gate.stop().unwrap_or(Stop::Deadline))
+            }
+            Halt::GitLab(error) => {
+                self.findings = connect::from_error(&error);
+                aborted(&self.findings)
+            }
+            // An operator that ends stops watching as well.
+            Halt::InUseUnknown(unknown) => {
+                let aborted = End::Aborted { reason: reason::IN_USE_UNKNOWN, message: unknown.to_string() };
+                gate.stop().map_or(aborted, End::Stopped)
+            }
+            Halt::ClocksDiffer(ahead) => {
+                let by = SignedDuration::from_mins((ahead.abs().as_secs() + 30) / 60);
+                let whose = if ahead.is_negative() { "behind" } else { "ahead of" };
+                let message = format!(
+                    "GitLab's clock is {by:#} {whose} the operator's, so ages cannot be told: set the clock that is wrong"
+                );
+                End::Aborted { reason: reason::CLOCKS_DIFFER, message }
+            }
+            Halt::Edited => {
+                self.findings = connect::not_asked("the policy was edited".to_owned());
+                End::Stopped(Stop::PolicyChanged)
+            }
+            Halt::Refused { reason, message } => End::Aborted { reason, message },
+        };
+    }
+}
+
+fn aborted(findings: &Findings) -> End {
+    let (reason, message) = connect::obstacle(findings);
+    End::Aborted { reason, message }
+}
