@@ -3,10 +3,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-
-use crate::api::conditions::{ConditionStatus, reason};
+use crate::api::conditions::reason;
 use crate::api::{GitLabSpec, Mode};
 use crate::clock::Clock;
 use crate::cluster::credentials::{self, Credentials};
@@ -14,30 +11,12 @@ use crate::gitlab::{
     Class, Client, Connection, Error as GitLabError, ErrorKind, Gate, GitLab, Namespace, Proxy, TokenInfo, TokenProblem,
 };
 use crate::policy::CompiledPolicy;
-use crate::policy::standing::{EXPIRES_SOON, Findings};
+use crate::policy::standing::Findings;
 use crate::policy::target::Target;
+use crate::policy::token::{Token, bad_credentials, not_asked, token_findings};
 
 use super::context::Context;
 use super::error::Error;
-
-/// Scopes that say something about the API; a token with scopes of another kind is simply tried.
-const CLASSIC_SCOPES: &[&str] = &[
-    "api",
-    "read_api",
-    "read_user",
-    "read_repository",
-    "write_repository",
-    "read_registry",
-    "write_registry",
-    "create_runner",
-    "manage_runner",
-    "ai_features",
-    "k8s_proxy",
-    "self_rotate",
-    "sudo",
-    "admin_mode",
-    "read_service_ping",
-];
 
 /// A way to GitLab that has been tried, with what the token says about itself.
 pub(crate) struct Session {
@@ -107,9 +86,14 @@ pub(crate) async fn connect(
 ) -> Result<Session, Findings> {
     let client =
         gitlab.connect(connection, gate).map_err(|error| bad_credentials(reason::SECRET_INVALID, error.to_string()))?;
-    let info = client.token_self().await.map_err(|error| from_error(&error))?;
-    let findings = token_findings(info.as_ref(), mode, clock.now());
+    let token = client.token_self().await.map_err(|error| from_error(&error))?.map(known);
+    let findings = token_findings(token.as_ref(), mode, clock.now());
     if findings.trouble.is_none() { Ok(Session { client, findings }) } else { Err(findings) }
+}
+
+fn known(info: TokenInfo) -> Token {
+    let TokenInfo { scopes, expires_at, revoked, active } = info;
+    Token { scopes, expires_at, revoked, active }
 }
 
 /// Whether the targets can be listed; completes the findings of a session.
@@ -164,117 +148,4 @@ pub(crate) fn from_error(error: &GitLabError) -> Findings {
         Class::Other => reason::UNEXPECTED_ANSWER,
     };
     Findings { trouble: Some((trouble, message)), ..not_asked("GitLab could not be asked".to_owned()) }
-}
-
-/// What stands in the way of anything being done: reason and message.
-pub(crate) fn obstacle(findings: &Findings) -> (&'static str, String) {
-    let (credentials, why, message) = &findings.credentials;
-    if *credentials == ConditionStatus::False {
-        return (why, message.clone());
-    }
-    findings.trouble.clone().unwrap_or((reason::UNEXPECTED_ANSWER, "nothing could be begun".to_owned()))
-}
-
-/// Nothing is known, because GitLab was not asked.
-pub(crate) fn not_asked(message: String) -> Findings {
-    Findings {
-        credentials: (ConditionStatus::Unknown, reason::UNKNOWN, message.clone()),
-        trouble: Some((reason::CREDENTIALS_INVALID, message)),
-        remark: None,
-        expires: None,
-    }
-}
-
-fn bad_credentials(why: &'static str, message: String) -> Findings {
-    Findings {
-        credentials: (ConditionStatus::False, why, message.clone()),
-        trouble: Some((reason::CREDENTIALS_INVALID, message)),
-        remark: None,
-        expires: None,
-    }
-}
-
-/// What a token says about itself. Nothing known is no error: old servers and some kinds of token say nothing.
-fn token_findings(info: Option<&TokenInfo>, mode: Mode, now: Timestamp) -> Findings {
-    let accepted = |why, message: String, expires| Findings {
-        credentials: (ConditionStatus::True, why, message),
-        trouble: None,
-        remark: None,
-        expires,
-    };
-    let Some(info) = info else {
-        return accepted(reason::TOKEN_ACCEPTED, "GitLab takes the token and says nothing about it".to_owned(), None);
-    };
-    if info.revoked {
-        return bad_credentials(reason::TOKEN_REVOKED, "the token was revoked".to_owned());
-    }
-    if !info.active {
-        return bad_credentials(reason::TOKEN_EXPIRED, "the token is no longer active".to_owned());
-    }
-    let classic = info.scopes.iter().all(|scope| CLASSIC_SCOPES.contains(&scope.as_str()));
-    let has = |scope: &str| info.scopes.iter().any(|known| known == scope);
-    let enough = has("api") || (mode == Mode::DryRun && has("read_api"));
-    if classic && !info.scopes.is_empty() && !enough {
-        let needed = if mode == Mode::DryRun { "api or read_api" } else { "api" };
-        let message =
-            format!("the token has the scopes {}, mode {} needs {needed}", info.scopes.join(", "), mode.as_str());
-        return bad_credentials(reason::INSUFFICIENT_SCOPE, message);
-    }
-    let expires = info.expires_at.and_then(|day| day.to_zoned(TimeZone::UTC).ok()).map(|moment| moment.timestamp());
-    match (expires, info.expires_at) {
-        (Some(moment), Some(day)) if moment.duration_since(now) < EXPIRES_SOON => {
-            accepted(reason::TOKEN_EXPIRING_SOON, format!("GitLab takes the token until {day}"), expires)
-        }
-        (_, Some(day)) => accepted(reason::TOKEN_ACCEPTED, format!("GitLab takes the token until {day}"), expires),
-        (_, None) => accepted(reason::TOKEN_ACCEPTED, "GitLab takes the token, which does not expire".to_owned(), None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    fn info(scopes: &[&str], expires_at: Option<&str>) -> TokenInfo {
-        TokenInfo {
-            scopes: scopes.iter().map(ToString::to_string).collect(),
-            expires_at: expires_at.map(|day| day.parse().unwrap()),
-            revoked: false,
-            active: true,
-        }
-    }
-
-    fn findings(info: &TokenInfo, mode: Mode) -> (ConditionStatus, &'static str) {
-        let findings = token_findings(Some(info), mode, "2026-11-22T12:00:00Z".parse().unwrap());
-        (findings.credentials.0, findings.credentials.1)
-    }
-
-    #[rstest]
-    #[case(&["api"], Mode::Delete, reason::TOKEN_ACCEPTED)]
-    #[case(&["read_api"], Mode::DryRun, reason::TOKEN_ACCEPTED)]
-    #[case(&["read_api"], Mode::Delete, reason::INSUFFICIENT_SCOPE)]
-    #[case(&["read_registry"], Mode::DryRun, reason::INSUFFICIENT_SCOPE)]
-    #[case::a_kind_of_scope_that_is_not_known_is_tried(&["granular"], Mode::Delete, reason::TOKEN_ACCEPTED)]
-    #[case::no_scopes_say_nothing(&[], Mode::Delete, reason::TOKEN_ACCEPTED)]
-    fn a_token_needs_the_scope_of_the_mode(#[case] scopes: &[&str], #[case] mode: Mode, #[case] expected: &str) {
-        assert_eq!(findings(&info(scopes, None), mode).1, expected);
-    }
-
-    #[rstest]
-    #[case("2027-11-22", reason::TOKEN_ACCEPTED)]
-    #[case("2026-12-06", reason::TOKEN_EXPIRING_SOON)]
-    #[case("2026-12-07", reason::TOKEN_ACCEPTED)]
-    fn a_token_that_expires_within_two_weeks_is_worth_a_warning(#[case] day: &str, #[case] expected: &str) {
-        let found = findings(&info(&["api"], Some(day)), Mode::Delete);
-        assert_eq!(found, (ConditionStatus::True, expected));
-    }
-
-    #[test]
-    fn a_token_that_is_not_active_is_not_used() {
-        let revoked = TokenInfo { revoked: true, active: false, ..info(&["api"], None) };
-        assert_eq!(findings(&revoked, Mode::DryRun), (ConditionStatus::False, reason::TOKEN_REVOKED));
-        let expired = TokenInfo { active: false, ..info(&["api"], None) };
-        assert_eq!(findings(&expired, Mode::DryRun), (ConditionStatus::False, reason::TOKEN_EXPIRED));
-    }
 }

@@ -18,12 +18,14 @@ use crate::listing::{self, Planned, State};
 use crate::policy::CompiledPolicy;
 use crate::policy::outcome::Outcome;
 use crate::policy::standing::Findings;
+use crate::policy::token;
 
 use super::connect;
-use super::plan::in_use::{Cluster, Unknown, Usage};
+use super::plan::failure::{Failure, Unknown};
+use super::plan::in_use::{Cluster, Usage};
 use super::plan::list_repositories::{self, concerns_all};
 use super::plan::planner::{Plan, Planner};
-use super::plan::read_tags::{Extent, Failure};
+use super::plan::read_tags::Extent;
 use super::run::plan_repositories::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
 
 /// What is asked.
@@ -142,7 +144,7 @@ impl Forecast {
 
 impl From<Findings> for Unavailable {
     fn from(findings: Findings) -> Self {
-        let (reason, message) = connect::obstacle(&findings);
+        let (reason, message) = token::obstacle(&findings);
         Self { reason, message }
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action as Requeue;
-use kube::ResourceExt;
 
 use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use crate::cluster::status;

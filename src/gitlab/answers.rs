@@ -3,11 +3,12 @@
 //! Pure. Bodies of errors are only compared with known texts; nothing of them is kept.
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 
 use super::error::{Error, ErrorKind, Operation, TokenProblem};
 use super::http::Answer;
+use super::lenient::lenient;
 use super::pages::Gap;
 use super::types::{Namespace, Project, Repository, RepositoryContents, RepositoryStatus, TagDetails};
 
@@ -259,16 +260,6 @@ impl ErrorAnswer {
     pub(super) fn is_moved(&self) -> bool {
         self.message.as_deref().is_some_and(|text| text.contains("moved"))
     }
-}
-
-/// Reads a value that may be missing, null or of a shape we do not know: all of that is "unknown".
-pub(super) fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned,
-{
-    let value = serde_json::Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 #[cfg(test)]

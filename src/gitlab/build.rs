@@ -12,8 +12,8 @@ use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::connection::{Connection, Proxy};
 use super::error::Setting;
+use super::settings::{Connection, Proxy};
 
 /// The time to open a connection, TLS included. GitLab answers handshakes at once even when it is slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,13 +1,12 @@
-//! What a connection is made of, and what outlives it: HTTP clients and the lines in front of hosts.
+//! What outlives a connection: HTTP clients and the lines in front of hosts.
 //!
 //! [`GitLab`] is the only thing here with state. It may not keep a token: tokens live in a [`Client`] and end with it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use secrecy::ExposeSecret;
 use url::Url;
 
 use super::build::{api_url, build, token_header};
@@ -15,6 +14,7 @@ use super::client::Client;
 use super::error::{Error, ErrorKind, Operation, Setting};
 use super::gate::Gate;
 use super::http::{Host, Http};
+use super::settings::{Connection, Settings};
 use crate::clock::Clock;
 
 /// HTTP clients kept at most; the one unused for longest goes first. Clients differ by server and certificates, so there
@@ -23,45 +23,6 @@ const MOST_CLIENTS: usize = 32;
 
 /// Hosts from which on idle ones are forgotten.
 const MOST_HOSTS: usize = 256;
-
-/// Settings for the whole process.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The ceiling of requests per second to one host, from all policies together; values outside 0.01 to 1000 are moved
-    /// to the nearer end.
-    pub requests_per_second: f64,
-    /// The `User-Agent` of every request.
-    pub user_agent: String,
-}
-
-/// One server, one token, and how to get there.
-#[derive(Clone, Debug)]
-pub struct Connection {
-    /// Where GitLab is: `https://gitlab.example.com`, also below a path. An http URL is used as it is: whether that is
-    /// allowed is the caller's decision.
-    pub base_url: Url,
-    /// A personal, project or group access token; it is sent as it is, without trimming.
-    pub token: SecretString,
-    /// PEM certificates. With them **only** these authorities are trusted, not the system's.
-    pub ca_pem: Option<Vec<u8>>,
-    /// A client certificate and its key, both PEM, one after the other.
-    pub identity_pem: Option<SecretSlice<u8>>,
-    /// A proxy for every request. Proxies from the environment are never used.
-    pub proxy: Option<Proxy>,
-    /// The time for one request from the connection to the last byte of the answer.
-    pub timeout: Duration,
-}
-
-/// An HTTP proxy. GitLab on https is reached by `CONNECT`, so the proxy never sees the token.
-#[derive(Clone, Debug)]
-pub struct Proxy {
-    /// An http or https URL.
-    pub address: Url,
-    /// For basic authentication; without it no credentials are sent.
-    pub username: Option<String>,
-    /// For basic authentication; empty when missing.
-    pub password: Option<SecretString>,
-}
 
 /// The HTTP clients and the pace of one process; make it once and share it.
 pub struct GitLab {
@@ -180,6 +141,9 @@ impl std::fmt::Debug for GitLab {
 #[cfg(test)]
 mod tests {
     use super::super::gate::Open;
+    use std::time::Duration;
+
+    use super::super::settings::Proxy;
     use super::*;
     use crate::clock::SystemClock;
 

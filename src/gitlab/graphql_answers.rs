@@ -10,10 +10,11 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answers::{incomplete, invalid, lenient, refusal};
+use super::answers::{incomplete, invalid, refusal};
 use super::error::{Error, ErrorKind, Operation};
 use super::graphql::{PAGE, Part, Parts};
 use super::http::{Answer, by_status};
+use super::lenient::lenient;
 use super::pages::Gap;
 use super::retry::Failure;
 use super::types::{Tag, TagPage, is_tag_name};

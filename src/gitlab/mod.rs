@@ -6,7 +6,8 @@
 //!
 //! | file | what it does | pure |
 //! |---|---|---|
-//! | `connection` | what a connection is made of; HTTP clients and hosts, kept for the process | |
+//! | `settings` | what a connection is made of | yes |
+//! | `connection` | HTTP clients and hosts, kept for the process | |
 //! | `client` | the endpoints of reading, and the bulk request | |
 //! | `tags` | the endpoints of exact deletion | |
 //! | `repositories` | the endpoints about a repository as a whole | |
@@ -22,7 +23,7 @@
 //! | `hints` | rate-limit headers | yes |
 //! | `retry` | whether to try again | yes |
 //! | `gate` | the caller's permission to send | |
-//! | `types`, `error` | shapes and failures | yes |
+//! | `types`, `error`, `lenient` | shapes and failures | yes |
 //!
 //! What the rest of the operator relies on:
 //!
@@ -47,19 +48,22 @@ mod graphql;
 mod graphql_answers;
 mod hints;
 mod http;
+mod lenient;
 mod pacer;
 mod pages;
 mod repositories;
 mod retry;
+mod settings;
 mod tags;
 mod turns;
 mod types;
 
 pub use client::Client;
-pub use connection::{Connection, GitLab, Proxy, Settings};
+pub use connection::GitLab;
 pub use error::{Class, Error, ErrorKind, Operation, Setting, TlsProblem, TokenProblem, Unreached};
 pub use gate::{Gate, LastLook, Open, Stopped};
 pub use pages::Gap;
+pub use settings::{Connection, Proxy, Settings};
 pub use types::{
     BulkAnswer, BulkDelete, Capabilities, Namespace, Project, Repository, RepositoryContents, RepositoryDeletion,
     RepositoryRef, RepositoryStatus, Tag, TagDetails, TagOrder, TagPage, TagRemoval, TokenInfo, Version,

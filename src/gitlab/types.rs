@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::answers::lenient;
+use super::lenient::lenient;
 
 /// A project as GitLab's API takes it. GitLab behaviour: digits alone are always read as an id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -26,5 +26,6 @@ pub mod settle;
 pub mod standing;
 pub mod tag;
 pub mod target;
+pub mod token;
 
 pub use compile::{CompiledPolicy, Method, Problem, Settings, compile};

@@ -16,6 +16,7 @@ use crate::gitlab::Repository;
 use crate::policy::CompiledPolicy;
 use crate::policy::in_use::{Alias, InUse, RepositoryUse, UsedImage};
 
+use super::failure::Unknown;
 use super::in_use_lists::OtherClusters;
 use crate::controller::context::Context;
 
@@ -23,11 +24,6 @@ use crate::controller::context::Context;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Most gaps and references that a message names.
 const MAX_NAMED: usize = 3;
-
-/// Why it is not known which images are in use.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("it is not known which images are in use: {0}")]
-pub(crate) struct Unknown(pub(crate) String);
 
 /// A cluster that is looked at once.
 pub struct Cluster {

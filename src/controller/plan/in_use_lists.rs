@@ -14,7 +14,7 @@ use crate::policy::compile::ListSource;
 use crate::policy::in_use::UsedImage;
 use crate::policy::in_use::list::List;
 
-use super::in_use::Unknown;
+use super::failure::Unknown;
 
 /// The lists that a policy names.
 pub(crate) struct OtherClusters {

@@ -20,8 +20,9 @@ use crate::policy::plan::{KeepReason, PlannedTag, TagPlan, Verdict, decide_by_na
 use crate::policy::tag::{Moment, Tag};
 use crate::policy::{CompiledPolicy, Method};
 
-use super::in_use::{Unknown, Usage};
-use super::read_tags::{self, Extent, Failure, Source};
+use super::failure::{Failure, Unknown};
+use super::in_use::Usage;
+use super::read_tags::{self, Extent, Source};
 
 /// Requests for the details of tags under way at the same time. The pace per host is the real limit.
 const DETAILS_IN_FLIGHT: usize = 8;

@@ -11,7 +11,7 @@ use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Need, ascends, assemble, need};
 use crate::policy::tag::{Moment, Tag, to_the_second};
 
-use super::in_use::Unknown;
+use super::failure::Failure;
 use super::planner::{self, Planner};
 
 /// Tags in one full page. GitLab behaviour: it shows no more, and loses tags when more are asked for.
@@ -41,30 +41,6 @@ pub(crate) enum Extent {
     All,
     /// The oldest tags. There may be others, younger than all of these.
     Oldest,
-}
-
-/// Why there is no inventory.
-pub(crate) enum Failure {
-    /// GitLab did not do its part.
-    GitLab(Error),
-    /// The parts do not fit together, twice in a row.
-    Incomplete,
-    /// It is not known which images are in use.
-    InUse(Unknown),
-    /// GitLab's bulk deletion cannot be told which tags are in use.
-    Unresolved(String),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::GitLab(error)
-    }
-}
-
-impl From<Unknown> for Failure {
-    fn from(unknown: Unknown) -> Self {
-        Self::InUse(unknown)
-    }
 }
 
 /// Reads a repository. Parts that do not fit together are read once more: somebody may have pushed in between.

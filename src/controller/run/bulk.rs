@@ -22,8 +22,8 @@ use super::in_use_guard::Look;
 use super::job::Job;
 use super::plan_repositories::{blown, delete_scheduled, not_planned, unresolved};
 use super::report::{Halt, Report};
+use crate::controller::plan::failure::Failure;
 use crate::controller::plan::list_repositories::concerns_all;
-use crate::controller::plan::read_tags::Failure;
 
 /// Repositories that are listed at the same time. The pace per host is the real limit.
 const LISTINGS_IN_FLIGHT: usize = 4;

@@ -12,7 +12,8 @@ use crate::gitlab::{Client, LastLook, Repository};
 use crate::policy::in_use::RepositoryUse;
 
 use super::job::Job;
-use crate::controller::plan::in_use::{Unknown, Usage};
+use crate::controller::plan::failure::Unknown;
+use crate::controller::plan::in_use::Usage;
 
 /// Whether a request leaves alone what is in use.
 type Spares = Box<dyn Fn(&RepositoryUse) -> bool + Send + Sync>;

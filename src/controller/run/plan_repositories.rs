@@ -18,9 +18,10 @@ use crate::policy::tag::Tag;
 
 use super::job::Job;
 use super::report::Halt;
+use crate::controller::plan::failure::Failure;
 use crate::controller::plan::list_repositories::{concerns_all, failure};
 use crate::controller::plan::planner::Plan;
-use crate::controller::plan::read_tags::{Failure, Source};
+use crate::controller::plan::read_tags::Source;
 
 /// Repositories that are planned at the same time. The pace per host is the real limit.
 pub(crate) const PLANS_IN_FLIGHT: usize = 4;

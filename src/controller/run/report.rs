@@ -9,11 +9,12 @@ use crate::api::{EmptyRepository, RepositoryResult};
 use crate::controller::connect::{self, NoSession};
 use crate::controller::error::chain;
 use crate::controller::gate::RunGate;
-use crate::controller::plan::in_use::Unknown;
+use crate::controller::plan::failure::Unknown;
 use crate::gitlab::{Class, Error as GitLabError, Repository};
 use crate::policy::empty;
 use crate::policy::outcome::{End, Outcome, Proposal, Stop, repository_reason};
 use crate::policy::standing::Findings;
+use crate::policy::token;
 
 /// How far GitLab's clock and ours may be apart. The shortest age that a rule can have is an hour.
 pub(crate) const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_mins(5);
@@ -56,7 +57,7 @@ impl From<NoSession> for Halt {
     fn from(none: NoSession) -> Self {
         Self::NotConnected(match none {
             NoSession::Findings(findings) => findings,
-            NoSession::NotAsked(error) => connect::not_asked(chain(&error)),
+            NoSession::NotAsked(error) => token::not_asked(chain(&error)),
         })
     }
 }
@@ -83,7 +84,7 @@ impl Report {
         Self {
             outcomes: Vec::new(),
             end: End::Completed,
-            findings: connect::not_asked("GitLab was not asked".to_owned()),
+            findings: token::not_asked("GitLab was not asked".to_owned()),
             overlaps: Vec::new(),
             proposal: Proposal::AsBefore,
             watched: None,
@@ -137,7 +138,7 @@ impl Report {
                 End::Aborted { reason: reason::CLOCKS_DIFFER, message }
             }
             Halt::Edited => {
-                self.findings = connect::not_asked("the policy was edited".to_owned());
+                self.findings = token::not_asked("the policy was edited".to_owned());
                 End::Stopped(Stop::PolicyChanged)
             }
             Halt::Refused { reason, message } => End::Aborted { reason, message },
@@ -146,6 +147,6 @@ impl Report {
 }
 
 fn aborted(findings: &Findings) -> End {
-    let (reason, message) = connect::obstacle(findings);
+    let (reason, message) = token::obstacle(findings);
     End::Aborted { reason, message }
 }
