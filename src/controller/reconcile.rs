@@ -69,7 +69,8 @@ pub(crate) async fn reconcile(
             return Ok(requeue);
         }
         tracing::debug!(%namespace, policy = name, ?action, "step");
-        live = step(&context, &live, action, compiled, &currency).await?;
+        // A run holds a lot while it waits; most policies wait for nothing but the next slot.
+        live = Box::pin(step(&context, &live, action, compiled, &currency)).await?;
     }
     tracing::error!(%namespace, policy = name, "a policy does not come to rest");
     Ok(Requeue::requeue(Duration::from_secs(60)))

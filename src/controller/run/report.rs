@@ -23,7 +23,7 @@ pub(crate) const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_mins(5
 #[derive(Debug)]
 pub(crate) enum Halt {
     /// There is no way to GitLab.
-    NotConnected(Findings),
+    NotConnected(Box<Findings>),
     /// An error of GitLab that concerns all of the run.
     GitLab(GitLabError),
     /// It is not known which images are in use.
@@ -55,10 +55,10 @@ impl From<Unknown> for Halt {
 
 impl From<NoSession> for Halt {
     fn from(none: NoSession) -> Self {
-        Self::NotConnected(match none {
+        Self::NotConnected(Box::new(match none {
             NoSession::Findings(findings) => findings,
             NoSession::NotAsked(error) => token::not_asked(chain(&error)),
-        })
+        }))
     }
 }
 
@@ -113,7 +113,7 @@ impl Report {
     pub(crate) fn halted(&mut self, halt: Halt, gate: &RunGate) {
         self.end = match halt {
             Halt::NotConnected(findings) => {
-                self.findings = findings;
+                self.findings = *findings;
                 gate.stop().map_or_else(|| aborted(&self.findings), End::Stopped)
             }
             // The client looks at the deadline as well, a moment ahead of the gate.
