@@ -19,23 +19,7 @@ const KNOWN: &[&[&str]] = &[
         "cluster/workloads/sources.rs",
         "cluster/workloads/watch.rs",
     ],
-    &[
-        "controller/bulk.rs",
-        "controller/conflicts.rs",
-        "controller/empty.rs",
-        "controller/exact.rs",
-        "controller/last_look.rs",
-        "controller/plans.rs",
-        "controller/preview.rs",
-        "controller/reconcile.rs",
-        "controller/removal.rs",
-        "controller/run.rs",
-        "controller/watch.rs",
-    ],
-    &["controller/inventory.rs", "controller/planner.rs"],
-    &["controller/other_clusters.rs", "controller/usage.rs"],
-    &["gitlab/answers.rs", "gitlab/graphql.rs", "gitlab/http.rs", "gitlab/types.rs"],
-    &["gitlab/build.rs", "gitlab/connection.rs"],
+    &["controller/plan/planner.rs", "controller/plan/read_tags.rs"],
 ];
 
 #[test]
