@@ -66,7 +66,9 @@ fn every_reason_to_keep_a_tag_is_documented_in_the_order_in_which_it_counts() {
 #[test]
 fn no_reason_is_only_a_name() {
     let mut code = String::new();
-    for folder in ["src/policy", "src/policy/plan", "src/controller", "src/cluster"] {
+    for folder in
+        ["src/policy", "src/policy/plan", "src/controller", "src/controller/plan", "src/controller/run", "src/cluster"]
+    {
         let entries = fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap().path());
         for file in entries.filter(|path| path.is_file()) {
             let text = fs::read_to_string(file).unwrap();
