@@ -93,6 +93,9 @@ pub enum Action {
     },
     /// Waits in real time, then goes on as usual.
     Delay(#[serde(with = "milliseconds")] Duration),
+    /// Moves the clock forward by this much, then goes on as usual: an answer that takes a while, without anybody
+    /// waiting.
+    Takes(#[serde(with = "milliseconds")] Duration),
     /// Closes the connection without an answer.
     DropConnection,
     /// Lets the registry end its tag list early, without an error, as in gitlab-api reference 1.6. It affects the

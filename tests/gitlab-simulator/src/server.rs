@@ -17,7 +17,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
 };
-use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -132,7 +132,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Option<Response<
     call.listed_tags = verdict.listed_tags();
 
     verdict.wait_at(HoldPoint::BeforeProcessing).await;
-    match effect(verdict.strikes_at(HoldPoint::BeforeProcessing)).await {
+    match effect(shared, verdict.strikes_at(HoldPoint::BeforeProcessing)).await {
         Effect::None => {}
         Effect::Cut => return None,
         Effect::Instead(response) => {
@@ -144,7 +144,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Option<Response<
     shared.log.update(record.sequence, |record| record.accepted = processed.accepted);
 
     verdict.wait_at(HoldPoint::AfterProcessing).await;
-    let response = match effect(verdict.strikes_at(HoldPoint::AfterProcessing)).await {
+    let response = match effect(shared, verdict.strikes_at(HoldPoint::AfterProcessing)).await {
         Effect::None => match verdict.slow() {
             Some(pause) => respond_slowly(processed.answer, pause),
             None => respond(processed.answer),
@@ -195,13 +195,17 @@ enum Effect {
     Instead(Response<Sent>),
 }
 
-async fn effect(action: Option<&Action>) -> Effect {
+async fn effect(shared: &Shared, action: Option<&Action>) -> Effect {
     let Some(action) = action else { return Effect::None };
     Effect::Instead(match action {
         Action::TruncateTags { .. } | Action::SlowBody { .. } => return Effect::None,
         Action::DropConnection => return Effect::Cut,
         Action::Delay(wait) => {
             tokio::time::sleep(*wait).await;
+            return Effect::None;
+        }
+        Action::Takes(time) => {
+            shared.clock.advance(SignedDuration::try_from(*time).unwrap_or(SignedDuration::MAX));
             return Effect::None;
         }
         Action::Answer { status, headers, body } => {

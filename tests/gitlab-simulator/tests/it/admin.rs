@@ -65,6 +65,7 @@ async fn faults_are_made_of_json() {
         (json!({ "redirect": { "location": "https://x.example.com" } }), 302),
         (json!({ "truncate_tags": { "keep": 0 } }), 200),
         (json!({ "delay": 1 }), 200),
+        (json!({ "takes": 1 }), 200),
         (json!({ "slow_body": { "pause": 0 } }), 200),
         (json!({ "huge_body": { "bytes": 10 } }), 200),
         (json!("invalid_json"), 200),

@@ -204,3 +204,14 @@ async fn a_test_can_wait_for_a_request() {
     assert_eq!(record.status, Some(200));
     assert_eq!(request.await.unwrap().status, 200);
 }
+
+#[tokio::test]
+async fn an_answer_that_takes_a_while_moves_the_clock_and_nobody_waits() {
+    let shop = Shop::open().await;
+    let begun = shop.sim.clock().now();
+    shop.sim.fault(Fault::new(tags().nth(2), Action::Takes(Duration::from_millis(300))));
+    for expected in [0, 300, 300] {
+        assert_eq!(shop.get(&shop.tags_path("")).await.status, 200);
+        assert_eq!(shop.sim.clock().now().duration_since(begun).as_millis(), expected);
+    }
+}
