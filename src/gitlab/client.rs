@@ -4,7 +4,7 @@
 //! part of a list.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use jiff::SignedDuration;
@@ -58,6 +58,14 @@ impl Client {
     #[must_use]
     pub fn looking(&self, look: Arc<dyn LastLook>) -> Self {
         Self { http: Http { last_look: Some(look), ..self.http.clone() } }
+    }
+
+    /// The same client for one request that belongs to another whose turn has come, such as one of a last look: its
+    /// next request leaves at once, and everybody else waits for their turn that much longer. Pauses that GitLab asked
+    /// for it waits for.
+    #[must_use]
+    pub fn cutting_in(&self) -> Self {
+        Self { http: Http { cuts_in: Arc::new(AtomicBool::new(true)), ..self.http.clone() } }
     }
 
     /// How far the server's clock is ahead of ours, by the `Date` of its last answer to anybody here; `None` if none told.

@@ -80,6 +80,7 @@ impl GitLab {
             proxied: connection.proxy.is_some(),
             reads_only: false,
             gate,
+            cuts_in: Arc::default(),
             last_look: None,
             clock: Arc::clone(&self.clock),
         })

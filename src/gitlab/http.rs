@@ -4,7 +4,7 @@
 //! closed, or send to any origin but the API's.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -82,6 +82,8 @@ pub(super) struct Http {
     /// Requests that change something are not sent.
     pub(super) reads_only: bool,
     pub(super) gate: Arc<dyn Gate>,
+    /// Whether the next request leaves without a turn of its own.
+    pub(super) cuts_in: Arc<AtomicBool>,
     /// Asked before whatever removes something, if there is anything to ask.
     pub(super) last_look: Option<Arc<dyn LastLook>>,
     pub(super) clock: Arc<dyn Clock>,
@@ -126,7 +128,7 @@ impl Http {
         let mut attempt = 1;
         let mut last = None;
         loop {
-            if let Err(no_turn) = self.host.turns.wait(&*self.clock, &*self.gate).await {
+            if let Err(no_turn) = self.turn().await {
                 return no_turn_for(request, no_turn, last);
             }
             self.look(request).await?;
@@ -155,6 +157,15 @@ impl Http {
             }
             attempt += 1;
             last = Some(result);
+        }
+    }
+
+    async fn turn(&self) -> Result<(), NoTurn> {
+        let (turns, clock, gate) = (&self.host.turns, &*self.clock, &*self.gate);
+        if self.cuts_in.swap(false, Ordering::Relaxed) {
+            turns.cut_in(clock, gate).await
+        } else {
+            turns.wait(clock, gate).await
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) struct Pacer {
     paused_until: Duration,
     /// The first free slot.
     next: Duration,
-    /// All pauses that were pushed onto slots already given out.
+    /// All waits that were pushed onto slots already given out.
     pushed: Duration,
     elapsed: Duration,
     last_seen: Timestamp,
@@ -82,13 +82,27 @@ impl Pacer {
     pub(super) fn next_slot(&mut self, now: Timestamp) -> Slot {
         let now = self.tick(now);
         let at = self.next.max(now);
-        let distance = if at < self.spread_until { self.spread.max(self.ceiling) } else { self.ceiling };
-        self.next = at.saturating_add(distance);
+        self.next = at.saturating_add(self.distance(at));
         Slot { wait: at.saturating_sub(now), pushed: self.pushed }
     }
 
-    /// How much longer the holder of `slot` must wait than it was told, because the host asked for a pause since.
-    /// Zero means: it is your turn.
+    /// Takes the place before everybody in the line, who moves back by one: for a request that belongs to one whose
+    /// turn has come. Answers false inside a pause, which holds for everybody; then no place is taken.
+    pub(super) fn cut_in(&mut self, now: Timestamp) -> bool {
+        let now = self.tick(now);
+        if self.paused_until > now {
+            return false;
+        }
+        let distance = self.distance(now);
+        if self.next > now {
+            self.pushed = self.pushed.saturating_add(distance);
+        }
+        self.next = self.next.max(now).saturating_add(distance);
+        true
+    }
+
+    /// How much longer the holder of `slot` must wait than it was told, because the host asked for a pause since, or
+    /// somebody cut in. Zero means: it is your turn.
     pub(super) fn delayed(&self, slot: &mut Slot) -> Duration {
         let more = self.pushed.saturating_sub(slot.pushed);
         slot.pushed = self.pushed;
@@ -112,6 +126,11 @@ impl Pacer {
             self.next = self.next.max(now).saturating_add(push);
             self.pushed = self.pushed.saturating_add(push);
         }
+    }
+
+    /// The distance from a request that leaves then to the next.
+    fn distance(&self, at: Duration) -> Duration {
+        if at < self.spread_until { self.spread.max(self.ceiling) } else { self.ceiling }
     }
 
     fn pause(hints: &Hints) -> Option<Duration> {
@@ -221,6 +240,33 @@ mod tests {
     }
 
     #[test]
+    fn whoever_cuts_in_leaves_at_once_and_everybody_in_the_line_waits_one_place_longer() {
+        let mut pacer = pacer(1.0);
+        let mut waiting = [0, 1, 2].map(|_| pacer.next_slot(at(0)));
+        // The first has left; half a second later something cuts in.
+        assert!(pacer.cut_in(at(500)));
+        let more = waiting.each_mut().map(|slot| pacer.delayed(slot).as_secs());
+        assert_eq!(more, [1, 1, 1]);
+        assert_eq!(pacer.wait(at(500)).as_millis(), 3500);
+    }
+
+    #[test]
+    fn where_nobody_waits_the_next_keeps_its_distance_to_whoever_cut_in() {
+        let mut pacer = pacer(1.0);
+        assert!(pacer.cut_in(at(0)));
+        assert_eq!(pacer.wait(at(0)), SECOND);
+    }
+
+    #[test]
+    fn nobody_cuts_in_during_a_pause() {
+        let mut pacer = pacer(1.0);
+        pacer.observe(at(0), &retry_after(30));
+        assert!(!pacer.cut_in(at(1000)));
+        assert_eq!(pacer.wait(at(1000)).as_secs(), 29, "no place was taken");
+        assert!(pacer.cut_in(at(30_000)));
+    }
+
+    #[test]
     fn a_new_window_ends_the_spreading() {
         let mut pacer = pacer(10.0);
         pacer.observe(at(0), &budget(2, 60));
@@ -251,6 +297,7 @@ mod tests {
     enum Step {
         Pass(i64),
         Ask,
+        CutIn,
         Observe(Hints),
     }
 
@@ -269,6 +316,7 @@ mod tests {
             (0_i64..90_000).prop_map(Step::Pass),
             Just(Step::Ask),
             Just(Step::Ask),
+            Just(Step::CutIn),
             hints.prop_map(Step::Observe),
         ];
         proptest::collection::vec(step, 1..60)
@@ -289,6 +337,15 @@ mod tests {
                         let slot = pacer.next_slot(at(now));
                         prop_assert_eq!(slot.wait, expected);
                         line.push((u128::try_from(now).unwrap() + slot.wait.as_millis(), slot));
+                    }
+                    Step::CutIn => {
+                        let cut_in = pacer.cut_in(at(now));
+                        let now = u128::try_from(now).unwrap();
+                        for (leaves, slot) in &mut line {
+                            let more = pacer.delayed(slot).as_millis();
+                            *leaves += if *leaves > now { more } else { 0 };
+                            prop_assert!(!cut_in || *leaves <= now || *leaves >= now + 250);
+                        }
                     }
                     Step::Observe(hints) => {
                         pacer.observe(at(now), &hints);

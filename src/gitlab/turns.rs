@@ -63,6 +63,13 @@ impl Turns {
         Ok(())
     }
 
+    /// For a request that belongs to one whose turn has come: it leaves at once, and everybody else waits longer.
+    /// Inside a pause it waits like everybody.
+    pub(super) async fn cut_in(&self, clock: &dyn Clock, gate: &dyn Gate) -> Result<(), NoTurn> {
+        gate.may_send()?;
+        if self.pacer().cut_in(clock.now()) { Ok(()) } else { self.wait(clock, gate).await }
+    }
+
     /// Learns from an answer.
     pub(super) fn observe(&self, now: Timestamp, hints: &Hints) {
         self.pacer().observe(now, hints);
@@ -185,6 +192,22 @@ mod tests {
         turns.wait(&clock, &gate).await.unwrap();
         assert_eq!(turns.wait(&clock, &gate).await, Err(refused));
         assert_eq!(clock.now().as_second(), 1, "the pause itself was not waited for");
+    }
+
+    #[tokio::test]
+    async fn whoever_cuts_in_does_not_wait_except_for_a_pause_and_a_closed_gate() {
+        let (turns, gate) = (turns(), Silent::default());
+        let clock = Eventful::new(|_| {});
+        turns.wait(&clock, &gate).await.unwrap();
+        turns.cut_in(&clock, &gate).await.unwrap();
+        assert_eq!(clock.now(), Timestamp::UNIX_EPOCH);
+        turns.wait(&clock, &gate).await.unwrap();
+        assert_eq!(clock.now().as_second(), 2, "both places are taken");
+        turns.observe(clock.now(), &pause(30));
+        turns.cut_in(&clock, &gate).await.unwrap();
+        assert!(clock.now().as_second() >= 32, "{}", clock.now());
+        gate.closed.store(true, Ordering::Relaxed);
+        assert_eq!(turns.cut_in(&clock, &gate).await, Err(NoTurn::Stopped));
     }
 
     #[tokio::test]

@@ -33,6 +33,22 @@ async fn all_clients_of_a_host_stay_below_its_ceiling_together() {
 }
 
 #[tokio::test]
+async fn a_request_that_cuts_in_leaves_at_once_and_the_next_waits_for_both() {
+    let world = World::new().await;
+    let settings = Settings { requests_per_second: 0.5, user_agent: "test".to_owned() };
+    let gitlab = GitLab::new(settings, world.clock.clone());
+    let client = gitlab.connect(&world.connection(), Arc::new(Open)).unwrap();
+    client.version().await.unwrap();
+    let one = client.cutting_in();
+    for _ in 0..2 {
+        one.version().await.unwrap();
+    }
+    let times = times(&world);
+    let seconds: Vec<i64> = times.iter().map(|time| time.duration_since(times[0]).as_secs()).collect();
+    assert_eq!(seconds, [0, 0, 4], "only its first request cuts in");
+}
+
+#[tokio::test]
 async fn a_host_that_tells_its_limit_is_never_pushed_over_it() {
     let limit = RateLimit { requests: 10, period_seconds: 60, headers_on_every_answer: true };
     let world = World::with(|settings| settings.rate_limit = Some(limit)).await;
