@@ -305,7 +305,7 @@ pub struct TagCounts {
     /// Tags among them that an accepted request spoke of.
     #[schemars(schema_with = "schema::tag_count")]
     pub requested: u64,
-    /// Tags among those that are gone: by a later, credible listing (Bulk) or by GitLab's own word (Exact).
+    /// Tags among those that this run removed: by a later, credible listing (Bulk) or by GitLab's own word (Exact).
     #[schemars(schema_with = "schema::tag_count")]
     pub confirmed: u64,
     /// Tags that stay because the cluster, or another one whose list is given, uses their image.

@@ -27,4 +27,5 @@ pub use context::Context;
 pub use error::{Error, chain};
 pub use plan::in_use::{Cluster, used_images};
 pub use plan_command::{Forecast, Question, Unavailable};
+pub use run::{NEWEST_PUSHES_HOLD, TAGS_NOW_HOLD};
 pub use watch::{Nudges, Scope, run as watch};

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use reqwest::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::answers::{incomplete, invalid, refusal};
@@ -169,8 +169,8 @@ fn envelope(operation: Operation, answer: &Answer) -> Result<Envelope, Error> {
 /// The data of a page.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PageAnswer {
-    container_repository: Option<RepositoryPage>,
+struct RepositoryAnswer<T> {
+    container_repository: Option<T>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,22 +180,22 @@ struct RepositoryPage {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Connection {
-    nodes: Vec<Node>,
-    page_info: PageInfo,
+pub(super) struct Connection {
+    pub(super) nodes: Vec<Node>,
+    pub(super) page_info: PageInfo,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PageInfo {
-    has_next_page: bool,
+pub(super) struct PageInfo {
+    pub(super) has_next_page: bool,
     end_cursor: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Node {
-    name: Box<str>,
+pub(super) struct Node {
+    pub(super) name: Box<str>,
     #[serde(default, deserialize_with = "lenient")]
     digest: Option<Box<str>>,
     #[serde(default, deserialize_with = "lenient")]
@@ -230,7 +230,7 @@ const SINGLE_IMAGES: [&str; 2] =
     ["application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"];
 
 impl Node {
-    fn tag(self) -> Tag {
+    pub(super) fn tag(self) -> Tag {
         // GitLab behaviour: a BigInt is written as text.
         let total_size = self.total_size.and_then(|size| match size {
             Value::String(text) => text.parse().ok(),
@@ -252,6 +252,13 @@ impl Node {
 
 /// Reads a page that was asked for after a cursor; `None` when the server does not know the query (any more).
 pub(super) fn page(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<TagPage>, Error> {
+    let Some(RepositoryPage { tags }) = of_repository(operation, answer)? else { return Ok(None) };
+    accept_page(operation, tags, after).map(Some)
+}
+
+/// What an answer tells of the one repository that was asked about; `None` when the server does not know the query (any
+/// more).
+pub(super) fn of_repository<T: DeserializeOwned>(operation: Operation, answer: &Answer) -> Result<Option<T>, Error> {
     if is_elsewhere(answer) {
         return Ok(None);
     }
@@ -264,12 +271,9 @@ pub(super) fn page(operation: Operation, answer: &Answer, after: Option<&str>) -
         None => {}
     }
     // The parser's own message would quote the body.
-    let data: PageAnswer = serde_json::from_value(envelope.data.unwrap_or_default())
+    let data: RepositoryAnswer<T> = serde_json::from_value(envelope.data.unwrap_or_default())
         .map_err(|_| invalid(operation, "it is not the expected JSON"))?;
-    let Some(RepositoryPage { tags }) = data.container_repository else {
-        return Err(Error::new(operation, ErrorKind::NotFound));
-    };
-    accept_page(operation, tags, after).map(Some)
+    data.container_repository.map(Some).ok_or_else(|| Error::new(operation, ErrorKind::NotFound))
 }
 
 fn accept_page(operation: Operation, page: Connection, after: Option<&str>) -> Result<TagPage, Error> {

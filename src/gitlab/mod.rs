@@ -13,6 +13,7 @@
 //! | `repositories` | the endpoints about a repository as a whole | |
 //! | `graphql` | what GraphQL is asked, by what a server knows | yes |
 //! | `graphql_answers` | what GraphQL's answers mean | yes |
+//! | `graphql_named` | what its answer about tags by name means | yes |
 //! | `answers` | GitLab's JSON, and what each status means | yes |
 //! | `build` | HTTP clients from what a user configured | |
 //! | `http` | sends one request: gate, pace, last look, attempts, redirects, size limit | |
@@ -46,6 +47,7 @@ mod fault;
 mod gate;
 mod graphql;
 mod graphql_answers;
+mod graphql_named;
 mod hints;
 mod http;
 mod lenient;
@@ -66,5 +68,5 @@ pub use pages::Gap;
 pub use settings::{Connection, Proxy, Settings};
 pub use types::{
     BulkAnswer, BulkDelete, Capabilities, Namespace, Project, Repository, RepositoryContents, RepositoryDeletion,
-    RepositoryRef, RepositoryStatus, Tag, TagDetails, TagOrder, TagPage, TagRemoval, TokenInfo, Version,
+    RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval, TokenInfo, Version,
 };

@@ -14,9 +14,10 @@ use super::client::{Client, OBJECT_LIMIT, project_segment, push};
 use super::error::{Error, ErrorKind, Operation};
 use super::graphql::{self, MOST_NAMES, Parts};
 use super::graphql_answers::{self, Probed};
+use super::graphql_named;
 use super::http::{Answer, Known, Request, by_status};
 use super::retry::{Failure, Repeat};
-use super::types::{Capabilities, Project, RepositoryRef, TagOrder, TagPage, TagRemoval, is_tag_name};
+use super::types::{Capabilities, Project, RepositoryRef, TagNow, TagOrder, TagPage, TagRemoval, is_tag_name};
 
 /// How long is remembered what a server can do; after that, one request notices an upgrade.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
@@ -61,6 +62,27 @@ impl Client {
         page.ok_or_else(|| invalid(Operation::ReadTags, "it contradicts what the server said it knows"))
     }
 
+    /// What up to 20 tags are now, in the order of their names: one request, each tag asked for by its name.
+    ///
+    /// GitLab behaviour: the name is searched for as a part of names, and a failing registry shows nothing without a
+    /// word. Each tag takes GitLab a request to its registry, or two.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::tag_page`], and [`ErrorKind::NotSent`] for more than 20 names, or one that no tag can have.
+    pub async fn tags_now(&self, repository: u64, names: &[&str]) -> Result<Vec<TagNow>, Error> {
+        let operation = Operation::ReadTags;
+        accept_names(operation, names)?;
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let unsupported = || Error::new(operation, ErrorKind::Unsupported { what: "reading tags by GraphQL" });
+        let parts = self.parts(repository).await?.ok_or_else(unsupported)?;
+        let body = graphql::names_body(parts, repository, names);
+        let answer = self.ask(body, graphql_answers::failure).await?;
+        graphql_named::named(operation, &answer, names)
+    }
+
     /// Removes up to 20 tags by name (GraphQL's `destroyContainerRepositoryTags`, since GitLab 13.7) and answers the names
     /// that GitLab says are gone, also those that were gone before. Needs the Developer role and the scope `api`.
     ///
@@ -80,13 +102,8 @@ impl Client {
     /// [`ErrorKind::Forbidden`], [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
     pub async fn destroy_tags(&self, repository: u64, names: &[&str]) -> Result<Vec<Box<str>>, Error> {
         let operation = Operation::RemoveTags;
+        accept_names(operation, names)?;
         let not_sent = |what| Error::new(operation, ErrorKind::NotSent { what });
-        if names.len() > MOST_NAMES {
-            return Err(not_sent("GitLab takes at most 20 tags at once"));
-        }
-        if !names.iter().all(|name| is_tag_name(name)) {
-            return Err(not_sent("a name is not one that a tag can have"));
-        }
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -112,9 +129,10 @@ impl Client {
     /// Sent once, like [`Client::bulk_delete`], and **not to be dropped** either.
     ///
     /// GitLab behaviour: for a missing tag it answers 404 up to 15, 200 up to 17, and since then 403 with a metadata
-    /// database, as for a protected one. A 403 is therefore followed by a look at the tag, and if it is not found, by a
-    /// list of all names, since not finding is no proof; a list without any names proves nothing either. A 404 is
-    /// believed, although servers up to 15 also answer it for an OCI index in a registry without metadata database.
+    /// database, as for a protected one, and 200 without. A 200 therefore does not prove that this request removed it.
+    /// A 403 is therefore followed by a look at the tag, and if it is not found, by a list of all names, since not
+    /// finding is no proof; a list without any names proves nothing either. A 404 is believed, although servers up to
+    /// 15 also answer it for an OCI index in a registry without metadata database.
     ///
     /// # Errors
     ///
@@ -141,7 +159,7 @@ impl Client {
                 error if *error.kind() == ErrorKind::Forbidden => self.refused(repository, name, error).await,
                 error => Err(error),
             },
-            404 if text.is_missing_tag() => Ok(TagRemoval::Gone),
+            404 if text.is_missing_tag() => Ok(TagRemoval::AlreadyGone),
             405 if text.is_moved() => Err(Error::new(operation, ErrorKind::Moved)),
             300..=399 | 408 | 500.. => Err(Error::new(operation, ErrorKind::AnswerLost)),
             _ => Err(refusal(operation, &answer)),
@@ -180,7 +198,7 @@ impl Client {
             return Err(error);
         }
         let there = names.iter().any(|other| &**other == name);
-        Ok(if there { TagRemoval::Protected } else { TagRemoval::Gone })
+        Ok(if there { TagRemoval::Protected } else { TagRemoval::AlreadyGone })
     }
 
     /// `None` when the server does not know the query.
@@ -241,8 +259,12 @@ impl Client {
         after: Option<&str>,
         failure: fn(&Answer) -> Option<Failure>,
     ) -> Result<Answer, Error> {
+        self.ask(graphql::page_body(query, repository, after), failure).await
+    }
+
+    /// Asks GraphQL for something about tags.
+    async fn ask(&self, body: Option<Vec<u8>>, failure: fn(&Answer) -> Option<Failure>) -> Result<Answer, Error> {
         let operation = Operation::ReadTags;
-        let body = graphql::page_body(query, repository, after);
         let request = Request {
             operation,
             method: Method::POST,
@@ -264,4 +286,16 @@ impl Client {
         // The value is valid between any two statements.
         self.http.host.graphql.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether these names may go into one request.
+fn accept_names(operation: Operation, names: &[&str]) -> Result<(), Error> {
+    let what = if names.len() > MOST_NAMES {
+        "GitLab takes at most 20 tags at once"
+    } else if names.iter().all(|name| is_tag_name(name)) {
+        return Ok(());
+    } else {
+        "a name is not one that a tag can have"
+    };
+    Err(Error::new(operation, ErrorKind::NotSent { what }))
 }

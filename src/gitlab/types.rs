@@ -164,6 +164,22 @@ pub struct Tag {
     pub protected: bool,
 }
 
+/// What one look at a tag by its name shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagNow {
+    /// It is there.
+    There {
+        /// The digest it points at; `None` where GitLab does not tell.
+        digest: Option<Box<str>>,
+        /// As [`Tag::published_at`].
+        published_at: Option<Timestamp>,
+    },
+    /// GitLab does not find it. As with [`Client::tag`](super::Client::tag), that is no proof of absence.
+    Missing,
+    /// Too many other names contain its own: only [`Client::tag`](super::Client::tag) can tell.
+    Crowded,
+}
+
 /// The order of the pages of a repository's tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TagOrder {
@@ -208,8 +224,11 @@ pub struct Capabilities {
 /// What became of the removal of one tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TagRemoval {
-    /// GitLab says that it is gone, now or already before.
+    /// GitLab says that it is gone. GitLab behaviour: servers of 16 and 17, and those without a metadata database, say
+    /// so as well of a tag that was gone before.
     Gone,
+    /// It was gone before: GitLab did not find it.
+    AlreadyGone,
     /// GitLab refused and the tag is there: it is protected, or the role does not allow removing tags.
     Protected,
 }

@@ -151,7 +151,7 @@ async fn where_nothing_tells_whether_a_tag_was_pushed_again_it_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tag_that_somebody_else_removed_meanwhile_is_told_as_missing() {
+async fn a_tag_that_somebody_else_removed_meanwhile_is_told_as_gone() {
     let world = World::start_with(|config| no_graphql(&mut config.settings)).await;
     let api = many(&world, 20);
     let operator = operate(&world, older()).await;
@@ -163,7 +163,7 @@ async fn a_tag_that_somebody_else_removed_meanwhile_is_told_as_missing() {
     let status = ended(&world, "shop", "one").await;
     assert_eq!(world.tags(api), Vec::<String>::new());
     let message = status.repositories[0].message.as_deref().unwrap();
-    assert!(message.starts_with("19 of 20 planned tags were removed, 1 not found any more"), "{message}");
+    assert!(message.starts_with("19 of 20 planned tags were removed, 1 already gone"), "{message}");
     operator.stop().await;
 }
 

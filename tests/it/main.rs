@@ -30,5 +30,6 @@ mod resource;
 mod robustness;
 mod runs;
 mod support;
+mod window;
 mod workloads;
 mod world;

@@ -34,14 +34,25 @@ impl Look {
         repository: &Repository,
         spares: impl Fn(&RepositoryUse) -> bool + Send + Sync + 'static,
     ) -> (Client, Option<Arc<Self>>) {
-        let Some(usage) = &job.usage else { return (job.client.clone(), None) };
-        let look = Arc::new(Self {
-            usage: Arc::clone(usage),
-            repository: repository.clone(),
-            spares: Box::new(spares),
-            found: Mutex::new(None),
-        });
+        let Some(look) = Self::of(job, repository, spares) else { return (job.client.clone(), None) };
         (job.client.looking(Arc::clone(&look) as Arc<dyn LastLook>), Some(look))
+    }
+
+    /// The look alone, if the policy wants one.
+    pub(crate) fn of(
+        job: &Job<'_>,
+        repository: &Repository,
+        spares: impl Fn(&RepositoryUse) -> bool + Send + Sync + 'static,
+    ) -> Option<Arc<Self>> {
+        let usage = Arc::clone(job.usage.as_ref()?);
+        let (repository, spares) = (repository.clone(), Box::new(spares));
+        Some(Arc::new(Self { usage, repository, spares, found: Mutex::new(None) }))
+    }
+
+    /// Whether the request leaves alone what is in use as far as it is known just now. Never waits: for the end of a
+    /// look in which something else had to be waited for since the cluster was asked.
+    pub(crate) fn still_as_known(&self) -> bool {
+        self.judge(self.usage.now(&self.repository))
     }
 
     /// What is in use, of which the request that was withdrawn did not spare something.
@@ -53,6 +64,16 @@ impl Look {
         found.unwrap_or_else(|| self.usage.now(&self.repository))
     }
 
+    fn judge(&self, found: Result<RepositoryUse, Unknown>) -> bool {
+        match found {
+            Ok(now) if (self.spares)(&now) => true,
+            found => {
+                *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+                false
+            }
+        }
+    }
+
     async fn now(&self) -> Result<RepositoryUse, Unknown> {
         self.usage.confirmed().await?;
         self.usage.now(&self.repository)
@@ -61,15 +82,6 @@ impl Look {
 
 impl LastLook for Look {
     fn still(&self) -> BoxFuture<'_, bool> {
-        async {
-            match self.now().await {
-                Ok(now) if (self.spares)(&now) => true,
-                found => {
-                    *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-                    false
-                }
-            }
-        }
-        .boxed()
+        async { self.judge(self.now().await) }.boxed()
     }
 }

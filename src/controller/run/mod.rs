@@ -5,6 +5,7 @@
 
 mod begin;
 mod bulk;
+mod check_tags;
 mod cleanup_policies;
 mod dry_run;
 mod empty_repositories;
@@ -31,6 +32,7 @@ use super::plan::list_repositories;
 use job::{Job, Run, Task};
 use report::{CLOCKS_MAY_DIFFER, Halt, Report};
 
+pub use check_tags::{NEWEST_PUSHES_HOLD, TAGS_NOW_HOLD};
 pub(crate) use job::Order;
 
 /// Carries a run out and answers what it changes in the policy's status.

@@ -1,42 +1,36 @@
 //! Removes planned tags of one repository by name, several requests at a time, and keeps account of what became of each.
 //!
-//! What came into use since the plan was made stays: the cluster is looked at right before every request. What was pushed again
-//! since then stays as well: where GitLab sorts by push, its newest tags are read before every few batches; elsewhere each tag is
-//! read again right before it goes.
+//! What was pushed again since the plan was made, or came into use, stays: `check_tags` looks right before every request
+//! leaves. What others removed meanwhile is told apart from what this run removed, as far as it can be known.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::future::ready;
 use futures::stream::{self, StreamExt};
-use jiff::{SignedDuration, Timestamp};
 
 use crate::api::RepositoryResult;
-use crate::gitlab::{Client, Error, Repository, TagRemoval};
+use crate::gitlab::{Client, Error, LastLook, Repository, TagRemoval};
 use crate::policy::claims::Claims;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::outcome::{Outcome, repository_reason as why};
 use crate::policy::plan::{KeepReason, Verdict};
 use crate::policy::report::MAX_SAMPLES;
-use crate::policy::tag::{Moment, Tag};
+use crate::policy::tag::Tag;
 
+use super::check_tags::{Found, Newest, Now, TagCheck, Way};
 use super::in_use_guard::Look;
 use super::job::Job;
 use super::plan_repositories::Removable;
 use super::report::{CLOCKS_MAY_DIFFER, Halt};
-use crate::controller::plan::read_tags::{Push, pushed_since};
 
 /// Names in one request. GitLab behaviour: more are refused.
 const BATCH: usize = 20;
-/// Tags between two looks at the newest pushes: looking then costs a fiftieth of removing.
-const TAGS_PER_LOOK: usize = 25 * BATCH;
-/// How long a look holds, where requests have to wait for GitLab.
-const LOOK_HOLDS: SignedDuration = SignedDuration::from_secs(30);
 /// Requests under way at the same time. The pace per host is the real limit.
 const IN_FLIGHT: usize = 4;
 /// Requests whose answer is lost, in one repository, after which it is left alone until the next run.
 const MAX_LOST: usize = 3;
+/// How often one tag alone is asked for again because GitLab took too long to tell.
+const MAX_LATE: usize = 2;
 
 /// What became of the tags that were to go.
 #[derive(Default)]
@@ -47,7 +41,8 @@ pub(crate) struct Told {
     protected: u64,
     again: u64,
     untold: u64,
-    missing: u64,
+    late: u64,
+    gone: u64,
     in_use: u64,
     lost: u64,
     lost_requests: usize,
@@ -70,7 +65,8 @@ impl Told {
             (self.protected, "kept because GitLab protects them"),
             (self.again, "kept because they were pushed again meanwhile"),
             (self.untold, "kept because nothing tells whether they were pushed again"),
-            (self.missing, "not found any more"),
+            (self.late, "kept because GitLab took too long to tell whether they were pushed again"),
+            (self.gone, "already gone"),
             (self.in_use, "kept because they came into use meanwhile"),
             (self.lost, "of unknown fate, because the answer was lost"),
         ] {
@@ -94,248 +90,219 @@ pub(crate) async fn run<'a>(
     repository: &'a Repository,
     removable: &'a Removable,
 ) -> (Told, Option<Halt>) {
-    let source = removable.source;
-    let mut removal = Removal {
-        job,
-        repository,
-        at: source.at,
-        claims: &removable.claims,
-        by_name: source.graphql,
-        looks: source.sorts_by_push,
-        newest: HashMap::new(),
-        stopped: AtomicBool::new(false),
-    };
-    let mut told = Told::default();
-    let error = removal.run(&removable.tags, &mut told).await.err();
-    (told, error)
+    let Removable { tags, source, claims } = removable;
+    // Where one request holds all tags, asking for them by name costs no more than asking for the newest pushes, and
+    // tells more.
+    let few = tags.len() <= BATCH && tags.iter().all(|tag| tag.digest.is_some());
+    // The clocks may differ.
+    let since = source.at.saturating_sub(CLOCKS_MAY_DIFFER).unwrap_or(source.at);
+    let newest = (source.sorts_by_push && !few).then(|| Newest::since(since));
+    let (told, stopped) = (Mutex::default(), AtomicBool::new(false));
+    let removal = Removal { job, repository, claims, by_name: source.graphql, newest, told, stopped };
+    let error = removal.run(tags).await.err();
+    (removal.told.into_inner().unwrap_or_else(PoisonError::into_inner), error)
 }
 
 /// The removal of one repository's tags.
 struct Removal<'a> {
     job: &'a Job<'a>,
     repository: &'a Repository,
-    /// The moment as of which the plan was made.
-    at: Timestamp,
-    /// What was in use then.
+    /// What was in use when the plan was made.
     claims: &'a Arc<Claims>,
     /// Several tags go in one request, by GraphQL.
     by_name: bool,
-    /// Whether the newest pushes are asked for; otherwise each tag is read again.
-    looks: bool,
-    /// The pushes since then, and some from before.
-    newest: HashMap<Box<str>, Push>,
+    /// What was pushed since then, where GitLab sorts by push.
+    newest: Option<Arc<Newest>>,
+    told: Mutex<Told>,
     /// No further request is begun; those under way are awaited, since what they remove is to be told.
     stopped: AtomicBool,
 }
 
-/// What became of a tag since it was planned.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Now {
-    Same,
-    Again,
-    /// It has no digest to compare.
-    Untold,
-    Missing,
-}
-
-/// What became of one request.
-struct Batch<'t> {
-    again: Vec<&'t Tag>,
-    untold: Vec<&'t Tag>,
-    missing: Vec<&'t Tag>,
-    /// With who uses them.
-    in_use: Vec<(&'t Tag, Option<String>)>,
-    asked: Vec<&'t Tag>,
-    /// The names that are gone.
-    answer: Result<HashSet<Box<str>>, Halt>,
-}
-
-impl Default for Batch<'_> {
-    fn default() -> Self {
-        Self {
-            again: Vec::new(),
-            untold: Vec::new(),
-            missing: Vec::new(),
-            in_use: Vec::new(),
-            asked: Vec::new(),
-            answer: Ok(HashSet::new()),
-        }
-    }
+/// Tags that are to go in one request, and how it is found out what they are by then.
+struct Request<'t> {
+    tags: Vec<&'t Tag>,
+    way: Way,
+    /// How often the check of it came too late.
+    late: usize,
 }
 
 impl Removal<'_> {
-    async fn run(&mut self, planned: &[Tag], told: &mut Told) -> Result<(), Halt> {
-        let mut rest = planned;
-        while !rest.is_empty() {
-            let stretch = rest.get(..TAGS_PER_LOOK).unwrap_or(rest);
-            if self.looks {
-                self.looks = self.look(stretch).await?;
-            }
-            let begun = self.stretch(stretch, told).await?;
-            rest = rest.get(begun..).unwrap_or_default();
-        }
-        Ok(())
-    }
-
-    /// Reads the newest pushes, and some from before the plan, since the clocks may differ. Answers whether they tell everything there is to know: they come in order, and do not end
-    /// before something old is met or all of what is planned.
-    async fn look(&mut self, planned: &[Tag]) -> Result<bool, Error> {
-        let since = self.at.saturating_sub(CLOCKS_MAY_DIFFER).unwrap_or(self.at);
-        let Some(pushes) = pushed_since(&self.job.client, self.repository, since).await? else { return Ok(false) };
-        let complete = pushes.complete || planned.iter().all(|seen| pushes.tags.contains_key(&seen.name));
-        self.newest.extend(pushes.tags);
-        Ok(complete)
-    }
-
-    /// Removes tags until all have had their turn or another look is due; answers how many had theirs, at least one.
-    async fn stretch(&self, planned: &[Tag], told: &mut Told) -> Result<usize, Halt> {
+    async fn run(&self, planned: &[Tag]) -> Result<(), Halt> {
         let size = if self.by_name { BATCH } else { 1 };
-        let clock = &self.job.context.clock;
-        let (looked, begun) = (clock.now(), AtomicUsize::new(0));
-        let in_time = |_: &&[Tag]| {
-            let first = begun.load(Ordering::Relaxed) == 0;
-            ready(first || !self.looks || clock.now().duration_since(looked) < LOOK_HOLDS)
-        };
         let mut batches = stream::iter(planned.chunks(size))
-            .take_while(in_time)
-            .inspect(|batch| _ = begun.fetch_add(batch.len(), Ordering::Relaxed))
-            .map(|batch| self.batch(batch))
+            .map(|batch| self.batch(batch.iter().collect()))
             .buffer_unordered(IN_FLIGHT)
             .boxed();
         let mut failed = None;
         while let Some(batch) = batches.next().await {
-            if let Err(error) = self.tell(batch, told) {
+            if let Err(error) = batch {
                 self.stopped.store(true, Ordering::Relaxed);
                 failed.get_or_insert(error);
             }
         }
-        drop(batches);
-        failed.map_or(Ok(begun.into_inner()), Err)
+        failed.map_or(Ok(()), Err)
     }
 
-    /// Removes one batch, less what was pushed again or came into use.
-    async fn batch<'t>(&self, tags: &'t [Tag]) -> Batch<'t> {
-        let mut batch = Batch::default();
-        for seen in tags {
+    /// Removes some tags, less what was pushed again or came into use.
+    async fn batch(&self, tags: Vec<&Tag>) -> Result<(), Halt> {
+        let mut requests = vec![Request { tags, way: self.way(), late: 0 }];
+        while let Some(request) = requests.pop() {
             if self.stopped.load(Ordering::Relaxed) {
-                return Batch { asked: Vec::new(), ..batch };
+                return Ok(());
             }
-            let now = if self.looks { Ok(self.among_the_newest(seen)) } else { self.read_again(seen).await };
-            match now {
-                Ok(Now::Same) => batch.asked.push(seen),
-                Ok(Now::Again) => batch.again.push(seen),
-                Ok(Now::Untold) => batch.untold.push(seen),
-                Ok(Now::Missing) => batch.missing.push(seen),
-                Err(error) => return Batch { asked: Vec::new(), answer: Err(error.into()), ..batch },
+            if request.tags.is_empty() {
+                continue;
             }
-        }
-        while !batch.asked.is_empty() {
-            let (claims, tags) = (Arc::clone(self.claims), batch.asked.iter().copied().cloned().collect::<Vec<_>>());
-            let spares = move |now: &RepositoryUse| {
-                let claims = claims.again(now.clone());
-                !tags.iter().any(|seen| held(&claims, seen))
-            };
-            let (client, look) = Look::at(self.job, self.repository, spares);
-            match (self.remove(&client, &batch.asked).await, look) {
-                (Err(error), Some(look)) if error.is_withdrawn() => match look.found() {
-                    Ok(now) => {
-                        let claims = self.claims.again(now);
-                        // At least one of them, or the look would have said yes.
-                        let used = batch.asked.extract_if(.., |seen| held(&claims, seen));
-                        batch.in_use.extend(used.map(|seen| (seen, users(&claims, seen))));
-                    }
-                    Err(unknown) => return Batch { asked: Vec::new(), answer: Err(unknown.into()), ..batch },
-                },
-                (answer, _) => {
-                    batch.answer = answer.map_err(Halt::from);
-                    break;
-                }
-            }
-        }
-        batch
-    }
-
-    /// What the newest pushes tell of a tag. One of those that are as they were planned was pushed shortly before.
-    fn among_the_newest(&self, seen: &Tag) -> Now {
-        let same = |push: &Push| Moment::At(push.at) == seen.pushed && push.digest == seen.digest;
-        if self.newest.get(&seen.name).is_none_or(same) { Now::Same } else { Now::Again }
-    }
-
-    /// Reads a tag again. One that is not found where it was listed may be gone, which is not certain, so it is not asked for.
-    async fn read_again(&self, seen: &Tag) -> Result<Now, Error> {
-        let tag = self.job.client.tag(&self.repository.reference(), &seen.name).await?;
-        Ok(match tag {
-            None => Now::Missing,
-            Some(_) if seen.digest.is_none() => Now::Untold,
-            Some(tag) if tag.digest.as_deref() == seen.digest.as_deref() => Now::Same,
-            Some(_) => Now::Again,
-        })
-    }
-
-    async fn remove(&self, client: &Client, tags: &[&Tag]) -> Result<HashSet<Box<str>>, Error> {
-        if self.by_name {
-            let names: Vec<&str> = tags.iter().map(|seen| &*seen.name).collect();
-            return Ok(client.destroy_tags(self.repository.id, &names).await?.into_iter().collect());
-        }
-        let mut gone = HashSet::new();
-        for seen in tags {
-            if client.delete_tag(&self.repository.reference(), &seen.name).await? == TagRemoval::Gone {
-                gone.insert(seen.name.clone());
-            }
-        }
-        Ok(gone)
-    }
-
-    /// Takes note of what became of a request. An answer that was lost is passed over a few times; the next run plans again
-    /// and finds out what went.
-    fn tell(&self, batch: Batch<'_>, told: &mut Told) -> Result<(), Halt> {
-        told.in_use += batch.in_use.len() as u64;
-        for (seen, users) in batch.in_use {
-            self.audit(seen, Verdict::Keep(KeepReason::InUse), users.as_deref());
-        }
-        told.again += batch.again.len() as u64;
-        told.untold += batch.untold.len() as u64;
-        for seen in batch.again.into_iter().chain(batch.untold) {
-            self.audit(seen, Verdict::Keep(KeepReason::PushedAgain), None);
-        }
-        told.missing += batch.missing.len() as u64;
-        let asked = batch.asked.len() as u64;
-        let gone = match batch.answer {
-            Ok(gone) => gone,
-            Err(Halt::GitLab(error)) if error.is_answer_lost() => {
-                told.requested += asked;
-                told.lost += asked;
-                told.lost_requests += 1;
-                return if told.lost_requests > MAX_LOST { Err(error.into()) } else { Ok(()) };
-            }
-            Err(halt) => return Err(halt),
-        };
-        told.requested += asked;
-        for seen in batch.asked {
-            if gone.contains(&seen.name) {
-                told.removed += 1;
-                told.bytes += seen.bytes.unwrap_or(0);
-                if told.samples.len() < MAX_SAMPLES {
-                    told.samples.push(seen.name.to_string());
-                }
-                self.audit(seen, Verdict::Remove, None);
-            } else {
-                told.protected += 1;
-                self.audit(seen, Verdict::Keep(KeepReason::ProtectedByGitLab), None);
+            let check = self.check(&request);
+            let client = self.job.client.looking(Arc::clone(&check) as Arc<dyn LastLook>);
+            match self.remove(&client, &request.tags).await {
+                Ok(fates) => self.answered(&request.tags, fates),
+                Err(error) if error.is_withdrawn() => requests.extend(self.withdrawn(request, check.found())?),
+                Err(error) => self.unanswered(&request.tags, error)?,
             }
         }
         Ok(())
     }
 
-    fn audit(&self, seen: &Tag, verdict: Verdict, used_by: Option<&str>) {
-        self.job.audit(self.repository, &seen.name, verdict.as_str(), verdict.reason(), None, used_by);
+    fn way(&self) -> Way {
+        match &self.newest {
+            Some(newest) if newest.is_usable() => Way::Newest(Arc::clone(newest)),
+            _ if self.by_name => Way::Names,
+            _ => Way::Single,
+        }
+    }
+
+    fn check(&self, request: &Request<'_>) -> Arc<TagCheck> {
+        let claims = Arc::clone(self.claims);
+        let tags: Vec<Tag> = request.tags.iter().copied().cloned().collect();
+        let spares = move |now: &RepositoryUse| {
+            let claims = claims.again(now.clone());
+            !tags.iter().any(|tag| held(&claims, tag))
+        };
+        let in_use = Look::of(self.job, self.repository, spares);
+        TagCheck::of(self.job, self.repository, &request.tags, request.way.clone(), in_use)
+    }
+
+    /// Takes note of the tags that stay, and answers what is still to be requested of a request that did not leave.
+    fn withdrawn<'t>(&self, request: Request<'t>, found: Found) -> Result<Vec<Request<'t>>, Halt> {
+        let Request { mut tags, way, late } = request;
+        match found {
+            Found::Failed(halt) => Err(halt),
+            Found::NoOrder => {
+                if let Some(newest) = &self.newest {
+                    newest.give_up();
+                }
+                Ok(vec![Request { tags, way: self.way(), late }])
+            }
+            Found::InUse(now) => {
+                let claims = self.claims.again(now);
+                // At least one of them, or the look would have said yes.
+                for tag in tags.extract_if(.., |tag| held(&claims, tag)) {
+                    self.told().in_use += 1;
+                    self.audit(tag, Verdict::Keep(KeepReason::InUse), users(&claims, tag).as_deref());
+                }
+                Ok(vec![Request { tags, way, late }])
+            }
+            Found::Changed(now) => {
+                let (mut rest, mut alone) = (Vec::new(), Vec::new());
+                for (tag, now) in tags.into_iter().zip(now) {
+                    match now {
+                        Now::Same => rest.push(tag),
+                        Now::Crowded => alone.push(Request { tags: vec![tag], way: Way::Single, late: 0 }),
+                        Now::Missing => self.told().gone += 1,
+                        Now::Again => self.keep(tag, |told| &mut told.again),
+                        Now::Untold => self.keep(tag, |told| &mut told.untold),
+                    }
+                }
+                alone.push(Request { tags: rest, way, late });
+                Ok(alone)
+            }
+            Found::Late if matches!(way, Way::Newest(_)) => self.withdrawn(Request { tags, way, late }, Found::NoOrder),
+            Found::Late if tags.len() > 1 => {
+                let half = tags.split_off(tags.len() / 2);
+                Ok([half, tags].map(|tags| Request { tags, way: way.clone(), late: 0 }).into())
+            }
+            Found::Late if late < MAX_LATE => Ok(vec![Request { tags, way: Way::Single, late: late + 1 }]),
+            Found::Late => {
+                for tag in tags {
+                    self.keep(tag, |told| &mut told.late);
+                }
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    async fn remove(&self, client: &Client, tags: &[&Tag]) -> Result<Vec<TagRemoval>, Error> {
+        if self.by_name {
+            let names: Vec<&str> = tags.iter().map(|tag| &*tag.name).collect();
+            let gone = client.destroy_tags(self.repository.id, &names).await?;
+            let fate = |name: &str| {
+                if gone.iter().any(|gone| **gone == *name) { TagRemoval::Gone } else { TagRemoval::Protected }
+            };
+            return Ok(names.into_iter().map(fate).collect());
+        }
+        let mut fates = Vec::new();
+        for tag in tags {
+            fates.push(client.delete_tag(&self.repository.reference(), &tag.name).await?);
+        }
+        Ok(fates)
+    }
+
+    /// Takes note of what became of the tags of a request.
+    fn answered(&self, tags: &[&Tag], fates: Vec<TagRemoval>) {
+        let mut told = self.told();
+        told.requested += tags.len() as u64;
+        for (tag, fate) in tags.iter().zip(fates) {
+            match fate {
+                TagRemoval::Gone => {
+                    told.removed += 1;
+                    told.bytes += tag.bytes.unwrap_or(0);
+                    if told.samples.len() < MAX_SAMPLES {
+                        told.samples.push(tag.name.to_string());
+                    }
+                    self.audit(tag, Verdict::Remove, None);
+                }
+                TagRemoval::AlreadyGone => told.gone += 1,
+                TagRemoval::Protected => {
+                    told.protected += 1;
+                    self.audit(tag, Verdict::Keep(KeepReason::ProtectedByGitLab), None);
+                }
+            }
+        }
+    }
+
+    /// An answer that was lost is passed over a few times; the next run plans again and finds out what went.
+    fn unanswered(&self, tags: &[&Tag], error: Error) -> Result<(), Halt> {
+        if !error.is_answer_lost() {
+            return Err(error.into());
+        }
+        let mut told = self.told();
+        told.requested += tags.len() as u64;
+        told.lost += tags.len() as u64;
+        told.lost_requests += 1;
+        if told.lost_requests > MAX_LOST { Err(error.into()) } else { Ok(()) }
+    }
+
+    /// Takes note of a tag that may have been pushed again.
+    fn keep(&self, tag: &Tag, number: impl Fn(&mut Told) -> &mut u64) {
+        *number(&mut self.told()) += 1;
+        self.audit(tag, Verdict::Keep(KeepReason::PushedAgain), None);
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        // The numbers are valid between any two statements.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn audit(&self, tag: &Tag, verdict: Verdict, used_by: Option<&str>) {
+        self.job.audit(self.repository, &tag.name, verdict.as_str(), verdict.reason(), None, used_by);
     }
 }
 
-fn users(claims: &Claims, seen: &Tag) -> Option<String> {
-    claims.certain(&seen.name, seen.digest.as_deref()).map(|users| users.to_string())
+fn users(claims: &Claims, tag: &Tag) -> Option<String> {
+    claims.certain(&tag.name, tag.digest.as_deref()).map(|users| users.to_string())
 }
 
-fn held(claims: &Claims, seen: &Tag) -> bool {
-    claims.hold(&seen.name, seen.digest.as_deref(), seen.single_image)
+fn held(claims: &Claims, tag: &Tag) -> bool {
+    claims.hold(&tag.name, tag.digest.as_deref(), tag.single_image)
 }

@@ -26,6 +26,8 @@ async fn nothing_is_sent_through_a_closed_gate() {
     assert_eq!(kind(client.bulk_delete(&world.repository, &everything()).await), ErrorKind::Stopped);
     assert_eq!(kind(client.capabilities(1).await), ErrorKind::Stopped);
     assert_eq!(kind(client.tag_page(1, TagOrder::Name, None).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.tags_now(1, &["a"]).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.cutting_in().version().await), ErrorKind::Stopped);
     assert_eq!(kind(client.destroy_tags(1, &["a"]).await), ErrorKind::Stopped);
     assert_eq!(kind(client.delete_tag(&world.repository, "a").await), ErrorKind::Stopped);
     assert_eq!(kind(client.repository_contents(1).await), ErrorKind::Stopped);

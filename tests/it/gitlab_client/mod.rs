@@ -11,6 +11,7 @@ mod removals;
 mod repositories;
 mod secrets;
 mod tag_pages;
+mod tags_now;
 mod transport;
 
 use std::sync::{Arc, Mutex};

@@ -321,7 +321,10 @@ async fn a_missing_tag_is_gone_and_a_protected_one_is_not_whatever_the_version()
             protect(&world, "t-1");
             let client = world.client();
             let missing = client.delete_tag(&world.repository, "never-there").await.unwrap();
-            assert_eq!(missing, TagRemoval::Gone, "{major}.{minor} {backend:?}");
+            // GitLab says 404, or 403 and the lists prove it; otherwise it says the same as of one that it removed.
+            let told = major < 16 || (major == 18 && backend == Backend::MetadataDatabase);
+            let expected = if told { TagRemoval::AlreadyGone } else { TagRemoval::Gone };
+            assert_eq!(missing, expected, "{major}.{minor} {backend:?}");
             let protected = client.delete_tag(&world.repository, "t-1").await.unwrap();
             // Protection came with 17.9.
             let (expected, stays) =
