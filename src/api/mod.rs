@@ -21,10 +21,11 @@ pub use status::{
     RunResult, RunStatus, TagCounts, Trigger,
 };
 
-/// Annotation that asks for one run in the policy's own mode; a new value (an opaque token) runs once.
+/// Annotation that asks for one run in the policy's own mode; a new value runs once, and `policy::handled` says which
+/// are new.
 pub const RUN_REQUESTED_AT: &str = "registrycleanup.dev/run-requested-at";
 
-/// Annotation that asks for one dry run whatever the policy's mode; a new value (an opaque token) runs once.
+/// Annotation that asks for one dry run whatever the policy's mode; a new value runs once.
 pub const DRY_RUN_REQUESTED_AT: &str = "registrycleanup.dev/dry-run-requested-at";
 
 /// Annotation that approves of the plan with this hash, which then is carried out; see [`PendingApproval`].

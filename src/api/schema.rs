@@ -36,6 +36,10 @@ pub(crate) const MAX_REPOSITORY_PATH: u32 = 512;
 pub(crate) const MAX_PROJECT_PATH: u32 = 255;
 /// Longest tag name, in bytes (OCI distribution specification: 128 characters).
 pub(crate) const MAX_TAG: u32 = 128;
+/// Longest value of an annotation that asks for something, in bytes.
+const MAX_TOKEN: u32 = 256;
+/// Most of them in a status: the latest time, and ten others.
+const MAX_HANDLED_REQUESTS: u32 = 11;
 /// Longest address, in bytes.
 const MAX_URL: u32 = 512;
 
@@ -384,7 +388,16 @@ pub(crate) fn id(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn token(_: &mut SchemaGenerator) -> Schema {
-    text(256)
+    text(MAX_TOKEN)
+}
+
+pub(crate) fn handled_requests(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": MAX_HANDLED_REQUESTS,
+        "items": { "type": "string", "maxLength": MAX_TOKEN },
+        "x-kubernetes-list-type": "atomic",
+    })
 }
 
 pub(crate) fn plan_hash(_: &mut SchemaGenerator) -> Schema {

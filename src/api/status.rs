@@ -49,10 +49,21 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::token")]
     pub last_handled_run_at: Option<String>,
 
+    /// Values of the annotation registrycleanup.dev/run-requested-at that were acted on, newest first: the latest time,
+    /// and the last ten that are no times. A value among them, and a time that is not later, is not acted on again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::handled_requests")]
+    pub handled_run_requests: Vec<String>,
+
     /// The value of the annotation registrycleanup.dev/dry-run-requested-at that was last acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::token")]
     pub last_handled_dry_run_at: Option<String>,
+
+    /// The same for the annotation registrycleanup.dev/dry-run-requested-at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::handled_requests")]
+    pub handled_dry_run_requests: Vec<String>,
 
     /// The value of the annotation registrycleanup.dev/approve that was last answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -130,19 +130,19 @@ async fn step(
         (Action::Observe { drop_run_request }, Ok(policy)) => {
             standing::observe(&mut status, &policy, generation, now);
             if drop_run_request {
-                status.last_handled_run_at = Tokens::of(live).run.map(standing::shorten_token);
+                standing::handled_run(&mut status, Tokens::of(live).run);
                 let note =
                     "a policy that was only just created runs nothing at once; set run-requested-at to a new value";
                 events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
             }
         }
         (Action::RefuseRun(why), _) => {
-            status.last_handled_run_at = Tokens::of(live).run.map(standing::shorten_token);
+            standing::handled_run(&mut status, Tokens::of(live).run);
             let note = format!("a requested run was not begun: {why}");
             events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
         }
         (Action::RefuseApproval(why), _) => {
-            status.last_handled_approval = Tokens::of(live).approval.map(standing::shorten_token);
+            standing::handled_approval(&mut status, Tokens::of(live).approval);
             let note = format!("the approval was refused: {why}");
             events.push(Announcement::warning(event_reason::APPROVAL_REFUSED, note));
         }

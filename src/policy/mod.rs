@@ -11,6 +11,7 @@ pub mod compile;
 pub mod conflict;
 pub mod duration;
 pub mod empty;
+pub mod handled;
 pub mod hour;
 pub mod image;
 pub mod in_use;

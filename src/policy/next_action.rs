@@ -6,11 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::conditions::{self, STALLED};
 use crate::api::{
-    APPROVE, DRY_RUN_REQUESTED_AT, MAX_TOKEN_BYTES, Mode, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy,
-    RunResult, Trigger, UNOBSERVED_GENERATION,
+    APPROVE, DRY_RUN_REQUESTED_AT, Mode, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, RunResult, Trigger,
+    UNOBSERVED_GENERATION,
 };
 
 use super::compile::{CompiledPolicy, Problem};
+use super::handled;
 use super::schedule::Due;
 
 /// Longest wait. Timers run on another clock than schedules, and a nudge may get lost; so look again now and then.
@@ -131,7 +132,7 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     let stalled = conditions::is_true(&status.conditions, STALLED);
     if !observed || stalled || armed.is_some() == policy.suspended {
         let first = status.observed_generation.is_none_or(|generation| generation == UNOBSERVED_GENERATION);
-        let requested = new_token(view.tokens.run, status.last_handled_run_at.as_deref());
+        let requested = run_requested(view);
         return Action::Observe { drop_run_request: first && requested && policy.mode == Mode::Delete };
     }
     if let Some(action) = requested(view, policy) {
@@ -157,13 +158,14 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
 /// A request by annotation. A dry run may be asked for at any time; it removes nothing.
 fn requested(view: &View<'_>, policy: &CompiledPolicy) -> Option<Action> {
     let status = view.status;
-    if new_token(view.tokens.dry_run, status.last_handled_dry_run_at.as_deref()) {
+    let last = status.last_handled_dry_run_at.as_deref();
+    if handled::is_new(view.tokens.dry_run, last, &status.handled_dry_run_requests) {
         return Some(Action::Begin { trigger: Trigger::DryRunRequested, mode: Mode::DryRun, slot: None });
     }
     if let Some(action) = approved(view, policy) {
         return Some(action);
     }
-    if !new_token(view.tokens.run, status.last_handled_run_at.as_deref()) {
+    if !run_requested(view) {
         return None;
     }
     if policy.suspended {
@@ -188,13 +190,14 @@ fn approved(view: &View<'_>, policy: &CompiledPolicy) -> Option<Action> {
     } else {
         "no plan waits for approval"
     };
-    new_token(Some(approval), status.last_handled_approval.as_deref()).then_some(Action::RefuseApproval(why))
+    // A hash is no time and asks for nothing else: it is answered once, however often it comes back meanwhile.
+    let answered = status.last_handled_approval.as_deref() == Some(&handled::shorten(approval));
+    (!answered).then_some(Action::RefuseApproval(why))
 }
 
-/// Whether a token asks for something that was not handled yet. Too long a token is cut the same way when it is noted.
-fn new_token(token: Option<&str>, handled: Option<&str>) -> bool {
-    token
-        .is_some_and(|token| !token.is_empty() && Some(conditions::shorten(token, MAX_TOKEN_BYTES).as_str()) != handled)
+fn run_requested(view: &View<'_>) -> bool {
+    let status = view.status;
+    handled::is_new(view.tokens.run, status.last_handled_run_at.as_deref(), &status.handled_run_requests)
 }
 
 fn check_due(view: &View<'_>, now: Timestamp) -> Timestamp {
@@ -235,7 +238,7 @@ mod tests {
     use super::*;
     use crate::api::conditions::reason;
     use crate::policy::compile::tests::spec;
-    use crate::policy::{Settings, compile};
+    use crate::policy::{Settings, compile, standing};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -341,12 +344,38 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_comes_back_after_another_one_runs_nothing() {
+        let mut case = Case::at_rest(&delete());
+        for token in ["a", "b"] {
+            standing::handled_run(&mut case.status, Some(token));
+            standing::handled_dry_run(&mut case.status, Some(token));
+        }
+        case.tokens = Tokens { run: Some("a"), dry_run: Some("a"), approval: None };
+        assert!(matches!(case.next(NOON), Action::Wait(_)));
+        case.tokens.run = Some("c");
+        assert!(matches!(case.next(NOON), Action::Begin { trigger: Trigger::RunRequested, .. }));
+    }
+
+    #[test]
+    fn a_time_that_is_not_later_than_the_last_one_runs_nothing_whoever_wrote_the_status() {
+        let mut case = Case::at_rest(&delete());
+        case.status.last_handled_run_at = Some("2026-11-22T11:00:00Z".to_owned());
+        case.tokens.run = Some("2026-11-22T10:59:59Z");
+        assert!(matches!(case.next(NOON), Action::Wait(_)));
+        case.status.observed_generation = Some(-1);
+        assert_eq!(case.next(NOON), Action::Observe { drop_run_request: false }, "there is no request to drop");
+        case.status.observed_generation = Some(3);
+        case.tokens.run = Some("2026-11-22T11:00:01Z");
+        assert!(matches!(case.next(NOON), Action::Begin { trigger: Trigger::RunRequested, .. }));
+    }
+
+    #[test]
     fn a_token_that_is_too_long_to_note_still_runs_only_once() {
         let long: &'static str = Box::leak("x".repeat(1000).into_boxed_str());
         let mut case = Case::at_rest(&delete());
         case.tokens.run = Some(long);
         assert!(matches!(case.next(NOON), Action::Begin { .. }));
-        case.status.last_handled_run_at = Some(conditions::shorten(long, MAX_TOKEN_BYTES));
+        standing::handled_run(&mut case.status, Some(long));
         assert!(matches!(case.next(NOON), Action::Wait(_)));
     }
 

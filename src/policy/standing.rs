@@ -6,10 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::{self, CREDENTIALS_VALID, ConditionStatus, READY, RECONCILING, STALLED, reason};
-use crate::api::{MAX_TOKEN_BYTES, PolicyStatus, Trigger};
+use crate::api::{PolicyStatus, Trigger};
 
 use super::compile::{CompiledPolicy, Problem};
 use super::conflict;
+use super::handled;
 use super::next_action::Tokens;
 
 /// A token that expires within this time is worth a warning.
@@ -117,20 +118,33 @@ pub fn arm(status: &mut PolicyStatus, policy: &CompiledPolicy, generation: i64, 
 pub fn note_trigger(status: &mut PolicyStatus, trigger: Trigger, slot: Option<Timestamp>, tokens: Tokens<'_>) {
     match trigger {
         Trigger::Schedule => status.last_schedule_time = slot.map(Time),
-        Trigger::RunRequested => status.last_handled_run_at = tokens.run.map(shorten_token),
-        Trigger::DryRunRequested => status.last_handled_dry_run_at = tokens.dry_run.map(shorten_token),
+        Trigger::RunRequested => handled_run(status, tokens.run),
+        Trigger::DryRunRequested => handled_dry_run(status, tokens.dry_run),
         Trigger::Approved => {
-            status.last_handled_approval = tokens.approval.map(shorten_token);
+            handled_approval(status, tokens.approval);
             // Whatever becomes of this run: the next one plans anew.
             status.pending_approval = None;
         }
     }
 }
 
-/// A token as it is noted.
-#[must_use]
-pub fn shorten_token(token: &str) -> String {
-    conditions::shorten(token, MAX_TOKEN_BYTES)
+/// Notes that a request for a run was answered.
+pub fn handled_run(status: &mut PolicyStatus, token: Option<&str>) {
+    if let Some(token) = token {
+        handled::note(token, &mut status.last_handled_run_at, &mut status.handled_run_requests);
+    }
+}
+
+/// Notes that a request for a dry run was answered.
+pub fn handled_dry_run(status: &mut PolicyStatus, token: Option<&str>) {
+    if let Some(token) = token {
+        handled::note(token, &mut status.last_handled_dry_run_at, &mut status.handled_dry_run_requests);
+    }
+}
+
+/// Notes that an approval was answered.
+pub fn handled_approval(status: &mut PolicyStatus, token: Option<&str>) {
+    status.last_handled_approval = token.map(handled::shorten);
 }
 
 fn ready_message(status: &PolicyStatus, policy: &CompiledPolicy, remark: Option<&str>) -> String {

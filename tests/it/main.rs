@@ -26,6 +26,7 @@ mod install;
 mod layers;
 mod limits;
 mod plan;
+mod requests;
 mod resource;
 mod robustness;
 mod runs;
