@@ -20,6 +20,9 @@ pub const LAST_RUN_SUCCEEDED: &str = "LastRunSucceeded";
 /// GitLab takes the access token.
 pub const CREDENTIALS_VALID: &str = "CredentialsValid";
 
+/// Other policies look after repositories of this one.
+pub const OVERLAPPING: &str = "Overlapping";
+
 /// Longest message of a condition, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1024;
 
@@ -83,6 +86,14 @@ pub mod reason {
     /// Ready: GitLab answered something that it should not.
     pub const UNEXPECTED_ANSWER: &str = "UnexpectedAnswer";
 
+    /// Ready: the definition in the cluster lacks a field that guards, so nothing is removed.
+    pub const DEFINITION_OUTDATED: &str = "DefinitionOutdated";
+
+    /// Overlapping: other policies look after some of the same repositories.
+    pub const POLICIES_OVERLAP: &str = "PoliciesOverlap";
+    /// Overlapping: no other policy does.
+    pub const NO_OVERLAP: &str = "NoOverlap";
+
     /// LastRunSucceeded: the run ended well.
     pub const SUCCEEDED: &str = "Succeeded";
     /// LastRunSucceeded: some repositories failed.
@@ -131,6 +142,9 @@ pub mod reason {
         CERTIFICATE_INVALID,
         CREDENTIALS_INVALID,
         UNEXPECTED_ANSWER,
+        DEFINITION_OUTDATED,
+        POLICIES_OVERLAP,
+        NO_OVERLAP,
         SUCCEEDED,
         PARTIALLY_FAILED,
         FAILED,

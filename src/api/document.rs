@@ -50,6 +50,19 @@ pub enum Error {
 /// # Errors
 /// When there is none, or more than one, or when the API server would refuse it for its fields.
 pub fn read(text: &str, name: Option<&str>) -> Result<RegistryCleanupPolicy, Error> {
+    accept(choose(policies(text)?, name)?)
+}
+
+/// The other policies in such a text than the one that was read from it, as far as the API server would take them.
+#[must_use]
+pub fn others(text: &str, than: &RegistryCleanupPolicy) -> Vec<RegistryCleanupPolicy> {
+    let (namespace, name) = (than.metadata.namespace.as_deref(), than.metadata.name.as_deref());
+    let mut all = policies(text).unwrap_or_default();
+    all.retain(|other| (metadata(other, "namespace"), metadata(other, "name")) != (namespace, name));
+    all.into_iter().filter_map(|other| accept(other).ok()).collect()
+}
+
+fn policies(text: &str) -> Result<Vec<Value>, Error> {
     // Without excerpts of the text: it may hold a Secret.
     let options = serde_saphyr::options! { with_snippet: false };
     let documents: Vec<Value> =
@@ -58,7 +71,7 @@ pub fn read(text: &str, name: Option<&str>) -> Result<RegistryCleanupPolicy, Err
     for document in documents {
         collect(document, &mut policies);
     }
-    accept(choose(policies, name)?)
+    Ok(policies)
 }
 
 /// Policies, also those in lists as kubectl prints them.
@@ -363,6 +376,17 @@ mod tests {
         );
         let unknown = read(&text, Some("shopp")).unwrap_err().to_string();
         assert!(unknown.contains("team/shop, team/other, b/shop"), "{unknown}");
+    }
+
+    #[test]
+    fn the_other_policies_are_those_that_the_api_server_would_take() {
+        let broken = policy("broken", &json!({"/spec/rules": []}));
+        let same = policy("shop", &json!({"/metadata/namespace": "b"}));
+        let text = format!("{}\n---\n{broken}\n---\n{same}\n", policy("shop", &json!({})));
+        let shop = read(&text, Some("team/shop")).unwrap();
+        let others = others(&text, &shop);
+        assert_eq!(others.len(), 1);
+        assert_eq!(others[0].metadata.namespace.as_deref(), Some("b"));
     }
 
     #[rstest]

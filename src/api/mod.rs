@@ -17,8 +17,8 @@ pub use policy::{
     RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, SortBy, TargetSpec,
 };
 pub use status::{
-    EmptyRepository, HistoryEntry, PendingApproval, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus,
-    RunResult, RunStatus, TagCounts, Trigger,
+    EmptyRepository, HistoryEntry, OverlapStatus, PendingApproval, PolicyStatus, RepositoryCounts, RepositoryResult,
+    RepositoryStatus, RunResult, RunStatus, TagCounts, Trigger,
 };
 
 /// Annotation that asks for one run in the policy's own mode; a new value runs once, and `policy::handled` says which

@@ -22,6 +22,10 @@ pub(crate) const MAX_REPOSITORIES: u32 = 50;
 pub(crate) const MAX_EMPTY_REPOSITORIES: u32 = 50;
 /// Most projects with a cleanup policy of GitLab's own in a status.
 pub(crate) const MAX_PROJECTS_WITH_CLEANUP_POLICY: u32 = 20;
+/// Most policies with the same repositories in a status.
+const MAX_OVERLAPPING_POLICIES: u32 = 20;
+/// Longest namespace/name of a policy, in bytes (Kubernetes: 63 for the namespace, 253 for the name).
+const MAX_POLICY_NAME: u32 = 317;
 /// Most sample tags of a repository.
 pub(crate) const MAX_SAMPLES: u32 = 10;
 /// Most finished runs in a status.
@@ -438,6 +442,15 @@ pub(crate) fn projects_with_cleanup_policy(_: &mut SchemaGenerator) -> Schema {
         "type": "array",
         "maxItems": MAX_PROJECTS_WITH_CLEANUP_POLICY,
         "items": { "type": "string", "maxLength": MAX_PROJECT_PATH },
+        "x-kubernetes-list-type": "atomic",
+    })
+}
+
+pub(crate) fn overlapping_policies(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": MAX_OVERLAPPING_POLICIES,
+        "items": { "type": "string", "maxLength": MAX_POLICY_NAME },
         "x-kubernetes-list-type": "atomic",
     })
 }

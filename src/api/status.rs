@@ -19,7 +19,7 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::generation")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, Reconciling, Stalled, LastRunSucceeded and CredentialsValid, each with a documented reason.
+    /// Ready, Reconciling, Stalled, LastRunSucceeded, CredentialsValid and Overlapping, each with a documented reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -114,10 +114,36 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::projects_with_cleanup_policy")]
     pub projects_with_cleanup_policy: Vec<String>,
 
+    /// Other policies that look after repositories of this one; absent where there are none, or nobody has looked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OverlapStatus")]
+    pub overlapping: Option<OverlapStatus>,
+
     /// Finished runs, the newest first, at most historyLimit of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::history")]
     pub history: Vec<HistoryEntry>,
+}
+
+/// Other policies that look after the same repositories.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OverlapStatus {
+    /// The policies, at most 20: those of the same namespace by name, those of other namespaces as namespace/name where
+    /// the operator may name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::overlapping_policies")]
+    pub policies: Vec<String>,
+
+    /// How many policies are not named above.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::count")]
+    pub others: u32,
+
+    /// How many repositories of this policy at least one of them looks after as well.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::count")]
+    pub repositories: u32,
 }
 
 /// A plan that waits for an approval.

@@ -37,6 +37,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Whether policies may use http://.
     pub allow_insecure_http: bool,
+    /// Whether objects of other namespaces may be named in what is said of a policy.
+    pub name_other_namespaces: bool,
     /// How many policies are worked on at the same time, in each watched namespace where there are some.
     pub concurrency: u16,
     /// Ceiling of requests per second to one GitLab host.
@@ -155,6 +157,7 @@ fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> 
             Scope::Cluster => Vec::new(),
             Scope::Namespaces(names) => names.clone(),
         },
+        name_other_namespaces: settings.name_other_namespaces,
     };
     let workloads = match &settings.in_use {
         None => None,

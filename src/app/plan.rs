@@ -17,7 +17,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::cluster::credentials::{self, Credentials};
 use crate::cluster::policies;
 use crate::cluster::workloads::CustomWorkloadError;
-use crate::controller::{Cluster, Forecast, Question, Unavailable, connection};
+use crate::controller::{
+    Cluster, Forecast, Question, Unavailable, chain, connection, dropped_fields, neighbours_among,
+};
 use crate::gitlab::Connection;
 use crate::listing::{About, Keep, Listing, Repository, markdown, table, units};
 use crate::policy::{self, CompiledPolicy, Method, Problem, compile};
@@ -191,6 +193,10 @@ struct Subject {
     connection: Connection,
     /// Where to look which images are in use.
     cluster: Option<Cluster>,
+    /// Other policies that may look after the same repositories.
+    neighbours: Vec<RegistryCleanupPolicy>,
+    /// Fields that the policy may have lost.
+    dropped_fields: Vec<String>,
 }
 
 /// Plans, and prints the plan to `out`.
@@ -203,10 +209,12 @@ pub async fn run(settings: Settings, out: &mut dyn Write) -> Result<Conclusion, 
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut progress = Progress::new();
-    let Subject { name, generation, policy, connection, cluster } = subject(&settings, &*clock, &mut progress).await?;
+    let Subject { name, generation, policy, connection, cluster, neighbours, dropped_fields } =
+        subject(&settings, &*clock, &mut progress).await?;
     let now = clock.now();
     let as_of = moment(settings.as_of, &policy, now)?;
-    let about = About {
+    let mut about = About {
+        dropped_fields,
         everything: settings.everything,
         in_use_unknown: policy.protection.in_use && cluster.is_none(),
         ..About::new(name, generation, &policy, as_of.unwrap_or(now))
@@ -214,8 +222,9 @@ pub async fn run(settings: Settings, out: &mut dyn Write) -> Result<Conclusion, 
 
     progress.show("looking for repositories");
     let gitlab = super::gitlab(settings.requests_per_second, Arc::clone(&clock));
-    let question = Question { policy, connection, as_of, cluster, everything: settings.everything };
+    let question = Question { policy, connection, as_of, cluster, neighbours, everything: settings.everything };
     let forecast = Forecast::begin(&gitlab, Arc::clone(&clock), question).await?;
+    about.overlap = forecast.overlap();
     let mut printer = Printer { output: settings.output, listing: Listing::new(about), progress, out };
     printer.begin()?;
     for repository in forecast.unlisted() {
@@ -240,7 +249,8 @@ pub async fn run(settings: Settings, out: &mut dyn Write) -> Result<Conclusion, 
     printer.end()
 }
 
-/// Ends the program at once when it is told to, since nothing is left half done. Process 1 of a container would not end otherwise.
+/// Ends the program at once when it is told to, since nothing is left half done. Process 1 of a container would not end
+/// otherwise.
 fn end_when_told() -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
@@ -328,6 +338,7 @@ async fn subject(settings: &Settings, clock: &dyn Clock, progress: &mut Progress
         allowed_hosts: settings.allowed_hosts.clone(),
         allow_insecure_http: settings.allow_insecure_http,
         seen_namespaces: Vec::new(),
+        name_other_namespaces: false,
     };
     let understood = |object: &RegistryCleanupPolicy| {
         let name = full_name(object);
@@ -340,6 +351,7 @@ async fn subject(settings: &Settings, clock: &dyn Clock, progress: &mut Progress
             let text = read_text(path)?;
             let object = document::read(&text, name.as_deref()).map_err(|source| Error::Document { file, source })?;
             let (name, policy) = understood(&object)?;
+            let neighbours = neighbours_among(&object, &policy.base_url, document::others(&text, &object));
             let credentials = Credentials {
                 token: read_token(token)?,
                 ca_pem: ca.as_deref().map(read).transpose()?,
@@ -349,7 +361,8 @@ async fn subject(settings: &Settings, clock: &dyn Clock, progress: &mut Progress
             not_used(&object, ca.is_some(), progress);
             let connection = connection(&policy, credentials);
             // Counted by clusters only.
-            Ok(Subject { name, generation: 0, policy, connection, cluster: None })
+            let (cluster, dropped_fields) = (None, Vec::new());
+            Ok(Subject { name, generation: 0, policy, connection, cluster, neighbours, dropped_fields })
         }
         Source::Cluster { namespace, name, in_use, watched_namespaces } => {
             let config = kube::Config::infer().await?;
@@ -359,12 +372,43 @@ async fn subject(settings: &Settings, clock: &dyn Clock, progress: &mut Progress
             let (name, policy) = understood(&object)?;
             let credentials = credentials::read(&client, &namespace, &object.spec.gitlab, &policy.base_url).await?;
             let connection = connection(&policy, credentials);
+            let (neighbours, dropped_fields) = around(&client, &object, &policy, progress).await;
             let options = in_use.as_ref().map(|in_use| in_use.options(watched_namespaces)).transpose()?;
             let cluster = options.map(|options| Cluster { kube: client, namespace, options });
             let generation = object.metadata.generation.unwrap_or_default();
-            Ok(Subject { name, generation, policy, connection, cluster })
+            Ok(Subject { name, generation, policy, connection, cluster, neighbours, dropped_fields })
         }
     }
+}
+
+/// What the cluster has around a policy: its neighbours among those that may be listed, and the fields that it may have
+/// lost. What cannot be found out is said, and keeps nothing from being planned.
+async fn around(
+    client: &kube::Client,
+    object: &RegistryCleanupPolicy,
+    policy: &CompiledPolicy,
+    progress: &mut Progress,
+) -> (Vec<RegistryCleanupPolicy>, Vec<String>) {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let others = match policies::list(client, namespace).await {
+        Ok(listed) => {
+            if !listed.everywhere {
+                progress.say(
+                    "note: policies of other namespaces may not be listed; some may look after the same repositories",
+                );
+            }
+            listed.policies
+        }
+        Err(error) => {
+            progress.say(&format!("note: {}; some may look after the same repositories", chain(&error)));
+            Vec::new()
+        }
+    };
+    let dropped = dropped_fields(client).await.unwrap_or_else(|error| {
+        progress.say(&format!("note: {}", chain(&error)));
+        Vec::new()
+    });
+    (neighbours_among(object, &policy.base_url, others), dropped)
 }
 
 fn full_name(object: &RegistryCleanupPolicy) -> String {

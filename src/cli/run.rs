@@ -27,6 +27,11 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     workloads: WorkloadArguments,
 
+    /// Name objects of other namespaces in conditions, events and statuses of a policy, for example other policies over
+    /// the same repositories. Without it they are counted, since whoever reads a policy may not be allowed to know them.
+    #[arg(long)]
+    name_other_namespaces: bool,
+
     /// How many policies are worked on at the same time; with watched namespaces, in each of them.
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
@@ -60,6 +65,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         scope,
         allowed_hosts: arguments.gitlab.allowed_gitlab_hosts,
         allow_insecure_http: arguments.gitlab.allow_insecure_http,
+        name_other_namespaces: arguments.name_other_namespaces,
         concurrency: arguments.concurrency,
         requests_per_second: arguments.gitlab.max_requests_per_second_per_host,
         in_use: arguments.in_use.then(|| arguments.workloads.into()),

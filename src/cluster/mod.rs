@@ -5,6 +5,7 @@
 
 pub mod config_maps;
 pub mod credentials;
+pub mod definition;
 pub mod events;
 pub mod policies;
 pub mod status;

@@ -1,10 +1,15 @@
-//! Reads one policy for somebody who asks for it by name. The operator itself watches them.
+//! Reads one policy for somebody who asks for it by name, and those around it. The operator itself watches them.
 
+use kube::api::ListParams;
+use kube::core::DeserializeGuard;
 use kube::{Api, Client};
 
 use crate::api::RegistryCleanupPolicy;
 
 use super::CALL_TIMEOUT;
+
+/// Policies in one page of a list: each is some kilobytes.
+const PAGE_SIZE: u32 = 200;
 
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]
@@ -59,5 +64,52 @@ pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Regist
         }
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(Error::Forbidden { namespace, name }),
         Ok(Err(source)) => Err(Error::Cluster { name, source: Box::new(source) }),
+    }
+}
+
+/// Policies that may be listed.
+pub struct Listed {
+    /// Those that can be read as policies.
+    pub policies: Vec<RegistryCleanupPolicy>,
+    /// Whether they are those of all namespaces; otherwise only those of the one that was asked about.
+    pub everywhere: bool,
+}
+
+/// Why policies cannot be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The API server did not answer as it should, or refused.
+    #[error("failed to list policies")]
+    Cluster(#[source] Box<kube::Error>),
+    /// The API server did not answer in time.
+    #[error("failed to list policies in time")]
+    Timeout,
+}
+
+/// Lists the policies of all namespaces or, where that is not allowed, of this one.
+///
+/// # Errors
+/// When neither can be had.
+pub async fn list(client: &Client, namespace: &str) -> Result<Listed, ListError> {
+    match pages(Api::all(client.clone())).await {
+        Err(ListError::Cluster(error)) if matches!(&*error, kube::Error::Api(status) if status.code == 403) => {
+            let policies = pages(Api::namespaced(client.clone(), namespace)).await?;
+            Ok(Listed { policies, everywhere: false })
+        }
+        all => Ok(Listed { policies: all?, everywhere: true }),
+    }
+}
+
+async fn pages(api: Api<DeserializeGuard<RegistryCleanupPolicy>>) -> Result<Vec<RegistryCleanupPolicy>, ListError> {
+    let mut policies = Vec::new();
+    let mut parameters = ListParams::default().limit(PAGE_SIZE);
+    loop {
+        let page = tokio::time::timeout(CALL_TIMEOUT, api.list(&parameters)).await;
+        let page = page.map_err(|_| ListError::Timeout)?.map_err(|error| ListError::Cluster(Box::new(error)))?;
+        policies.extend(page.items.into_iter().filter_map(|object| object.0.ok()));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => parameters = parameters.continue_token(&token),
+            None => return Ok(policies),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 
@@ -59,24 +59,31 @@ pub async fn get_live(api: &Api<RegistryCleanupPolicy>, name: &str) -> Result<Op
 /// Writes the status, never to a policy that was made anew under the same name: a write to a status takes no notice of a uid,
 /// so the version of the object that was read travels along.
 ///
+/// `unknown` are fields that the definition in the cluster does not know, such as `status.lastRun.bytes`: a server-side apply
+/// that has one of them is refused as a whole ("field not declared in schema"), so they are left out.
+///
 /// # Errors
 /// When the API server does not take it; see [`Error::is_gone`].
 pub async fn write(
     api: &Api<RegistryCleanupPolicy>,
     policy: &RegistryCleanupPolicy,
     status: &PolicyStatus,
+    unknown: &[String],
 ) -> Result<RegistryCleanupPolicy, Error> {
     let (operation, name) = ("write the status", policy.name_any());
     let parameters = PatchParams::apply(OPERATOR).force();
     let mut version = policy.resource_version();
     let mut attempt = 1;
     loop {
-        let patch = json!({
+        let mut patch = json!({
             "apiVersion": RegistryCleanupPolicy::api_version(&()),
             "kind": RegistryCleanupPolicy::kind(&()),
             "metadata": { "name": name, "namespace": policy.namespace(), "resourceVersion": version },
             "status": status,
         });
+        for field in unknown.iter().filter(|field| field.starts_with("status.")) {
+            remove(&mut patch, field);
+        }
         let written = call(operation, api.patch_status(&name, &parameters, &Patch::Apply(&patch))).await;
         match written {
             Err(error) if error.code() == Some(409) && attempt < MAX_ATTEMPTS => attempt += 1,
@@ -88,9 +95,45 @@ pub async fn write(
     }
 }
 
+/// Takes a field out, given as `status.repositories[].samples`; `[]` is every entry of a list.
+fn remove(value: &mut Value, field: &str) {
+    let (first, rest) = field.split_once('.').map_or((field, None), |(first, rest)| (first, Some(rest)));
+    let (name, is_list) = first.strip_suffix("[]").map_or((first, false), |name| (name, true));
+    match (value, rest) {
+        (Value::Object(object), None) => _ = object.remove(name),
+        (Value::Object(object), Some(rest)) => match object.get_mut(name) {
+            Some(Value::Array(items)) if is_list => items.iter_mut().for_each(|item| remove(item, rest)),
+            Some(member) => remove(member, rest),
+            None => {}
+        },
+        _ => {}
+    }
+}
+
 async fn call<T>(operation: &'static str, answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {
     tokio::time::timeout(CALL_TIMEOUT, answer)
         .await
         .map_err(|_| Error::Timeout(operation))?
         .map_err(|source| Error::Cluster { operation, source: Box::new(source) })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("status.overlapping", json!({"status": {"list": [{"a": 1, "b": 2}, {"b": 3}], "run": {"a": 1}}}))]
+    #[case("status.list[].b", json!({"status": {"list": [{"a": 1}, {}], "run": {"a": 1}, "overlapping": 1}}))]
+    #[case("status.run.a", json!({"status": {"list": [{"a": 1, "b": 2}, {"b": 3}], "run": {}, "overlapping": 1}}))]
+    #[case(
+        "status.none.at[].all",
+        json!({"status": {"list": [{"a": 1, "b": 2}, {"b": 3}], "run": {"a": 1}, "overlapping": 1}})
+    )]
+    fn a_field_that_is_not_known_is_taken_out_wherever_it_is(#[case] field: &str, #[case] expected: Value) {
+        let mut value = json!({"status": {"list": [{"a": 1, "b": 2}, {"b": 3}], "run": {"a": 1}, "overlapping": 1}});
+        remove(&mut value, field);
+        assert_eq!(value, expected);
+    }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Memory {
     failures: HashMap<String, u32>,
     /// With the generation they were asked for: an edit may change the token, the target or the instance.
     cleanup_policies: HashMap<String, (i64, Answers)>,
+    /// The fingerprint of the neighbours that were looked at last.
+    neighbours: HashMap<String, u64>,
 }
 
 impl Memory {
@@ -55,11 +57,22 @@ impl Memory {
         answers
     }
 
+    /// Notes that these neighbours were looked at, successfully or not.
+    pub(crate) fn note_neighbours(&mut self, uid: &str, fingerprint: u64) {
+        self.neighbours.insert(uid.to_owned(), fingerprint);
+    }
+
+    /// Whether these neighbours are others than those that were looked at last, or nobody has looked yet.
+    pub(crate) fn neighbours_changed(&self, uid: &str, fingerprint: u64) -> bool {
+        self.neighbours.get(uid) != Some(&fingerprint)
+    }
+
     /// Forgets the policies that are gone.
     pub(crate) fn retain(&mut self, known: impl Fn(&str) -> bool) {
         self.checks.retain(|uid, _| known(uid));
         self.failures.retain(|uid, _| known(uid));
         self.cleanup_policies.retain(|uid, _| known(uid));
+        self.neighbours.retain(|uid, _| known(uid));
     }
 }
 
@@ -83,6 +96,17 @@ mod tests {
         assert_ne!(*memory.cleanup_policies("a", 1), Answers::default());
         assert_eq!(*memory.cleanup_policies("b", 1), Answers::default());
         assert_eq!(*memory.cleanup_policies("a", 2), Answers::default());
+    }
+
+    #[test]
+    fn only_other_neighbours_than_those_that_were_looked_at_are_a_change() {
+        let mut memory = Memory::default();
+        assert!(memory.neighbours_changed("a", 1), "nobody has looked yet");
+        memory.note_neighbours("a", 1);
+        assert!(!memory.neighbours_changed("a", 1));
+        assert!(memory.neighbours_changed("a", 2));
+        memory.retain(|_| false);
+        assert!(memory.neighbours_changed("a", 1));
     }
 
     #[test]

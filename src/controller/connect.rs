@@ -97,8 +97,8 @@ fn known(info: TokenInfo) -> Token {
 }
 
 /// Whether the targets can be listed; completes the findings of a session.
-pub(crate) async fn check_targets(session: Session, target: &Target) -> Findings {
-    let mut findings = session.findings;
+pub(crate) async fn check_targets(session: &Session, target: &Target) -> Findings {
+    let mut findings = session.findings.clone();
     let namespaces = namespaces(target);
     let mut missing = Vec::new();
     for (name, namespace) in &namespaces {

@@ -1,7 +1,8 @@
 //! What all reconciliations share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use kube::runtime::reflector::Store;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
@@ -10,10 +11,13 @@ use crate::clock::Clock;
 use crate::cluster::events::Events;
 use crate::cluster::workloads::Workloads;
 use crate::gitlab::GitLab;
-use crate::policy::Settings;
+use crate::policy::definition::Definition;
 use crate::policy::hour::Ledger;
+use crate::policy::overlap::Reader;
+use crate::policy::{CompiledPolicy, Settings};
 
 use super::check_state::Memory;
+use super::neighbours::{Guarded, Neighbours};
 
 /// What all reconciliations share.
 pub struct Context {
@@ -27,6 +31,9 @@ pub struct Context {
     pub(crate) shutdown: CancellationToken,
     ledger: Mutex<Ledger>,
     memory: Mutex<Memory>,
+    definition: Mutex<Definition>,
+    /// All policies, as the watches have shown them; nothing until there are watches.
+    policies: OnceLock<Vec<Store<Guarded>>>,
 }
 
 impl Context {
@@ -51,6 +58,8 @@ impl Context {
             shutdown,
             ledger: Mutex::default(),
             memory: Mutex::default(),
+            definition: Mutex::default(),
+            policies: OnceLock::new(),
         }
     }
 
@@ -58,9 +67,34 @@ impl Context {
         Api::namespaced(self.kube.clone(), namespace)
     }
 
+    /// The fields that the definition in the cluster does not know, as far as it could be read.
+    pub(crate) fn dropped_fields(&self) -> Vec<String> {
+        self.definition().dropped().to_vec()
+    }
+
     /// The ledger of bulk deletions. Never held across an `await`.
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of the definition of policies. Never held across an `await`.
+    pub(crate) fn definition(&self) -> MutexGuard<'_, Definition> {
+        self.definition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where all policies are known from. Whoever comes second changes nothing.
+    pub(crate) fn know_policies(&self, stores: Vec<Store<Guarded>>) {
+        let _ = self.policies.set(stores);
+    }
+
+    /// The policies that may look after the same repositories as this one; `None` until all policies are known.
+    pub(crate) fn neighbours(&self, live: &RegistryCleanupPolicy, policy: &CompiledPolicy) -> Option<Neighbours> {
+        Neighbours::of(live, &policy.base_url, self.policies.get()?)
+    }
+
+    /// Who reads what is written in a namespace.
+    pub(crate) fn reader<'a>(&self, namespace: &'a str) -> Reader<'a> {
+        Reader { namespace, name_others: self.settings.name_other_namespaces }
     }
 
     /// What this process remembers of policies. Never held across an `await`.

@@ -4,17 +4,20 @@
 //! the only place that writes statuses and publishes events, through `notify`. `connect` gets to GitLab with a policy's
 //! credentials. `run` is one run on a page, with a file for each of its steps. `plan` finds out which tags would be removed,
 //! for a run and for `plan_command`, which answers at a command line and has no part in anything that removes. `gate` says when
-//! a run must stop, `check_state` is what one process knows of policies beyond their statuses.
+//! a run must stop, `check_state` is what one process knows of policies beyond their statuses. `neighbours` are policies that may
+//! look after the same repositories, `definition` keeps what is known of the definition in the cluster.
 //!
 //! ```text
-//! watch → reconcile → run → plan → connect → context → gate, check_state, error
+//! watch → reconcile → run → plan → connect → context → gate, check_state, neighbours, error
 //! ```
 
 mod check_state;
 mod connect;
 mod context;
+mod definition;
 mod error;
 mod gate;
+mod neighbours;
 mod notify;
 mod plan;
 mod plan_command;
@@ -24,7 +27,9 @@ mod watch;
 
 pub use connect::connection;
 pub use context::Context;
+pub use definition::{Error as DefinitionError, dropped_fields};
 pub use error::{Error, chain};
+pub use neighbours::neighbours_among;
 pub use plan::in_use::{Cluster, used_images};
 pub use plan_command::{Forecast, Question, Unavailable};
 pub use run::{NEWEST_PUSHES_HOLD, TAGS_NOW_HOLD};

@@ -53,9 +53,10 @@ async fn write(context: &Context, change: Change, pauses: &[u64]) -> Result<Regi
     }
     log_standing(&live, &status);
     let policies = context.policies(&live.namespace().ok_or(Error::Nameless)?);
+    let dropped = context.dropped_fields();
     let mut pauses = pauses.iter();
     let written = loop {
-        match (status::write(&policies, &live, &status).await, pauses.next()) {
+        match (status::write(&policies, &live, &status, &dropped).await, pauses.next()) {
             (Ok(written), _) => break written,
             (Err(error), Some(pause)) if !error.is_gone() => {
                 tracing::warn!(action, error = %chain(&error), "the status of a finished run is written again");

@@ -10,23 +10,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
 
-use crate::api::Mode;
 use crate::api::conditions::reason;
+use crate::api::{Mode, RegistryCleanupPolicy};
 use crate::clock::Clock;
 use crate::gitlab::{Client, Connection, Error, GitLab, Open, Repository};
 use crate::listing::{self, Planned, State};
 use crate::policy::CompiledPolicy;
 use crate::policy::outcome::Outcome;
+use crate::policy::overlap::Overlap;
 use crate::policy::standing::Findings;
 use crate::policy::token;
 
-use super::connect;
 use super::plan::failure::{Failure, Unknown};
 use super::plan::in_use::{Cluster, Usage};
 use super::plan::list_repositories::{self, concerns_all};
 use super::plan::planner::{Plan, Planner};
 use super::plan::read_tags::Extent;
 use super::run::plan_repositories::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
+use super::{connect, neighbours};
 
 /// What is asked.
 pub struct Question {
@@ -38,6 +39,8 @@ pub struct Question {
     pub as_of: Option<Timestamp>,
     /// Where to look which images are in use, if the policy wants that. `None` takes none to be.
     pub cluster: Option<Cluster>,
+    /// Other policies that may look after the same repositories.
+    pub neighbours: Vec<RegistryCleanupPolicy>,
     /// Whether to read every tag in full, also those whose fate is clear without.
     pub everything: bool,
 }
@@ -85,6 +88,12 @@ impl Forecast {
     #[must_use]
     pub fn repositories(&self) -> usize {
         self.repositories.len()
+    }
+
+    /// What the policy shares with its neighbours.
+    #[must_use]
+    pub fn overlap(&self) -> Overlap {
+        neighbours::shared(&self.repositories, &self.question.neighbours)
     }
 
     /// How many tags were read so far.

@@ -13,15 +13,22 @@ use kube::runtime::controller::Action as Requeue;
 
 use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use crate::cluster::status;
+use crate::gitlab::Client;
 use crate::policy::announce::{self, Announcement, event_reason};
 use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
+use crate::policy::overlap::Overlap;
+use crate::policy::standing::Subject;
+use crate::policy::target::Target;
 use crate::policy::{CompiledPolicy, Problem, compile, report, standing};
 
 use super::connect::{self, NoSession};
 use super::context::Context;
+use super::definition;
 use super::error::Error;
 use super::gate::{RunGate, StillCurrent};
+use super::neighbours::Neighbours;
 use super::notify::{Change, commit, commit_run, publish};
+use super::plan::list_repositories;
 use super::run::{self, Order};
 
 /// Steps in one look. Far more than any sequence needs; the bound turns a mistake into a slow loop instead of a hot one.
@@ -54,6 +61,7 @@ pub(crate) async fn reconcile(
             return Ok(Requeue::await_change());
         }
     };
+    definition::refresh(&context).await;
     let now = context.clock.now();
     if let Some(requeue) = quiet(&decide(policy, &context, now).0, now) {
         return Ok(requeue);
@@ -81,6 +89,14 @@ type Compiled = Result<CompiledPolicy, Problem>;
 fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestamp) -> (Action, Compiled) {
     let compiled = compile(&policy.spec, &context.settings, now);
     let fresh = PolicyStatus::default();
+    let uid = policy.uid().unwrap_or_default();
+    let neighbours = compiled.as_ref().ok().and_then(|compiled| context.neighbours(policy, compiled));
+    let fingerprint = neighbours.map(|neighbours| neighbours.fingerprint());
+    let (checked, neighbours_changed) = {
+        let memory = context.memory();
+        (memory.checked(&uid), fingerprint.is_some_and(|fingerprint| memory.neighbours_changed(&uid, fingerprint)))
+    };
+    let definition = context.definition().clone();
     let action = next_action(
         &View {
             generation: policy.metadata.generation.unwrap_or_default(),
@@ -88,7 +104,9 @@ fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestamp) -> 
             tokens: Tokens::of(policy),
             status: policy.status.as_ref().unwrap_or(&fresh),
             policy: compiled.as_ref(),
-            checked: context.memory().checked(&policy.uid().unwrap_or_default()),
+            checked,
+            definition: &definition,
+            neighbours_changed,
         },
         now,
     );
@@ -119,6 +137,8 @@ async fn step(
     let generation = live.metadata.generation.unwrap_or_default();
     let mut status = live.status.clone().unwrap_or_default();
     let mut events = Vec::new();
+    let definition = context.definition().clone();
+    let subject = |policy| Subject { policy, generation, definition: &definition, now };
     match (action, compiled) {
         (Action::Stall(problem), _) => standing::stall(&mut status, &problem, generation, now),
         (Action::RecordInterruption, _) => {
@@ -128,7 +148,7 @@ async fn step(
             events.extend(announce::run_ended(&status));
         }
         (Action::Observe { drop_run_request }, Ok(policy)) => {
-            standing::observe(&mut status, &policy, generation, now);
+            standing::observe(&mut status, subject(&policy));
             if drop_run_request {
                 standing::handled_run(&mut status, Tokens::of(live).run);
                 let note =
@@ -147,7 +167,7 @@ async fn step(
             events.push(Announcement::warning(event_reason::APPROVAL_REFUSED, note));
         }
         (Action::SkipSlot(slot), Ok(policy)) => {
-            standing::arm(&mut status, &policy, generation, now);
+            standing::arm(&mut status, subject(&policy));
             let seconds = policy.starting_deadline.as_secs();
             let note = format!(
                 "the run of {slot} was missed by more than startingDeadlineSeconds ({seconds} s) and is left out"
@@ -155,10 +175,14 @@ async fn step(
             events.push(Announcement::warning(event_reason::SCHEDULE_MISSED, note));
         }
         (Action::Check, Ok(policy)) => {
-            let findings = check(context, live, &policy, currency).await?;
+            let (findings, overlap) = check(context, live, &policy, currency).await?;
             let healthy = findings.trouble.is_none();
             context.memory().note_check(&live.uid().unwrap_or_default(), generation, context.clock.now(), healthy);
-            standing::checked(&mut status, &policy, &findings, generation, now);
+            standing::checked(&mut status, subject(&policy), &findings);
+            if let Some(overlap) = overlap {
+                let namespace = live.namespace().unwrap_or_default();
+                standing::note_overlap(&mut status, &overlap, context.reader(&namespace), generation, now);
+            }
         }
         (Action::Begin { trigger, mode, slot }, Ok(policy)) => {
             let still_current = currency(live);
@@ -171,20 +195,44 @@ async fn step(
     commit(context, Change { live: live.clone(), status, events, action: "Reconcile".to_owned() }).await
 }
 
+/// Whether credentials and targets work, and, where that could be found out, what the policy shares with others.
 async fn check(
     context: &Context,
     live: &RegistryCleanupPolicy,
     policy: &CompiledPolicy,
     currency: &Currency,
-) -> Result<standing::Findings, Error> {
+) -> Result<(standing::Findings, Option<Overlap>), Error> {
     let namespace = live.namespace().ok_or(Error::Nameless)?;
     let deadline = context.clock.now().checked_add(CHECK_DEADLINE).unwrap_or(Timestamp::MAX);
     let gate = RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), currency(live));
-    match connect::open(context, &namespace, &live.spec.gitlab, policy, policy.mode, Arc::new(gate)).await {
-        Ok(session) => Ok(connect::check_targets(session, &policy.target).await),
-        Err(NoSession::Findings(findings)) => Ok(findings),
+    let opened = connect::open(context, &namespace, &live.spec.gitlab, policy, policy.mode, Arc::new(gate)).await;
+    let neighbours = context.neighbours(live, policy);
+    if let Some(neighbours) = &neighbours {
+        context.memory().note_neighbours(&live.uid().unwrap_or_default(), neighbours.fingerprint());
+    }
+    match opened {
+        Ok(session) => {
+            let findings = connect::check_targets(&session, &policy.target).await;
+            let overlap = match neighbours {
+                Some(neighbours) if findings.trouble.is_none() => {
+                    shared(&session.client, &policy.target, &neighbours).await
+                }
+                _ => None,
+            };
+            Ok((findings, overlap))
+        }
+        Err(NoSession::Findings(findings)) => Ok((findings, None)),
         Err(NoSession::NotAsked(error)) => Err(error),
     }
+}
+
+/// What a policy shares with its neighbours. Repositories are only listed where it has some; `None` where they cannot be.
+async fn shared(client: &Client, target: &Target, neighbours: &Neighbours) -> Option<Overlap> {
+    if neighbours.is_empty() {
+        return Some(Overlap::default());
+    }
+    let found = list_repositories::list(client, target).await.ok()?;
+    found.failed.is_empty().then(|| neighbours.overlap(&found.repositories))
 }
 
 /// `namespace/name`, as the ledger knows a policy.

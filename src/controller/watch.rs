@@ -13,7 +13,7 @@ use futures::future;
 use futures::stream::{BoxStream, StreamExt};
 use jiff::SignedDuration;
 use kube::api::ListParams;
-use kube::core::{ApiResource, DeserializeGuard, DynamicObject};
+use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::controller::{Action as Requeue, Config as ControllerConfig, Error as ControllerError};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -24,13 +24,13 @@ use kube::{Api, Client, Resource, ResourceExt};
 use crate::api::{APPROVE, DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, TargetSpec};
 
 use super::context::Context;
+use super::definition;
 use super::error::{Error, chain};
+use super::neighbours::Guarded;
 use super::reconcile::{Currency, longest_wait, reconcile};
 
 /// Each item makes every policy of a watch be looked at.
 pub type Nudges = BoxStream<'static, ()>;
-
-type Guarded = DeserializeGuard<RegistryCleanupPolicy>;
 
 /// Policies in one page of a list: each is some kilobytes, and a page is held whole while it is parsed.
 const PAGE_SIZE: u32 = 50;
@@ -71,6 +71,7 @@ pub async fn run(
     on_ready: impl FnOnce() + Send,
 ) -> Result<(), kube::Error> {
     remember(&context, &scope).await?;
+    definition::refresh(&context).await;
     let (controllers, stores): (Vec<_>, Vec<_>) = scope
         .apis(|namespace| {
             let api = scoped(&context.kube, namespace);
@@ -79,6 +80,7 @@ pub async fn run(
         })
         .into_iter()
         .unzip();
+    context.know_policies(stores.clone());
     let ready = async {
         // A store ends its wait with an error when its watch is over, and then there is nothing to be ready for.
         if future::try_join_all(stores.iter().map(Store::wait_until_ready)).await.is_ok() {

@@ -15,8 +15,10 @@ use crate::api::{Method, Mode};
 use crate::policy::CompiledPolicy;
 use crate::policy::approval::{Item, plan_hash};
 use crate::policy::claims::Claims;
+use crate::policy::definition;
 use crate::policy::in_use::Use;
 use crate::policy::limits::{Exceeded, Limits};
+use crate::policy::overlap::{Overlap, Reader};
 use crate::policy::plan::{Decision, KeepReason, TagPlan, Verdict};
 use crate::policy::tag::{self, Moment, TagView};
 
@@ -43,6 +45,10 @@ pub struct About {
     pub everything: bool,
     /// Whether a run would keep images that are in use, and nobody looked which they are.
     pub in_use_unknown: bool,
+    /// What the policy shares with others, as far as they are known.
+    pub overlap: Overlap,
+    /// Fields that the policy may have lost, because the definition in its cluster does not know them.
+    pub dropped_fields: Vec<String>,
 }
 
 impl About {
@@ -60,7 +66,15 @@ impl About {
             at,
             everything: false,
             in_use_unknown: false,
+            overlap: Overlap::default(),
+            dropped_fields: Vec::new(),
         }
+    }
+
+    /// Whoever asks for a plan knows the policies that were looked at, and reads in the namespace of this one.
+    fn reader(&self) -> Reader<'_> {
+        let namespace = self.policy.split_once('/').map(|(namespace, _)| namespace).unwrap_or_default();
+        Reader { namespace, name_others: true }
     }
 
     fn rule(&self, decision: Decision) -> Option<&str> {
@@ -313,6 +327,8 @@ impl Listing {
         if self.about.in_use_unknown {
             remarks.push("a run keeps images that are in use; nobody looked here which they are".to_owned());
         }
+        remarks.extend(definition::remark(&self.about.dropped_fields));
+        remarks.extend(self.about.overlap.sentence(self.about.reader()));
         if self.about.mode == Mode::DryRun && self.totals.remove > 0 {
             remarks.push("in the mode DryRun a run only tells".to_owned());
         }
@@ -474,11 +490,20 @@ mod tests {
     fn remarks_say_what_the_plan_is_worth() {
         let mut all = listing(about(&json!({"mode": "DryRun"})), Keep::Everything);
         all.about.in_use_unknown = true;
+        all.about.dropped_fields = vec!["spec.limits".to_owned()];
+        all.about.overlap = Overlap {
+            with: vec![("other".to_owned(), "all".to_owned()), ("team".to_owned(), "b".to_owned())],
+            shared: vec!["shop/api".to_owned()],
+            of: 4,
+        };
         assert_eq!(
             all.remarks(),
             [
                 "1 of 4 repositories failed",
                 "a run keeps images that are in use; nobody looked here which they are",
+                "CRD is older than the operator: the API server drops spec.limits",
+                "policies b and other/all also look after repositories of this policy (shop/api, 1 of 4); each decides alone, so \
+                 one may remove what another keeps",
                 "in the mode DryRun a run only tells"
             ]
         );

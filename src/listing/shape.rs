@@ -13,7 +13,17 @@ struct Outermost<'a> {
     generated_at: Timestamp,
     policy: &'a str,
     totals: Sums,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlapping: Option<OverlapShape<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    dropped_fields: &'a [String],
     repositories: Repositories<'a>,
+}
+
+#[derive(Serialize)]
+struct OverlapShape<'a> {
+    policies: Vec<String>,
+    repositories: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -58,11 +68,17 @@ impl Serialize for Listing {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Totals { scanned, remove, keep, bytes, .. } = self.totals;
         let at = self.about.at;
+        let overlap = &self.about.overlap;
+        let reader = self.about.reader();
+        let policies = overlap.with.iter().filter_map(|(namespace, name)| reader.shown(namespace, name));
+        let overlapping = OverlapShape { policies: policies.collect(), repositories: &overlap.shared };
         let shape = Outermost {
             plan_hash: self.plan_hash(),
             generated_at: Timestamp::from_second(at.as_second()).unwrap_or(at),
             policy: &self.about.policy,
             totals: Sums { scanned, remove, keep, bytes },
+            overlapping: (!overlap.with.is_empty()).then_some(overlapping),
+            dropped_fields: &self.about.dropped_fields,
             repositories: Repositories(self),
         };
         shape.serialize(serializer)
@@ -110,6 +126,7 @@ mod tests {
     use super::super::tests::{GOES, about, listing, newer, planned, repository, tag};
     use super::super::{Keep, State};
     use super::*;
+    use crate::policy::overlap::Overlap;
 
     #[test]
     fn the_shape_is_the_documented_one() {
@@ -148,6 +165,20 @@ mod tests {
                 json!({"id": 10, "path": "shop/odd", "error": "GitLab answered 502", "tags": []})
             ]
         );
+    }
+
+    #[test]
+    fn what_is_shared_with_other_policies_and_what_a_definition_dropped_is_there_where_there_is_some() {
+        let mut listing = listing(about(&json!({})), Keep::Everything);
+        listing.about.overlap = Overlap {
+            with: vec![("other".to_owned(), "all".to_owned()), ("team".to_owned(), "b".to_owned())],
+            shared: vec!["shop/api".to_owned()],
+            of: 4,
+        };
+        listing.about.dropped_fields = vec!["spec.limits".to_owned()];
+        let shape = serde_json::to_value(&listing).unwrap();
+        assert_eq!(shape["overlapping"], json!({"policies": ["other/all", "b"], "repositories": ["shop/api"]}));
+        assert_eq!(shape["droppedFields"], json!(["spec.limits"]));
     }
 
     #[test]

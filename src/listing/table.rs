@@ -40,7 +40,7 @@ pub fn repository(about: &About, repository: &Repository) -> String {
 pub fn foot(listing: &Listing) -> String {
     let mut text = format!("Together: {}.\n", listing.summary());
     for remark in listing.remarks() {
-        let _ = writeln!(text, "Note: {remark}.");
+        let _ = writeln!(text, "Note: {}.", plain(&remark));
     }
     let _ = writeln!(text, "Plan: {}", listing.plan_hash());
     text

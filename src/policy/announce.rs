@@ -1,7 +1,7 @@
 //! Which events a change of the status is worth: transitions and ends of runs, never a quiet look.
 
 use crate::api::conditions::{
-    self, CREDENTIALS_VALID, Condition, ConditionStatus, LAST_RUN_SUCCEEDED, READY, STALLED, reason,
+    self, CREDENTIALS_VALID, Condition, ConditionStatus, LAST_RUN_SUCCEEDED, OVERLAPPING, READY, STALLED, reason,
 };
 use crate::api::{APPROVE, Mode, PendingApproval, PolicyStatus, RepositoryResult, RunResult};
 
@@ -34,6 +34,10 @@ pub mod event_reason {
     pub const REPOSITORY_CLEANUP_FAILED: &str = "RepositoryCleanupFailed";
     /// Warning: another policy had the repository within the hour.
     pub const POLICY_OVERLAP: &str = "PolicyOverlap";
+    /// Warning: other policies than before look after repositories of this one.
+    pub const OVERLAPPING: &str = "Overlapping";
+    /// Normal: no other policy looks after repositories of this one any more.
+    pub const OVERLAP_ENDED: &str = "OverlapEnded";
     /// Warning: GitLab's own cleanup policy is enabled in a project of the target.
     pub const CLEANUP_POLICY_CONFLICT: &str = "CleanupPolicyConflict";
     /// Warning: a slot was missed.
@@ -46,6 +50,8 @@ pub mod event_reason {
     pub const CREDENTIALS_RECOVERED: &str = "CredentialsRecovered";
     /// Warning: the token expires soon.
     pub const TOKEN_EXPIRING_SOON: &str = "TokenExpiringSoon";
+    /// Warning: the definition in the cluster lacks a field that guards, so nothing is removed.
+    pub const DEFINITION_OUTDATED: &str = "DefinitionOutdated";
     /// Warning: only an edit can help.
     pub const POLICY_STALLED: &str = "PolicyStalled";
     /// Warning: the object cannot be read as a policy.
@@ -68,6 +74,9 @@ pub mod event_reason {
         APPROVAL_REFUSED,
         REPOSITORY_CLEANUP_FAILED,
         POLICY_OVERLAP,
+        OVERLAPPING,
+        OVERLAP_ENDED,
+        DEFINITION_OUTDATED,
         CLEANUP_POLICY_CONFLICT,
         SCHEDULE_MISSED,
         RUN_THROTTLED,
@@ -142,11 +151,34 @@ pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> 
         (true, false) => events.push(Announcement::normal(e::RESUMED, "the schedule is armed again")),
         _ => {}
     }
+    let outdated = |condition: &Condition| condition.reason == reason::DEFINITION_OUTDATED;
+    if let Some(ready) = after(READY).filter(|ready| outdated(ready) && !before(READY).is_some_and(outdated)) {
+        events.push(Announcement::warning(e::DEFINITION_OUTDATED, &ready.message));
+    }
+    events.extend(overlap(old, new));
     let named = &old.projects_with_cleanup_policy;
     let new: Vec<String> =
         new.projects_with_cleanup_policy.iter().filter(|project| !named.contains(project)).cloned().collect();
     events.extend(conflict::sentence(&new).map(|note| Announcement::warning(e::CLEANUP_POLICY_CONFLICT, note)));
     events
+}
+
+/// Which policies share repositories is announced when it changes; how many repositories is not.
+fn overlap(old: &PolicyStatus, new: &PolicyStatus) -> Option<Announcement> {
+    use event_reason as e;
+    let policies = |status: &PolicyStatus| status.overlapping.as_ref().map(|it| (it.policies.clone(), it.others));
+    let message = |status: &PolicyStatus| {
+        conditions::find(&status.conditions, OVERLAPPING).map(|condition| condition.message.clone())
+    };
+    // A definition that does not know the field drops it; the condition then still has what was said.
+    if policies(old) == policies(new) || (message(new).is_some() && message(old) == message(new)) {
+        return None;
+    }
+    let message = message(new).unwrap_or_default();
+    Some(match &new.overlapping {
+        Some(_) => Announcement::warning(e::OVERLAPPING, message),
+        None => Announcement::normal(e::OVERLAP_ENDED, message),
+    })
 }
 
 /// What the end of the status's last run is worth.
@@ -211,6 +243,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::OverlapStatus;
 
     #[test]
     fn a_plan_that_waits_is_told_also_when_another_repository_failed() {
@@ -246,6 +279,7 @@ mod tests {
             with(CREDENTIALS_VALID, true, reason::TOKEN_EXPIRING_SOON),
             with(READY, true, reason::SUSPENDED),
             with(READY, true, reason::SCHEDULED),
+            with(READY, false, reason::DEFINITION_OUTDATED),
         ] {
             assert_eq!(transitions(&status, &status), []);
         }
@@ -262,6 +296,7 @@ mod tests {
         let stalled = with(STALLED, true, reason::INVALID_PATTERN);
         let suspended = with(READY, true, reason::SUSPENDED);
         let ready = with(READY, true, reason::SCHEDULED);
+        let outdated = with(READY, false, reason::DEFINITION_OUTDATED);
         for (old, new, expected) in [
             (&none, &valid, vec![]),
             (&none, &expired, vec![e::CREDENTIALS_INVALID]),
@@ -272,6 +307,8 @@ mod tests {
             (&ready, &suspended, vec![e::SUSPENDED]),
             (&suspended, &ready, vec![e::RESUMED]),
             (&none, &ready, vec![]),
+            (&ready, &outdated, vec![e::DEFINITION_OUTDATED]),
+            (&outdated, &ready, vec![]),
         ] {
             assert_eq!(reasons(&transitions(old, new)), expected);
         }
@@ -291,6 +328,29 @@ mod tests {
         assert!(notes(&["shop/a"], &[]).is_empty());
         let [note] = &notes(&["shop/a"], &["shop/a", "shop/b"])[..] else { panic!("one event") };
         assert!(note.contains(" in shop/b and "), "{note}");
+    }
+
+    #[test]
+    fn other_policies_over_the_same_repositories_are_worth_an_event_for_each_change_of_them() {
+        use event_reason as e;
+        let with = |policies: &[&str], others: u32, repositories: u32| {
+            let policies = policies.iter().map(ToString::to_string).collect();
+            let overlapping =
+                (others > 0 || repositories > 0).then_some(OverlapStatus { policies, others, repositories });
+            PolicyStatus { overlapping, ..PolicyStatus::default() }
+        };
+        let none = with(&[], 0, 0);
+        let one = with(&["a"], 0, 3);
+        for (old, new, expected) in [
+            (&none, &none, vec![]),
+            (&none, &one, vec![e::OVERLAPPING]),
+            (&one, &with(&["a"], 0, 4), vec![]),
+            (&one, &with(&["a", "b"], 0, 3), vec![e::OVERLAPPING]),
+            (&one, &with(&["a"], 1, 3), vec![e::OVERLAPPING]),
+            (&one, &none, vec![e::OVERLAP_ENDED]),
+        ] {
+            assert_eq!(reasons(&transitions(old, new)), expected);
+        }
     }
 
     #[test]

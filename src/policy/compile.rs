@@ -34,6 +34,8 @@ pub struct Settings {
     pub allow_insecure_http: bool,
     /// The namespaces whose workloads the operator sees; empty = all.
     pub seen_namespaces: Vec<String>,
+    /// Whether objects of other namespaces may be named in what is said of a policy; otherwise they are counted.
+    pub name_other_namespaces: bool,
 }
 
 /// A spec that holds together.

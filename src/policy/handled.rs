@@ -1,5 +1,5 @@
-//! Which values of the annotations that ask for a run are new. A tool may put an earlier value back (GitOps, a backup),
-//! and an earlier value asks for nothing.
+//! Which values of the annotations that ask for a run are new. A tool that applies what it has, or a restored backup, may
+//! put an earlier value back, and an earlier value asks for nothing.
 //!
 //! Times are compared: one that is not later than the latest one handled is not new. Any other text is new unless it is
 //! among the last ten that were handled.

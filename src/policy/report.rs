@@ -69,6 +69,15 @@ pub fn finish(
     settle(status, run, why, history_limit, now);
 }
 
+/// Adds a remark to what is said of the run that ended.
+pub fn add_remark(status: &mut PolicyStatus, remark: Option<&str>) {
+    if let (Some(run), Some(remark)) = (&mut status.last_run, remark) {
+        let message =
+            run.message.as_deref().map_or_else(|| remark.to_owned(), |message| format!("{message}; {remark}"));
+        run.message = Some(conditions::shorten(&message, conditions::MAX_MESSAGE_BYTES));
+    }
+}
+
 /// Writes that a run was cut short by an operator that went away. Whatever it requested, it did so before now.
 pub fn interrupted(status: &mut PolicyStatus, history_limit: u32, now: Timestamp) {
     let Some(mut run) = status.last_run.take() else { return };

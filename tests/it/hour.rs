@@ -120,7 +120,7 @@ async fn a_second_run_and_a_second_policy_leave_a_repository_alone_for_an_hour_a
     assert_eq!(bulk_requests(&world).len(), 2);
     operator.stop().await;
     let overlap = world.events().await.into_iter().find(|(reason, _)| reason == "PolicyOverlap");
-    assert!(overlap.is_some_and(|(_, note)| note.contains(&format!("{}/a", world.namespace))));
+    assert!(overlap.is_some_and(|(_, note)| note.contains(": policy a asked GitLab ")));
 }
 
 /// The status of the policy whose run is lost still names the repositories of an earlier run, which are long free.

@@ -1,4 +1,4 @@
-//! Requests by annotation. A tool that puts an earlier value back, as GitOps tools do, asks for nothing (field case
+//! Requests by annotation. A tool that puts an earlier value back asks for nothing (field case
 //! 25).
 
 use gitlab_simulator::Push;

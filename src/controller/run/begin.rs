@@ -13,7 +13,8 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::gate::RunGate;
 use crate::policy::next_action::Tokens;
-use crate::policy::{report, standing};
+use crate::policy::report;
+use crate::policy::standing::{self, Subject};
 
 /// Writes the record of a run into the status of its policy.
 ///
@@ -32,10 +33,11 @@ pub(super) async fn begin<'a>(
     let mut status = before.status.clone().unwrap_or_default();
     standing::note_trigger(&mut status, order.trigger, order.slot, Tokens::of(before));
     if !order.policy.suspended {
-        standing::arm(&mut status, order.policy, generation, started);
+        let definition = context.definition().clone();
+        standing::arm(&mut status, Subject { policy: order.policy, generation, definition: &definition, now: started });
     }
     report::begin(&mut status, record(&order, &id, generation, started), deadline);
-    let live = status::write(&context.policies(&namespace), before, &status).await?;
+    let live = status::write(&context.policies(&namespace), before, &status, &context.dropped_fields()).await?;
     tracing::info!(
         run = id, %namespace, policy = name, trigger = order.trigger.as_str(), mode = order.mode.as_str(), "run begins"
     );

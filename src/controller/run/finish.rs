@@ -9,7 +9,9 @@ use crate::api::{PolicyStatus, RepositoryResult};
 use crate::controller::notify::Change;
 use crate::policy::announce::{self, Announcement, event_reason};
 use crate::policy::outcome::{End, Outcome};
-use crate::policy::{hour, report, standing};
+use crate::policy::overlap::Reader;
+use crate::policy::standing::{self, Subject};
+use crate::policy::{hour, report};
 
 /// What the run changes.
 pub(super) fn finish(run: Run<'_>, report: Report) -> Change {
@@ -23,18 +25,25 @@ pub(super) fn finish(run: Run<'_>, report: Report) -> Change {
     if let Some(conflicts) = report.conflicts {
         status.projects_with_cleanup_policy = conflicts;
     }
+    let reader = run.context.reader(&run.namespace);
+    let generation = run.live.metadata.generation.unwrap_or_default();
+    if let Some(overlap) = &report.shared {
+        standing::note_overlap(&mut status, overlap, reader, generation, now);
+    }
+    let definition = run.context.definition().clone();
     let limit = run.live.spec.history_limit;
     report::finish(&mut status, run.others_before, outcomes, &report.end, report.proposal, limit, now);
+    report::add_remark(&mut status, definition.remark().as_deref());
     if !matches!(report.end, End::Stopped(_)) {
         // A run that was stopped says nothing about the credentials.
-        let generation = run.live.metadata.generation.unwrap_or_default();
-        standing::checked(&mut status, run.order.policy, &report.findings, generation, now);
+        let subject = Subject { policy: run.order.policy, generation, definition: &definition, now };
+        standing::checked(&mut status, subject, &report.findings);
         let (uid, healthy) = (run.live.uid().unwrap_or_default(), report.findings.trouble.is_none());
         run.context.memory().note_check(&uid, generation, now, healthy);
     }
     log_end(&run, &status);
     let mut events = announce::run_ended(&status);
-    events.extend(overlap(&report.overlaps));
+    events.extend(overlap(&report.overlaps, reader));
     Change { live: run.live, status, events, action: format!("Run-{}", run.id) }
 }
 
@@ -88,8 +97,11 @@ fn log_end(of: &Run<'_>, status: &PolicyStatus) {
 }
 
 /// One event about repositories that more than one policy looks after.
-fn overlap(overlaps: &[(String, String)]) -> Option<Announcement> {
+fn overlap(overlaps: &[(String, String)], to: Reader<'_>) -> Option<Announcement> {
     let (path, owner) = overlaps.first()?;
+    let (namespace, name) = owner.split_once('/').unwrap_or(("", owner));
+    let owner = to.shown(namespace, name);
+    let owner = owner.map_or_else(|| "a policy of another namespace".to_owned(), |name| format!("policy {name}"));
     let others = overlaps.len() - 1;
     let more = if others == 0 { String::new() } else { format!(" and {others} more") };
     let note = format!("{path}{more}: {owner} asked GitLab to clean it within the hour, so this run left it alone");

@@ -19,16 +19,19 @@ mod report;
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
+
 use crate::api::RegistryCleanupPolicy;
 use crate::gitlab::{Client, Repository};
 use crate::policy::Method;
+use crate::policy::overlap::Overlap;
 
 use super::connect::{self, Session};
 use super::context::Context;
 use super::error::Error;
 use super::notify::Change;
 use super::plan::in_use::Usage;
-use super::plan::list_repositories;
+use super::plan::list_repositories::{self, Found};
 use job::{Job, Run, Task};
 use report::{CLOCKS_MAY_DIFFER, Halt, Report};
 
@@ -59,10 +62,18 @@ async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
     report.findings = findings;
     let found = list_repositories::list(&client, &run.order.policy.target).await?;
     found.note(&mut report.findings);
+    report.shared = shared(run, &found);
     report.outcomes.extend(found.failed);
     let done = clean(run, client, &found.repositories, report).await;
     report.not_reached(&found.repositories);
     done
+}
+
+/// What the policy shares with others, where every project and group could be listed.
+fn shared(run: &Run<'_>, found: &Found) -> Option<Overlap> {
+    let neighbours = run.context.neighbours(&run.live, run.order.policy).filter(|_| found.failed.is_empty())?;
+    run.context.memory().note_neighbours(&run.live.uid().unwrap_or_default(), neighbours.fingerprint());
+    Some(neighbours.overlap(&found.repositories))
 }
 
 /// Cleans repositories: tags, then repositories without tags, then a look at cleanup policies of GitLab's own.

@@ -13,6 +13,7 @@ use crate::controller::plan::failure::Unknown;
 use crate::gitlab::{Class, Error as GitLabError, Repository};
 use crate::policy::empty;
 use crate::policy::outcome::{End, Outcome, Proposal, Stop, repository_reason};
+use crate::policy::overlap::Overlap;
 use crate::policy::standing::Findings;
 use crate::policy::token;
 
@@ -77,6 +78,8 @@ pub(crate) struct Report {
     pub(crate) watched: Option<Vec<EmptyRepository>>,
     /// The projects with a cleanup policy of GitLab's own; `None` where the run has nothing to say about it.
     pub(crate) conflicts: Option<Vec<String>>,
+    /// What the policy shares with others; `None` where the run has nothing to say about it.
+    pub(crate) shared: Option<Overlap>,
 }
 
 impl Report {
@@ -89,6 +92,7 @@ impl Report {
             proposal: Proposal::AsBefore,
             watched: None,
             conflicts: None,
+            shared: None,
         }
     }
 

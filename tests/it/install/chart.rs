@@ -179,6 +179,7 @@ fn the_operator_is_told_what_the_values_say() {
         "--in-use-workload=argoproj.io/v1alpha1/Rollout=spec.template?",
         "--concurrency=8",
         "--max-requests-per-second-per-host=0.5",
+        "--name-other-namespaces",
         "--listen=[::]:8080",
         "--log-level=info,registry_cleanup_operator=debug",
         "--log-format=text",

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use gitlab_simulator::Push;
 use jiff::SignedDuration;
-use registry_cleanup_operator::api::PolicyStatus;
+use kube::api::PostParams;
+use registry_cleanup_operator::api::{PolicyStatus, RegistryCleanupPolicy};
 use registry_cleanup_operator::policy::in_use::UsedImage;
 use registry_cleanup_operator::policy::in_use::list::List;
 use rstest::rstest;
@@ -282,4 +283,40 @@ async fn without_a_namespace_it_is_that_of_the_context() {
     command.args(["--allowed-gitlab-hosts", "127.0.0.1"]);
     let ended = end(command);
     assert_eq!(ended.code, Some(0), "{}", ended.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_policies_are_told_that_whoever_asks_may_list() {
+    let world = world().await;
+    fill(&world);
+    applied(&world, &json!({})).await;
+    world.apply(&world.policy("web", &json!({"target": {"projects": ["shop/frontend"]}}))).await.unwrap();
+    let elsewhere = world.another_namespace().await;
+    let mut policy = world.policy("all", &json!({}));
+    policy["metadata"]["namespace"] = json!(elsewhere);
+    let api: kube::Api<RegistryCleanupPolicy> = kube::Api::namespaced(world.kube.clone(), &elsewhere);
+    api.create(&PostParams::default(), &serde_json::from_value(policy).unwrap()).await.unwrap();
+    let all = format!("{elsewhere}/all");
+    let shared = json!(["shop/backend/api", "shop/frontend/web"]);
+    let told = json_of(plan(&world, &[]), 0);
+    assert_eq!(told["overlapping"], json!({"policies": ["web", all], "repositories": shared}));
+    let table = end(plan(&world, &[])).out;
+    let note = format!("Note: policies web and {all} also look after repositories of this policy (2 of 2, ");
+    assert!(table.contains(&note), "{table}");
+
+    // Somebody with rights in one namespace only.
+    let resources = "registrycleanuppolicies.registrycleanup.dev,secrets";
+    world.kubectl(&["create", "serviceaccount", "planner"]);
+    world.kubectl(&["create", "role", "planner", "--verb=get,list", &format!("--resource={resources}")]);
+    let account = format!("--serviceaccount={}:planner", world.namespace);
+    world.kubectl(&["create", "rolebinding", "planner", "--role=planner", &account]);
+    let name = format!("system:serviceaccount:{}:planner", world.namespace);
+    let asked = ["auth", "can-i", "list", "secrets", "--as", &name, "--namespace", &world.namespace];
+    eventually("the permissions", async || try_kubectl(world.cluster, &asked).0.then_some(())).await;
+    let account = world.cluster.service_account_kubeconfig(&world.namespace, "planner").unwrap();
+    let ended = end(plan_from_cluster(&world, &account, "shop", &["--in-use=false"]));
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("note: policies of other namespaces may not be listed"), "{}", ended.err);
+    assert!(ended.out.contains("Note: policy web also looks after repositories of this policy (shop/frontend/web, "));
+    nothing_was_changed(&world);
 }

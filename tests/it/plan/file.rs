@@ -322,3 +322,20 @@ async fn a_plan_under_way_ends_at_once_when_it_is_told_to(#[values("-INT", "-TER
     assert_eq!(status.code(), Some(130));
     drop(hold);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_policies_of_the_file_are_told_where_they_look_after_the_same_repositories() {
+    let (world, files) = filled().await;
+    let group = std::fs::read_to_string(files.path("policy.yaml")).unwrap();
+    let one = json!({"target": {"projects": ["shop/frontend"]}, "suspend": true});
+    let project = serde_saphyr::to_string(&world.policy("web", &exact(&one))).unwrap();
+    let mut far = world.policy("far", &json!({"target": {"projects": ["shop/far"]}}));
+    far["metadata"]["namespace"] = json!("elsewhere");
+    files.write("policy.yaml", &format!("{group}\n---\n{project}\n---\n{}", serde_saphyr::to_string(&far).unwrap()));
+    let plan = json_of(files.plan(&["shop"]), 0);
+    assert_eq!(plan["overlapping"], json!({"policies": ["web"], "repositories": ["shop/frontend/web"]}));
+    let ended = end(files.plan(&["web"]));
+    let note = "Note: policy shop also looks after repositories of this policy (shop/frontend/web, 1 of 1); each decides alone";
+    assert!(ended.out.contains(note), "{}", ended.out);
+    nothing_was_changed(&world);
+}

@@ -106,7 +106,7 @@ fn program() -> Command {
 }
 
 /// `plan -n NAMESPACE NAME` with the rights of an administrator, or of another kubeconfig.
-fn plan_from_cluster(world: &World, kubeconfig: &Path, name: &str, more: &[&str]) -> Command {
+pub(crate) fn plan_from_cluster(world: &World, kubeconfig: &Path, name: &str, more: &[&str]) -> Command {
     let mut command = program();
     command
         .env("KUBECONFIG", kubeconfig)

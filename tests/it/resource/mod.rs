@@ -27,6 +27,7 @@ async fn shop(world: &World) -> RegistryCleanupPolicy {
 
 /// Waits until the operator has seen everything that was written so far: it sees a policy that is written after it.
 async fn seen_by_the_operator(world: &World, marker: &str) {
-    world.apply(&world.policy(marker, &json!({"suspend": true}))).await.unwrap();
+    let elsewhere = json!({"suspend": true, "target": {"projects": ["elsewhere/marker"]}});
+    world.apply(&world.policy(marker, &elsewhere)).await.unwrap();
     world.ready(marker).await;
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use control_plane::{Cluster, Options};
+use control_plane::Cluster;
 use gitlab_simulator::{Clock, Config, Endpoint, HoldPoint, Matcher, Scope, Simulator, TokenKind};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
@@ -13,13 +13,7 @@ use serde_json::{Value, json};
 
 use super::process::Process;
 use crate::support::{change, eventually, in_time};
-use crate::world::{MARKER, World, client, kubectl, path};
-
-/// A control plane that no other test uses. It ends with the test process.
-async fn own_cluster() -> &'static Cluster {
-    let start = || Cluster::start(&Options::default()).expect("a control plane starts");
-    Box::leak(Box::new(tokio::task::spawn_blocking(start).await.unwrap()))
-}
+use crate::world::{MARKER, World, client, kubectl, own_cluster, path};
 
 fn apply(cluster: &Cluster, file: &str) {
     kubectl(cluster, &["apply", "--server-side", "--filename", file]);

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use control_plane::Cluster;
+use control_plane::{Cluster, Options};
 use gitlab_simulator::{Clock, Config, Push, Role, Simulator};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -56,6 +56,12 @@ pub(crate) async fn cluster() -> &'static Cluster {
             .unwrap()
         })
         .await
+}
+
+/// A control plane that no other test uses. It ends with the test process.
+pub(crate) async fn own_cluster() -> &'static Cluster {
+    let start = || Cluster::start(&Options::default()).expect("a control plane starts");
+    Box::leak(Box::new(tokio::task::spawn_blocking(start).await.unwrap()))
 }
 
 /// A path of the project.
@@ -110,8 +116,12 @@ impl World {
 
     /// The same, with GitLab set up differently.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(cluster().await, change).await
+    }
+
+    /// The same in another cluster, which has whatever it has.
+    pub(crate) async fn start_on(cluster: &'static Cluster, change: impl FnOnce(&mut Config)) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let cluster = cluster().await;
         let kube = client(cluster.kubeconfig()).await;
         let namespace = format!("t{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
@@ -209,6 +219,14 @@ impl World {
     pub(crate) async fn annotate(&self, name: &str, key: &str, value: &str) {
         let patch = json!({"metadata": {"annotations": {key: value}}});
         self.policies().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    }
+
+    /// Another namespace.
+    pub(crate) async fn another_namespace(&self) -> String {
+        let name = format!("{}-other", self.namespace);
+        let object: Namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+        Api::all(self.kube.clone()).create(&PostParams::default(), &object).await.unwrap();
+        name
     }
 
     /// Asks for a run and waits until it is over.

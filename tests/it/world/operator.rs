@@ -54,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) in_use: Option<Options>,
     /// What stands between it and the API server, if anything.
     pub(crate) between: Option<Between>,
+    /// A namespace that it watches besides the world's.
+    pub(crate) also_watches: Option<String>,
 }
 
 impl Setup {
@@ -67,6 +69,7 @@ impl Setup {
                 ..Options::default()
             }),
             between: None,
+            also_watches: None,
         }
     }
 }
@@ -80,13 +83,13 @@ impl Operator {
 
     /// The same with other things.
     pub(crate) async fn set_up(world: &World, setup: Setup) -> Self {
-        let Setup { settings, kubeconfig, in_use, between } = setup;
+        let Setup { settings, kubeconfig, in_use, between, also_watches } = setup;
         let kubeconfig = match kubeconfig {
             Some(kubeconfig) => kubeconfig,
-            None => service_account_kubeconfig().await,
+            None => Box::pin(service_account_kubeconfig()).await,
         };
         let clock: Arc<dyn Clock> = Arc::new(TestClock(world.sim.clock()));
-        let scope = Scope::Namespaces(vec![world.namespace.clone()]);
+        let scope = Scope::Namespaces([world.namespace.clone()].into_iter().chain(also_watches).collect());
         let shutdown = CancellationToken::new();
         let (nudge, nudged) = watch::channel(());
         let (on_ready, is_ready) = tokio::sync::oneshot::channel();

@@ -1,0 +1,99 @@
+//! Which other policies may look after the repositories of a policy, from what the watches have shown.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use futures::FutureExt;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::Store;
+use kube::{Resource, ResourceExt};
+use url::Url;
+
+use crate::api::RegistryCleanupPolicy;
+use crate::gitlab::Repository;
+use crate::policy::overlap::{self, Neighbourhood, Other, Overlap, Place};
+
+/// A policy as it is watched: an object that cannot be read as one is an error of that object only.
+pub(super) type Guarded = DeserializeGuard<RegistryCleanupPolicy>;
+
+/// The policies that may look after the same repositories as one of them does.
+pub(crate) struct Neighbours(Vec<Arc<Guarded>>);
+
+impl Neighbours {
+    /// Those of a policy whose GitLab has this address; `None` until every watch has shown what there is.
+    pub(crate) fn of(live: &RegistryCleanupPolicy, address: &Url, stores: &[Store<Guarded>]) -> Option<Self> {
+        let is_ready = |store: &Store<Guarded>| store.wait_until_ready().now_or_never().is_some_and(|it| it.is_ok());
+        if stores.is_empty() || !stores.iter().all(is_ready) {
+            return None;
+        }
+        let around = Neighbourhood::of(address, &live.spec.target);
+        let mut all: Vec<Arc<Guarded>> = stores.iter().flat_map(Store::state).collect();
+        all.retain(|object| object.0.as_ref().is_ok_and(|other| is_neighbour(&around, live, other)));
+        Some(Self(all))
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Differs where other policies are among them, or one was edited.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut versions: Vec<_> = self.0.iter().map(|object| (object.uid(), object.meta().generation)).collect();
+        versions.sort();
+        let mut hasher = DefaultHasher::new();
+        versions.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Which of these repositories they look after as well.
+    pub(crate) fn overlap(&self, repositories: &[Repository]) -> Overlap {
+        shared(repositories, self.0.iter().filter_map(|object| object.0.as_ref().ok()))
+    }
+}
+
+/// Those of some policies that may look after the same repositories as this one, whose GitLab has this address.
+#[must_use]
+pub fn neighbours_among(
+    policy: &RegistryCleanupPolicy,
+    address: &Url,
+    mut all: Vec<RegistryCleanupPolicy>,
+) -> Vec<RegistryCleanupPolicy> {
+    let around = Neighbourhood::of(address, &policy.spec.target);
+    all.retain(|other| is_neighbour(&around, policy, other));
+    all
+}
+
+fn is_neighbour(around: &Neighbourhood, policy: &RegistryCleanupPolicy, other: &RegistryCleanupPolicy) -> bool {
+    is_another(policy, other) && around.includes(&described(other))
+}
+
+/// Which of the repositories of a policy these others look after as well.
+pub(super) fn shared<'a>(
+    repositories: &[Repository],
+    others: impl IntoIterator<Item = &'a RegistryCleanupPolicy>,
+) -> Overlap {
+    let places: Vec<Place<'_>> = repositories.iter().map(place).collect();
+    let others: Vec<Other<'_>> = others.into_iter().map(described).collect();
+    overlap::find(&places, &others)
+}
+
+fn place(repository: &Repository) -> Place<'_> {
+    Place { path: &repository.path, project: repository.project_path(), project_id: repository.project_id }
+}
+
+/// A policy as overlaps are computed from it.
+fn described(policy: &RegistryCleanupPolicy) -> Other<'_> {
+    Other {
+        namespace: policy.metadata.namespace.as_deref().unwrap_or_default(),
+        name: policy.metadata.name.as_deref().unwrap_or_default(),
+        url: &policy.spec.gitlab.url,
+        target: &policy.spec.target,
+    }
+}
+
+/// Whether a policy is not this one, and not on its way out.
+fn is_another(policy: &RegistryCleanupPolicy, other: &RegistryCleanupPolicy) -> bool {
+    let name = |policy: &RegistryCleanupPolicy| (policy.metadata.namespace.clone(), policy.metadata.name.clone());
+    name(policy) != name(other) && other.metadata.deletion_timestamp.is_none()
+}

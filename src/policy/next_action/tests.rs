@@ -1,0 +1,369 @@
+//! What is to be done in which situation, as tables.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::conditions::{READY, reason};
+use crate::policy::compile::tests::spec;
+use crate::policy::{Settings, compile, definition, standing};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+const NOON: &str = "2026-11-22T12:00:00Z";
+
+struct Case {
+    policy: Result<CompiledPolicy, Problem>,
+    status: PolicyStatus,
+    tokens: Tokens<'static>,
+    generation: i64,
+    checked: Option<Checked>,
+    deleting: bool,
+    definition: Definition,
+    neighbours_changed: bool,
+}
+
+impl Case {
+    /// A policy at rest: observed, armed for tomorrow 03:17, checked.
+    fn at_rest(changes: &Value) -> Self {
+        let status = PolicyStatus {
+            observed_generation: Some(3),
+            next_schedule_time: Some(Time(at("2026-11-23T03:17:00Z"))),
+            ..PolicyStatus::default()
+        };
+        Self {
+            policy: compile(&spec(changes), &Settings::default(), at(NOON)),
+            status,
+            tokens: Tokens::default(),
+            generation: 3,
+            checked: Some(Checked { generation: 3, at: at("2026-11-22T11:00:00Z"), failures: 0 }),
+            deleting: false,
+            definition: Definition::default(),
+            neighbours_changed: false,
+        }
+    }
+
+    fn next(&self, now: &str) -> Action {
+        let view = View {
+            generation: self.generation,
+            deleting: self.deleting,
+            tokens: self.tokens,
+            status: &self.status,
+            policy: self.policy.as_ref(),
+            checked: self.checked,
+            definition: &self.definition,
+            neighbours_changed: self.neighbours_changed,
+        };
+        next_action(&view, at(now))
+    }
+}
+
+fn delete() -> Value {
+    json!({"mode": "Delete"})
+}
+
+#[test]
+fn a_policy_at_rest_is_looked_at_again_within_a_quarter_of_an_hour() {
+    assert_eq!(Case::at_rest(&delete()).next(NOON), Action::Wait(at("2026-11-22T12:15:00Z")));
+}
+
+#[rstest]
+#[case("2026-11-23T03:10:00Z", Action::Wait(at("2026-11-23T03:17:00Z")))]
+#[case("2026-11-23T03:17:00Z", Action::Begin { trigger: Trigger::Schedule, mode: Mode::Delete, slot: Some(at("2026-11-23T03:17:00Z")) })]
+#[case("2026-11-23T04:17:01Z", Action::SkipSlot(at("2026-11-23T03:17:00Z")))]
+#[case("2026-11-25T03:20:00Z", Action::Begin { trigger: Trigger::Schedule, mode: Mode::Delete, slot: Some(at("2026-11-25T03:17:00Z")) })]
+fn a_slot_runs_once_and_only_within_its_deadline(#[case] now: &str, #[case] expected: Action) {
+    let mut case = Case::at_rest(&delete());
+    case.checked = Some(Checked { generation: 3, at: at("2026-11-22T23:00:00Z"), failures: 0 });
+    assert_eq!(case.next(now), expected);
+}
+
+#[rstest]
+#[case::created(None)]
+#[case::created_with_the_default(Some(-1))]
+#[case::edited(Some(2))]
+fn creating_or_editing_a_policy_runs_nothing_even_if_a_slot_is_due(#[case] observed: Option<i64>) {
+    let mut case = Case::at_rest(&delete());
+    case.status.observed_generation = observed;
+    assert_eq!(case.next("2026-11-23T03:17:00Z"), Action::Observe { drop_run_request: false });
+}
+
+#[rstest]
+#[case::delete_at_creation(delete(), Some(-1), true)]
+#[case::delete_later(delete(), Some(2), false)]
+#[case::dry_run_at_creation(json!({}), Some(-1), false)]
+fn a_run_that_is_asked_for_at_creation_is_dropped_if_it_would_remove(
+    #[case] changes: Value,
+    #[case] observed: Option<i64>,
+    #[case] dropped: bool,
+) {
+    let mut case = Case::at_rest(&changes);
+    case.status.observed_generation = observed;
+    case.tokens.run = Some("now");
+    assert_eq!(case.next(NOON), Action::Observe { drop_run_request: dropped });
+}
+
+#[test]
+fn a_new_token_runs_once_in_the_mode_of_the_policy() {
+    let mut case = Case::at_rest(&delete());
+    case.tokens.run = Some("a");
+    let begin = Action::Begin { trigger: Trigger::RunRequested, mode: Mode::Delete, slot: None };
+    assert_eq!(case.next(NOON), begin);
+    case.status.last_handled_run_at = Some("a".to_owned());
+    assert!(matches!(case.next(NOON), Action::Wait(_)));
+    case.tokens.run = Some("b");
+    assert_eq!(case.next(NOON), begin);
+}
+
+#[test]
+fn a_token_that_comes_back_after_another_one_runs_nothing() {
+    let mut case = Case::at_rest(&delete());
+    for token in ["a", "b"] {
+        standing::handled_run(&mut case.status, Some(token));
+        standing::handled_dry_run(&mut case.status, Some(token));
+    }
+    case.tokens = Tokens { run: Some("a"), dry_run: Some("a"), approval: None };
+    assert!(matches!(case.next(NOON), Action::Wait(_)));
+    case.tokens.run = Some("c");
+    assert!(matches!(case.next(NOON), Action::Begin { trigger: Trigger::RunRequested, .. }));
+}
+
+#[test]
+fn a_time_that_is_not_later_than_the_last_one_runs_nothing_whoever_wrote_the_status() {
+    let mut case = Case::at_rest(&delete());
+    case.status.last_handled_run_at = Some("2026-11-22T11:00:00Z".to_owned());
+    case.tokens.run = Some("2026-11-22T10:59:59Z");
+    assert!(matches!(case.next(NOON), Action::Wait(_)));
+    case.status.observed_generation = Some(-1);
+    assert_eq!(case.next(NOON), Action::Observe { drop_run_request: false }, "there is no request to drop");
+    case.status.observed_generation = Some(3);
+    case.tokens.run = Some("2026-11-22T11:00:01Z");
+    assert!(matches!(case.next(NOON), Action::Begin { trigger: Trigger::RunRequested, .. }));
+}
+
+#[test]
+fn a_token_that_is_too_long_to_note_still_runs_only_once() {
+    let long: &'static str = Box::leak("x".repeat(1000).into_boxed_str());
+    let mut case = Case::at_rest(&delete());
+    case.tokens.run = Some(long);
+    assert!(matches!(case.next(NOON), Action::Begin { .. }));
+    standing::handled_run(&mut case.status, Some(long));
+    assert!(matches!(case.next(NOON), Action::Wait(_)));
+}
+
+#[test]
+fn a_preview_never_removes_whatever_the_mode_and_comes_before_a_run() {
+    let mut case = Case::at_rest(&delete());
+    case.tokens.run = Some("a");
+    case.tokens.dry_run = Some("b");
+    let begin = Action::Begin { trigger: Trigger::DryRunRequested, mode: Mode::DryRun, slot: None };
+    assert_eq!(case.next(NOON), begin);
+}
+
+#[test]
+fn an_approval_begins_a_run_while_it_names_the_plan_that_waits() {
+    let mut case = Case::at_rest(&json!({"mode": "RequireApproval", "method": "Exact"}));
+    case.tokens.run = Some("a");
+    let propose = Action::Begin { trigger: Trigger::RunRequested, mode: Mode::RequireApproval, slot: None };
+    assert_eq!(case.next(NOON), propose);
+    case.status.last_handled_run_at = Some("a".to_owned());
+
+    case.tokens.approval = Some("4f2a");
+    assert!(matches!(case.next(NOON), Action::RefuseApproval("no plan waits for approval")));
+    case.status.last_handled_approval = Some("4f2a".to_owned());
+    assert!(matches!(case.next(NOON), Action::Wait(_)), "it is refused once");
+
+    let plan = json!({"planHash": "4f2a", "tags": 7, "repositories": 1, "time": "2026-11-22T03:17:00Z"});
+    case.status.pending_approval = serde_json::from_value(plan).unwrap();
+    let begin = Action::Begin { trigger: Trigger::Approved, mode: Mode::Delete, slot: None };
+    assert_eq!(case.next(NOON), begin, "it stands until the plan is carried out or changes");
+    case.tokens.approval = Some("77aa");
+    assert!(matches!(case.next(NOON), Action::RefuseApproval(_)));
+    assert_eq!(case.status.pending_approval.as_ref().unwrap().plan_hash, "4f2a");
+}
+
+#[rstest]
+#[case::suspended(json!({"mode": "RequireApproval", "method": "Exact", "suspend": true}))]
+#[case::another_mode(json!({"mode": "Delete", "method": "Exact"}))]
+fn an_approval_begins_nothing_where_no_run_may_begin(#[case] changes: Value) {
+    let mut case = Case::at_rest(&changes);
+    if changes["suspend"] == true {
+        case.status.next_schedule_time = None;
+    }
+    case.tokens.approval = Some("4f2a");
+    let plan = json!({"planHash": "4f2a", "tags": 7, "repositories": 1, "time": "2026-11-22T03:17:00Z"});
+    case.status.pending_approval = serde_json::from_value(plan).unwrap();
+    assert!(matches!(case.next(NOON), Action::RefuseApproval(_)));
+}
+
+#[test]
+fn a_suspended_policy_refuses_runs_and_allows_previews() {
+    let mut case = Case::at_rest(&json!({"mode": "Delete", "suspend": true}));
+    assert_eq!(case.next(NOON), Action::Observe { drop_run_request: false }, "the schedule must be disarmed");
+    case.status.next_schedule_time = None;
+    case.checked = None;
+    assert_eq!(case.next(NOON), Action::Wait(at("2026-11-22T12:15:00Z")));
+    case.tokens.run = Some("a");
+    assert!(matches!(case.next(NOON), Action::RefuseRun(_)));
+    case.tokens.dry_run = Some("b");
+    assert!(matches!(case.next(NOON), Action::Begin { mode: Mode::DryRun, .. }));
+}
+
+#[test]
+fn a_run_that_nobody_works_on_is_recorded_as_interrupted_before_anything_else() {
+    let mut case = Case::at_rest(&delete());
+    case.status.last_run = serde_json::from_value(json!({
+        "id": "r", "trigger": "Schedule", "mode": "Delete", "gitlab": "https://git.test", "observedGeneration": 3,
+        "startTime": "2026-11-22T03:17:00Z", "result": "Running",
+    }))
+    .unwrap();
+    case.tokens.run = Some("a");
+    case.generation = 4;
+    assert_eq!(case.next(NOON), Action::RecordInterruption);
+}
+
+#[test]
+fn a_problem_is_recorded_once_and_then_waits_for_an_edit() {
+    let mut case = Case::at_rest(&json!({"timeZone": "Europe/Atlantis"}));
+    let problem = case.policy.clone().unwrap_err();
+    assert_eq!(case.next(NOON), Action::Stall(problem.clone()));
+    conditions::set(&mut case.status.conditions, STALLED, true, problem.reason, &problem.message, Some(3), at(NOON));
+    assert_eq!(case.next(NOON), Action::Wait(at("2026-11-22T18:00:00Z")));
+    case.generation = 4;
+    assert_eq!(case.next(NOON), Action::Stall(problem));
+}
+
+#[test]
+fn a_problem_that_is_gone_is_taken_back_without_an_edit() {
+    let mut case = Case::at_rest(&delete());
+    conditions::set(&mut case.status.conditions, STALLED, true, reason::HOST_NOT_ALLOWED, "x", Some(3), at(NOON));
+    assert_eq!(case.next(NOON), Action::Observe { drop_run_request: false });
+}
+
+#[rstest]
+#[case::never_checked(None, true)]
+#[case::another_generation(Some(Checked { generation: 2, at: at(NOON), failures: 0 }), true)]
+#[case::fresh(Some(Checked { generation: 3, at: at("2026-11-22T06:00:01Z"), failures: 0 }), false)]
+#[case::six_hours_old(Some(Checked { generation: 3, at: at("2026-11-22T06:00:00Z"), failures: 0 }), true)]
+#[case::failed_just_now(Some(Checked { generation: 3, at: at("2026-11-22T11:59:31Z"), failures: 1 }), false)]
+#[case::failed_half_a_minute_ago(Some(Checked { generation: 3, at: at("2026-11-22T11:59:30Z"), failures: 1 }), true)]
+fn credentials_are_checked_when_nothing_recent_is_known(#[case] checked: Option<Checked>, #[case] due: bool) {
+    let mut case = Case::at_rest(&delete());
+    case.checked = checked;
+    assert_eq!(case.next(NOON) == Action::Check, due);
+}
+
+#[test]
+fn the_pause_after_failures_grows_to_half_an_hour() {
+    let pauses: Vec<i64> = (1..=9).map(|failures| check_pause(failures).as_secs()).collect();
+    assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1800, 1800, 1800]);
+    assert_eq!(check_pause(u32::MAX).as_secs(), 1800);
+}
+
+/// A policy that says that it is held, as of the last check.
+fn held(changes: &Value) -> Case {
+    let mut case = Case::at_rest(changes);
+    case.definition = definition::tests::lacking(&["spec.limits"], 0);
+    let hold = case.definition.hold(case.policy.as_ref().unwrap(), &case.status, 3, at(NOON)).unwrap();
+    let outdated = reason::DEFINITION_OUTDATED;
+    conditions::set(&mut case.status.conditions, READY, false, outdated, &hold.message, Some(3), at(NOON));
+    case
+}
+
+#[test]
+fn under_an_older_definition_a_slot_and_a_request_wait_and_begin_after_the_upgrade_and_its_pause() {
+    let mut case = held(&delete());
+    case.tokens.run = Some("a");
+    assert_eq!(case.next(NOON), Action::Wait(at("2026-11-22T12:01:00Z")));
+    let night = Checked { generation: 3, at: at("2026-11-23T03:00:00Z"), failures: 0 };
+    case.checked = Some(night);
+    assert!(matches!(case.next("2026-11-23T03:18:00Z"), Action::Wait(until) if until <= at("2026-11-23T03:33:00Z")));
+    assert!(matches!(case.next("2026-11-23T04:18:00Z"), Action::SkipSlot(_)), "but a slot does not wait for ever");
+
+    case.definition.note(Vec::new(), at("2026-11-23T03:20:00Z"));
+    assert_eq!(case.next("2026-11-23T03:20:00Z"), Action::Check, "the message is another one now");
+    let hold = case.definition.hold(case.policy.as_ref().unwrap(), &case.status, 3, at("2026-11-23T03:20:00Z"));
+    let outdated = reason::DEFINITION_OUTDATED;
+    let message = hold.unwrap().message;
+    conditions::set(&mut case.status.conditions, READY, false, outdated, &message, Some(3), at(NOON));
+    assert_eq!(case.next("2026-11-23T03:20:00Z"), Action::Wait(at("2026-11-23T03:30:00Z")));
+    let begin = Action::Begin { trigger: Trigger::RunRequested, mode: Mode::Delete, slot: None };
+    assert_eq!(case.next("2026-11-23T03:30:00Z"), begin);
+}
+
+#[test]
+fn under_an_older_definition_dry_runs_go_on() {
+    let mut case = held(&delete());
+    case.tokens.dry_run = Some("a");
+    assert!(matches!(case.next(NOON), Action::Begin { mode: Mode::DryRun, .. }));
+    let mut case = Case::at_rest(&json!({}));
+    case.definition = definition::tests::lacking(&["spec.limits"], 0);
+    case.tokens.run = Some("a");
+    assert!(matches!(case.next(NOON), Action::Begin { mode: Mode::DryRun, .. }));
+    assert!(matches!(case.next("2026-11-23T03:17:00Z"), Action::Begin { mode: Mode::DryRun, .. }));
+}
+
+#[test]
+fn under_an_older_definition_plans_are_proposed_and_an_approval_waits() {
+    let mut case = held(&json!({"mode": "RequireApproval", "method": "Exact"}));
+    case.tokens.run = Some("a");
+    let propose = Action::Begin { trigger: Trigger::RunRequested, mode: Mode::RequireApproval, slot: None };
+    assert_eq!(case.next(NOON), propose);
+    case.tokens = Tokens { approval: Some("4f2a"), ..Tokens::default() };
+    let plan = json!({"planHash": "4f2a", "tags": 7, "repositories": 1, "time": "2026-11-22T03:17:00Z"});
+    case.status.pending_approval = serde_json::from_value(plan).unwrap();
+    assert!(matches!(case.next(NOON), Action::Wait(_)));
+    case.definition = Definition::default();
+    case.status.conditions.clear();
+    assert!(matches!(case.next(NOON), Action::Begin { trigger: Trigger::Approved, .. }));
+}
+
+#[rstest]
+#[case::ready(json!({}), reason::SCHEDULED, Action::Check)]
+#[case::suspended(json!({"suspend": true}), reason::SUSPENDED, Action::Observe { drop_run_request: false })]
+fn what_becomes_known_of_the_definition_is_said_and_taken_back(
+    #[case] changes: Value,
+    #[case] why: &str,
+    #[case] expected: Action,
+) {
+    let mut case = Case::at_rest(&changes);
+    if changes["suspend"] == true {
+        case.status.next_schedule_time = None;
+    }
+    let remark = definition::tests::lacking(&["status.history"], 0).remark().unwrap();
+    for (said, known, expected) in [
+        ("all is well", Definition::default(), None),
+        ("all is well", definition::tests::lacking(&["status.history"], 0), Some(&expected)),
+        (&*remark, definition::tests::lacking(&["status.history"], 0), None),
+        (&*remark, definition::tests::lacking(&[], 0), Some(&expected)),
+    ] {
+        conditions::set(&mut case.status.conditions, READY, true, why, said, Some(3), at(NOON));
+        case.definition = known;
+        match (case.next(NOON), expected) {
+            (Action::Wait(_), None) => {}
+            (action, expected) => assert_eq!(Some(&action), expected, "{said}"),
+        }
+    }
+}
+
+#[test]
+fn new_neighbours_are_looked_at_before_the_next_check_is_due() {
+    let mut case = Case::at_rest(&delete());
+    case.neighbours_changed = true;
+    assert_eq!(case.next(NOON), Action::Check);
+    let mut suspended = Case::at_rest(&json!({"suspend": true}));
+    suspended.status.next_schedule_time = None;
+    suspended.neighbours_changed = true;
+    assert!(matches!(suspended.next(NOON), Action::Wait(_)), "GitLab is not asked for a suspended policy");
+}
+
+#[test]
+fn a_policy_that_is_being_deleted_is_left_alone() {
+    let mut case = Case::at_rest(&delete());
+    case.deleting = true;
+    case.tokens.run = Some("a");
+    assert_eq!(case.next("2026-11-23T03:17:00Z"), Action::Ignore);
+}
