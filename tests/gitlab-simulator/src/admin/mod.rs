@@ -60,6 +60,7 @@ struct PushBody {
     built: Option<Timestamp>,
     digest: Option<String>,
     kind: Option<TagKind>,
+    children: Option<Vec<String>>,
     size: Option<u64>,
 }
 
@@ -170,6 +171,9 @@ fn pushed(registry: &mut Registry, body: &PushBody) -> Result<Value, Answer> {
     }
     if let Some(kind) = body.kind {
         push = push.kind(kind);
+    }
+    if let Some(children) = &body.children {
+        push = push.children(&children.iter().map(String::as_str).collect::<Vec<_>>());
     }
     if let Some(size) = body.size {
         push = push.size(size);

@@ -150,11 +150,7 @@ impl<'r> TagView<'r> {
         };
         let size = if self.path_a && tag.kind != TagKind::Image { 0 } else { tag.size };
         let created_at = if self.path_a { tag.created_at } else { tag.config_created.filter(|_| known) };
-        let media_type = match tag.kind {
-            TagKind::Image => "application/vnd.docker.distribution.manifest.v2+json",
-            TagKind::Index => "application/vnd.oci.image.index.v1+json",
-            TagKind::ManifestList => "application/vnd.docker.distribution.manifest.list.v2+json",
-        };
+        let media_type = media_type(tag.kind);
         let path = format!("{}:{}", self.repository.path, tag.name);
         let may = self.may_destroy && !protects(&self.rules, &tag.name);
         json!({
@@ -173,6 +169,19 @@ impl<'r> TagView<'r> {
             "protection": self.protection(&tag.name),
             "userPermissions": { "destroyContainerRepositoryTag": may },
         })
+    }
+
+    /// The details of one tag: those of the list, and what is in an index. `manifests` is null for what is none.
+    pub(super) fn details(&self, tag: &Tag) -> Value {
+        let mut details = self.tag(tag);
+        let index = tag.kind != TagKind::Image;
+        if let Some(details) = details.as_object_mut() {
+            details.insert("platform".to_owned(), if index { Value::Null } else { platform(0) });
+            let child = |(at, digest): (usize, &String)| json!({ "digest": digest, "mediaType": IMAGE, "size": "1234", "platform": platform(at) });
+            let manifests: Vec<Value> = tag.children.iter().enumerate().map(child).collect();
+            details.insert("manifests".to_owned(), if index { json!(manifests) } else { Value::Null });
+        }
+        details
     }
 
     /// The strictest of the rules that are found in a name, whoever asks. The state knows one level for both.
@@ -197,6 +206,40 @@ impl<'r> TagView<'r> {
             "immutable": immutable,
         })
     }
+}
+
+const IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
+fn media_type(kind: TagKind) -> &'static str {
+    match kind {
+        TagKind::Image => IMAGE,
+        TagKind::Index => "application/vnd.oci.image.index.v1+json",
+        TagKind::ManifestList => "application/vnd.docker.distribution.manifest.list.v2+json",
+    }
+}
+
+fn platform(at: usize) -> Value {
+    json!({ "os": "linux", "architecture": if at == 0 { "amd64" } else { "arm64" } })
+}
+
+/// The text of a manifest as GitLab gets it from its registry, which it asks for single images only: none of an OCI index; that
+/// of a list by its digest, since no other would have it, and by the name of a tag that of its first image.
+pub(super) fn manifest(repository: &Repository, reference: &str) -> Option<String> {
+    let image =
+        |config: &str| json!({ "schemaVersion": 2, "mediaType": IMAGE, "config": { "digest": config }, "layers": [] });
+    let by_name = repository.tags().get(reference);
+    let tag = by_name.or_else(|| repository.tags().values().find(|tag| tag.digest == reference))?;
+    let text = match tag.kind {
+        TagKind::Index => return None,
+        TagKind::Image => image(&tag.config_digest),
+        TagKind::ManifestList if by_name.is_some() => image(&tag.config_digest),
+        TagKind::ManifestList => {
+            let child = |(at, digest): (usize, &String)| json!({ "mediaType": IMAGE, "digest": digest, "size": 1234, "platform": platform(at) });
+            let manifests: Vec<Value> = tag.children.iter().enumerate().map(child).collect();
+            json!({ "schemaVersion": 2, "mediaType": media_type(tag.kind), "manifests": manifests })
+        }
+    };
+    Some(text.to_string())
 }
 
 fn strictness(level: DeleteLevel) -> (u8, &'static str) {

@@ -234,7 +234,10 @@ impl<'r> Resolver<'r> {
     fn repository(&mut self, found: &'r Repository, project: &'r Project, fields: &[Planned]) -> Value {
         let known = entities::repository(self.registry, found, self.user);
         self.object(&known, fields, &mut |this, field| {
-            let asks_registry = matches!(field.name.as_str(), "tags" | "tagsCount" | "size" | "lastPublishedAt");
+            let asks_registry = matches!(
+                field.name.as_str(),
+                "tags" | "tagDetails" | "manifest" | "tagsCount" | "size" | "lastPublishedAt"
+            );
             if asks_registry && this.registry.settings.registry_unreachable {
                 return Some(this.fail(field, GraphqlError::unreachable()));
             }
@@ -247,6 +250,8 @@ impl<'r> Resolver<'r> {
                     shown
                 }
                 "tags" => this.tags(found, field),
+                "tagDetails" => this.tag_details(found, field),
+                "manifest" => json!(entities::manifest(found, field.text("reference").unwrap_or_default())),
                 "tagsCount" => json!(this.listed(found).len().min(MOST_LISTED_TAGS)),
                 "size" if path_a => {
                     // Layers shared by tags of one digest count once.
@@ -297,6 +302,16 @@ impl<'r> Resolver<'r> {
         let shown = self.connection(&page, &field.children, |_, tag, fields| choose(&view.tag(tag), fields));
         self.path.pop();
         shown
+    }
+
+    /// Of path A alone: the registry's own API has it.
+    fn tag_details(&self, found: &'r Repository, field: &Planned) -> Value {
+        let tag = found.tags().get(field.text("name").unwrap_or_default());
+        let view = TagView::new(self.registry, found, self.user, false);
+        match (tag, view) {
+            (Some(tag), Some(view)) if self.registry.settings.path_a() => choose(&view.details(tag), &field.children),
+            _ => Value::Null,
+        }
     }
 
     fn page(&self, found: &'r Repository, field: &Planned) -> Result<Page<&'r Tag>, GraphqlError> {

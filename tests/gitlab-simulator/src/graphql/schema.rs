@@ -153,6 +153,8 @@ const OBJECTS: &[(&str, &[Field])] = &[
         "ContainerRepositoryDetails",
         &[
             connection("tags", "ContainerRepositoryTagConnection", 20).with(TAGS),
+            object("tagDetails", "ContainerRepositoryTagDetails").with(&[argument("name", "String!")]).since(18, 10),
+            leaf("manifest", "String").with(&[argument("reference", "String!")]).since(17, 1),
             leaf("size", "Float").since(14, 9),
             leaf("lastPublishedAt", "Time").since(16, 11),
         ],
@@ -241,6 +243,31 @@ const OBJECTS: &[(&str, &[Field])] = &[
             object("userPermissions", "ContainerRepositoryTagPermissions").since(16, 7),
         ],
     ),
+    (
+        "ContainerRepositoryTagDetails",
+        &[
+            leaf("name", "String"),
+            leaf("path", "String"),
+            leaf("location", "String"),
+            leaf("digest", "String"),
+            leaf("mediaType", "String"),
+            leaf("totalSize", "BigInt"),
+            leaf("createdAt", "Time"),
+            leaf("publishedAt", "Time"),
+            object("platform", "ContainerRepositoryImagePlatform"),
+            object("manifests", "ContainerRepositoryImageManifest"),
+        ],
+    ),
+    (
+        "ContainerRepositoryImageManifest",
+        &[
+            leaf("digest", "String"),
+            leaf("mediaType", "String"),
+            leaf("size", "BigInt"),
+            object("platform", "ContainerRepositoryImagePlatform"),
+        ],
+    ),
+    ("ContainerRepositoryImagePlatform", &[leaf("os", "String"), leaf("architecture", "String")]),
     ("ContainerRepositoryReferrer", &[leaf("artifactType", "String"), leaf("digest", "String")]),
     (
         "ContainerProtectionAccessLevel",

@@ -141,6 +141,8 @@ pub struct Tag {
     pub config_digest: String,
     /// What it points at.
     pub kind: TagKind,
+    /// Digests of the images in an index or list.
+    pub children: Vec<String>,
     /// Bytes of layers, config and manifest.
     pub size: u64,
     /// Position in the order of first pushes.
@@ -186,6 +188,7 @@ pub struct Push {
     pub(super) undated: bool,
     pub(super) digest: Option<String>,
     pub(super) kind: Option<TagKind>,
+    pub(super) children: Option<Vec<String>>,
     pub(super) size: Option<u64>,
 }
 
@@ -224,6 +227,13 @@ impl Push {
         self
     }
 
+    /// The digests of the images in it; without them, an index or list has two that nobody else has.
+    #[must_use]
+    pub fn children(mut self, digests: &[&str]) -> Self {
+        self.children = Some(digests.iter().map(|digest| (*digest).to_owned()).collect());
+        self
+    }
+
     /// Its size in bytes.
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
@@ -247,14 +257,19 @@ impl Repository {
             return;
         }
         let mut random = Random::for_text(seed, &digest);
+        let kind = push.kind.unwrap_or(TagKind::Image);
+        let platforms: &[&str] = if kind == TagKind::Image { &[] } else { &["linux/amd64", "linux/arm64"] };
+        let child =
+            |platform: &&str| format!("sha256:{}", Random::for_text(seed, &format!("{digest}/{platform}")).hex(64));
         let tag = Tag {
+            children: push.children.unwrap_or_else(|| platforms.iter().map(child).collect()),
             name: name.to_owned(),
             created_at: previous.map_or(Some(at), |tag| tag.created_at),
             updated_at: previous.map(|_| at),
             config_created: if push.undated { None } else { push.built.or(Some(at)) },
             config_digest: format!("sha256:{}", random.hex(64)),
             digest,
-            kind: push.kind.unwrap_or(TagKind::Image),
+            kind,
             size: push.size.unwrap_or_else(|| 5_000_000 + random.below(60_000_000)),
             sequence: previous.map_or(self.pushes, |tag| tag.sequence),
         };

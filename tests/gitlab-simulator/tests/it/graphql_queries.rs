@@ -2,7 +2,7 @@
 
 use gitlab_simulator::{
     Action, Backend, Config, DeleteLevel, Endpoint, Fault, HoldPoint, Matcher, ProtectionRule, Push, RateLimit, Role,
-    Scope, Settings,
+    Scope, Settings, TagKind, Version,
 };
 use serde_json::{Value, json};
 
@@ -220,4 +220,48 @@ async fn faults_holds_and_limits_apply_and_the_log_knows_what_was_asked() {
     assert_eq!(shop.graphql_by(Some(&shop.token), query, &json!({})).await.status, 200);
     let reply = shop.graphql_by(Some(&shop.token), query, &json!({})).await;
     assert_eq!((reply.status, reply.text.as_str()), (429, "Retry later"));
+}
+
+#[tokio::test]
+async fn the_images_in_an_index_are_told_by_tag_details_and_those_of_a_list_by_its_manifest_too() {
+    let shop = Shop::open().await;
+    let kinds = [("image", TagKind::Image), ("index", TagKind::Index), ("list", TagKind::ManifestList)];
+    shop.sim.edit(|registry| {
+        registry.settings.version = Version::new(18, 10);
+        for (name, kind) in kinds {
+            let children: &[&str] = if kind == TagKind::Image { &[] } else { &["sha256:1", "sha256:2"] };
+            registry.push(
+                shop.repository,
+                name,
+                Push::default().digest(&format!("sha256:{name}")).kind(kind).children(children),
+            );
+        }
+    });
+    let query = "query a($id: ContainerRepositoryID!, $name: String!, $reference: String!) { containerRepository(id: $id) { \
+                 tagDetails(name: $name) { name digest mediaType platform { os architecture } manifests { digest mediaType \
+                 platform { os architecture } size } } manifest(reference: $reference) } }";
+    let ask = async |name: &str, reference: &str| {
+        let variables = json!({ "id": shop.gid(), "name": name, "reference": reference });
+        let body = shop.graphql(query, &variables).await;
+        assert_eq!(body.get("errors"), None, "{body}");
+        body["data"]["containerRepository"].clone()
+    };
+    let listed =
+        |found: &Value| found["manifests"].as_array().map(|all| all.iter().map(|one| one["digest"].clone()).collect());
+    let text = |found: &Value| serde_json::from_str::<Value>(found["manifest"].as_str().unwrap()).unwrap();
+    for (name, children) in [("image", None), ("index", Some(json!(["sha256:1", "sha256:2"])))] {
+        let details = ask(name, "nowhere").await["tagDetails"].clone();
+        assert_eq!((&details["digest"], listed(&details)), (&json!(format!("sha256:{name}")), children));
+    }
+    assert_eq!(ask("nowhere", "nowhere").await, json!({ "tagDetails": null, "manifest": null }));
+    assert_eq!(ask("index", "sha256:index").await["manifest"], Value::Null);
+    assert_eq!(listed(&text(&ask("list", "sha256:list").await)), Some(json!(["sha256:1", "sha256:2"])));
+    assert_eq!(listed(&text(&ask("list", "list").await)), None, "an image in the list");
+    shop.sim.edit(|registry| registry.settings.backend = Backend::PlainRegistry);
+    assert_eq!(ask("index", "index").await["tagDetails"], Value::Null);
+
+    shop.sim.edit(|registry| registry.settings.version = Version::new(18, 9));
+    let variables = json!({ "id": shop.gid(), "name": "index", "reference": "index" });
+    let body = shop.graphql(query, &variables).await;
+    assert_eq!(body["errors"][0]["extensions"]["fieldName"], "tagDetails", "{body}");
 }
