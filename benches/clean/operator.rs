@@ -21,6 +21,7 @@ impl Operator {
         let child = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"))
             .args(["run", "--listen", "127.0.0.1:0", "--allowed-gitlab-hosts", "127.0.0.1"])
             .args(["--max-requests-per-second-per-host", "1000", "--watch-namespace", namespace])
+            .args(["--in-use-scope", "WatchedNamespaces"])
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())

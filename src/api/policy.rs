@@ -334,6 +334,11 @@ pub struct InUseSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::older_than")]
     pub max_age: Option<String>,
+
+    /// The list is that of this cluster, with all its namespaces. It stands in for the namespaces that the operator may not look
+    /// into, where it watches some only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub this_cluster: bool,
 }
 
 /// A key of a ConfigMap in the policy's namespace.

@@ -26,6 +26,9 @@ pub(crate) const MAX_PROJECTS_WITH_CLEANUP_POLICY: u32 = 20;
 const MAX_OVERLAPPING_POLICIES: u32 = 20;
 /// Longest namespace/name of a policy, in bytes (Kubernetes: 63 for the namespace, 253 for the name).
 const MAX_POLICY_NAME: u32 = 317;
+pub(crate) const MAX_UNUSED_REGISTRIES: u32 = 5;
+/// Longest registry host in a status: a host name of 253 characters and a port.
+const MAX_HOST: u32 = 260;
 /// Most sample tags of a repository.
 pub(crate) const MAX_SAMPLES: u32 = 10;
 /// Most finished runs in a status.
@@ -451,6 +454,15 @@ pub(crate) fn overlapping_policies(_: &mut SchemaGenerator) -> Schema {
         "type": "array",
         "maxItems": MAX_OVERLAPPING_POLICIES,
         "items": { "type": "string", "maxLength": MAX_POLICY_NAME },
+        "x-kubernetes-list-type": "atomic",
+    })
+}
+
+pub(crate) fn unused_registries(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": MAX_UNUSED_REGISTRIES,
+        "items": { "type": "string", "maxLength": MAX_HOST },
         "x-kubernetes-list-type": "atomic",
     })
 }

@@ -119,6 +119,12 @@ pub struct PolicyStatus {
     #[schemars(with = "OverlapStatus")]
     pub overlapping: Option<OverlapStatus>,
 
+    /// Registries of the target, at most 5, of which the cluster uses no image, as far as names tell, when a run last looked. If
+    /// the cluster pulls from them under another name, spec.protect.registryAliases has to tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::unused_registries")]
+    pub unused_registries: Vec<String>,
+
     /// Finished runs, the newest first, at most historyLimit of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::history")]

@@ -72,10 +72,22 @@ pub async fn list(request: &Request) -> Result<List, Error> {
     Ok(List::new(&request.registry, &aliases, used_images(&workloads, now), now))
 }
 
+/// What to say, beside the list, of one that is empty.
+#[must_use]
+pub fn remark(list: &List) -> Option<String> {
+    list.is_empty().then(|| {
+        let registry = &list.registry;
+        format!(
+            "note: the cluster uses no image of {registry}, as far as names tell; if it pulls from there under another name, give \
+             that as --registry-alias"
+        )
+    })
+}
+
 /// A list for a terminal: each image with who uses it.
 #[must_use]
 pub fn table(list: &List) -> String {
-    let width = list.images().map(|(image, _)| image.len()).max().unwrap_or(0).max("IMAGE".len());
+    let width = list.images().map(|(image, _)| image.chars().count()).max().unwrap_or(0).max("IMAGE".len());
     let mut text = format!("{:width$}   USED BY\n", "IMAGE");
     for (image, users) in list.images() {
         let _ = writeln!(text, "{image:width$}   {users}");

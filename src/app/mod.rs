@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use clap::ValueEnum;
 use futures::stream::{self, StreamExt};
 use jiff::SignedDuration;
 use kube::api::ListParams;
@@ -58,17 +59,39 @@ pub struct InUseSettings {
     pub workloads: Vec<String>,
     /// How long finished Pods and Jobs count.
     pub finished_for: SignedDuration,
+    /// Where they are looked for.
+    pub scope: InUseScope,
+}
+
+/// Where images in use are looked for by an operator that watches policies in some namespaces only.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum InUseScope {
+    /// In all namespaces of the cluster. While they may not all be seen, nothing is known.
+    #[default]
+    #[value(name = "Cluster")]
+    Cluster,
+    /// In the watched namespaces, on the administrator's word that nothing else uses the registries.
+    #[value(name = "WatchedNamespaces")]
+    WatchedNamespaces,
 }
 
 impl InUseSettings {
-    /// The same as the watch of workloads takes it, for some namespaces or for all.
-    fn options(&self, namespaces: &[String]) -> Result<Options, CustomWorkloadError> {
+    /// The same as the watch of workloads takes it, for an operator that watches these namespaces, or all if there are none.
+    fn options(&self, watched: &[String]) -> Result<Options, CustomWorkloadError> {
         let custom = self.workloads.iter().map(|text| CustomWorkload::parse(text)).collect::<Result<_, _>>()?;
-        let scope = match namespaces {
-            [] => workloads::Scope::All,
-            names => workloads::Scope::Namespaces(names.to_vec()),
+        let (scope, narrower) = match self.seen(watched) {
+            [] => (workloads::Scope::All, watched.to_vec()),
+            names => (workloads::Scope::Namespaces(names.to_vec()), Vec::new()),
         };
-        Ok(Options { scope, custom, finished_for: self.finished_for })
+        Ok(Options { scope, narrower, custom, finished_for: self.finished_for })
+    }
+
+    /// The namespaces that are looked into, if it is not the whole cluster.
+    fn seen<'n>(&self, watched: &'n [String]) -> &'n [String] {
+        match self.scope {
+            InUseScope::Cluster => &[],
+            InUseScope::WatchedNamespaces => watched,
+        }
     }
 }
 
@@ -150,19 +173,20 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> Result<Arc<Context>, Error> {
     let clock = Arc::new(SystemClock);
     let gitlab = gitlab(settings.requests_per_second, clock.clone());
+    let watched = match &settings.scope {
+        Scope::Cluster => &[],
+        Scope::Namespaces(names) => names.as_slice(),
+    };
     let policy = PolicySettings {
         allowed_hosts: settings.allowed_hosts.clone(),
         allow_insecure_http: settings.allow_insecure_http,
-        seen_namespaces: match &settings.scope {
-            Scope::Cluster => Vec::new(),
-            Scope::Namespaces(names) => names.clone(),
-        },
+        seen_namespaces: settings.in_use.as_ref().map_or(&[][..], |in_use| in_use.seen(watched)).to_vec(),
         name_other_namespaces: settings.name_other_namespaces,
     };
     let workloads = match &settings.in_use {
         None => None,
         Some(in_use) => {
-            let options = in_use.options(&policy.seen_namespaces)?;
+            let options = in_use.options(watched)?;
             Some(Workloads::watch(client.clone(), options, &shutdown))
         }
     };

@@ -73,7 +73,7 @@ pub enum Source {
         name: String,
         /// How images in use are looked for; `None` = not at all.
         in_use: Option<InUseSettings>,
-        /// The namespaces in which they are looked for; empty = all.
+        /// The namespaces in which the operator watches policies; empty = all.
         watched_namespaces: Vec<String>,
     },
 }
@@ -225,6 +225,7 @@ pub async fn run(settings: Settings, out: &mut dyn Write) -> Result<Conclusion, 
     let question = Question { policy, connection, as_of, cluster, neighbours, everything: settings.everything };
     let forecast = Forecast::begin(&gitlab, Arc::clone(&clock), question).await?;
     about.overlap = forecast.overlap();
+    about.unused_registries = forecast.unused_registries()?;
     let mut printer = Printer { output: settings.output, listing: Listing::new(about), progress, out };
     printer.begin()?;
     for repository in forecast.unlisted() {

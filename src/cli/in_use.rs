@@ -56,6 +56,10 @@ pub(super) fn run(arguments: InUseArguments) -> Result<ExitCode, String> {
         in_use: arguments.workloads.into(),
     };
     let list = runtime()?.block_on(in_use::list(&request)).map_err(|error| crate::controller::chain(&error))?;
+    if let Some(remark) = in_use::remark(&list) {
+        // Not to where the list goes.
+        let _ = writeln!(std::io::stderr(), "{remark}");
+    }
     let text = match arguments.output {
         Output::Table => in_use::table(&list),
         Output::Json => list.write().map_err(|error| error.to_string())?,

@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use tokio::runtime::Runtime;
 
 use crate::api::crd;
-use crate::app::InUseSettings;
+use crate::app::{InUseScope, InUseSettings};
 
 /// Keeps GitLab container registries clean from inside Kubernetes.
 #[derive(Debug, Parser)]
@@ -67,7 +67,8 @@ struct WorkloadArguments {
 
 impl From<WorkloadArguments> for InUseSettings {
     fn from(arguments: WorkloadArguments) -> Self {
-        Self { workloads: arguments.in_use_workloads, finished_for: arguments.in_use_finished_for }
+        let scope = InUseScope::default();
+        Self { workloads: arguments.in_use_workloads, finished_for: arguments.in_use_finished_for, scope }
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::app::plan::{self, Conclusion, Output, Settings, Source, Token};
+use crate::app::{InUseScope, InUseSettings};
 
 use super::{GitLabArguments, WorkloadArguments, runtime};
 
@@ -60,9 +61,15 @@ pub(super) struct PlanArguments {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     in_use: bool,
 
-    /// Look for images in use in this namespace only; may be given several times. Give what the operator was given.
+    /// A namespace that the operator watches, if it does not watch all; may be given several times. Give what the operator was
+    /// given.
     #[arg(long = "watch-namespace", value_name = "NAMESPACE", conflicts_with = "filename")]
     watch_namespaces: Vec<String>,
+
+    /// Where images in use are looked for if --watch-namespace is given: in the whole cluster, or in these namespaces. Give what
+    /// the operator was given.
+    #[arg(long, value_name = "SCOPE", value_enum, default_value_t, conflicts_with = "filename")]
+    in_use_scope: InUseScope,
 
     #[command(flatten)]
     workloads: WorkloadArguments,
@@ -114,7 +121,9 @@ fn settings(arguments: PlanArguments) -> Result<Settings, String> {
         (None, Some(name)) => Source::Cluster {
             namespace,
             name,
-            in_use: arguments.in_use.then(|| arguments.workloads.into()),
+            in_use: arguments
+                .in_use
+                .then(|| InUseSettings { scope: arguments.in_use_scope, ..arguments.workloads.into() }),
             watched_namespaces: arguments.watch_namespaces,
         },
         (None, None) => return Err("name a policy of the cluster, or a file with --filename".to_owned()),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{ArgAction, Args};
 
-use crate::app;
+use crate::app::{self, InUseScope, InUseSettings};
 use crate::controller::Scope;
 use crate::telemetry::{self, LogFormat};
 
@@ -12,7 +12,7 @@ use super::{GitLabArguments, WorkloadArguments, runtime};
 
 #[derive(Args, Debug)]
 pub(super) struct RunArguments {
-    /// Watch this namespace only; may be given several times. Without it, all namespaces are watched.
+    /// Watch policies in this namespace only; may be given several times. Without it, all namespaces are watched.
     #[arg(long = "watch-namespace", value_name = "NAMESPACE")]
     watch_namespaces: Vec<String>,
 
@@ -23,6 +23,11 @@ pub(super) struct RunArguments {
     /// say protect.inUse: Disabled.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     in_use: bool,
+
+    /// Where images in use are looked for if --watch-namespace is given: in the whole cluster, without the right to which nothing
+    /// is removed, or in these namespaces, which says that nothing else pulls from the registries.
+    #[arg(long, value_name = "SCOPE", value_enum, default_value_t)]
+    in_use_scope: InUseScope,
 
     #[command(flatten)]
     workloads: WorkloadArguments,
@@ -68,7 +73,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         name_other_namespaces: arguments.name_other_namespaces,
         concurrency: arguments.concurrency,
         requests_per_second: arguments.gitlab.max_requests_per_second_per_host,
-        in_use: arguments.in_use.then(|| arguments.workloads.into()),
+        in_use: arguments.in_use.then(|| InUseSettings { scope: arguments.in_use_scope, ..arguments.workloads.into() }),
         listen: arguments.listen,
         pod_name: arguments.pod_name,
     };

@@ -96,6 +96,14 @@ impl Forecast {
         neighbours::shared(&self.repositories, &self.question.neighbours)
     }
 
+    /// The registries of which the cluster uses no image, as far as names tell; none where nobody looked.
+    ///
+    /// # Errors
+    /// When it is not known any more which images are in use.
+    pub fn unused_registries(&self) -> Result<Vec<String>, Unavailable> {
+        Ok(self.usage.as_ref().map(Usage::unused_registries).transpose()?.unwrap_or_default())
+    }
+
     /// How many tags were read so far.
     #[must_use]
     pub fn tags_read(&self) -> u64 {

@@ -148,9 +148,17 @@ pub(super) struct TagDetailsAnswer {
     #[serde(default)]
     digest: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
+    revision: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     created_at: Option<Timestamp>,
     #[serde(default, deserialize_with = "lenient")]
     total_size: Option<u64>,
+}
+
+/// The digest of a configuration. GitLab behaviour: told as `revision`, without its algorithm; empty for what has none, such as
+/// an index.
+pub(super) fn configuration(revision: &str) -> Option<Box<str>> {
+    (!revision.is_empty()).then(|| format!("sha256:{revision}").into())
 }
 
 impl TagDetailsAnswer {
@@ -159,6 +167,7 @@ impl TagDetailsAnswer {
         (&*self.name == name).then_some(TagDetails {
             name: self.name,
             digest: self.digest.filter(|digest| !digest.is_empty()),
+            configuration: self.revision.as_deref().and_then(configuration),
             created_at: self.created_at,
             total_size: self.total_size,
         })
@@ -383,6 +392,16 @@ mod tests {
         let answer = json!({"name": "a", "digest": "", "created_at": "long ago", "total_size": "12"});
         let details = serde_json::from_value::<TagDetailsAnswer>(answer).unwrap().accept("a").unwrap();
         assert_eq!((details.digest, details.created_at, details.total_size), (None, None, None));
+        assert_eq!(details.configuration, None);
+    }
+
+    #[test]
+    fn the_digest_of_a_configuration_is_told_without_its_algorithm_or_not_at_all() {
+        for (revision, expected) in [("d7a5", Some("sha256:d7a5")), ("", None)] {
+            let answer = json!({"name": "a", "revision": revision});
+            let details = serde_json::from_value::<TagDetailsAnswer>(answer).unwrap().accept("a").unwrap();
+            assert_eq!(details.configuration.as_deref(), expected);
+        }
     }
 
     #[test]

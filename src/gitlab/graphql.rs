@@ -147,6 +147,31 @@ fn query(parts: Parts, first: usize, sort: &str) -> String {
     )
 }
 
+/// The query of one page of tags with the configurations of their images. Every server knows these fields.
+pub(super) fn image_query(parts: Parts) -> String {
+    let sort = if parts.has(Part::Sort) { ", sort: NAME_ASC" } else { "" };
+    format!(
+        "query images($id: ContainerRepositoryID!, $after: String) {{ containerRepository(id: $id) {{ \
+         tags(first: {PAGE}, after: $after{sort}) {{ nodes {{ name digest revision }} \
+         pageInfo {{ hasNextPage endCursor }} }} }} }}"
+    )
+}
+
+/// The request for what a tag contains, where the server knows the field.
+pub(super) fn tag_details_body(repository: u64, name: &str) -> Option<Vec<u8>> {
+    let query = "query tagDetails($id: ContainerRepositoryID!, $name: String!) { containerRepository(id: $id) { \
+                 tagDetails(name: $name) { digest manifests { digest mediaType } } } }";
+    body(query, serde_json::json!({ "id": global_id(repository), "name": name }))
+}
+
+/// The request for a manifest as the registry has it, where the server knows the field. By digest: GitLab's registry answers
+/// the name of a list with one of its images.
+pub(super) fn manifest_body(repository: u64, digest: &str) -> Option<Vec<u8>> {
+    let query = "query manifest($id: ContainerRepositoryID!, $reference: String!) { containerRepository(id: $id) { \
+                 manifest(reference: $reference) } }";
+    body(query, serde_json::json!({ "id": global_id(repository), "reference": digest }))
+}
+
 /// The request for a page, or for finding out.
 pub(super) fn page_body(query: &str, repository: u64, after: Option<&str>) -> Option<Vec<u8>> {
     body(query, PageVariables { id: global_id(repository), after })

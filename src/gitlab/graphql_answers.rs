@@ -10,14 +10,14 @@ use reqwest::StatusCode;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::answers::{incomplete, invalid, refusal};
+use super::answers::{configuration, incomplete, invalid, refusal};
 use super::error::{Error, ErrorKind, Operation};
 use super::graphql::{PAGE, Part, Parts};
 use super::http::{Answer, by_status};
 use super::lenient::lenient;
 use super::pages::Gap;
 use super::retry::Failure;
-use super::types::{Tag, TagPage, is_tag_name};
+use super::types::{ImagePage, Tag, TagPage, is_tag_name};
 
 /// What an answer to a query says that may pass: the registry may be back in a moment, like a server after a 503.
 pub(super) fn failure(answer: &Answer) -> Option<Failure> {
@@ -29,8 +29,8 @@ pub(super) fn failure(answer: &Answer) -> Option<Failure> {
 
 /// An answer's outermost object.
 #[derive(Debug, Deserialize)]
-struct Envelope {
-    data: Option<Value>,
+pub(super) struct Envelope {
+    pub(super) data: Option<Value>,
     errors: Option<Vec<Problem>>,
 }
 
@@ -56,7 +56,7 @@ struct Extensions {
 
 /// What errors mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trouble {
+pub(super) enum Trouble {
     /// The server knows at most these parts. It has not done anything.
     Unknown(Parts),
     /// The server does not know the rest of the query either. It has not done anything.
@@ -116,7 +116,7 @@ impl Envelope {
 
     /// What the errors say together; `None` without any. Only what all of them agree on is believed, except that a query
     /// with something unknown in it is refused as a whole.
-    fn trouble(&self) -> Option<Trouble> {
+    pub(super) fn trouble(&self) -> Option<Trouble> {
         let troubles = self.errors.iter().flatten().map(Problem::trouble);
         troubles.reduce(|one, other| match (one, other) {
             (one, other) if one == other => one,
@@ -128,7 +128,7 @@ impl Envelope {
 }
 
 /// Whether the answer comes from something that is not GraphQL: no route, or a page for people.
-fn is_elsewhere(answer: &Answer) -> bool {
+pub(super) fn is_elsewhere(answer: &Answer) -> bool {
     let page = || answer.body.trim_ascii_start().starts_with(b"<");
     matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
         || (answer.status.is_success() && page())
@@ -159,7 +159,7 @@ pub(super) fn probed(operation: Operation, answer: &Answer, asked: Parts) -> Res
     }
 }
 
-fn envelope(operation: Operation, answer: &Answer) -> Result<Envelope, Error> {
+pub(super) fn envelope(operation: Operation, answer: &Answer) -> Result<Envelope, Error> {
     if !answer.status.is_success() {
         return Err(refusal(operation, answer));
     }
@@ -199,6 +199,8 @@ pub(super) struct Node {
     #[serde(default, deserialize_with = "lenient")]
     digest: Option<Box<str>>,
     #[serde(default, deserialize_with = "lenient")]
+    revision: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
     published_at: Option<Timestamp>,
     #[serde(default, deserialize_with = "lenient")]
     created_at: Option<Timestamp>,
@@ -226,7 +228,7 @@ struct Permissions {
 }
 
 /// Media types of manifests that are one image and contain no other.
-const SINGLE_IMAGES: [&str; 2] =
+pub(super) const SINGLE_IMAGES: [&str; 2] =
     ["application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"];
 
 impl Node {
@@ -252,6 +254,21 @@ impl Node {
 
 /// Reads a page that was asked for after a cursor; `None` when the server does not know the query (any more).
 pub(super) fn page(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<TagPage>, Error> {
+    let nodes = nodes(operation, answer, after)?;
+    Ok(nodes.map(|(nodes, next)| TagPage { tags: nodes.into_iter().map(Node::tag).collect(), next }))
+}
+
+/// The same of a page of images with their configurations.
+pub(super) fn images(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<ImagePage>, Error> {
+    let image = |node: Node| Some((node.digest?, configuration(&node.revision?)?));
+    let nodes = nodes(operation, answer, after)?;
+    Ok(nodes.map(|(nodes, next)| ImagePage { images: nodes.into_iter().filter_map(image).collect(), next }))
+}
+
+/// The entries of a page, and the next cursor.
+type Entries = (Vec<Node>, Option<String>);
+
+fn nodes(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<Entries>, Error> {
     let Some(RepositoryPage { tags }) = of_repository(operation, answer)? else { return Ok(None) };
     accept_page(operation, tags, after).map(Some)
 }
@@ -276,7 +293,7 @@ pub(super) fn of_repository<T: DeserializeOwned>(operation: Operation, answer: &
     data.container_repository.map(Some).ok_or_else(|| Error::new(operation, ErrorKind::NotFound))
 }
 
-fn accept_page(operation: Operation, page: Connection, after: Option<&str>) -> Result<TagPage, Error> {
+fn accept_page(operation: Operation, page: Connection, after: Option<&str>) -> Result<Entries, Error> {
     let Connection { nodes, page_info } = page;
     if nodes.len() > PAGE {
         return Err(invalid(operation, "the page has more tags than were asked for"));
@@ -296,7 +313,7 @@ fn accept_page(operation: Operation, page: Connection, after: Option<&str>) -> R
     if nodes.is_empty() && next.is_some() {
         return Err(incomplete(operation, Gap::ShortPage));
     }
-    Ok(TagPage { tags: nodes.into_iter().map(Node::tag).collect(), next })
+    Ok((nodes, next))
 }
 
 /// The data of the mutation.
@@ -363,7 +380,7 @@ fn unfinished(texts: &[String], nothing_gone: bool) -> ErrorKind {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use reqwest::header::HeaderMap;
     use rstest::rstest;
     use serde_json::json;
@@ -373,7 +390,7 @@ mod tests {
 
     const READ: Operation = Operation::ReadTags;
 
-    fn answer(status: u16, body: &str) -> Answer {
+    pub(in super::super) fn answer(status: u16, body: &str) -> Answer {
         Answer {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
@@ -383,14 +400,14 @@ mod tests {
         }
     }
 
-    fn errors(texts: &[&str]) -> String {
+    pub(in super::super) fn errors(texts: &[&str]) -> String {
         let errors: Vec<_> = texts.iter().map(|text| json!({ "message": text })).collect();
         json!({ "data": { "containerRepository": null }, "errors": errors }).to_string()
     }
 
-    const HIDDEN: &str = "The resource that you are attempting to access does not exist or you don't have permission to \
+    pub(in super::super) const HIDDEN: &str = "The resource that you are attempting to access does not exist or you don't have permission to \
                           perform this action";
-    const DOWN: &str = "Can't connect to the Container Registry. If this error persists, …";
+    pub(in super::super) const DOWN: &str = "Can't connect to the Container Registry. If this error persists, …";
     const UNKNOWN: &str =
         "Field 'publishedAt' doesn't exist on type 'ContainerRepositoryTag' (Did you mean `createdAt`?)";
 
@@ -572,5 +589,21 @@ mod tests {
     #[case::a_time_out(408, "")]
     fn an_answer_to_a_removal_that_tells_nothing_is_lost(#[case] status: u16, #[case] body: &str) {
         assert!(removed(Operation::RemoveTags, &answer(status, body), &["a"]).unwrap_err().is_answer_lost());
+    }
+
+    #[test]
+    fn images_are_told_with_their_configurations_where_they_have_one() {
+        let nodes = json!([
+            {"name": "v1", "digest": "sha256:a", "revision": "c1"}, {"name": "index", "digest": "sha256:b", "revision": ""},
+            {"name": "lost", "digest": null, "revision": "c2"}, {"name": "old", "digest": "sha256:d"},
+        ]);
+        let tags = json!({"nodes": nodes, "pageInfo": {"hasNextPage": true, "endCursor": "next"}});
+        let body = json!({"data": {"containerRepository": {"tags": tags}}}).to_string();
+        let page = images(READ, &answer(200, &body), None).unwrap().unwrap();
+        assert_eq!(
+            page,
+            ImagePage { images: vec![("sha256:a".into(), "sha256:c1".into())], next: Some("next".to_owned()) }
+        );
+        assert!(images(READ, &answer(200, &body), Some("next")).is_err(), "it would never end");
     }
 }

@@ -18,6 +18,7 @@ use super::fault::Fault;
 use super::gate::{Gate, LastLook};
 use super::graphql::Parts;
 use super::hints::{Hints, until};
+use super::remembered::Contents;
 use super::retry::{self, Failure, Repeat};
 use super::turns::{NoTurn, Turns};
 use crate::clock::Clock;
@@ -39,6 +40,8 @@ pub(super) struct Host {
     pub(super) no_keyset: AtomicBool,
     /// What GraphQL can be asked for, once somebody found out.
     pub(super) graphql: Mutex<Option<Known>>,
+    /// What was told of the contents of images.
+    pub(super) contents: Mutex<Contents>,
     /// Held by who is finding it out, so that the others wait for the answer instead of asking as well.
     pub(super) probing: tokio::sync::Mutex<()>,
     /// How far its clock is ahead of ours, by its last answer that told.
@@ -62,6 +65,7 @@ impl Host {
             turns: Turns::new(requests_per_second, now),
             no_keyset: AtomicBool::new(false),
             graphql: Mutex::default(),
+            contents: Mutex::default(),
             probing: tokio::sync::Mutex::default(),
             ahead: Mutex::default(),
         }

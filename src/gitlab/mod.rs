@@ -10,10 +10,13 @@
 //! | `connection` | HTTP clients and hosts, kept for the process | |
 //! | `client` | the endpoints of reading, and the bulk request | |
 //! | `tags` | the endpoints of exact deletion | |
+//! | `contents` | what images are made of: those inside of an index, and configurations | |
 //! | `repositories` | the endpoints about a repository as a whole | |
 //! | `graphql` | what GraphQL is asked, by what a server knows | yes |
 //! | `graphql_answers` | what GraphQL's answers mean | yes |
 //! | `graphql_named` | what its answer about tags by name means | yes |
+//! | `remembered` | what was told of them | yes |
+//! | `contents_answers` | the same of what is inside of images | yes |
 //! | `answers` | GitLab's JSON, and what each status means | yes |
 //! | `build` | HTTP clients from what a user configured | |
 //! | `http` | sends one request: gate, pace, last look, attempts, redirects, size limit | |
@@ -42,6 +45,8 @@ mod answers;
 mod build;
 mod client;
 mod connection;
+mod contents;
+mod contents_answers;
 mod error;
 mod fault;
 mod gate;
@@ -53,6 +58,7 @@ mod http;
 mod lenient;
 mod pacer;
 mod pages;
+mod remembered;
 mod repositories;
 mod retry;
 mod settings;
@@ -67,6 +73,7 @@ pub use gate::{Gate, LastLook, Open, Stopped};
 pub use pages::Gap;
 pub use settings::{Connection, Proxy, Settings};
 pub use types::{
-    BulkAnswer, BulkDelete, Capabilities, Namespace, Project, Repository, RepositoryContents, RepositoryDeletion,
-    RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval, TokenInfo, Version,
+    BulkAnswer, BulkDelete, Capabilities, ImagePage, Namespace, Project, Repository, RepositoryContents,
+    RepositoryDeletion, RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval,
+    TokenInfo, Version,
 };

@@ -20,7 +20,7 @@ use super::retry::{Failure, Repeat};
 use super::types::{Capabilities, Project, RepositoryRef, TagNow, TagOrder, TagPage, TagRemoval, is_tag_name};
 
 /// How long is remembered what a server can do; after that, one request notices an upgrade.
-const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
+pub(super) const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 
 impl Client {
     /// What the server's GraphQL can tell about tags. Needs any repository id; the token need not see it.
@@ -79,7 +79,7 @@ impl Client {
         let unsupported = || Error::new(operation, ErrorKind::Unsupported { what: "reading tags by GraphQL" });
         let parts = self.parts(repository).await?.ok_or_else(unsupported)?;
         let body = graphql::names_body(parts, repository, names);
-        let answer = self.ask(body, graphql_answers::failure).await?;
+        let answer = self.ask(Operation::ReadTags, body, graphql_answers::failure).await?;
         graphql_named::named(operation, &answer, names)
     }
 
@@ -218,7 +218,7 @@ impl Client {
     }
 
     /// What the server knows: as remembered, or found out now.
-    async fn parts(&self, repository: u64) -> Result<Option<Parts>, Error> {
+    pub(super) async fn parts(&self, repository: u64) -> Result<Option<Parts>, Error> {
         if let Some(known) = self.known() {
             return Ok(known.parts);
         }
@@ -259,12 +259,16 @@ impl Client {
         after: Option<&str>,
         failure: fn(&Answer) -> Option<Failure>,
     ) -> Result<Answer, Error> {
-        self.ask(graphql::page_body(query, repository, after), failure).await
+        self.ask(Operation::ReadTags, graphql::page_body(query, repository, after), failure).await
     }
 
-    /// Asks GraphQL for something about tags.
-    async fn ask(&self, body: Option<Vec<u8>>, failure: fn(&Answer) -> Option<Failure>) -> Result<Answer, Error> {
-        let operation = Operation::ReadTags;
+    /// Asks GraphQL something, which changes nothing.
+    pub(super) async fn ask(
+        &self,
+        operation: Operation,
+        body: Option<Vec<u8>>,
+        failure: fn(&Answer) -> Option<Failure>,
+    ) -> Result<Answer, Error> {
         let request = Request {
             operation,
             method: Method::POST,
@@ -278,7 +282,7 @@ impl Client {
     }
 
     /// Beside the REST API, below the same path.
-    fn graphql_url(&self, operation: Operation) -> Result<Url, Error> {
+    pub(super) fn graphql_url(&self, operation: Operation) -> Result<Url, Error> {
         self.http.api.join("../graphql").map_err(|_| invalid(operation, "its address cannot be written"))
     }
 

@@ -133,6 +133,8 @@ pub struct TagDetails {
     pub name: Box<str>,
     /// The digest the tag points at, `sha256:…`.
     pub digest: Option<String>,
+    /// The digest of the image's configuration, `sha256:…`, which old nodes report as the image. `None` for indexes.
+    pub configuration: Option<Box<str>>,
     /// See above; `None` where the registry does not know.
     pub created_at: Option<Timestamp>,
     /// Bytes of all layers. GitLab behaviour: 0 or nothing for multi-platform images.
@@ -204,6 +206,15 @@ pub struct TagPage {
     /// GitLab behaviour: when the registry fails in the middle of a list, that page ends early and there is no next one,
     /// like on the last page. Whether all pages together are complete is shown by
     /// [`Client::tag_names`](super::Client::tag_names) only.
+    pub next: Option<String>,
+}
+
+/// One page of a repository's images with their configurations, at most 20 tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImagePage {
+    /// Digest of an image that a tag points at, and that of its configuration. Tags without either are left out.
+    pub images: Vec<(Box<str>, Box<str>)>,
+    /// What leads to the next page; `None` on the last page. As little proof as [`TagPage::next`] that it is the last.
     pub next: Option<String>,
 }
 

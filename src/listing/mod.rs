@@ -16,7 +16,7 @@ use crate::policy::CompiledPolicy;
 use crate::policy::approval::{Item, plan_hash};
 use crate::policy::claims::Claims;
 use crate::policy::definition;
-use crate::policy::in_use::Use;
+use crate::policy::in_use::{Use, unused_sentence};
 use crate::policy::limits::{Exceeded, Limits};
 use crate::policy::overlap::{Overlap, Reader};
 use crate::policy::plan::{Decision, KeepReason, TagPlan, Verdict};
@@ -49,6 +49,8 @@ pub struct About {
     pub overlap: Overlap,
     /// Fields that the policy may have lost, because the definition in its cluster does not know them.
     pub dropped_fields: Vec<String>,
+    /// The registries of which the cluster uses no image, as far as names tell.
+    pub unused_registries: Vec<String>,
 }
 
 impl About {
@@ -68,6 +70,7 @@ impl About {
             in_use_unknown: false,
             overlap: Overlap::default(),
             dropped_fields: Vec::new(),
+            unused_registries: Vec::new(),
         }
     }
 
@@ -329,6 +332,7 @@ impl Listing {
         }
         remarks.extend(definition::remark(&self.about.dropped_fields));
         remarks.extend(self.about.overlap.sentence(self.about.reader()));
+        remarks.extend(unused_sentence(&self.about.unused_registries));
         if self.about.mode == Mode::DryRun && self.totals.remove > 0 {
             remarks.push("in the mode DryRun a run only tells".to_owned());
         }
@@ -496,6 +500,7 @@ mod tests {
             shared: vec!["shop/api".to_owned()],
             of: 4,
         };
+        all.about.unused_registries = vec!["registry.example.com:5050".to_owned()];
         assert_eq!(
             all.remarks(),
             [
@@ -504,6 +509,8 @@ mod tests {
                 "CRD is older than the operator: the API server drops spec.limits",
                 "policies b and other/all also look after repositories of this policy (shop/api, 1 of 4); each decides alone, so \
                  one may remove what another keeps",
+                "the cluster uses no image of registry.example.com:5050, as far as names tell; if it pulls from there \
+                 under another name, add that to protect.registryAliases",
                 "in the mode DryRun a run only tells"
             ]
         );

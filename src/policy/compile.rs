@@ -32,7 +32,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Whether a policy may use http://, if it says so itself.
     pub allow_insecure_http: bool,
-    /// The namespaces whose workloads the operator sees; empty = all.
+    /// The namespaces whose workloads the operator sees, on the administrator's word that nothing else uses the registries;
+    /// empty = all.
     pub seen_namespaces: Vec<String>,
     /// Whether objects of other namespaces may be named in what is said of a policy; otherwise they are counted.
     pub name_other_namespaces: bool,
@@ -78,7 +79,7 @@ pub struct Protection {
     pub aliases: Vec<Alias>,
     /// Lists of what other clusters use.
     pub lists: Vec<ListSource>,
-    /// The namespaces whose workloads are seen; empty = all.
+    /// The namespaces whose workloads are seen, on the administrator's word that nothing else uses the registry; empty = all.
     pub seen_namespaces: Vec<String>,
 }
 
@@ -91,6 +92,8 @@ pub struct ListSource {
     pub key: String,
     /// How old the list may be.
     pub max_age: SignedDuration,
+    /// Whether it is the list of this cluster, with all its namespaces.
+    pub this_cluster: bool,
 }
 
 /// How tags are removed, with the rules that the way can follow.
@@ -206,7 +209,8 @@ fn protection(spec: &ProtectSpec, settings: &Settings) -> Result<Protection, Pro
             .map_err(|error| invalid(format!("protect.inUseFrom maxAge {error}")))?;
         let reference = &source.config_map_ref;
         let key = reference.key.as_deref().unwrap_or(DEFAULT_LIST_KEY).to_owned();
-        Ok(ListSource { name: reference.name.clone(), key, max_age: max_age.duration() })
+        let this_cluster = source.this_cluster;
+        Ok(ListSource { name: reference.name.clone(), key, max_age: max_age.duration(), this_cluster })
     };
     Ok(Protection {
         in_use: spec.in_use.unwrap_or_default() == InUse::Required,

@@ -30,6 +30,16 @@ pub struct ImageRef {
     pub digest: Option<String>,
 }
 
+/// What an `imageID` tells of the image behind a name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ImageId {
+    /// In which repository it is, as a rule with its digest. The repository need not be that of the name: kubelets report the
+    /// first name under which a node got to know the digest.
+    In(ImageRef),
+    /// A digest, `sha256:…`, of the image or of its configuration, and no repository.
+    Digest(String),
+}
+
 /// Why a text is no reference to an image.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
 pub enum RefError {
@@ -97,20 +107,6 @@ impl ImageRef {
         })
     }
 
-    /// Reads `imageID` of a container's status, which every runtime writes in its own way: a reference with or without a
-    /// scheme (`docker-pullable://`), or the bare digest of the image's configuration. The latter names no registry and is
-    /// `None`, as is nothing at all.
-    ///
-    /// # Errors
-    /// When it is anything else.
-    pub fn parse_id(text: &str) -> Result<Option<Self>, RefError> {
-        let text = text.split_once("://").map_or(text, |(_, rest)| rest);
-        if text.is_empty() || is_hex(text, 64) || is_digest(text) {
-            return Ok(None);
-        }
-        Self::parse(text).map(Some)
-    }
-
     /// The registry: `host[:port]`.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -121,6 +117,26 @@ impl ImageRef {
     #[must_use]
     pub fn path(&self) -> &str {
         self.name.split_once('/').map_or("", |(_, path)| path)
+    }
+}
+
+impl ImageId {
+    /// Reads `imageID` of a container's status, which every runtime writes in its own way: a reference with or without a
+    /// scheme (`docker-pullable://`), or a bare digest. `None` is nothing at all: the container has not started.
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub fn parse(text: &str) -> Result<Option<Self>, RefError> {
+        let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+        if text.is_empty() {
+            Ok(None)
+        } else if is_hex(text, 64) {
+            Ok(Some(Self::Digest(format!("sha256:{text}"))))
+        } else if is_digest(text) {
+            Ok(Some(Self::Digest(text.to_owned())))
+        } else {
+            ImageRef::parse(text).map(|reference| Some(Self::In(reference)))
+        }
     }
 }
 
@@ -386,26 +402,32 @@ mod tests {
     #[case::docker_hub("docker-pullable://nginx@{}", "docker.io/library/nginx", None)]
     #[case::with_a_tag("a.b/c:v1@{}", "a.b/c", Some("v1"))]
     fn an_image_id_names_a_repository_and_a_digest(#[case] id: &str, #[case] name: &str, #[case] tag: Option<&str>) {
-        let reference = ImageRef::parse_id(&id.replace("{}", SHA256)).unwrap().unwrap();
+        let read = ImageId::parse(&id.replace("{}", SHA256)).unwrap().unwrap();
+        let ImageId::In(reference) = read else { panic!("{read:?}") };
         assert_eq!((reference.name.as_str(), reference.tag.as_deref()), (name, tag));
         assert_eq!(reference.digest.as_deref(), Some(SHA256));
     }
 
     #[rstest]
-    #[case::not_started("")]
     #[case::containerd(SHA256)]
     #[case::cri_o(HEX)]
     #[case::docker("docker://sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+    fn an_image_id_may_be_a_digest_without_a_repository(#[case] id: &str) {
+        assert_eq!(ImageId::parse(id), Ok(Some(ImageId::Digest(SHA256.to_owned()))));
+    }
+
+    #[rstest]
+    #[case::not_started("")]
     #[case::empty_docker("docker://")]
-    fn an_image_id_without_a_repository_says_nothing(#[case] id: &str) {
-        assert_eq!(ImageRef::parse_id(id), Ok(None));
+    fn an_image_id_may_be_nothing_yet(#[case] id: &str) {
+        assert_eq!(ImageId::parse(id), Ok(None));
     }
 
     #[rstest]
     #[case("docker-pullable://a.b/C@sha256:abc", RefError::UpperCase)]
     #[case("a.b/c@sha256:abc", RefError::Digest)]
     fn an_image_id_that_is_neither_is_an_error(#[case] id: &str, #[case] error: RefError) {
-        assert_eq!(ImageRef::parse_id(id), Err(error));
+        assert_eq!(ImageId::parse(id), Err(error));
     }
 
     #[rstest]
@@ -440,7 +462,7 @@ mod tests {
             if let Ok(reference) = ImageRef::parse(&text) {
                 prop_assert_eq!(ImageRef::parse(&reference.to_string()), Ok(reference));
             }
-            let _ = ImageRef::parse_id(&text);
+            let _ = ImageId::parse(&text);
         }
     }
 }

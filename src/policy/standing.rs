@@ -14,6 +14,7 @@ use super::compile::{CompiledPolicy, Problem};
 use super::conflict;
 use super::definition::Definition;
 use super::handled;
+use super::in_use::unused_sentence;
 use super::next_action::Tokens;
 use super::overlap::{Overlap, Reader};
 
@@ -62,6 +63,9 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
     if other {
         // Ids and paths of another instance say nothing here.
         status.projects_with_cleanup_policy.clear();
+    }
+    if other || !policy.protection.in_use {
+        status.unused_registries.clear();
     }
     conditions::remove(&mut status.conditions, STALLED);
     if policy.suspended {
@@ -185,13 +189,14 @@ fn ready_message(status: &PolicyStatus, subject: Subject<'_>, remark: Option<&st
     let mut message = after_remark(definition, &format!("next run at {next}, mode {}", policy.mode.as_str()));
     if policy.protection.in_use && !policy.protection.seen_namespaces.is_empty() {
         let seen = policy.protection.seen_namespaces.join(", ");
-        let _ = write!(message, "; images in use are seen in {seen} only");
+        let _ = write!(message, "; images in use are seen in {seen} only (inUse.scope WatchedNamespaces)");
     }
     if let Some(plan) = &status.pending_approval {
         let _ = write!(message, "; {} tags wait for approval of plan {}", plan.tags, plan.plan_hash);
     }
+    let unused = unused_sentence(&status.unused_registries);
     let conflict = conflict::sentence(&status.projects_with_cleanup_policy);
-    for remark in remark.into_iter().chain(conflict.as_deref()) {
+    for remark in remark.into_iter().chain(unused.as_deref()).chain(conflict.as_deref()) {
         message.push_str("; ");
         message.push_str(remark);
     }

@@ -113,6 +113,14 @@ policies name, record events, and see which images workloads use. It cannot chan
   resourceNames: {{ toJson . }}
   {{- end }}
   verbs: [get]
+{{ include "registry-cleanup-operator.workloadRules" . }}
+{{- end }}
+{{- end }}
+
+{{/*
+What it takes to see which images workloads use.
+*/}}
+{{- define "registry-cleanup-operator.workloadRules" -}}
 - apiGroups: [""]
   resources: [pods, replicationcontrollers]
   verbs: [list, watch]
@@ -126,6 +134,5 @@ policies name, record events, and see which images workloads use. It cannot chan
 - apiGroups: [{{ .group | quote }}]
   resources: [{{ .resource | quote }}]
   verbs: [list, watch]
-{{- end }}
 {{- end }}
 {{- end }}

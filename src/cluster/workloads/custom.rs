@@ -203,13 +203,17 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
+    use super::super::pod::Image;
     use super::*;
 
     fn images(workload: &str, object: &Value) -> Result<Vec<String>, String> {
         let object = serde_json::value::to_raw_value(object).unwrap();
         let workload = CustomWorkload::parse(workload).unwrap();
         let pods = workload.pods(&object).map_err(|error| error.to_string())?;
-        Ok(pods.iter().flat_map(PodSpec::images).map(|image| image.text.into_owned()).collect())
+        let text = |image| match image {
+            Image::Named(text) | Image::Reported { id: text, .. } => text.into_owned(),
+        };
+        Ok(pods.iter().flat_map(PodSpec::images).map(text).collect())
     }
 
     fn pod(image: &str) -> Value {

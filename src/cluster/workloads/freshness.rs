@@ -109,6 +109,7 @@ async fn confirm_source(shared: &Shared, source: &Source) -> Result<(), Gap> {
 
 fn gap(source: &Source, trouble: Trouble) -> Gap {
     source.gap(match trouble {
+        Trouble::Forbidden(_) => return Gap { forbidden: true, ..source.gap(trouble.to_string()) },
         Trouble::Failed(why) => why,
         Trouble::Absent => "the cluster does not have it any more".to_owned(),
         Trouble::Expired => "it changes faster than it can be read".to_owned(),

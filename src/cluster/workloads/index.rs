@@ -19,11 +19,12 @@ const NAMED_USERS: usize = 3;
 /// An image that something in the cluster uses.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct UsedImage {
-    /// As it stands in the object: nothing is parsed or completed here.
+    /// The name that somebody wrote, as it stands in the object: nothing is parsed or completed here. Empty where a node reports
+    /// an image and the object does not tell for which name.
     pub image: String,
-    /// Whether it is an `imageID` that a node reported, such as `registry.example.com/shop/api@sha256:…`, and no image name that
-    /// somebody wrote.
-    pub is_image_id: bool,
+    /// The `imageID` that a node reports of the image behind that name, such as `registry.example.com/shop/api@sha256:…`. It may
+    /// name another repository than `image`, or none. `None`: this is about the name alone.
+    pub id: Option<String>,
     /// Up to three users, as `namespace/Kind/name` (`Kind/name` without a namespace): workloads first, then their history, then
     /// Pods.
     pub users: Vec<String>,
@@ -57,11 +58,14 @@ struct Table {
 #[derive(Debug)]
 struct Entry {
     names: Box<[Arc<str>]>,
-    ids: Box<[Arc<str>]>,
+    ids: Box<[Reported]>,
     finished: Option<Timestamp>,
     version: u64,
     round: u32,
 }
+
+/// An `imageID`, and the name for which a node reports it.
+type Reported = (Arc<str>, Arc<str>);
 
 /// Texts that exist once, with how many objects hold each.
 #[derive(Debug, Default)]
@@ -94,27 +98,42 @@ impl Index {
     /// An object was created or changed, or stands in a list. `version` is its resourceVersion, `key` its `namespace/name`.
     pub(super) fn apply(&mut self, source: SourceId, key: &str, version: u64, uses: &Uses<'_>) {
         let Some(table) = self.sources.get_mut(source.0) else { return };
-        let (mut names, mut ids): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-        for Image { text, is_image_id } in &uses.images {
-            if *is_image_id { &mut ids } else { &mut names }.push(text);
+        let (mut names, mut ids): (Vec<&str>, Vec<(&str, &str)>) = (Vec::new(), Vec::new());
+        for image in &uses.images {
+            match image {
+                Image::Named(name) => names.push(name),
+                Image::Reported { id, name } => ids.push((id, name)),
+            }
         }
-        for texts in [&mut names, &mut ids] {
-            texts.sort_unstable();
-            texts.dedup();
-        }
+        names.sort_unstable();
+        names.dedup();
+        ids.sort_unstable();
+        ids.dedup();
         let round = table.round;
         table.unreadable.remove(key);
         let Some(entry) = table.objects.get_mut(key) else {
-            let hold = |store: &mut Texts, texts: Vec<&str>| texts.into_iter().map(|text| store.take(text)).collect();
-            let (names, ids) = (hold(&mut self.names, names), hold(&mut self.ids, ids));
+            let names = names.into_iter().map(|name| self.names.take(name)).collect();
+            let ids = ids.into_iter().map(|(id, name)| (self.ids.take(id), self.names.take(name))).collect();
             table.objects.insert(key.into(), Entry { names, ids, finished: uses.finished, version, round });
             self.version += 1;
             return;
         };
         (entry.version, entry.round) = (version, round);
         let mut differs = mem::replace(&mut entry.finished, uses.finished) != uses.finished;
-        differs |= replace(&mut self.names, &mut entry.names, &names);
-        differs |= replace(&mut self.ids, &mut entry.ids, &ids);
+        // First the new ones: a text that stays is not lost in between.
+        if !entry.names.iter().map(|name| &**name).eq(names.iter().copied()) {
+            differs = true;
+            let new = names.iter().map(|name| self.names.take(name)).collect();
+            mem::replace(&mut entry.names, new).iter().for_each(|name| self.names.give_back(name));
+        }
+        if !entry.ids.iter().map(|(id, name)| (&**id, &**name)).eq(ids.iter().copied()) {
+            differs = true;
+            let new = ids.iter().map(|(id, name)| (self.ids.take(id), self.names.take(name))).collect();
+            for (id, name) in &mem::replace(&mut entry.ids, new) {
+                self.ids.give_back(id);
+                self.names.give_back(name);
+            }
+        }
         self.version += u64::from(differs);
     }
 
@@ -143,8 +162,9 @@ impl Index {
         for text in &entry.names {
             self.names.give_back(text);
         }
-        for text in &entry.ids {
-            self.ids.give_back(text);
+        for (id, name) in &entry.ids {
+            self.ids.give_back(id);
+            self.names.give_back(name);
         }
         // A table that was once big gives back what it does not need.
         if table.objects.len() < table.objects.capacity() / 8 {
@@ -204,33 +224,20 @@ impl Index {
             entry.finished.is_none_or(|finished| finished.checked_add(finished_for).map_or(true, |until| now < until))
         };
         let mut names: HashMap<&str, Users<'_>> = HashMap::with_capacity(self.names.0.len());
-        let mut ids: HashMap<&str, Users<'_>> = HashMap::with_capacity(self.ids.0.len());
+        let mut ids: HashMap<(&str, &str), Users<'_>> = HashMap::with_capacity(self.ids.0.len());
         for table in &self.sources {
             let rank = table.kind.rank();
             for (key, entry) in table.objects.iter().filter(|(_, entry)| counts(entry)) {
                 let user = (rank, &**key, table.kind.name());
                 entry.names.iter().for_each(|text| names.entry(text).or_default().add(user));
-                entry.ids.iter().for_each(|text| ids.entry(text).or_default().add(user));
+                entry.ids.iter().for_each(|(id, name)| ids.entry((id, name)).or_default().add(user));
             }
         }
-        let mut images: Vec<UsedImage> = names.into_iter().map(|(image, users)| users.of(image, false)).collect();
-        images.extend(ids.into_iter().map(|(image, users)| users.of(image, true)));
+        let mut images: Vec<UsedImage> = names.into_iter().map(|(name, users)| users.of(name, None)).collect();
+        images.extend(ids.into_iter().map(|((id, name), users)| users.of(name, Some(id))));
         images.sort_unstable();
         images
     }
-}
-
-/// Puts other texts in the place of those that are held, and says whether they differ.
-fn replace(store: &mut Texts, held: &mut Box<[Arc<str>]>, wanted: &[&str]) -> bool {
-    if held.iter().map(|text| &**text).eq(wanted.iter().copied()) {
-        return false;
-    }
-    // First the new ones: a text that stays is not lost in between.
-    let new = wanted.iter().map(|text| store.take(text)).collect();
-    for text in mem::replace(held, new) {
-        store.give_back(&text);
-    }
-    true
 }
 
 /// Rank, key and kind of an object.
@@ -253,9 +260,10 @@ impl<'a> Users<'a> {
         }
     }
 
-    fn of(self, image: &str, is_image_id: bool) -> UsedImage {
+    fn of(self, image: &str, id: Option<&str>) -> UsedImage {
         let users: Vec<String> = self.best.into_iter().map(|(_, key, kind)| user(key, kind)).collect();
-        UsedImage { image: image.to_owned(), is_image_id, more_users: self.all - users.len(), users }
+        let more_users = self.all - users.len();
+        UsedImage { image: image.to_owned(), id: id.map(ToOwned::to_owned), users, more_users }
     }
 }
 
@@ -282,9 +290,17 @@ mod tests {
         Timestamp::from_second(hour * 3600).unwrap()
     }
 
-    fn uses(names: &[&'static str], ids: &[&'static str], finished: Option<Timestamp>) -> Uses<'static> {
-        let image = |is_image_id| move |text: &&'static str| Image { text: Cow::Borrowed(*text), is_image_id };
-        Uses { images: names.iter().map(image(false)).chain(ids.iter().map(image(true))).collect(), finished }
+    fn uses(
+        names: &[&'static str],
+        ids: &[(&'static str, &'static str)],
+        finished: Option<Timestamp>,
+    ) -> Uses<'static> {
+        let written = names.iter().map(|name| Image::Named(Cow::Borrowed(*name)));
+        let reported = |(id, name): &(&'static str, &'static str)| Image::Reported {
+            id: Cow::Borrowed(*id),
+            name: Cow::Borrowed(*name),
+        };
+        Uses { images: written.chain(ids.iter().map(reported)).collect(), finished }
     }
 
     fn index(kinds: &[Kind]) -> (Index, Vec<SourceId>) {
@@ -305,7 +321,7 @@ mod tests {
             index.apply(sources[source], key, 1, &api);
         }
         let users = vec!["b/CronJob/nightly".to_owned(), "z/Deployment/web".to_owned(), "a/ReplicaSet/rs".to_owned()];
-        let expected = UsedImage { image: "api:1".to_owned(), is_image_id: false, users, more_users: 2 };
+        let expected = UsedImage { image: "api:1".to_owned(), id: None, users, more_users: 2 };
         assert_eq!(index.images(at(0), DAY), [expected]);
     }
 
@@ -317,14 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_and_an_image_id_of_the_same_text_are_two() {
+    fn a_name_and_each_image_id_that_is_reported_for_it_are_told_apart() {
         let (mut index, sources) = index(&[Kind::Pod]);
-        index.apply(sources[0], "a/p", 1, &uses(&["x", "x"], &["x"], None));
+        index.apply(sources[0], "a/p", 1, &uses(&["x", "x"], &[("1", "x"), ("2", "x"), ("1", "x")], None));
         let found = index.images(at(0), DAY);
-        assert_eq!(
-            found.iter().map(|used| (used.is_image_id, used.more_users)).collect::<Vec<_>>(),
-            [(false, 0), (true, 0)]
-        );
+        let told: Vec<_> =
+            found.iter().map(|used| (used.image.as_str(), used.id.as_deref(), used.more_users)).collect();
+        assert_eq!(told, [("x", None, 0), ("x", Some("1"), 0), ("x", Some("2"), 0)]);
     }
 
     #[rstest]
@@ -340,7 +355,7 @@ mod tests {
         #[case] counts: bool,
     ) {
         let (mut index, sources) = index(&[Kind::Job]);
-        index.apply(sources[0], "a/job", 1, &uses(&["api:1"], &["sha"], finished));
+        index.apply(sources[0], "a/job", 1, &uses(&["api:1"], &[("sha", "api:1")], finished));
         assert_eq!(!index.images(now, DAY).is_empty(), counts);
         assert!(!index.images(now, SignedDuration::MAX).is_empty(), "for ever is not at once");
     }
@@ -385,15 +400,17 @@ mod tests {
     #[test]
     fn the_version_stays_when_only_other_parts_of_an_object_changed() {
         let (mut index, sources) = index(&[Kind::Pod]);
-        index.apply(sources[0], "a/p", 1, &uses(&["b", "a"], &["c"], None));
+        index.apply(sources[0], "a/p", 1, &uses(&["b", "a"], &[("c", "b")], None));
         let before = index.version();
-        index.apply(sources[0], "a/p", 2, &uses(&["a", "b"], &["c", "c"], None));
+        index.apply(sources[0], "a/p", 2, &uses(&["a", "b"], &[("c", "b"), ("c", "b")], None));
         assert_eq!((index.version(), index.version_of(sources[0], "a/p")), (before, Some(2)));
+        index.apply(sources[0], "a/p", 3, &uses(&["a", "b"], &[("c", "a")], None));
+        assert!(index.version() > before, "the image is reported for another name");
     }
 
     #[derive(Clone, Debug)]
     enum Step {
-        Apply(usize, usize, Vec<usize>, Vec<usize>, Option<i64>),
+        Apply(usize, usize, Vec<usize>, Vec<(usize, usize)>, Option<i64>),
         Unreadable(usize, usize),
         Delete(usize, usize),
         BeginList(usize),
@@ -408,8 +425,9 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         let (source, key) = (0..KINDS.len(), 0..KEYS.len());
         let texts = || prop::collection::vec(0..TEXTS.len(), 0..4);
+        let pairs = || prop::collection::vec((0..TEXTS.len(), 0..TEXTS.len()), 0..4);
         prop_oneof![
-            8 => (source.clone(), key.clone(), texts(), texts(), prop::option::of(0..48_i64))
+            8 => (source.clone(), key.clone(), texts(), pairs(), prop::option::of(0..48_i64))
                 .prop_map(|(source, key, names, ids, finished)| Step::Apply(source, key, names, ids, finished)),
             1 => (source.clone(), key.clone()).prop_map(|(source, key)| Step::Unreadable(source, key)),
             3 => (source.clone(), key).prop_map(|(source, key)| Step::Delete(source, key)),
@@ -422,7 +440,7 @@ mod tests {
     /// An object as one would keep it without any thought of memory.
     #[derive(Clone, Debug, Default)]
     struct Plain {
-        images: BTreeSet<(&'static str, bool)>,
+        images: BTreeSet<(&'static str, Option<&'static str>)>,
         finished: Option<Timestamp>,
         unreadable: bool,
         seen: bool,
@@ -433,11 +451,12 @@ mod tests {
     fn carry_out(step: &Step, version: u64, index: &mut Index, sources: &[SourceId], model: &mut Model) {
         match step {
             Step::Apply(source, key, names, ids, finished) => {
-                let pick = |chosen: &[usize]| chosen.iter().map(|text| TEXTS[*text]).collect::<Vec<_>>();
-                let (names, ids, finished) = (pick(names), pick(ids), finished.map(at));
+                let names: Vec<&str> = names.iter().map(|name| TEXTS[*name]).collect();
+                let ids: Vec<(&str, &str)> = ids.iter().map(|(id, name)| (TEXTS[*id], TEXTS[*name])).collect();
+                let finished = finished.map(at);
                 index.apply(sources[*source], KEYS[*key], version, &uses(&names, &ids, finished));
-                let images =
-                    names.into_iter().map(|text| (text, false)).chain(ids.into_iter().map(|text| (text, true)));
+                let ids = ids.into_iter().map(|(id, name)| (name, Some(id)));
+                let images = names.into_iter().map(|name| (name, None)).chain(ids);
                 let plain = Plain { images: images.collect(), finished, unreadable: false, seen: true };
                 model.insert((*source, *key), plain);
             }
@@ -466,7 +485,7 @@ mod tests {
     }
 
     fn images_of(model: &Model, now: Timestamp) -> Vec<UsedImage> {
-        let mut users: BTreeMap<(&str, bool), Vec<User<'_>>> = BTreeMap::new();
+        let mut users: BTreeMap<(&str, Option<&str>), Vec<User<'_>>> = BTreeMap::new();
         for ((source, key), plain) in model {
             if plain.finished.is_none_or(|finished| now < finished + DAY) {
                 for image in &plain.images {
@@ -474,11 +493,11 @@ mod tests {
                 }
             }
         }
-        let used = users.into_iter().map(|((image, is_image_id), mut users)| {
+        let used = users.into_iter().map(|((image, id), mut users)| {
             users.sort_unstable();
             let more_users = users.len().saturating_sub(NAMED_USERS);
             let users = users.into_iter().take(NAMED_USERS).map(|(_, key, kind)| user(key, kind)).collect();
-            UsedImage { image: image.to_owned(), is_image_id, users, more_users }
+            UsedImage { image: image.to_owned(), id: id.map(ToOwned::to_owned), users, more_users }
         });
         used.collect()
     }
@@ -506,15 +525,14 @@ mod tests {
                 prop_assert_eq!(index.unreadable(*source).map_or(0, |(_, all)| all), unreadable);
             }
             // Each text is held as often as objects name it, and nothing else is kept.
-            for (store, is_image_id) in [(&index.names, false), (&index.ids, true)] {
-                let mut wanted: HashMap<Arc<str>, u32> = HashMap::new();
-                for (text, kind) in model.values().flat_map(|plain| &plain.images) {
-                    if *kind == is_image_id {
-                        *wanted.entry(Arc::from(*text)).or_default() += 1;
-                    }
+            let (mut names, mut ids): (HashMap<Arc<str>, u32>, HashMap<Arc<str>, u32>) = Default::default();
+            for (name, id) in model.values().flat_map(|plain| &plain.images) {
+                *names.entry(Arc::from(*name)).or_default() += 1;
+                if let Some(id) = id {
+                    *ids.entry(Arc::from(*id)).or_default() += 1;
                 }
-                prop_assert_eq!(&store.0, &wanted);
             }
+            prop_assert_eq!((&index.names.0, &index.ids.0), (&names, &ids));
         }
     }
 }

@@ -25,7 +25,7 @@ mod sources;
 mod watch;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future;
@@ -57,6 +57,8 @@ pub enum Scope {
 pub struct Options {
     /// Where.
     pub scope: Scope,
+    /// Namespaces that can be looked into alone, where all of them may not be seen: [`Workloads::narrowed`].
+    pub narrower: Vec<String>,
     /// Kinds besides those of Kubernetes itself.
     pub custom: Vec<CustomWorkload>,
     /// How long the images of a Pod or Job count after it has finished. If it is not known when that was, they count for as long
@@ -66,7 +68,16 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { scope: Scope::All, custom: Vec::new(), finished_for: FINISHED_FOR }
+        Self { scope: Scope::All, narrower: Vec::new(), custom: Vec::new(), finished_for: FINISHED_FOR }
+    }
+}
+
+impl Options {
+    /// The same for the narrower namespaces alone; `None` where there are none.
+    #[must_use]
+    pub fn narrowed(&self) -> Option<Self> {
+        let names = self.narrower.clone();
+        (!names.is_empty()).then(|| Self { scope: Scope::Namespaces(names), narrower: Vec::new(), ..self.clone() })
     }
 }
 
@@ -74,13 +85,25 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Workloads {
     shared: Arc<Shared>,
+    narrowed: Option<Arc<Narrowed>>,
     _watching: Option<Arc<DropGuard>>,
+}
+
+/// A watch of fewer namespaces, which begins when somebody wants it.
+struct Narrowed {
+    client: Client,
+    options: Options,
+    shutdown: CancellationToken,
+    begun: OnceLock<Workloads>,
 }
 
 impl Workloads {
     /// Begins to watch, until `shutdown` is cancelled or the last clone is dropped. Must be called within a tokio runtime.
     #[must_use]
     pub fn watch(client: Client, options: Options, shutdown: &CancellationToken) -> Self {
+        let narrowed = options.narrowed().map(|options| {
+            Arc::new(Narrowed { client: client.clone(), options, shutdown: shutdown.clone(), begun: OnceLock::new() })
+        });
         let shared = Arc::new(Shared::new(client, options));
         let stop = shutdown.child_token();
         for position in 0..shared.sources.len() {
@@ -92,7 +115,15 @@ impl Workloads {
                 }
             });
         }
-        Self { shared, _watching: Some(Arc::new(stop.drop_guard())) }
+        Self { shared, narrowed, _watching: Some(Arc::new(stop.drop_guard())) }
+    }
+
+    /// What the [narrower](Options::narrower) namespaces use, if there are any; they are watched from the first call on. It shows
+    /// a part of the cluster: only for somebody who knows of the rest in another way.
+    #[must_use]
+    pub fn narrowed(&self) -> Option<Self> {
+        let Narrowed { client, options, shutdown, begun } = &**self.narrowed.as_ref()?;
+        Some(begun.get_or_init(|| Self::watch(client.clone(), options.clone(), shutdown)).clone())
     }
 
     /// Lists everything once. What comes of it can be read, but never [confirmed](Self::confirm).
@@ -103,7 +134,7 @@ impl Workloads {
         let shared = Arc::new(Shared::new(client, options));
         future::join_all(shared.sources.iter().map(|source| watch::read(&shared, source))).await;
         let gaps = shared.gaps();
-        if gaps.is_empty() { Ok(Self { shared, _watching: None }) } else { Err(gaps) }
+        if gaps.is_empty() { Ok(Self { shared, narrowed: None, _watching: None }) } else { Err(gaps) }
     }
 
     /// Waits until everything is listed and watched, or until it is clear that something cannot be, but no longer than `patience`.

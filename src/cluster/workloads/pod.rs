@@ -6,12 +6,18 @@ use jiff::Timestamp;
 
 use super::places::Text;
 
-/// An image as an object names it.
+/// An image as an object tells of it.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Image<'a> {
-    /// Whether it is an `imageID`, which the node reports, and no image name, which somebody wrote.
-    pub(super) is_image_id: bool,
-    pub(super) text: Cow<'a, str>,
+pub(super) enum Image<'a> {
+    /// The name that somebody wrote.
+    Named(Cow<'a, str>),
+    /// What the node reports of the image behind a name.
+    Reported {
+        /// The `imageID`.
+        id: Cow<'a, str>,
+        /// The name in the Pod's spec; empty if the spec has no such container or volume.
+        name: Cow<'a, str>,
+    },
 }
 
 /// The containers and image volumes of a Pod.
@@ -31,6 +37,8 @@ pub(super) struct PodSpec<'a> {
 
 #[derive(Debug, serde::Deserialize)]
 struct Container<'a> {
+    #[serde(borrow, default)]
+    name: Text<'a>,
     /// May be missing in a template: something else fills it in later.
     #[serde(borrow, default)]
     image: Text<'a>,
@@ -38,6 +46,8 @@ struct Container<'a> {
 
 #[derive(Debug, serde::Deserialize)]
 struct Volume<'a> {
+    #[serde(borrow, default)]
+    name: Text<'a>,
     #[serde(borrow, default)]
     image: Option<ImageVolume<'a>>,
 }
@@ -64,6 +74,8 @@ pub(super) struct PodStatus<'a> {
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ContainerStatus<'a> {
+    #[serde(borrow, default)]
+    name: Text<'a>,
     #[serde(rename = "imageID", borrow, default)]
     image_id: Text<'a>,
     #[serde(borrow, default)]
@@ -94,6 +106,8 @@ struct Terminated<'a> {
 #[serde(rename_all = "camelCase")]
 struct VolumeMountStatus<'a> {
     #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
     volume_status: Option<VolumeStatus<'a>>,
 }
 
@@ -114,11 +128,28 @@ struct ImageVolumeStatus<'a> {
 impl<'a> PodSpec<'a> {
     /// What somebody wrote.
     pub(super) fn images(&self) -> impl Iterator<Item = Image<'a>> {
-        let more = [&self.init_containers, &self.ephemeral_containers].into_iter().flatten().flatten();
-        let containers = self.containers.iter().chain(more).map(|container| &container.image);
+        let containers = self.containers().map(|container| &container.image);
         let volumes = self.volumes.iter().flatten().filter_map(|volume| volume.image.as_ref());
         let images = containers.chain(volumes.map(|volume| &volume.reference));
-        images.filter(|text| !text.0.is_empty()).map(|text| Image { text: text.0.clone(), is_image_id: false })
+        images.filter(|text| !text.0.is_empty()).map(|text| Image::Named(text.0.clone()))
+    }
+
+    /// Of every kind; their names differ.
+    fn containers(&self) -> impl Iterator<Item = &Container<'a>> {
+        let more = [&self.init_containers, &self.ephemeral_containers].into_iter().flatten().flatten();
+        self.containers.iter().chain(more)
+    }
+
+    /// The image of a container.
+    fn of_container(&self, name: &str) -> Cow<'a, str> {
+        let found = self.containers().find(|container| container.name.0 == name);
+        found.map(|container| container.image.0.clone()).unwrap_or_default()
+    }
+
+    /// The image of a volume.
+    fn of_volume(&self, name: &str) -> Cow<'a, str> {
+        let found = self.volumes.iter().flatten().find(|volume| volume.name.0 == name);
+        found.and_then(|volume| volume.image.as_ref()).map(|image| image.reference.0.clone()).unwrap_or_default()
     }
 }
 
@@ -130,17 +161,21 @@ impl<'a> PodStatus<'a> {
             .flatten()
     }
 
-    /// What the node reported.
-    pub(super) fn images(&self) -> impl Iterator<Item = Image<'a>> {
-        let volumes = |container: &ContainerStatus<'a>| -> Vec<Text<'a>> {
+    /// What the node reported, each with the name that the spec has for it: nodes may report the same image under another.
+    pub(super) fn images(&self, spec: &PodSpec<'a>) -> impl Iterator<Item = Image<'a>> {
+        let volumes = |container: &ContainerStatus<'a>| -> Vec<(Text<'a>, Cow<'a, str>)> {
             let mounts = container.volume_mounts.iter().flatten();
-            let images = mounts.filter_map(|mount| mount.volume_status.as_ref()?.image.as_ref());
-            images.map(|image| image.image_ref.clone()).collect()
+            let reported =
+                |mount: &VolumeMountStatus<'a>| Some(mount.volume_status.as_ref()?.image.as_ref()?.image_ref.clone());
+            mounts.filter_map(|mount| Some((reported(mount)?, spec.of_volume(&mount.name.0)))).collect()
         };
         self.containers()
-            .flat_map(move |container| volumes(container).into_iter().chain([container.image_id.clone()]))
-            .filter(|text| !text.0.is_empty())
-            .map(|text| Image { text: text.0, is_image_id: true })
+            .flat_map(move |container| {
+                let own = (container.image_id.clone(), spec.of_container(&container.name.0));
+                volumes(container).into_iter().chain([own])
+            })
+            .filter(|(id, _)| !id.0.is_empty())
+            .map(|(id, name)| Image::Reported { id: id.0, name })
     }
 
     /// When the last container ended, in a Pod that is over. Unknown where one is still said to run: a node that was lost

@@ -214,7 +214,7 @@ impl<'a> Uses<'a> {
 
 impl<'a> From<LeanPod<'a>> for Object<'a> {
     fn from(pod: LeanPod<'a>) -> Self {
-        let reported = pod.status.iter().flat_map(PodStatus::images);
+        let reported = pod.status.iter().flat_map(|status| status.images(&pod.spec));
         let uses = Uses {
             images: pod.spec.images().chain(reported).collect(),
             finished: pod.status.as_ref().and_then(PodStatus::finished),
@@ -269,8 +269,8 @@ mod tests {
 
     use super::*;
 
-    /// Names, image ids, and when it finished.
-    type Told = (Vec<String>, Vec<String>, Option<String>);
+    /// Names, image ids each with the name it is reported for, and when it finished.
+    type Told = (Vec<String>, Vec<(String, String)>, Option<String>);
 
     fn uses(kind: &Kind, object: &Value) -> Result<Told, String> {
         let mut object = object.clone();
@@ -279,10 +279,14 @@ mod tests {
         let object = read(kind, &object).unwrap();
         assert_eq!((object.meta.key().as_str(), object.meta.version().unwrap()), ("prod/web", 7));
         let uses = object.uses.map_err(|error| error.to_string())?;
-        let (ids, names): (Vec<Image<'_>>, Vec<Image<'_>>) =
-            uses.images.into_iter().partition(|image| image.is_image_id);
-        let texts = |images: Vec<Image<'_>>| images.into_iter().map(|image| image.text.into_owned()).collect();
-        Ok((texts(names), texts(ids), uses.finished.map(|time| time.to_string())))
+        let (mut names, mut ids) = (Vec::new(), Vec::new());
+        for image in uses.images {
+            match image {
+                Image::Named(name) => names.push(name.into_owned()),
+                Image::Reported { id, name } => ids.push((id.into_owned(), name.into_owned())),
+            }
+        }
+        Ok((names, ids, uses.finished.map(|time| time.to_string())))
     }
 
     fn spec() -> Value {
@@ -313,16 +317,27 @@ mod tests {
         let volume =
             json!([{"name": "v", "mountPath": "/v", "volumeStatus": {"image": {"imageRef": "v@1"}}}, {"name": "e"}]);
         let pod = json!({
-            "spec": {"containers": [{"image": "a"}], "ephemeralContainers": [{"image": "debug"}]},
+            "spec": {
+                "containers": [{"name": "main", "image": "a"}, {"name": "other", "image": "b"}],
+                "initContainers": [{"name": "init", "image": "i"}],
+                "ephemeralContainers": [{"name": "debug", "image": "debug"}],
+                "volumes": [{"name": "v", "image": {"reference": "volume"}}, {"name": "e", "emptyDir": {}}],
+            },
             "status": {
                 "phase": "Running",
-                "containerStatuses": [{"imageID": "a@1", "volumeMounts": volume}, {"imageID": ""}],
-                "initContainerStatuses": [{"imageID": "i@1"}],
-                "ephemeralContainerStatuses": [{"imageID": "debug@1"}],
+                "containerStatuses": [
+                    {"name": "main", "imageID": "a@1", "volumeMounts": volume},
+                    {"name": "other", "imageID": ""},
+                    {"name": "nowhere", "imageID": "n@1"},
+                ],
+                "initContainerStatuses": [{"name": "init", "imageID": "other-name@1"}],
+                "ephemeralContainerStatuses": [{"name": "debug", "imageID": "sha256:1"}],
             },
         });
-        let (names, ids) = (["a", "debug"].map(str::to_owned), ["v@1", "a@1", "i@1", "debug@1"].map(str::to_owned));
-        assert_eq!(uses(&Kind::Pod, &pod), Ok((names.to_vec(), ids.to_vec(), None)));
+        let names = ["a", "b", "i", "debug", "volume"].map(str::to_owned).to_vec();
+        let ids = [("v@1", "volume"), ("a@1", "a"), ("n@1", ""), ("other-name@1", "i"), ("sha256:1", "debug")];
+        let ids = ids.map(|(id, name)| (id.to_owned(), name.to_owned())).to_vec();
+        assert_eq!(uses(&Kind::Pod, &pod), Ok((names, ids, None)));
     }
 
     fn ended(time: &str) -> Value {
@@ -405,6 +420,6 @@ mod tests {
                 .to_owned(),
         );
         let pod = pod.unwrap();
-        assert_eq!(read(&Kind::Pod, &pod).unwrap().uses.unwrap().images[0].text, "a/b");
+        assert_eq!(read(&Kind::Pod, &pod).unwrap().uses.unwrap().images, [Image::Named("a/b".into())]);
     }
 }

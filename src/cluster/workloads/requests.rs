@@ -5,6 +5,7 @@
 //! not hide the others.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::pin::Pin;
 
 use futures::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
@@ -27,8 +28,21 @@ pub(super) enum Trouble {
     Expired,
     /// There is no such resource.
     Absent,
-    /// Anything else, in plain words: "list is forbidden".
+    /// The operator may not do this: "list".
+    Forbidden(String),
+    /// Anything else, in plain words: "list is answered with status 503".
     Failed(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forbidden(verb) => write!(f, "{verb} is forbidden"),
+            Self::Failed(why) => f.write_str(why),
+            Self::Absent => f.write_str("the cluster does not have it"),
+            Self::Expired => f.write_str("what it said was out of date before it was complete"),
+        }
+    }
 }
 
 impl Trouble {
@@ -47,7 +61,7 @@ impl Trouble {
     fn of_code(verb: &str, code: u16) -> Self {
         match code {
             401 => Self::failed("the API server does not accept the credentials"),
-            403 => Self::Failed(format!("{verb} is forbidden")),
+            403 => Self::Forbidden(verb.to_owned()),
             404 => Self::Absent,
             410 => Self::Expired,
             code => Self::Failed(format!("{verb} is answered with status {code}")),

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::index::{Index, SourceId};
 use super::kind::Kind;
+use super::requests::Trouble;
 use super::rounds::Rounds;
 use super::{Options, Scope};
 
@@ -33,6 +34,8 @@ pub struct Gap {
     pub namespace: Option<String>,
     /// Why, in plain words.
     pub why: String,
+    /// Whether the reason is that the operator may not look.
+    pub forbidden: bool,
 }
 
 impl fmt::Display for Gap {
@@ -94,14 +97,14 @@ pub(super) enum Phase {
     /// The cluster does not have the kind.
     Absent,
     /// Something does not work.
-    Failing(String),
+    Failing(Trouble),
     /// Nobody watches it any more.
     Over,
 }
 
 impl Shared {
     pub(super) fn new(client: Client, options: Options) -> Self {
-        let Options { scope, custom, finished_for } = options;
+        let Options { scope, custom, finished_for, .. } = options;
         let custom = custom.into_iter().map(|workload| Kind::Custom(Arc::new(workload)));
         let kinds: Vec<Kind> = Kind::BUILT_IN.into_iter().chain(custom).collect();
         // Each namespace once.
@@ -177,7 +180,7 @@ impl Shared {
         };
         let (kind, namespace) = (source.kind.label(), source.namespace.as_deref());
         match (before, phase) {
-            (_, Phase::Failing(why)) => tracing::warn!(kind, namespace, why, "workloads cannot be watched"),
+            (_, Phase::Failing(why)) => tracing::warn!(kind, namespace, %why, "workloads cannot be watched"),
             (Phase::Failing(_), now) => tracing::info!(kind, namespace, ?now, "workloads can be watched again"),
             (_, now) => tracing::debug!(kind, namespace, ?now, "workloads"),
         }
@@ -191,7 +194,11 @@ impl Shared {
         let silent = standing.heard.elapsed() > STALE;
         let why = match &standing.phase {
             Phase::Listing => "not completely listed yet".to_owned(),
-            Phase::Failing(why) => why.clone(),
+            Phase::Failing(Trouble::Forbidden(verb)) => {
+                let why = Trouble::Forbidden(verb.clone()).to_string();
+                return Some(Gap { forbidden: true, ..source.gap(why) });
+            }
+            Phase::Failing(why) => why.to_string(),
             Phase::Over => "not watched any more".to_owned(),
             Phase::Watched | Phase::Absent if silent => {
                 format!("nothing was heard of the API server for {} seconds", STALE.as_secs())
@@ -211,7 +218,7 @@ impl Shared {
         if self.sources.is_empty() {
             // Seeing nothing is not the same as there being nothing.
             let why = "no namespace is watched".to_owned();
-            return vec![Gap { kind: "workloads".to_owned(), namespace: None, why }];
+            return vec![Gap { kind: "workloads".to_owned(), namespace: None, why, forbidden: false }];
         }
         self.sources.iter().filter_map(|source| self.gap(source)).collect()
     }
@@ -231,7 +238,7 @@ impl Shared {
 
 impl Source {
     pub(super) fn gap(&self, why: impl Into<String>) -> Gap {
-        Gap { kind: self.kind.label(), namespace: self.namespace.clone(), why: why.into() }
+        Gap { kind: self.kind.label(), namespace: self.namespace.clone(), why: why.into(), forbidden: false }
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn read(shared: &Shared, source: &Source) {
         Ok(None) => Ok(Phase::Absent),
         Err(trouble) => Err(trouble),
     };
-    shared.stands(source, result.unwrap_or_else(|trouble| Phase::Failing(words(&trouble))));
+    shared.stands(source, result.unwrap_or_else(Phase::Failing));
 }
 
 struct Follower<'a> {
@@ -226,7 +226,7 @@ impl Follower<'_> {
             self.failures = 1;
             return;
         }
-        self.shared.stands(self.source, Phase::Failing(words(trouble)));
+        self.shared.stands(self.source, Phase::Failing(trouble.clone()));
         self.pause().await;
     }
 
@@ -234,14 +234,6 @@ impl Follower<'_> {
         let pause = pause_after(self.failures);
         self.failures += 1;
         sleep(pause).await;
-    }
-}
-
-fn words(trouble: &Trouble) -> String {
-    match trouble {
-        Trouble::Failed(why) => why.clone(),
-        Trouble::Absent => "the cluster does not have it".to_owned(),
-        Trouble::Expired => "what it said was out of date before it was complete".to_owned(),
     }
 }
 

@@ -22,6 +22,9 @@ use crate::controller::context::Context;
 
 /// How long a run waits for the first complete list of workloads after the operator started.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Most registries of which a status says that nothing is in use, and the longest host that it can hold, in bytes.
+const MAX_UNUSED_REGISTRIES: usize = 5;
+const MAX_HOST: usize = 260;
 /// Most gaps and references that a message names.
 const MAX_NAMED: usize = 3;
 
@@ -70,12 +73,18 @@ impl Usage {
                         in the policy";
             return Err(Unknown(text.to_owned()));
         };
-        workloads.complete_within(PATIENCE).await.map_err(|gaps| told(&gaps))?;
-        let clock = Arc::clone(&context.clock);
-        let usage = Self {
-            watched: true,
-            ..Self::of(workloads.clone(), &context.kube, namespace, policy, repositories, clock).await?
+        let workloads = match workloads.complete_within(PATIENCE).await {
+            Ok(()) => workloads.clone(),
+            Err(gaps) => {
+                let narrowed = stands_in(policy, &gaps).then(|| workloads.narrowed()).flatten();
+                let narrowed = narrowed.ok_or_else(|| told(&gaps))?;
+                narrowed.complete_within(PATIENCE).await.map_err(|gaps| told(&gaps))?;
+                narrowed
+            }
         };
+        let clock = Arc::clone(&context.clock);
+        let usage =
+            Self { watched: true, ..Self::of(workloads, &context.kube, namespace, policy, repositories, clock).await? };
         usage.confirmed().await?;
         let ignored = usage.all()?.ignored();
         if ignored > 0 {
@@ -99,7 +108,14 @@ impl Usage {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Unknown> {
         let Cluster { kube, namespace, options } = cluster;
-        let workloads = Workloads::read_once(kube.clone(), options.clone()).await.map_err(|gaps| told(&gaps))?;
+        let read = |options| Workloads::read_once(kube.clone(), options);
+        let workloads = match read(options.clone()).await {
+            Ok(workloads) => workloads,
+            Err(gaps) => {
+                let narrowed = options.narrowed().filter(|_| stands_in(policy, &gaps)).ok_or_else(|| told(&gaps))?;
+                read(narrowed).await.map_err(|gaps| told(&gaps))?
+            }
+        };
         let usage = Self::of(workloads, kube, namespace, policy, repositories, clock).await?;
         usage.all()?;
         Ok(usage)
@@ -139,12 +155,22 @@ impl Usage {
         self.all().map(|_| ())
     }
 
+    /// The registries in question of which the cluster uses no image, as far as names tell.
+    ///
+    /// # Errors
+    /// When something is not known.
+    pub(crate) fn unused_registries(&self) -> Result<Vec<String>, Unknown> {
+        let all = self.all()?;
+        let unused = all.unused_hosts().filter(|host| host.len() <= MAX_HOST);
+        Ok(unused.take(MAX_UNUSED_REGISTRIES).map(str::to_owned).collect())
+    }
+
     fn all(&self) -> Result<Arc<InUse>, Unknown> {
         let gaps = if self.watched { self.workloads.gaps() } else { Vec::new() };
         if !gaps.is_empty() {
             return Err(told(&gaps));
         }
-        let (reads, others) = self.others.images();
+        let (reads, listed) = self.others.images();
         let version = (self.workloads.version(), reads);
         let mut sorted = self.sorted.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, in_use)) = &*sorted
@@ -152,9 +178,9 @@ impl Usage {
         {
             return Ok(Arc::clone(in_use));
         }
-        let own = used_images(&self.workloads, self.clock.now());
+        let own = used_images(&self.workloads, self.clock.now()).chain(listed.here.iter().cloned());
         let hosts = self.hosts.iter().map(String::as_str);
-        let in_use = InUse::new(own.chain(others.iter().cloned()), hosts, &self.aliases);
+        let in_use = InUse::new(own, listed.elsewhere.iter().cloned(), hosts, &self.aliases);
         if let [first, ..] = in_use.unreadable() {
             let more = in_use.unreadable_total() - 1;
             let more = if more == 0 { String::new() } else { format!(", and {more} more") };
@@ -170,7 +196,7 @@ impl Usage {
 pub fn used_images(workloads: &Workloads, now: Timestamp) -> impl Iterator<Item = UsedImage> + use<> {
     workloads.images(now).into_iter().map(|image| UsedImage {
         image: image.image.into_boxed_str(),
-        by_id: image.is_image_id,
+        id: image.id.map(String::into_boxed_str),
         users: image.users.into_iter().map(String::into_boxed_str).collect(),
         more: u32::try_from(image.more_users).unwrap_or(u32::MAX),
     })
@@ -182,6 +208,11 @@ fn host(repository: &Repository) -> Result<&str, Unknown> {
         Some((host, path)) if !host.is_empty() && !path.is_empty() => Ok(host),
         _ => Err(Unknown(format!("GitLab does not tell the registry of {}", repository.path))),
     }
+}
+
+/// Whether a list of the whole cluster stands in for what may not be seen of it.
+fn stands_in(policy: &CompiledPolicy, gaps: &[Gap]) -> bool {
+    gaps.iter().any(|gap| gap.forbidden) && policy.protection.lists.iter().any(|list| list.this_cluster)
 }
 
 fn told(gaps: &[Gap]) -> Unknown {

@@ -1,4 +1,4 @@
-//! What other clusters use, as their lists in `ConfigMap`s say: read when a run begins, and again before anything is removed if a
+//! What other clusters use, and what of this one the operator may not see, as lists in `ConfigMap`s say: read when a run begins, and again before anything is removed if a
 //! list has changed or no longer counts.
 
 use std::collections::BTreeSet;
@@ -16,6 +16,15 @@ use crate::policy::in_use::list::List;
 
 use super::failure::Unknown;
 
+/// The images of the lists.
+#[derive(Clone, Default)]
+pub(crate) struct Listed {
+    /// Of this cluster.
+    pub(crate) here: Arc<[UsedImage]>,
+    /// Of others.
+    pub(crate) elsewhere: Arc<[UsedImage]>,
+}
+
 /// The lists that a policy names.
 pub(crate) struct OtherClusters {
     kube: Client,
@@ -32,7 +41,7 @@ pub(crate) struct OtherClusters {
 struct Known {
     /// Of each list, which version it was and until when it counts.
     versions: Vec<(Option<String>, Timestamp)>,
-    images: Arc<[UsedImage]>,
+    images: Listed,
     /// How often the lists were read.
     reads: u64,
 }
@@ -74,13 +83,13 @@ impl OtherClusters {
     }
 
     /// The images, and how often they were read.
-    pub(crate) fn images(&self) -> (u64, Arc<[UsedImage]>) {
+    pub(crate) fn images(&self) -> (u64, Listed) {
         let known = self.known();
-        (known.reads, Arc::clone(&known.images))
+        (known.reads, known.images.clone())
     }
 
     async fn read_all(&self) -> Result<(), Unknown> {
-        let (mut versions, mut images) = (Vec::new(), Vec::new());
+        let (mut versions, mut here, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
         for source in &self.sources {
             let name = &source.name;
             let found = config_maps::read(&self.kube, &self.namespace, name, &source.key)
@@ -93,10 +102,11 @@ impl OtherClusters {
             }
             let until = list.generated_at.checked_add(source.max_age).unwrap_or(Timestamp::MAX);
             versions.push((found.version, until));
-            images.extend(list.into_used(name));
+            if source.this_cluster { &mut here } else { &mut elsewhere }.extend(list.into_used(name));
         }
+        let images = Listed { here: here.into(), elsewhere: elsewhere.into() };
         let mut known = self.known();
-        *known = Known { versions, images: images.into(), reads: known.reads + 1 };
+        *known = Known { versions, images, reads: known.reads + 1 };
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Plans one repository: reads what the rules need and decides about every tag. Removes nothing, and knows nothing of
 //! Kubernetes: a run, a preview and the command line all plan by this.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -12,8 +12,8 @@ use crate::gitlab::{Client, Error, Repository, TagDetails};
 use crate::policy::bulk::parameters;
 use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
+use crate::policy::in_use::RepositoryUse;
 use crate::policy::in_use::keep::keep_pattern;
-use crate::policy::in_use::{RepositoryUse, names_subject};
 use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
 use crate::policy::plan::{KeepReason, PlannedTag, TagPlan, Verdict, decide_by_name, exact, server};
@@ -26,9 +26,6 @@ use super::read_tags::{self, Extent, Source};
 
 /// Requests for the details of tags under way at the same time. The pace per host is the real limit.
 const DETAILS_IN_FLIGHT: usize = 8;
-
-/// Most tags in use that are read one by one, in one repository. With more, a digest may stay unresolved, and then more is kept.
-const MAX_LOOKED_UP: usize = 100;
 
 /// What planning needs.
 #[derive(Clone, Copy)]
@@ -91,47 +88,10 @@ impl Planner<'_> {
         self.usage.map_or_else(|| Ok(RepositoryUse::default()), |usage| usage.now(repository))
     }
 
-    /// Holds what is in use against the tags. Tags that are in use by name but were not read are looked at where their digest
-    /// matters: because a digest in use is that of none of the others (most are theirs), or because of signatures.
-    async fn claims(
-        &self,
-        used: RepositoryUse,
-        inventory: &Inventory,
-        source: Source,
-        repository: &Repository,
-    ) -> Result<Claims, Error> {
-        let known: HashMap<&str, Option<&str>> =
-            inventory.read.iter().map(|tag| (&*tag.name, tag.digest.as_deref())).collect();
-        let newer: HashSet<&str> = inventory.newer.iter().map(AsRef::as_ref).collect();
-        let exists = |name: &str| source.extent == Extent::Oldest || known.contains_key(name) || newer.contains(name);
-        let unread = |name: &&str| known.get(name).copied().flatten().is_none() && exists(name);
-        let signed = known.keys().any(|name| names_subject(name));
-        let mut found: Vec<(&str, String)> = Vec::new();
-        let mut undigested = false;
-        for (looked_up, name) in used.tags().map(|(name, _)| name).filter(unread).enumerate() {
-            let digests = known.values().flatten().copied().chain(found.iter().map(|(_, digest)| digest.as_str()));
-            if !signed && used.unresolved(digests).is_empty() {
-                break;
-            }
-            if looked_up == MAX_LOOKED_UP {
-                undigested = true;
-                break;
-            }
-            let details = self.client.tag(&repository.reference(), name).await?;
-            match details.and_then(|details| details.digest) {
-                Some(digest) => found.push((name, digest)),
-                None => undigested = true,
-            }
-        }
-        let found = found.iter().map(|(name, digest)| (*name, Some(digest.as_str())));
-        let tags = known.iter().map(|(name, digest)| (*name, *digest)).chain(found);
-        Ok(Claims::new(used.clone(), tags, undigested))
-    }
-
     pub(crate) async fn bulk(&self, rule: &Rule, repository: &Repository) -> Result<Plan, Failure> {
         let used = self.used(repository)?;
         let at = self.clock.now();
-        let (inventory, source) = if used.digests().next().is_some() {
+        let (inventory, source) = if used.by_digest() {
             // Who uses a tag is known by its digest only.
             let all = Planner { everything: true, ..*self };
             read_tags::read(&all, std::slice::from_ref(rule), repository).await?
@@ -219,7 +179,8 @@ impl Plan {
                 }
             } else if self.claims.possible(&tag.name, tag.digest.as_deref(), tag.single_image) && told(&tag.name) {
                 let doubt = self.claims.doubt();
-                return Err(format!("{} and others may be in use: {doubt}; method: Exact keeps those alone", tag.name));
+                let advice = if self.claims.all_possible() { "" } else { "; method: Exact keeps those alone" };
+                return Err(format!("{} and others may be in use: {doubt}{advice}", tag.name));
             }
         }
         if !to_tell.is_empty() && !knows_keep {

@@ -13,7 +13,7 @@ use crate::gitlab::{
     Client, LastLook, Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryRef, RepositoryStatus,
 };
 use crate::policy::empty::{Holds, Keep, Look as Seen, MAX_WATCHED, Rule, look, prove, since, watch};
-use crate::policy::in_use::{RepositoryUse, Users};
+use crate::policy::in_use::RepositoryUse;
 use crate::policy::outcome::{Outcome, repository_reason as why};
 
 use super::in_use_guard::Look;
@@ -160,8 +160,8 @@ impl Watch<'_> {
     /// What keeps a repository whatever it holds.
     fn spares(&self, repository: &Repository) -> Result<Result<(), Keep>, Halt> {
         let used = self.job.planner().used(repository)?;
-        Ok(match users(&used) {
-            Some(users) => Err(Keep::InUse(users)),
+        Ok(match used.any_users() {
+            Some(users) => Err(Keep::InUse(users.clone())),
             None => self.rule.admits(repository.path == repository.project_path()),
         })
     }
@@ -248,7 +248,7 @@ impl StillEmpty {
     fn found(&self) -> Result<Keep, Halt> {
         match &self.unused {
             Some(look) if !self.has_tags.load(Ordering::Relaxed) => {
-                Ok(Keep::InUse(users(&look.found()?).unwrap_or_default()))
+                Ok(Keep::InUse(look.found()?.any_users().cloned().unwrap_or_default()))
             }
             _ => Ok(Keep::NotStill),
         }
@@ -270,11 +270,6 @@ impl LastLook for StillEmpty {
         }
         .boxed()
     }
-}
-
-/// Some of those who use images of a repository.
-fn users(used: &RepositoryUse) -> Option<Users> {
-    used.tags().chain(used.digests()).next().map(|(_, users)| users.clone())
 }
 
 /// Says why a repository stays; hands back since when it is watched.

@@ -31,6 +31,9 @@ pub(super) fn finish(run: Run<'_>, report: Report) -> Change {
         standing::note_overlap(&mut status, overlap, reader, generation, now);
     }
     let definition = run.context.definition().clone();
+    if let Some(registries) = report.unused_registries {
+        status.unused_registries = registries;
+    }
     let limit = run.live.spec.history_limit;
     report::finish(&mut status, run.others_before, outcomes, &report.end, report.proposal, limit, now);
     report::add_remark(&mut status, definition.remark().as_deref());

@@ -80,6 +80,7 @@ fn shared(run: &Run<'_>, found: &Found) -> Option<Overlap> {
 async fn clean(run: &Run<'_>, client: Client, repositories: &[Repository], report: &mut Report) -> Result<(), Halt> {
     clocks_agree(&client)?;
     let usage = Usage::open(run.context, &run.namespace, run.order.policy, repositories).await?;
+    report.unused_registries = usage.as_ref().and_then(|usage| usage.unused_registries().ok());
     let job = &Job::new(run, client, usage);
     let before = run.live.status.clone().unwrap_or_default();
     let done = tags(job, repositories, report).await;

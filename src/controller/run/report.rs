@@ -80,6 +80,8 @@ pub(crate) struct Report {
     pub(crate) conflicts: Option<Vec<String>>,
     /// What the policy shares with others; `None` where the run has nothing to say about it.
     pub(crate) shared: Option<Overlap>,
+    /// The registries of which the cluster uses no image; `None` where the run has nothing to say about it.
+    pub(crate) unused_registries: Option<Vec<String>>,
 }
 
 impl Report {
@@ -93,6 +95,7 @@ impl Report {
             watched: None,
             conflicts: None,
             shared: None,
+            unused_registries: None,
         }
     }
 

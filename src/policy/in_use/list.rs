@@ -6,7 +6,8 @@
 //!   "registry": "registry.example.com:5050",
 //!   "complete": true,
 //!   "images": [
-//!     {"image": "registry.example.com:5050/shop/api:v1", "usedBy": ["prod/Deployment/web"], "usedByMore": 2}
+//!     {"image": "registry.example.com:5050/shop/api:v1", "usedBy": ["prod/Deployment/web"], "usedByMore": 2},
+//!     {"image": "registry.example.com:5050/shop/db:v3", "imageID": "sha256:…", "usedBy": ["prod/Pod/db-0"]}
 //!   ]
 //! }
 //! ```
@@ -18,16 +19,20 @@
 //! - `images` are references as in a Pod, in any order. [`List::new`] writes the registry's own host where the cluster uses an
 //!   alias. A reference that cannot be read stands there too, with the registry's host somewhere in it, so that the reader
 //!   does not take what can be read for everything.
+//! - `imageID` is what a node reports of that image where it names no repository: the digest of the image or of its
+//!   configuration. A reader that does not know the field takes the image alone.
 //! - `usedBy` names some users and `usedByMore` counts the others; both may be left out.
 //!
 //! Fields that are not known are ignored, for the sake of later versions.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::registry::{Registries, host_of};
+use super::used::Meaning;
 use super::{Alias, UsedImage, Users};
 use crate::api::conditions::shorten;
 use crate::policy::image::{ImageRef, host_in_names};
@@ -48,8 +53,11 @@ pub struct List {
     pub generated_at: Timestamp,
     /// The registry's host, with its port if it has one.
     pub registry: String,
-    images: BTreeMap<String, Users>,
+    images: BTreeMap<Written, Users>,
 }
+
+/// An image as it stands in the list, and what a node reports of it without a repository.
+type Written = (String, Option<Box<str>>);
 
 /// Why a list does not count.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -98,6 +106,8 @@ struct Document {
 #[serde(rename_all = "camelCase", expecting = "an image and its users")]
 struct Entry {
     image: String,
+    #[serde(rename = "imageID", default, skip_serializing_if = "Option::is_none")]
+    id: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     used_by: Vec<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,29 +131,44 @@ impl List {
         let mut list =
             Self { generated_at: whole_seconds(generated_at), registry: registry.to_owned(), images: BTreeMap::new() };
         let host = host_in_names(registry);
+        let there = |image: &ImageRef| -> Vec<String> {
+            let paths = registries.paths(image).into_iter();
+            paths.map(|path| ImageRef { name: format!("{host}/{path}"), ..image.clone() }.to_string()).collect()
+        };
+        let reported = |image: &ImageRef, id: &str| -> Vec<Written> {
+            there(image).into_iter().map(|text| (text, Some(id.into()))).collect()
+        };
         for image in images {
-            let texts: Vec<String> = match image.read() {
-                Ok(Some(reference)) => {
-                    let paths = registries.paths(&reference).into_iter();
-                    let there = |path| ImageRef { name: format!("{host}/{path}"), ..reference.clone() };
-                    paths.map(|path| there(path).to_string()).collect()
-                }
-                Err(_) if Registries::new([registry], &[]).may_be_meant_by(&image.image) => vec![image.image.into()],
+            let text = image.text();
+            let written: Vec<Written> = match image.read() {
+                Ok(Meaning::Nothing) => continue,
+                Ok(Meaning::Images(images)) => images.iter().flat_map(there).map(|text| (text, None)).collect(),
+                Ok(Meaning::Reported(image, id)) => reported(&image, &id),
+                Err(_) if Registries::new([registry], &[]).may_be_meant_by(text) => vec![(text.to_owned(), None)],
                 // The reader may not know the alias.
-                Err(_) if registries.may_be_meant_by(&image.image) => vec![format!("{} ({registry})", image.image)],
-                Ok(None) | Err(_) => continue,
+                Err(_) if registries.may_be_meant_by(text) => vec![(format!("{text} ({registry})"), None)],
+                Err(_) => image.unreadable_id().map(|(image, id)| reported(&image, &id)).unwrap_or_default(),
             };
             let users = Users::new(image.users, image.more);
-            for text in texts {
-                list.images.entry(text).or_default().join(&users);
+            for key in written {
+                list.images.entry(key).or_default().join(&users);
             }
         }
         list
     }
 
-    /// The images in order, each with its users.
-    pub fn images(&self) -> impl Iterator<Item = (&str, &Users)> {
-        self.images.iter().map(|(image, users)| (image.as_str(), users))
+    /// The images in order, each with its users. What a node reports of one without a repository stands behind it in brackets.
+    pub fn images(&self) -> impl Iterator<Item = (Cow<'_, str>, &Users)> {
+        self.images.iter().map(|((image, id), users)| match id {
+            None => (Cow::Borrowed(image.as_str()), users),
+            Some(id) => (Cow::Owned(format!("{image} ({id})")), users),
+        })
+    }
+
+    /// Whether the cluster uses nothing of the registry, as far as names tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
     }
 
     /// The list as text: the same for the same images in any order, with at most [`MAX_USERS`] users each.
@@ -151,11 +176,12 @@ impl List {
     /// # Errors
     /// None that is known; the serializer could have one.
     pub fn write(&self) -> Result<String, serde_json::Error> {
-        let images = self.images.iter().map(|(image, users)| {
+        let images = self.images.iter().map(|((image, id), users)| {
             let used_by: Vec<Box<str>> = users.names().take(MAX_USERS).map(Box::from).collect();
             let named = u32::try_from(used_by.len()).unwrap_or(u32::MAX);
             let more = users.total().saturating_sub(named);
-            Entry { image: image.clone(), used_by, used_by_more: Some(more).filter(|more| *more > 0) }
+            let used_by_more = Some(more).filter(|more| *more > 0);
+            Entry { image: image.clone(), id: id.clone(), used_by, used_by_more }
         });
         let document = Document {
             generated_at: self.generated_at,
@@ -183,10 +209,10 @@ impl List {
         if age > max_age {
             return Err(ListError::TooOld { generated_at, max_age });
         }
-        let mut images: BTreeMap<String, Users> = BTreeMap::new();
-        for Entry { image, used_by, used_by_more } in document.images {
+        let mut images: BTreeMap<Written, Users> = BTreeMap::new();
+        for Entry { image, id, used_by, used_by_more } in document.images {
             let used_by = used_by.iter().map(|user| one_line(user));
-            images.entry(image).or_default().join(&Users::new(used_by, used_by_more.unwrap_or(0)));
+            images.entry((image, id)).or_default().join(&Users::new(used_by, used_by_more.unwrap_or(0)));
         }
         Ok(Self { generated_at, registry: document.registry, images })
     }
@@ -200,11 +226,11 @@ impl List {
     /// The images, for [`InUse`](super::InUse) to sort together with others. The users are told with where the list comes from:
     /// `prod/Deployment/web (cluster-west)`.
     pub fn into_used(self, source: &str) -> impl Iterator<Item = UsedImage> {
-        self.images.into_iter().map(move |(image, users)| {
+        self.images.into_iter().map(move |((image, id), users)| {
             let named: Vec<Box<str>> =
                 users.names().take(MAX_USERS).map(|user| format!("{user} ({source})").into_boxed_str()).collect();
             let more = users.total().saturating_sub(u32::try_from(named.len()).unwrap_or(u32::MAX));
-            UsedImage { image: image.into_boxed_str(), by_id: false, users: named, more }
+            UsedImage { image: image.into_boxed_str(), id, users: named, more }
         })
     }
 }
@@ -233,7 +259,7 @@ mod tests {
 
     use super::*;
     use crate::policy::in_use::InUse;
-    use crate::policy::in_use::tests::{SHA_1, some_images, used};
+    use crate::policy::in_use::tests::{SHA_1, SHA_2, reported, some_images, used};
 
     const REGISTRY: &str = "registry.example.com:5050";
 
@@ -271,11 +297,12 @@ mod tests {
             used("mirror.example.com/gitlab/shop/web:v3", &["prod/Pod/mirrored"]),
             used("mirror.example.com/other/shop/web:v3", &["prod/Pod/other-mirror"]),
             used("mirror.example.com/gitlab2/shop/web:v3", &["prod/Pod/other-mirror"]),
-            UsedImage {
-                by_id: true,
-                ..used(&format!("docker-pullable://registry.example.com:5050/shop/web@{SHA_1}"), &[])
-            },
-            UsedImage { by_id: true, more: 9, ..used(SHA_1, &[]) },
+            reported("nginx:1.27", &format!("docker-pullable://registry.example.com:5050/shop/web@{SHA_1}")),
+            reported("mirror.example.com/gitlab/shop/web:v3", &format!("docker-pullable://quay.io/shop/web@{SHA_2}")),
+            reported("mirror.example.com/gitlab/shop/web:v3", SHA_2),
+            reported("registry.example.com:5050/shop/web:v2", "what is this"),
+            reported("nginx:1.27", SHA_1),
+            reported("", SHA_1),
         ])
         .write()
         .unwrap();
@@ -297,8 +324,11 @@ mod tests {
                     "image": "registry.example.com:5050/shop/web:v2",
                     "usedBy": ["prod/Deployment/web", "prod/Job/migrate"]
                 },
+                {"image": "registry.example.com:5050/shop/web:v2", "imageID": "what is this"},
                 {"image": "registry.example.com:5050/shop/web:v3", "usedBy": ["prod/Pod/mirrored"]},
+                {"image": "registry.example.com:5050/shop/web:v3", "imageID": SHA_2},
                 {"image": format!("registry.example.com:5050/shop/web@{SHA_1}")},
+                {"image": format!("registry.example.com:5050/shop/web@{SHA_2}")},
             ]
         });
         assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), expected);
@@ -310,7 +340,7 @@ mod tests {
         let aliases = ["proxy.example.com", "proxy.example.com/gitlab"].map(|alias| Alias::parse(alias).unwrap());
         let images = ["proxy.example.com/gitlab/shop/web:v1", "proxy.example.com/registry.example.com/shop/web:v2"];
         let list = List::new(REGISTRY, &aliases, images.map(|image| used(image, &[])), now());
-        let images: Vec<&String> = list.images.keys().collect();
+        let images: Vec<_> = list.images().map(|(image, _)| image).collect();
         assert_eq!(
             images,
             [
@@ -339,7 +369,7 @@ mod tests {
     #[test]
     fn a_registry_that_is_a_single_word_is_written_as_pods_must_write_it() {
         let list = List::new("registry", &[], [used("REGISTRY/shop/web:v2", &[])], now());
-        assert_eq!(list.images.keys().collect::<Vec<_>>(), ["REGISTRY/shop/web:v2"]);
+        assert_eq!(list.images().map(|(image, _)| image).collect::<Vec<_>>(), ["REGISTRY/shop/web:v2"]);
         assert!(list.is_about("registry/shop/web"));
     }
 
@@ -452,15 +482,17 @@ mod tests {
             let mut reversed = images.clone();
             reversed.reverse();
             prop_assert_eq!(&text, &List::new(REGISTRY, &aliases, reversed, now()).write().unwrap());
-            let there = InUse::new(List::read(&text, now(), a_day()).unwrap().into_used("west"), [REGISTRY], &[]);
-            let here = InUse::new(images, [REGISTRY], &aliases);
+            let list = List::read(&text, now(), a_day()).unwrap().into_used("west");
+            let there = InUse::new([], list, [REGISTRY], &[]);
+            let here = InUse::new(images, [], [REGISTRY], &aliases);
             for path in ["shop/a", "shop/b", "team/a"] {
                 let location = format!("{REGISTRY}/{path}");
                 let names = |in_use: &InUse| {
                     let repository = in_use.repository(&location, path);
                     let tags: Vec<String> = repository.tags().map(|(name, _)| name.to_owned()).collect();
                     let digests: Vec<String> = repository.digests().map(|(digest, _)| digest.to_owned()).collect();
-                    (tags, digests)
+                    let ids: Vec<String> = repository.ids().map(|(id, _)| id.to_owned()).collect();
+                    (tags, digests, ids)
                 };
                 prop_assert_eq!(names(&there), names(&here));
             }

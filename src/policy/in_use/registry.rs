@@ -60,6 +60,20 @@ impl<'a> Registries<'a> {
         Self { hosts: locations.into_iter().map(host_of).filter(|host| !host.is_empty()).collect(), aliases }
     }
 
+    /// The hosts of the registries.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &String> {
+        self.hosts.iter()
+    }
+
+    /// The registries of which a reference may name an image: that of its host, or with an alias all of them.
+    pub(super) fn of(&self, reference: &ImageRef) -> Vec<String> {
+        let key = key(&reference.name);
+        if self.aliases.iter().any(|alias| alias.path_of(&key).is_some()) {
+            return self.hosts.iter().cloned().collect();
+        }
+        self.hosts.get(&host_of(&key)).cloned().into_iter().collect()
+    }
+
     /// The paths that a reference may have in the registries; none, if it is to an image elsewhere. It is several where an
     /// alias could be read in more than one way.
     pub(super) fn paths(&self, reference: &ImageRef) -> BTreeSet<String> {

@@ -4,15 +4,16 @@
 //! it, and a tag whose digest is not known stays as long as any digest is in use.
 //!
 //! What cannot be told from tags alone: a digest in use may be that of one platform's image inside a multi-platform tag, which
-//! has a digest of its own. Such digests are [`RepositoryUse::unresolved`], and so are those of images that lost their tag
-//! to a newer push.
+//! has a digest of its own. Such digests are [`RepositoryUse::unresolved`], until [`Contents`] tell which tag it is, and so are
+//! those of images that lost their tag to a newer push. A node may also report a digest without a repository, which may be that
+//! of the image's configuration.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound;
 
-use super::Users;
+use super::{Contents, Users};
 use crate::policy::image::{ALGORITHMS, ImageRef};
 
 /// How much of a digest is in the name of a tag that refers to it: the OCI distribution specification cuts it there.
@@ -23,10 +24,27 @@ const REFERRER_DIGITS: usize = 64;
 pub struct RepositoryUse {
     tags: BTreeMap<Box<str>, Users>,
     digests: BTreeMap<Box<str>, Users>,
+    /// Digests that nodes report for images of this repository without naming one: of the image or of its configuration.
+    ids: BTreeMap<Box<str>, Users>,
+    /// Digests that contain one of those in use, as far as [`Contents`] tell: indexes, and images by their configuration.
+    containers: BTreeMap<Box<str>, Users>,
     /// Digests of tags that are in use by name: they keep what refers to them, not other tags.
     subjects: BTreeMap<Box<str>, Users>,
     /// Everybody who uses a digest.
     digest_users: Users,
+    /// The cluster may know the repository under another name, so that nothing above is certain to be all.
+    elsewhere: Option<Elsewhere>,
+}
+
+/// Images of the same path under another host, in a cluster that has none of the registry itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Elsewhere {
+    /// The names of the registry that would explain them, as `protect.registryAliases` takes them.
+    pub aliases: BTreeSet<String>,
+    /// One of the images.
+    pub image: String,
+    /// Who uses it.
+    pub users: Users,
 }
 
 /// Why a tag counts as in use.
@@ -34,7 +52,7 @@ pub struct RepositoryUse {
 pub enum How {
     /// By its name.
     Name,
-    /// By its digest.
+    /// By its digest, or by that of something inside of its image.
     Digest,
     /// It is a signature, an attestation or another referrer of an image in use.
     Referrer,
@@ -61,10 +79,29 @@ impl fmt::Display for Use<'_> {
 }
 
 impl RepositoryUse {
-    /// Whether nothing of the repository is in use.
+    /// Whether nothing of the repository is in use, and that is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tags.is_empty() && self.digests.is_empty()
+        self.tags.is_empty() && !self.by_digest() && self.elsewhere.is_none()
+    }
+
+    /// Whether something of the repository is in use by digest.
+    #[must_use]
+    pub fn by_digest(&self) -> bool {
+        !self.digests.is_empty() || !self.ids.is_empty()
+    }
+
+    /// Whether the cluster may know the repository under another name.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<&Elsewhere> {
+        self.elsewhere.as_ref()
+    }
+
+    /// Somebody who uses something of it, or may.
+    #[must_use]
+    pub fn any_users(&self) -> Option<&Users> {
+        let by = self.tags.values().chain(self.digests.values()).chain(self.ids.values()).next();
+        by.or(self.elsewhere.as_ref().map(|elsewhere| &elsewhere.users))
     }
 
     /// The tags in use by name, in order, whether or not the repository has them.
@@ -75,6 +112,20 @@ impl RepositoryUse {
     /// The digests in use, in order.
     pub fn digests(&self) -> impl Iterator<Item = (&str, &Users)> {
         self.digests.iter().map(|(digest, users)| (digest.as_ref(), users))
+    }
+
+    /// The digests that nodes report without a repository, in order.
+    pub fn ids(&self) -> impl Iterator<Item = (&str, &Users)> {
+        self.ids.iter().map(|(id, users)| (id.as_ref(), users))
+    }
+
+    /// Takes note of what images contain: what contains something in use is in use.
+    pub fn note_contents(&mut self, contents: &Contents) {
+        for (inner, outer) in contents.inside() {
+            for users in [self.digests.get(inner), self.ids.get(inner)].into_iter().flatten() {
+                self.containers.entry(outer.into()).or_default().join(users);
+            }
+        }
     }
 
     /// Takes note of the digests of those tags that are in use by name, so that their signatures are in use as well. Tags are
@@ -98,20 +149,23 @@ impl RepositoryUse {
     #[must_use]
     pub fn users_of_tag(&self, name: &str, digest: Option<&str>) -> Option<Use<'_>> {
         let by_name = self.tags.get(name);
-        let by_digest = digest.and_then(|digest| self.digests.get(digest));
+        let by_digest = digest.and_then(|digest| self.users_of_digest(digest));
         let (how, users) = match (by_name, by_digest, self.users_of_subject(name)) {
-            (Some(users), Some(more), _) => {
-                let mut users = users.clone();
-                users.join(more);
-                return Some(Use { how: How::Name, users: Cow::Owned(users) });
-            }
-            (Some(users), None, _) => (How::Name, users),
+            (Some(users), Some(more), _) => (How::Name, joined(Cow::Borrowed(users), &more)),
+            (Some(users), None, _) => (How::Name, Cow::Borrowed(users)),
             (None, Some(users), _) => (How::Digest, users),
-            (None, None, Some(users)) => (How::Referrer, users),
-            (None, None, None) if self.may_be_used(digest) => (How::NotKnown, &self.digest_users),
+            (None, None, Some(users)) => (How::Referrer, Cow::Borrowed(users)),
+            (None, None, None) if self.may_be_used(digest) => (How::NotKnown, Cow::Borrowed(&self.digest_users)),
             (None, None, None) => return None,
         };
-        Some(Use { how, users: Cow::Borrowed(users) })
+        Some(Use { how, users })
+    }
+
+    /// Who uses an image by its digest, or something inside of it.
+    fn users_of_digest(&self, digest: &str) -> Option<Cow<'_, Users>> {
+        let maps = [&self.digests, &self.ids, &self.containers];
+        let users = maps.into_iter().filter_map(|map| map.get(digest)).map(Cow::Borrowed);
+        users.reduce(|users, more| joined(users, &more))
     }
 
     /// The digests in use that none of these tags' digests is, in order.
@@ -121,6 +175,16 @@ impl RepositoryUse {
     #[must_use]
     pub fn unresolved<'k>(&self, known: impl IntoIterator<Item = &'k str>) -> Vec<&str> {
         let mut unresolved: BTreeSet<&str> = self.digests.keys().map(AsRef::as_ref).collect();
+        for digest in known {
+            unresolved.remove(digest);
+        }
+        unresolved.into_iter().collect()
+    }
+
+    /// The digests that nodes report without a repository and that none of these is, in order.
+    #[must_use]
+    pub fn unresolved_ids<'k>(&self, known: impl IntoIterator<Item = &'k str>) -> Vec<&str> {
+        let mut unresolved: BTreeSet<&str> = self.ids.keys().map(AsRef::as_ref).collect();
         for digest in known {
             unresolved.remove(digest);
         }
@@ -138,8 +202,28 @@ impl RepositoryUse {
         }
     }
 
+    /// Somebody uses an image of the repository of which a node reports just this.
+    pub(super) fn add_id(&mut self, id: &str, users: &Users) {
+        self.digest_users.join(users);
+        self.ids.entry(id.into()).or_default().join(users);
+    }
+
+    /// The cluster uses these images of the same path, and may mean this repository.
+    pub(super) fn found_elsewhere(&mut self, alias: &str, key: &str, there: &Self) {
+        let name = there.tags.keys().next().map(|tag| format!("{key}:{tag}"));
+        let image = name.or_else(|| there.digests.keys().next().map(|digest| format!("{key}@{digest}")));
+        let Some(users) = there.any_users() else { return };
+        let found = || Elsewhere {
+            aliases: BTreeSet::new(),
+            image: image.unwrap_or_else(|| key.to_owned()),
+            users: users.clone(),
+        };
+        self.elsewhere.get_or_insert_with(found).aliases.insert(alias.to_owned());
+    }
+
     pub(super) fn join(&mut self, other: &Self) {
-        for (own, others) in [(&mut self.tags, &other.tags), (&mut self.digests, &other.digests)] {
+        let maps = [(&mut self.tags, &other.tags), (&mut self.digests, &other.digests), (&mut self.ids, &other.ids)];
+        for (own, others) in maps {
             for (name, users) in others {
                 own.entry(name.clone()).or_default().join(users);
             }
@@ -150,7 +234,7 @@ impl RepositoryUse {
     /// Whether a tag that has this digest, or an unknown one, cannot be told from the digests in use. Digests of different
     /// algorithms cannot be compared; in the order of the texts, one algorithm stands together.
     fn may_be_used(&self, digest: Option<&str>) -> bool {
-        let Some(digest) = digest else { return !self.digests.is_empty() };
+        let Some(digest) = digest else { return self.by_digest() };
         let mut digests = self.digests.keys();
         let ends = [digests.next(), digests.next_back()];
         ends.into_iter().flatten().any(|used| algorithm(used) != algorithm(digest))
@@ -161,13 +245,14 @@ impl RepositoryUse {
     pub fn includes(&self, other: &Self) -> bool {
         other.tags.keys().all(|name| self.tags.contains_key(name))
             && other.digests.keys().all(|digest| self.digests.contains_key(digest))
+            && other.ids.keys().all(|id| self.ids.contains_key(id))
+            && (other.elsewhere.is_none() || self.elsewhere.is_some())
     }
 
     /// Who uses the image that a tag refers to by its name.
     fn users_of_subject(&self, name: &str) -> Option<&Users> {
-        subjects(name).find_map(|beginning| {
-            first_with(&self.digests, &beginning).or_else(|| first_with(&self.subjects, &beginning))
-        })
+        let maps = [&self.digests, &self.containers, &self.subjects];
+        subjects(name).find_map(|beginning| maps.into_iter().find_map(|map| first_with(map, &beginning)))
     }
 }
 
@@ -186,6 +271,12 @@ fn subjects(name: &str) -> impl Iterator<Item = String> {
         let digits = rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
         (digits.len() >= REFERRER_DIGITS).then(|| format!("{algorithm}:{digits}"))
     })
+}
+
+fn joined<'a>(users: Cow<'a, Users>, more: &Users) -> Cow<'a, Users> {
+    let mut users = users.into_owned();
+    users.join(more);
+    Cow::Owned(users)
 }
 
 fn first_with<'a>(digests: &'a BTreeMap<Box<str>, Users>, beginning: &str) -> Option<&'a Users> {
@@ -315,6 +406,23 @@ mod tests {
         // Another tag of that image may go: the one in use keeps the image.
         assert_eq!(told(&repository, "v2", Some(SHA_1)), None);
         assert!(repository.unresolved([]).is_empty());
+    }
+
+    #[test]
+    fn an_index_with_an_image_in_use_is_in_use_with_what_is_signed_of_it() {
+        let index = |digit: char| format!("sha256:{}", hex(digit, 64));
+        let image = format!("registry.example.com/shop/web@{SHA_1}");
+        let mut repository = of_shop_web(&[(&image, "prod/Pod/a")]);
+        let mut contents = Contents::default();
+        contents.note_index(&index('a'), [Box::from(SHA_2), Box::from(SHA_1)].into());
+        contents.note_index(&index('b'), [Box::from(SHA_2)].into());
+        repository.note_contents(&contents);
+        let by_digest = Some((How::Digest, "prod/Pod/a".to_owned()));
+        assert_eq!(told(&repository, "v1", Some(&index('a'))), by_digest);
+        assert_eq!(told(&repository, "v2", Some(&index('b'))), None);
+        let signature = format!("sha256-{}.sig", hex('a', 64));
+        assert_eq!(told(&repository, &signature, Some(SHA_2)).unwrap().0, How::Referrer);
+        assert_eq!(told(&repository, &signature.replace('a', "b"), Some(SHA_2)), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod certificates;
+mod contents;
 mod credentials;
 mod failures;
 mod gate;

@@ -21,7 +21,7 @@ fn printed(world: &World, registry: &str) -> String {
 fn printed_of(world: &World, registry: &str, tags: &[&str]) -> String {
     let used = |image: String| UsedImage {
         image: image.into_boxed_str(),
-        by_id: false,
+        id: None,
         users: vec!["prod/Deployment/web".into()],
         more: 0,
     };

@@ -3,12 +3,15 @@
 
 mod approval;
 mod bulk;
+mod indexes;
 mod kinds;
 mod late;
 mod lists;
 mod middle;
+mod names;
 mod race;
 mod references;
+mod scope;
 mod told;
 mod unknown;
 

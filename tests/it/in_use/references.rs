@@ -90,6 +90,9 @@ async fn port_443_is_no_port_at_all(#[case] gitlab: &str, #[case] in_pods: &str)
 async fn what_is_of_another_repository_keeps_nothing(#[case] text: &str) {
     let scene = Scene::with(&["unused", "used"]).await;
     let operator = scene.operator().await;
+    // The cluster knows the registry by its name, so the names of others mean others.
+    let known = POLICIES.map(|_| format!("{REGISTRY}/shop/other/image:v1"));
+    scene.place.create("apps/v1/Deployment", "known", &replicated(&pod(&known))).await;
     let images = written(&scene, &text.replace("{registry}", REGISTRY));
     scene.place.create("apps/v1/Deployment", "web", &replicated(&pod(&images))).await;
     let statuses = scene.run("one").await;
@@ -174,7 +177,11 @@ async fn a_tag_in_use_that_does_not_exist_keeps_no_signature() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_digest_that_no_tag_has_keeps_what_may_contain_it() {
-    let scene = Scene::with(&["single"]).await;
+    // A server that tells of no tag what it contains.
+    let untold = |config: &mut gitlab_simulator::Config| {
+        config.settings.graphql_hidden_fields.insert("ContainerRepositoryDetails.manifest".to_owned());
+    };
+    let scene = Scene::set_up(untold, &[("single", 30)]).await;
     scene.push("multi", |push| push.kind(TagKind::Index));
     scene.push("list", |push| push.kind(TagKind::ManifestList));
     let operator = scene.operator().await;

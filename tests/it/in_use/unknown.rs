@@ -36,7 +36,7 @@ async fn until_runs_are(scene: &Scene, wanted: impl Fn(&PolicyStatus) -> bool) {
     let mut number = 0;
     eventually("a run that ends as wanted", async || {
         number += 1;
-        scene.run(&format!("again-{number}")).await.iter().all(&wanted).then_some(())
+        Box::pin(scene.run(&format!("again-{number}"))).await.iter().all(&wanted).then_some(())
     })
     .await;
 }

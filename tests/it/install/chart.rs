@@ -42,6 +42,8 @@ fn values_that_the_chart_does_not_know_or_cannot_use_are_refused() {
         "watchNamespaces=team-a",
         "watchNamespaces={Team_A}",
         "watchNamespaces={team-a,team-a}",
+        "inUse.scope=cluster",
+        "rbac.clusterWorkloads=never",
         "rbac.secretNames={*}",
         "rbac.aggregate.admin=true",
         "serviceAccount.automount=1",
@@ -129,8 +131,8 @@ fn the_definition_is_the_generated_one_with_labels_and_is_kept() {
 }
 
 #[test]
-fn watched_namespaces_have_a_role_each_and_there_is_no_cluster_role() {
-    let watch = "--set=watchNamespaces={team-a,team-b}";
+fn watched_namespaces_have_a_role_each_and_there_is_no_cluster_role_if_that_is_wanted() {
+    let watch = "--set=watchNamespaces={team-a,team-b},inUse.scope=WatchedNamespaces";
     let aggregated = rendered(&["--set=crds.install=false", watch]);
     let names: Vec<_> = of(&aggregated, "ClusterRole").map(|role| text(&role["metadata"]["name"])).collect();
     assert_eq!(names, [format!("{NAME}-view"), format!("{NAME}-edit")], "roles for people only");
@@ -154,6 +156,51 @@ fn watched_namespaces_have_a_role_each_and_there_is_no_cluster_role() {
     let arguments = &container(the(&objects, "Deployment"))["args"];
     let watched: Vec<_> = texts(arguments).into_iter().filter(|argument| argument.contains("watch")).collect();
     assert_eq!(watched, ["--watch-namespace=team-a", "--watch-namespace=team-b"]);
+    assert!(texts(arguments).contains(&"--in-use-scope=WatchedNamespaces"));
+}
+
+#[test]
+fn workloads_are_seen_in_the_whole_cluster_unless_it_is_said_otherwise() {
+    let off = "--set=rbac.aggregate.view=false,rbac.aggregate.edit=false,crds.install=false";
+    let watch = "--set=watchNamespaces={team-a,team-b}";
+    let objects = rendered(&[off, watch]);
+    let name = format!("{NAME}-in-use");
+    let (role, binding) = (the(&objects, "ClusterRole"), the(&objects, "ClusterRoleBinding"));
+    assert_eq!((text(&role["metadata"]["name"]), text(&binding["roleRef"]["name"])), (&*name, &*name));
+    assert_eq!(binding["subjects"][0]["name"], NAME);
+    for rule in role["rules"].as_array().unwrap() {
+        assert_eq!(rule["verbs"], json!(["list", "watch"]));
+    }
+    // The same as everywhere else: the end of the rules of a Role.
+    let all = of(&objects, "Role").next().unwrap()["rules"].as_array().unwrap().clone();
+    assert!(all.ends_with(role["rules"].as_array().unwrap()), "{all:?}");
+    let arguments = container(the(&objects, "Deployment"))["args"].clone();
+    assert!(texts(&arguments).contains(&"--in-use-scope=Cluster"), "{arguments}");
+
+    for without in
+        ["inUse.enabled=false", "rbac.clusterWorkloads=false", "inUse.scope=WatchedNamespaces", "rbac.create=false"]
+    {
+        let objects = rendered(&[off, watch, &format!("--set={without}")]);
+        assert_eq!(of(&objects, "ClusterRole").count() + of(&objects, "ClusterRoleBinding").count(), 0, "{without}");
+    }
+    let everywhere = rendered(&[off]);
+    assert_eq!(of(&everywhere, "ClusterRole").count(), 1, "it may do everything everywhere");
+}
+
+#[test]
+fn the_notes_say_what_is_not_seen_with_watched_namespaces() {
+    let watch = "--set=watchNamespaces={team-a}";
+    let unseen = "Workloads are looked at in these namespaces only (inUse.scope=WatchedNamespaces)";
+    let unknown = "Workloads of other namespaces may not be looked at (rbac.clusterWorkloads=false)";
+    let cases = [
+        ("inUse.scope=Cluster", [false, false]),
+        ("inUse.scope=WatchedNamespaces", [true, false]),
+        ("rbac.clusterWorkloads=false", [false, true]),
+    ];
+    for (setting, told) in cases {
+        let (notes, _) = notes(&[watch, &format!("--set={setting}")]);
+        assert_eq!([unseen, unknown].map(|words| notes.contains(words)), told, "{setting}: {notes}");
+    }
 }
 
 #[test]

@@ -179,7 +179,8 @@ fn with_watched_namespaces_the_operator_may_do_nothing_elsewhere() {
     let (home, watched, other) =
         (Namespace::create(shared()), Namespace::create(shared()), Namespace::create(shared()));
     let watch = format!("--set=watchNamespaces={{{}}}", &*watched);
-    let release = Release::install(&home, &[&watch, "--set=rbac.aggregate.view=false,rbac.aggregate.edit=false"]);
+    let off = "--set=rbac.aggregate.view=false,rbac.aggregate.edit=false,inUse.scope=WatchedNamespaces";
+    let release = Release::install(&home, &[&watch, off]);
     let name = release.full_name();
     let account = Account(&home, &name);
     assert_eq!(account.rules(&watched), needed(""));
@@ -188,6 +189,21 @@ fn with_watched_namespaces_the_operator_may_do_nothing_elsewhere() {
     assert_eq!(account.may("", &NEEDED), [false; 26]);
     let (found, _) = try_kubectl(shared(), &["get", "clusterrole", &name]);
     assert!(!found, "there is a ClusterRole");
+}
+
+#[test]
+fn with_watched_namespaces_the_operator_sees_workloads_elsewhere_and_nothing_more() {
+    let (home, watched, other) =
+        (Namespace::create(shared()), Namespace::create(shared()), Namespace::create(shared()));
+    let watch = format!("--set=watchNamespaces={{{}}}", &*watched);
+    let release = Release::install(&home, &[&watch, "--set=rbac.aggregate.view=false,rbac.aggregate.edit=false"]);
+    let name = release.full_name();
+    let account = Account(&home, &name);
+    let workloads: BTreeSet<_> = NEEDED[8..].iter().map(|(verb, resource, _)| format!("{verb} {resource}")).collect();
+    assert_eq!(account.rules(&watched), needed(""));
+    assert_eq!(account.rules(&other), workloads);
+    assert_eq!(account.may("", &NEEDED[..8]), [false; 8]);
+    assert_eq!(account.may("", &NEEDED[8..]), [true; 18]);
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn listed(at: jiff::Timestamp) -> String {
     let registry = "registry.gitlab.example.com";
     let used = UsedImage {
         image: format!("{registry}/shop/backend/api:t25").into_boxed_str(),
-        by_id: false,
+        id: None,
         users: vec!["prod/Deployment/web".into()],
         more: 0,
     };

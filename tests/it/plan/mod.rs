@@ -112,7 +112,7 @@ pub(crate) fn plan_from_cluster(world: &World, kubeconfig: &Path, name: &str, mo
         .env("KUBECONFIG", kubeconfig)
         .args(["plan", "-n", &world.namespace, name, "--allowed-gitlab-hosts", "127.0.0.1"])
         // Other tests run strange things in their namespaces.
-        .args(["--watch-namespace", &world.namespace])
+        .args(["--watch-namespace", &world.namespace, "--in-use-scope", "WatchedNamespaces"])
         .args(more);
     command
 }

@@ -8,7 +8,7 @@ mod signals;
 
 use gitlab_simulator::Clock;
 use jiff::SignedDuration;
-use process::Process;
+pub(crate) use process::Process;
 
 use crate::world::{World, service_account_kubeconfig};
 
@@ -21,9 +21,17 @@ pub(crate) async fn world_in_real_time() -> World {
     .await
 }
 
-/// The program, watching the world's namespace with the permissions of the install manifest.
+/// The program, watching the world's namespace with the permissions of the install manifest. Other tests run strange things in
+/// other namespaces.
 pub(crate) async fn operator(world: &World, arguments: &[&str]) -> Process {
-    let arguments: Vec<&str> =
-        ["--watch-namespace", &world.namespace].into_iter().chain(arguments.iter().copied()).collect();
+    let arguments: Vec<&str> = ["--watch-namespace", &world.namespace, "--in-use-scope", "WatchedNamespaces"]
+        .into_iter()
+        .chain(arguments.iter().copied())
+        .collect();
     Process::start(&service_account_kubeconfig().await, &arguments)
+}
+
+/// The program as somebody else and with other arguments.
+pub(crate) fn process(kubeconfig: &std::path::Path, arguments: &[&str]) -> Process {
+    Process::start(kubeconfig, arguments)
 }

@@ -77,13 +77,18 @@ async fn a_pod_counts_with_ephemeral_containers_and_with_what_the_node_pulled() 
         "ephemeralContainerStatuses": status("debug", "r/debug@sha256:02"),
     });
     place.patch_status("v1/Pod", "web", &statuses).await;
-    let wanted = [("api:1", false), ("debug:1", false), ("r/api@sha256:01", true), ("r/debug@sha256:02", true)];
+    let wanted = [
+        ("api:1", None),
+        ("api:1", Some("r/api@sha256:01")),
+        ("debug:1", None),
+        ("debug:1", Some("r/debug@sha256:02")),
+    ];
     let users = vec![place.user("Pod/web")];
     let wanted: Vec<UsedImage> = wanted
         .into_iter()
-        .map(|(image, is_image_id)| UsedImage {
+        .map(|(image, id)| UsedImage {
             image: image.to_owned(),
-            is_image_id,
+            id: id.map(str::to_owned),
             users: users.clone(),
             more_users: 0,
         })
@@ -152,7 +157,7 @@ async fn a_finished_pod_and_a_finished_job_count_for_a_day() {
     place.patch_status("v1/Pod", &name, &ended("main")).await;
 
     let in_use = |at: jiff::Timestamp| -> Vec<String> {
-        workloads.images(at).into_iter().filter(|used| !used.is_image_id).map(|used| used.image).collect()
+        workloads.images(at).into_iter().filter(|used| used.id.is_none()).map(|used| used.image).collect()
     };
     let finished: jiff::Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
     let day = SignedDuration::from_hours(24);

@@ -130,7 +130,7 @@ fn now() -> Timestamp {
 
 /// The image names in use.
 fn names(workloads: &Workloads) -> Vec<String> {
-    let images = workloads.images(now()).into_iter().filter(|used| !used.is_image_id);
+    let images = workloads.images(now()).into_iter().filter(|used| used.id.is_none());
     images.map(|used| used.image).collect()
 }
 
