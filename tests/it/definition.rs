@@ -91,7 +91,7 @@ async fn nothing_is_removed_while_a_guard_may_have_been_dropped_and_it_is_back_b
     let dry = world.ready("dry").await;
     assert!(ready(&dry).starts_with(&format!("{remark}; next run at ")), "{}", ready(&dry));
     assert_eq!((world.tags(api).len(), world.tags(free).len()), (3, 2));
-    planned(&world, json!(["spec.limits", "status.handledRunRequests"]));
+    planned(&world, &json!(["spec.limits", "status.handledRunRequests"]));
 
     install(cluster, &crd::definition().unwrap()).await;
     world.sim.advance(SignedDuration::from_mins(1));
@@ -123,16 +123,16 @@ async fn nothing_is_removed_while_a_guard_may_have_been_dropped_and_it_is_back_b
     operator.stop().await;
     assert_eq!(world.tags(free), ["main"]);
     assert_eq!(events_of(&world, "DefinitionOutdated").await, 2, "one for each policy that removes something");
-    planned(&world, Value::Null);
+    planned(&world, &Value::Null);
 }
 
 /// What `plan` says of the definition.
-fn planned(world: &World, dropped: Value) {
+fn planned(world: &World, dropped: &Value) {
     let mut plan = crate::plan::plan_from_cluster(world, world.cluster.kubeconfig(), "limited", &["-o", "json"]);
     let output = plan.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let plan: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{output:?}"));
-    assert_eq!(plan["droppedFields"], dropped);
+    assert_eq!(&plan["droppedFields"], dropped);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -246,7 +246,8 @@ impl World {
             let ended = status.last_run.as_ref().is_none_or(|run| run.completion_time.is_some());
             field(status) == Some(token) && ended
         };
-        self.until(name, over).await
+        // Two statuses and a watch are large for a future that others are made of.
+        Box::pin(self.until(name, over)).await
     }
 
     /// Waits until the status of a policy is as wanted.
