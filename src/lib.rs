@@ -5,6 +5,7 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | [`clock`] | time as a parameter | everything else |
+//! | [`hosts`] | which hosts may be connected to, as pure functions | everything else |
 //! | [`api`] | the custom resource | what it means |
 //! | [`policy`] | what is to be done, as pure functions | waiting, clocks, I/O, tokio, kube's client, reqwest |
 //! | [`listing`] | how a plan looks as text, as pure functions | waiting, clocks, I/O, Kubernetes, GitLab |
@@ -23,6 +24,7 @@ pub mod clock;
 pub mod cluster;
 pub mod controller;
 pub mod gitlab;
+pub mod hosts;
 pub mod listing;
 pub mod policy;
 pub mod server;

@@ -172,7 +172,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
 fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> Result<Arc<Context>, Error> {
     let clock = Arc::new(SystemClock);
-    let gitlab = gitlab(settings.requests_per_second, clock.clone());
+    let gitlab = gitlab(settings.requests_per_second, &settings.allowed_hosts, clock.clone());
     let watched = match &settings.scope {
         Scope::Cluster => &[],
         Scope::Namespaces(names) => names.as_slice(),
@@ -194,8 +194,9 @@ fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> 
     Ok(Arc::new(Context::new(client, gitlab, clock, policy, events, workloads, shutdown)))
 }
 
-fn gitlab(requests_per_second: f64, clock: Arc<dyn Clock>) -> GitLab {
-    GitLab::new(GitLabSettings { requests_per_second, user_agent: USER_AGENT.to_owned() }, clock)
+fn gitlab(requests_per_second: f64, allowed_hosts: &[String], clock: Arc<dyn Clock>) -> GitLab {
+    let (user_agent, allowed_hosts) = (USER_AGENT.to_owned(), allowed_hosts.into());
+    GitLab::new(GitLabSettings { requests_per_second, user_agent, allowed_hosts }, clock)
 }
 
 /// Says plainly what is missing, instead of a watch that fails for ever.

@@ -221,7 +221,7 @@ pub async fn run(settings: Settings, out: &mut dyn Write) -> Result<Conclusion, 
     };
 
     progress.show("looking for repositories");
-    let gitlab = super::gitlab(settings.requests_per_second, Arc::clone(&clock));
+    let gitlab = super::gitlab(settings.requests_per_second, &settings.allowed_hosts, Arc::clone(&clock));
     let question = Question { policy, connection, as_of, cluster, neighbours, everything: settings.everything };
     let forecast = Forecast::begin(&gitlab, Arc::clone(&clock), question).await?;
     about.overlap = forecast.overlap();

@@ -38,7 +38,8 @@ enum Command {
 #[derive(Args, Debug)]
 struct GitLabArguments {
     /// Hosts that tokens may be sent to: names, addresses, or *. and a domain, each with a port if only that one is meant.
-    /// Without it, every host but localhost and loopback, link-local and unspecified addresses; private networks are allowed.
+    /// Without it, every host but localhost and loopback, link-local, unspecified and cloud metadata addresses, and names that
+    /// resolve to those; private networks are allowed.
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     allowed_gitlab_hosts: Vec<String>,
 

@@ -84,8 +84,10 @@ pub(crate) async fn connect(
     mode: Mode,
     gate: Arc<dyn Gate>,
 ) -> Result<Session, Findings> {
-    let client =
-        gitlab.connect(connection, gate).map_err(|error| bad_credentials(reason::SECRET_INVALID, error.to_string()))?;
+    let client = gitlab.connect(connection, gate).map_err(|error| match error.class() {
+        Class::Host => from_error(&error),
+        _ => bad_credentials(reason::SECRET_INVALID, error.to_string()),
+    })?;
     let token = client.token_self().await.map_err(|error| from_error(&error))?.map(known);
     let findings = token_findings(token.as_ref(), mode, clock.now());
     if findings.trouble.is_none() { Ok(Session { client, findings }) } else { Err(findings) }
@@ -142,6 +144,7 @@ pub(crate) fn from_error(error: &GitLabError) -> Findings {
             return bad_credentials(why, message);
         }
         Class::Tls => reason::CERTIFICATE_INVALID,
+        Class::Host => reason::HOST_NOT_ALLOWED,
         Class::Throttled => reason::RATE_LIMITED,
         Class::Target => reason::TARGET_NOT_FOUND,
         Class::Transient | Class::Stopped => reason::GITLAB_UNAVAILABLE,

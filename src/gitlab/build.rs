@@ -2,6 +2,7 @@
 //!
 //! Sends nothing and keeps nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
@@ -13,6 +14,7 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use super::error::Setting;
+use super::resolve::{Judge, Lookup, judge_literal};
 use super::settings::{Connection, Proxy};
 
 /// The time to open a connection, TLS included. GitLab answers handshakes at once even when it is slow.
@@ -49,10 +51,27 @@ pub(super) fn token_header(token: &str) -> Result<HeaderValue, Setting> {
     Ok(value)
 }
 
-pub(super) fn build(connection: &Connection, user_agent: &str) -> Result<reqwest::Client, Setting> {
-    let user_agent = HeaderValue::from_str(user_agent).map_err(|_| Setting::UserAgent)?;
+/// What the process gives to all its HTTP clients.
+pub(super) struct Common<'a> {
+    pub(super) user_agent: &'a str,
+    /// Hosts and addresses that may be local.
+    pub(super) allowed_hosts: &'a Arc<[String]>,
+    pub(super) lookup: &'a Arc<dyn Lookup>,
+}
+
+pub(super) fn build(connection: &Connection, common: &Common<'_>) -> Result<reqwest::Client, Setting> {
+    let user_agent = HeaderValue::from_str(common.user_agent).map_err(|_| Setting::UserAgent)?;
+    // With a proxy it is the proxy who resolves GitLab's name and connects to it.
+    let reached = connection.proxy.as_ref().map_or(&connection.base_url, |proxy| &proxy.address);
+    judge_literal(reached, common.allowed_hosts)?;
+    let judge = Judge {
+        lookup: Arc::clone(common.lookup),
+        allowed: Arc::clone(common.allowed_hosts),
+        port: reached.port_or_known_default(),
+    };
     let mut builder = reqwest::Client::builder()
         .user_agent(user_agent)
+        .dns_resolver(Arc::new(judge))
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .https_only(connection.base_url.scheme() == "https")
@@ -116,6 +135,7 @@ fn build_proxy(proxy: &Proxy) -> Result<reqwest::Proxy, Setting> {
 mod tests {
     use rstest::rstest;
 
+    use super::super::resolve::SystemLookup;
     use super::*;
 
     fn connection(base_url: &str) -> Connection {
@@ -129,8 +149,14 @@ mod tests {
         }
     }
 
+    fn built(connection: &Connection, user_agent: &str, allowed: &[&str]) -> Option<Setting> {
+        let lookup: Arc<dyn Lookup> = Arc::new(SystemLookup);
+        let allowed_hosts = allowed.iter().map(ToString::to_string).collect();
+        build(connection, &Common { user_agent, allowed_hosts: &allowed_hosts, lookup: &lookup }).err()
+    }
+
     fn refused(connection: &Connection) -> Option<Setting> {
-        build(connection, "test").err()
+        built(connection, "test", &[])
     }
 
     #[rstest]
@@ -197,7 +223,25 @@ mod tests {
 
     #[test]
     fn a_user_agent_with_a_line_break_is_refused() {
-        let built = build(&connection("https://a.example"), "a\r\nb");
-        assert_eq!(built.err(), Some(Setting::UserAgent));
+        assert_eq!(built(&connection("https://a.example"), "a\r\nb", &[]), Some(Setting::UserAgent));
+    }
+
+    #[rstest]
+    #[case::gitlab("https://127.0.0.1", None, &[], Some(Setting::LocalAddress))]
+    #[case::gitlab_by_another_form("https://[64:ff9b::7f00:1]", None, &[], Some(Setting::LocalAddress))]
+    #[case::gitlab_by_name_of_the_flag("https://127.0.0.1", None, &["127.0.0.1"], None)]
+    #[case::gitlab_on_a_private_network("https://10.0.0.1", None, &[], None)]
+    #[case::the_proxy("https://a.example", Some("http://169.254.169.254"), &[], Some(Setting::LocalAddress))]
+    #[case::the_proxy_by_name_of_the_flag("https://a.example", Some("http://[::1]:3128"), &["::1"], None)]
+    #[case::behind_a_proxy_that_goes_there_itself("https://127.0.0.1", Some("http://10.0.0.1:3128"), &[], None)]
+    fn no_client_is_made_for_a_local_address(
+        #[case] url: &str,
+        #[case] proxy: Option<&str>,
+        #[case] allowed: &[&str],
+        #[case] expected: Option<Setting>,
+    ) {
+        let proxy = proxy.map(|url| Proxy { address: url.parse().unwrap(), username: None, password: None });
+        let connection = Connection { proxy, ..connection(url) };
+        assert_eq!(built(&connection, "test", allowed), expected);
     }
 }

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::build::{api_url, build, token_header};
+use super::build::{Common, api_url, build, token_header};
 use super::client::Client;
 use super::error::{Error, ErrorKind, Operation, Setting};
 use super::gate::Gate;
 use super::http::{Host, Http};
+use super::resolve::{Lookup, SystemLookup};
 use super::settings::{Connection, Settings};
 use crate::clock::Clock;
 
@@ -28,6 +29,7 @@ const MOST_HOSTS: usize = 256;
 pub struct GitLab {
     settings: Settings,
     clock: Arc<dyn Clock>,
+    lookup: Arc<dyn Lookup>,
     kept: Mutex<Kept>,
     /// Keys the cache below by hash, with a secret of this process: a key cannot be aimed at.
     hasher: RandomState,
@@ -50,7 +52,13 @@ impl GitLab {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "a key of the cache cannot be guessed outside this process")]
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
-        Self { settings, clock, kept: Mutex::default(), hasher: RandomState::new() }
+        Self::with_lookup(settings, clock, Arc::new(SystemLookup))
+    }
+
+    /// The same, with something else than the system's resolver to find the addresses of names.
+    #[must_use]
+    pub fn with_lookup(settings: Settings, clock: Arc<dyn Clock>, lookup: Arc<dyn Lookup>) -> Self {
+        Self { settings, clock, lookup, kept: Mutex::default(), hasher: RandomState::new() }
     }
 
     /// A client for one connection. Sends nothing; connections are opened with the first request.
@@ -95,7 +103,8 @@ impl GitLab {
             found.last_use = last_use;
             return Ok(found.client.clone());
         }
-        let client = build(connection, &self.settings.user_agent)?;
+        let Settings { user_agent, allowed_hosts, .. } = &self.settings;
+        let client = build(connection, &Common { user_agent, allowed_hosts, lookup: &self.lookup })?;
         if kept.clients.len() >= MOST_CLIENTS
             && let Some(oldest) = kept.clients.iter().min_by_key(|(_, kept)| kept.last_use).map(|(key, _)| *key)
         {
@@ -160,7 +169,8 @@ mod tests {
     }
 
     fn gitlab() -> GitLab {
-        let settings = Settings { requests_per_second: 1.0, user_agent: "test".to_owned() };
+        let settings =
+            Settings { requests_per_second: 1.0, user_agent: "test".to_owned(), allowed_hosts: Arc::default() };
         GitLab::new(settings, Arc::new(SystemClock))
     }
 

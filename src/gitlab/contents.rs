@@ -5,7 +5,6 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-
 use super::client::Client;
 use super::contents_answers::{self, Inside};
 use super::error::{Error, Operation};

@@ -4,6 +4,7 @@
 //! URL, nor a token: its text ends up in statuses, events and logs, and so does its Debug form. That is why no
 //! underlying error is kept as a source.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::pages::Gap;
@@ -170,6 +171,17 @@ pub enum ErrorKind {
     /// No connection, or one that broke before the answer was complete.
     #[error("GitLab cannot be reached, {0}")]
     Unreachable(Unreached),
+    /// The host, or the proxy in front of it, resolves to addresses of the operator's own machine or network segment only.
+    #[error(
+        "{host} resolves to {address}, a loopback, link-local, unspecified or metadata address, to which the operator may not \
+         connect unless its flag --allowed-gitlab-hosts (chart: gitlab.allowedHosts) names the host"
+    )]
+    LocalAddress {
+        /// The name that was resolved; it is the policy's, not the server's.
+        host: String,
+        /// What it resolves to.
+        address: IpAddr,
+    },
     /// The answer was not complete within [`Connection::timeout`](super::Connection::timeout).
     #[error("GitLab did not answer in time")]
     Timeout,
@@ -245,6 +257,7 @@ impl ErrorKind {
             | Self::Incomplete { .. }
             | Self::AnswerLost => Class::Transient,
             Self::Tls(_) | Self::Configuration(Setting::Ca | Setting::Identity) => Class::Tls,
+            Self::LocalAddress { .. } | Self::Configuration(Setting::LocalAddress) => Class::Host,
             Self::Stopped | Self::DeadlineReached => Class::Stopped,
             Self::Redirected { .. }
             | Self::TooLarge { .. }
@@ -271,6 +284,8 @@ pub enum Class {
     Transient,
     /// Certificates must be changed.
     Tls,
+    /// The operator may not connect to this host.
+    Host,
     /// The caller itself wanted no more requests.
     Stopped,
     /// Needs a human to look at it.
@@ -349,6 +364,12 @@ pub enum Setting {
     /// Not an http or https URL.
     #[error("the proxy address must be an http or https URL")]
     Proxy,
+    /// The address of GitLab, or of the proxy, is one of the operator's own machine or network segment, and not allowed.
+    #[error(
+        "the address of GitLab or of the proxy is a loopback, link-local, unspecified or metadata address, to which the operator \
+         may not connect unless its flag --allowed-gitlab-hosts (chart: gitlab.allowedHosts) names it"
+    )]
+    LocalAddress,
     /// Not a valid header value.
     #[error("the user agent has characters that no HTTP header can carry")]
     UserAgent,
@@ -381,5 +402,6 @@ mod tests {
         assert_eq!(ErrorKind::Configuration(Setting::Identity).class(), Class::Tls);
         assert_eq!(ErrorKind::Configuration(Setting::Token).class(), Class::Credentials);
         assert_eq!(ErrorKind::Configuration(Setting::Proxy).class(), Class::Other);
+        assert_eq!(ErrorKind::Configuration(Setting::LocalAddress).class(), Class::Host);
     }
 }

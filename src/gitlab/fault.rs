@@ -8,6 +8,7 @@ use std::io;
 use rustls::CertificateError;
 
 use super::error::{ErrorKind, Setting, TlsProblem, Unreached};
+use super::resolve::OnlyLocal;
 use super::retry::Failure;
 
 /// An exchange that gave no complete answer.
@@ -26,6 +27,10 @@ impl Fault {
         let unsent = error.is_connect() || error.is_builder();
         if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
             return Self { kind: ErrorKind::Tls(tls_problem(tls)), failure: None, unsent };
+        }
+        if let Some(OnlyLocal { host, address }) = causes(error).find_map(|cause| cause.downcast_ref()) {
+            let kind = ErrorKind::LocalAddress { host: host.clone(), address: *address };
+            return Self { kind, failure: None, unsent };
         }
         if error.is_builder() {
             return Self { kind: ErrorKind::Configuration(Setting::Client), failure: None, unsent };

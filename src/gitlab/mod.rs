@@ -19,6 +19,7 @@
 //! | `contents_answers` | the same of what is inside of images | yes |
 //! | `answers` | GitLab's JSON, and what each status means | yes |
 //! | `build` | HTTP clients from what a user configured | |
+//! | `resolve` | names into addresses that may be connected to | |
 //! | `http` | sends one request: gate, pace, last look, attempts, redirects, size limit | |
 //! | `fault` | what a broken connection means | yes |
 //! | `pages` | completeness of lists | yes |
@@ -37,6 +38,8 @@
 //! - **The gate is asked before every request**, and everything that waits stops with it. Before one that removes something,
 //!   the [`LastLook`] is asked as well, after every wait.
 //! - **The token goes to one origin**, and neither it nor anything GitLab wrote is in an error.
+//! - **A connection is opened only to an address that was judged**: a name that leads to the operator's own machine or network
+//!   segment is [`ErrorKind::LocalAddress`], unless it is allowed by name.
 //!
 //! All waiting goes through [`Clock`](crate::clock::Clock). Only the time-outs of a request on its way are tokio's, since
 //! they belong to the connection.
@@ -60,6 +63,7 @@ mod pacer;
 mod pages;
 mod remembered;
 mod repositories;
+mod resolve;
 mod retry;
 mod settings;
 mod tags;
@@ -71,6 +75,7 @@ pub use connection::GitLab;
 pub use error::{Class, Error, ErrorKind, Operation, Setting, TlsProblem, TokenProblem, Unreached};
 pub use gate::{Gate, LastLook, Open, Stopped};
 pub use pages::Gap;
+pub use resolve::{Lookup, SystemLookup};
 pub use settings::{Connection, Proxy, Settings};
 pub use types::{
     BulkAnswer, BulkDelete, Capabilities, ImagePage, Namespace, Project, Repository, RepositoryContents,

@@ -1,5 +1,6 @@
 //! What a connection to GitLab is made of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{SecretSlice, SecretString};
@@ -13,6 +14,9 @@ pub struct Settings {
     pub requests_per_second: f64,
     /// The `User-Agent` of every request.
     pub user_agent: String,
+    /// Hosts and addresses that may be the operator's own machine or network segment; see
+    /// [`may_be_reached`](crate::hosts::may_be_reached). Whether a token may be sent to a host at all is the caller's decision.
+    pub allowed_hosts: Arc<[String]>,
 }
 
 /// One server, one token, and how to get there.

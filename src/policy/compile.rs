@@ -3,14 +3,14 @@
 //! The schema refuses most of what is wrong at `kubectl apply`; what it cannot know is found here and becomes a problem with
 //! a documented reason. Nothing that fails here is ever sent anywhere.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use url::{Host, Url};
+use url::Url;
 
 use crate::api::conditions::reason;
 use crate::api::{self, InUse, InUseSource, Mode, ProtectSpec, RegistryCleanupPolicySpec, RuleSpec, SortBy};
+use crate::hosts;
 
 use super::duration::Age;
 use super::empty;
@@ -295,7 +295,7 @@ fn base_url(text: &str, insecure: bool, settings: &Settings) -> Result<Url, Prob
         _ => return Err(unusable("it begins neither with https:// nor with http://")),
     }
     let host = url.host_str().ok_or_else(|| unusable("it names no host"))?;
-    if !host_allowed(&url, &settings.allowed_hosts) {
+    if !hosts::may_be_asked(&url, &settings.allowed_hosts) {
         return Err(Problem {
             reason: reason::HOST_NOT_ALLOWED,
             message: format!(
@@ -306,55 +306,6 @@ fn base_url(text: &str, insecure: bool, settings: &Settings) -> Result<Url, Prob
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(url)
-}
-
-/// Without a list every host is allowed but those that only make sense from the operator's own machine or network segment:
-/// a policy could otherwise make the operator talk to a neighbour it cannot reach itself.
-fn host_allowed(url: &Url, allowed: &[String]) -> bool {
-    let Some(host) = url.host() else { return false };
-    if allowed.is_empty() {
-        return !is_local(&host);
-    }
-    let host = host.to_string();
-    allowed.iter().any(|entry| {
-        let (name, port) = split_port(entry);
-        let port_fits = port.is_none_or(|port| url.port_or_known_default() == Some(port));
-        port_fits
-            && match name.strip_prefix("*.") {
-                Some(domain) => host.strip_suffix(&domain.to_ascii_lowercase()).is_some_and(|rest| rest.ends_with('.')),
-                None => bare(&host).eq_ignore_ascii_case(bare(name)),
-            }
-    })
-}
-
-/// Takes an entry such as `gitlab.example.com:8443` or `[::1]:8443` apart. `::1` has no port.
-fn split_port(entry: &str) -> (&str, Option<u16>) {
-    match entry.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') || name.ends_with(']') => {
-            port.parse().map_or((entry, None), |port| (name, Some(port)))
-        }
-        _ => (entry, None),
-    }
-}
-
-/// A host without the brackets of an IPv6 address.
-fn bare(host: &str) -> &str {
-    host.trim_start_matches('[').trim_end_matches(']')
-}
-
-fn is_local(host: &Host<&str>) -> bool {
-    let address = match host {
-        Host::Domain(name) => {
-            let name = name.trim_end_matches('.');
-            return name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
-        }
-        Host::Ipv4(address) => IpAddr::V4(*address),
-        Host::Ipv6(address) => address.to_ipv4_mapped().map_or(IpAddr::V6(*address), IpAddr::V4),
-    };
-    match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
-    }
 }
 
 fn invalid(message: String) -> Problem {

@@ -77,7 +77,7 @@ fn includes_subgroups(target: &Target, group: &str) -> bool {
 
 /// Whether an error says something about the whole run, not about one repository.
 pub(crate) fn concerns_all(error: &Error) -> bool {
-    matches!(error.class(), Class::Credentials | Class::Tls | Class::Stopped)
+    matches!(error.class(), Class::Credentials | Class::Tls | Class::Host | Class::Stopped)
 }
 
 /// The outcome of a repository that an error stands in the way of.

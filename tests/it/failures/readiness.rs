@@ -1,18 +1,28 @@
 //! GitLab cannot be reached or answers nonsense when a policy is checked: the policy is not ready, says why, and is again once
 //! GitLab is.
 
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt};
 use gitlab_simulator::{Action, Config, Fault, Matcher, Simulator};
 use jiff::SignedDuration;
+use registry_cleanup_operator::gitlab::Lookup;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::answer;
 use crate::support::{change, events_of, eventually};
-use crate::world::{Operator, World};
+use crate::world::{Operator, Setup, World};
 
 async fn not_ready(world: &World, policy: &Value) -> (Operator, String) {
+    not_ready_as(world, policy, Setup::of(world)).await
+}
+
+async fn not_ready_as(world: &World, policy: &Value, setup: Setup) -> (Operator, String) {
     world.apply(policy).await.unwrap();
-    let operator = Operator::start(world).await;
+    let operator = Operator::set_up(world, setup).await;
     let status = world.until("shop", |status| World::condition(status, "Ready").starts_with("False")).await;
     assert_eq!(World::condition(&status, "Reconciling"), "True/ProgressingWithRetry");
     assert_eq!(World::condition(&status, "Stalled"), "absent", "no edit is needed");
@@ -114,5 +124,29 @@ async fn an_address_where_nobody_listens_is_told() {
     let (operator, told) = not_ready(&world, &policy).await;
     assert!(told.starts_with("GitLabUnavailable: "), "{told}");
     assert!(told.ends_with("GitLab cannot be reached, no connection could be opened"), "{told}");
+    operator.stop().await;
+}
+
+/// A resolver to which every name is one of the operator's own machine.
+struct Loopback;
+
+impl Lookup for Loopback {
+    fn addresses(&self, _: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        async { Ok(vec![SocketAddr::from(([127, 0, 0, 1], 0))]) }.boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_name_that_leads_to_the_operators_own_machine_has_the_reason_of_such_an_address() {
+    let world = World::start().await;
+    let mut policy = world.policy("shop", &json!({}));
+    change(&mut policy, "/gitlab/url", &json!(world.sim.url().replace("127.0.0.1", "gitlab.example.com")));
+    let mut setup = Setup { lookup: Arc::new(Loopback), ..Setup::of(&world) };
+    setup.settings.allowed_hosts = Vec::new();
+    let (operator, ready) = not_ready_as(&world, &policy, setup).await;
+    let words =
+        "HostNotAllowed: failed to read the token's own data: gitlab.example.com resolves to 127.0.0.1, a loopback";
+    assert!(ready.starts_with(words), "{ready}");
+    assert!(world.sim.requests().is_empty());
     operator.stop().await;
 }

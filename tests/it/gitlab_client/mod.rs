@@ -7,6 +7,7 @@ mod credentials;
 mod failures;
 mod gate;
 mod lists;
+mod names;
 mod pace;
 mod removals;
 mod repositories;
@@ -205,7 +206,11 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn full_speed() -> gitlab::Settings {
-    gitlab::Settings { requests_per_second: 1000.0, user_agent: "registry-cleanup-operator/test".to_owned() }
+    gitlab::Settings {
+        requests_per_second: 1000.0,
+        user_agent: "registry-cleanup-operator/test".to_owned(),
+        allowed_hosts: ["127.0.0.1", "127.0.0.2"].map(str::to_owned).into(),
+    }
 }
 
 fn connection(url: &str, token: &str) -> Connection {

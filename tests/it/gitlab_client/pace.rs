@@ -6,7 +6,7 @@ use gitlab_simulator::{Action, Endpoint, Fault, Matcher, RateLimit, Scope};
 use jiff::Timestamp;
 use registry_cleanup_operator::gitlab::{GitLab, Open, Settings};
 
-use super::{World, connection};
+use super::{World, connection, full_speed};
 
 fn times(world: &World) -> Vec<Timestamp> {
     world.sim.requests().iter().map(|request| request.at).collect()
@@ -15,7 +15,7 @@ fn times(world: &World) -> Vec<Timestamp> {
 #[tokio::test]
 async fn all_clients_of_a_host_stay_below_its_ceiling_together() {
     let world = World::new().await;
-    let settings = Settings { requests_per_second: 4.0, user_agent: "test".to_owned() };
+    let settings = Settings { requests_per_second: 4.0, user_agent: "test".to_owned(), ..full_speed() };
     let gitlab = GitLab::new(settings, world.clock.clone());
     let other = world.sim.edit(|registry| {
         let user = registry.user("anna");

@@ -28,9 +28,10 @@ const IMPURE: &[&str] = &[
 const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("clock", &[], &["kube::", "reqwest"]),
     ("api", &[], &["tokio", "reqwest", "std::env", "kube::Client", "kube::Api", "Timestamp::now", "async "]),
-    ("policy", &["api"], IMPURE),
+    ("hosts", &[], IMPURE),
+    ("policy", &["api", "hosts"], IMPURE),
     ("listing", &["api", "policy"], IMPURE),
-    ("gitlab", &["clock"], &["kube::", "k8s_openapi", "std::env", "Timestamp::now"]),
+    ("gitlab", &["clock", "hosts"], &["kube::", "k8s_openapi", "std::env", "Timestamp::now"]),
     ("cluster", &["api"], &["reqwest", "std::env", "Timestamp::now"]),
     (
         "controller",

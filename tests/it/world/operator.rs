@@ -11,7 +11,7 @@ use registry_cleanup_operator::clock::Clock;
 use registry_cleanup_operator::cluster::events::Events;
 use registry_cleanup_operator::cluster::workloads::{self, Options, Workloads};
 use registry_cleanup_operator::controller::{self, Context, Scope};
-use registry_cleanup_operator::gitlab::{GitLab, Settings as GitLabSettings};
+use registry_cleanup_operator::gitlab::{GitLab, Lookup, Settings as GitLabSettings, SystemLookup};
 use registry_cleanup_operator::policy::Settings;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -56,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) between: Option<Between>,
     /// A namespace that it watches besides the world's.
     pub(crate) also_watches: Option<String>,
+    /// What tells it the addresses of names.
+    pub(crate) lookup: Arc<dyn Lookup>,
 }
 
 impl Setup {
@@ -70,6 +72,7 @@ impl Setup {
             }),
             between: None,
             also_watches: None,
+            lookup: Arc::new(SystemLookup),
         }
     }
 }
@@ -83,7 +86,7 @@ impl Operator {
 
     /// The same with other things.
     pub(crate) async fn set_up(world: &World, setup: Setup) -> Self {
-        let Setup { settings, kubeconfig, in_use, between, also_watches } = setup;
+        let Setup { settings, kubeconfig, in_use, between, also_watches, lookup } = setup;
         let kubeconfig = match kubeconfig {
             Some(kubeconfig) => kubeconfig,
             None => Box::pin(service_account_kubeconfig()).await,
@@ -99,8 +102,12 @@ impl Operator {
             let kube = client(&kubeconfig).await;
             let kube = between.map_or(kube.clone(), |between| between.client(kube));
             // As fast as GitLab can be asked: the pace has tests of its own.
-            let gitlab = GitLabSettings { requests_per_second: 1000.0, user_agent: "test".to_owned() };
-            let gitlab = GitLab::new(gitlab, Arc::clone(&clock));
+            let gitlab = GitLabSettings {
+                requests_per_second: 1000.0,
+                user_agent: "test".to_owned(),
+                allowed_hosts: settings.allowed_hosts.clone().into(),
+            };
+            let gitlab = GitLab::with_lookup(gitlab, Arc::clone(&clock), lookup);
             let events = Events::new(kube.clone(), Some("test".to_owned()));
             let workloads = in_use.map(|options| Workloads::watch(kube.clone(), options, &stop));
             let context = Arc::new(Context::new(kube, gitlab, clock, settings, events, workloads, stop));
