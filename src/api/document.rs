@@ -1,11 +1,11 @@
 //! Reads a policy from a file, as strictly as the API server reads it: what the schema does not know or does not allow is an
 //! error, not something to leave out.
 //!
-//! Rules in CEL are left to the API server. What they are about is mostly found by `policy::compile` as well.
+//! Whether patterns are valid is left to `policy::compile`, which knows more of RE2.
 
 use serde_json::{Map, Value};
 
-use super::{RegistryCleanupPolicy, crd};
+use super::{RegistryCleanupPolicy, validation};
 
 /// What the definition calls a policy.
 const API_VERSION: &str = "registrycleanup.dev/v1alpha1";
@@ -39,9 +39,6 @@ pub enum Error {
         /// Everything that is wrong with it, each with the field it is about.
         faults: Vec<String>,
     },
-    /// The definition itself cannot be had; a programming error that a test excludes.
-    #[error(transparent)]
-    Definition(#[from] crd::Error),
 }
 
 /// Reads the one policy in a text of one or several YAML or JSON documents, or the one with this name: `NAME`, or
@@ -122,8 +119,6 @@ fn accept(mut policy: Value) -> Result<RegistryCleanupPolicy, Error> {
     let name = full_name(&policy);
     let refused = |faults| Error::Refused { name: name.clone(), faults };
     drop_nulls(&mut policy);
-    let definition = crd::definition()?;
-    let schema = definition.pointer("/spec/versions/0/schema/openAPIV3Schema").unwrap_or(&Value::Null);
     let mut faults = Vec::new();
     if policy.get("apiVersion").and_then(Value::as_str) != Some(API_VERSION) {
         faults.push(format!("apiVersion: must be {API_VERSION}"));
@@ -139,7 +134,7 @@ fn accept(mut policy: Value) -> Result<RegistryCleanupPolicy, Error> {
         .filter(|(field, _)| !matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
         .map(|(field, value)| (field.clone(), value.clone()))
         .collect();
-    check(&Value::Object(own), schema, "", &mut faults);
+    faults.extend(validation::faults(&Value::Object(own)).iter().map(ToString::to_string));
     if !faults.is_empty() {
         return Err(refused(faults));
     }
@@ -159,92 +154,6 @@ fn drop_nulls(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(drop_nulls),
         _ => {}
-    }
-}
-
-/// Compares a value with a schema of the kind that definitions have, and notes all differences, each with its field.
-fn check(value: &Value, schema: &Value, field: &str, faults: &mut Vec<String>) {
-    let mut fault = |text: String| faults.push(format!("{}: {text}", if field.is_empty() { "policy" } else { field }));
-    let expected = schema["type"].as_str().unwrap_or_default();
-    let fits = match expected {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_i64(),
-        _ => true,
-    };
-    if !fits {
-        fault(format!("must be of the type {expected}"));
-        return;
-    }
-    if let Some(values) = schema["enum"].as_array()
-        && !values.contains(value)
-    {
-        let list: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
-        fault(format!("must be one of {}", list.join(", ")));
-    }
-    match value {
-        Value::Object(object) => check_object(object, schema, field, faults),
-        Value::Array(items) => check_list(items, schema, field, faults),
-        Value::String(text) => {
-            // Kubernetes counts characters.
-            bounds(text.chars().count() as u64, schema, ["minLength", "maxLength"], "characters", &mut fault);
-        }
-        Value::Number(number) => {
-            let number = number.as_i64().unwrap_or_default();
-            let (least, most) = (schema["minimum"].as_i64(), schema["maximum"].as_i64());
-            if least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most) {
-                fault(format!("must be from {} to {}", least.unwrap_or(i64::MIN), most.unwrap_or(i64::MAX)));
-            }
-        }
-        Value::Null | Value::Bool(_) => {}
-    }
-}
-
-fn check_object(object: &Map<String, Value>, schema: &Value, field: &str, faults: &mut Vec<String>) {
-    let below = |name: &str| if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") };
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if !object.contains_key(name) {
-            faults.push(format!("{}: is missing", below(name)));
-        }
-    }
-    let Some(known) = schema["properties"].as_object() else { return };
-    for (name, member) in object {
-        if let Some(schema) = known.get(name) {
-            check(member, schema, &below(name), faults);
-        } else {
-            let names: Vec<&str> = known.keys().map(String::as_str).filter(|name| *name != "status").collect();
-            faults.push(format!("{}: there is no such field, but {}", below(name), names.join(", ")));
-        }
-    }
-}
-
-fn check_list(items: &[Value], schema: &Value, field: &str, faults: &mut Vec<String>) {
-    let mut fault = |text: String| faults.push(format!("{field}: {text}"));
-    bounds(items.len() as u64, schema, ["minItems", "maxItems"], "entries", &mut fault);
-    let keys: Vec<&str> =
-        schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let is_set = schema["x-kubernetes-list-type"] == "set";
-    for (index, item) in items.iter().enumerate() {
-        check(item, &schema["items"], &format!("{field}[{index}]"), faults);
-        let same = |other: &Value| {
-            (is_set && other == item)
-                || (!keys.is_empty()
-                    && keys.iter().all(|key| item.get(key).is_some() && other.get(key) == item.get(key)))
-        };
-        if items.iter().take(index).any(same) {
-            faults.push(format!("{field}[{index}]: is there twice"));
-        }
-    }
-}
-
-fn bounds(size: u64, schema: &Value, [least, most]: [&str; 2], what: &str, fault: &mut impl FnMut(String)) {
-    if let Some(least) = schema[least].as_u64().filter(|least| size < *least) {
-        fault(format!("needs at least {least} {what}"));
-    }
-    if let Some(most) = schema[most].as_u64().filter(|most| size > *most) {
-        fault(format!("has {size} {what}, at most {most} are allowed"));
     }
 }
 
@@ -311,20 +220,21 @@ mod tests {
     #[rstest]
     #[case::a_typing_error(json!({"/spec/rules/0/nameRegexKep": "v.*"}), "spec.rules[0].nameRegexKep: there is no such field, but groupBy, keepN, ")]
     #[case::a_field_in_the_wrong_place(json!({"/rules": []}), "rules: there is no such field, but spec")]
-    #[case::missing(json!({"/spec/rules": "remove"}), "spec.rules: is missing")]
-    #[case::missing_below(json!({"/spec/gitlab/secretRef": {}}), "spec.gitlab.secretRef.name: is missing")]
+    #[case::missing(json!({"/spec/rules": "remove"}), "spec.rules: Required value")]
+    #[case::missing_below(json!({"/spec/gitlab/secretRef": {}}), "spec.gitlab.secretRef.name: Required value")]
     #[case::no_name(json!({"/metadata": {}}), "metadata.name: is missing")]
     #[case::another_version(json!({"/apiVersion": "registrycleanup.dev/v9"}), "apiVersion: must be registrycleanup.dev/v1alpha1")]
-    #[case::text_for_a_number(json!({"/spec/rules/0/keepN": "5"}), "spec.rules[0].keepN: must be of the type integer")]
-    #[case::half_a_tag(json!({"/spec/rules/0/keepN": 0.5}), "spec.rules[0].keepN: must be of the type integer")]
-    #[case::too_many_to_keep(json!({"/spec/rules/0/keepN": 100_001}), "spec.rules[0].keepN: must be from 0 to 100000")]
-    #[case::unknown_mode(json!({"/spec/mode": "delete"}), "spec.mode: must be one of DryRun, RequireApproval, Delete")]
-    #[case::no_rule(json!({"/spec/rules": []}), "spec.rules: needs at least 1 entries")]
-    #[case::empty_pattern(json!({"/spec/rules/0/nameRegexDelete": ""}), "spec.rules[0].nameRegexDelete: needs at least 1 characters")]
-    #[case::long_pattern(json!({"/spec/rules/0/nameRegexDelete": "a".repeat(513)}), "spec.rules[0].nameRegexDelete: has 513 characters, at most 512 are allowed")]
-    #[case::two_of_one_name(json!({"/spec/target/groups": [{"path": "a"}, {"path": "a", "includeSubgroups": false}]}), "spec.target.groups[1]: is there twice")]
-    #[case::two_of_a_set(json!({"/spec/target/projects": ["a/b", "a/b"]}), "spec.target.projects[1]: is there twice")]
-    #[case::no_spec(json!({"/spec": []}), "spec: must be of the type object")]
+    #[case::text_for_a_number(json!({"/spec/rules/0/keepN": "5"}), "spec.rules[0].keepN: must be of type integer")]
+    #[case::half_a_tag(json!({"/spec/rules/0/keepN": 0.5}), "spec.rules[0].keepN: must be of type integer")]
+    #[case::too_many_to_keep(json!({"/spec/rules/0/keepN": 100_001}), "spec.rules[0].keepN: should be less than or equal to 100000")]
+    #[case::unknown_mode(json!({"/spec/mode": "delete"}), "spec.mode: Unsupported value: supported values: \"DryRun\", \"RequireApproval\", \"Delete\"")]
+    #[case::no_rule(json!({"/spec/rules": []}), "spec.rules: should have at least 1 items")]
+    #[case::empty_pattern(json!({"/spec/rules/0/nameRegexDelete": ""}), "spec.rules[0].nameRegexDelete: should be at least 1 chars long")]
+    #[case::long_pattern(json!({"/spec/rules/0/nameRegexDelete": "a".repeat(513)}), "spec.rules[0].nameRegexDelete: Too long: may not be more than 512 bytes")]
+    #[case::two_of_one_name(json!({"/spec/target/groups": [{"path": "a"}, {"path": "a", "includeSubgroups": false}]}), "spec.target.groups[1]: Duplicate value")]
+    #[case::two_of_a_set(json!({"/spec/target/projects": ["a/b", "a/b"]}), "spec.target.projects[1]: Duplicate value")]
+    #[case::a_rule_that_removes_everything(json!({"/spec/rules": [{"name": "all", "nameRegexDelete": ".*", "keepN": 0}]}), "spec.rules[0]: this rule would remove every tag: set nameRegexKeep")]
+    #[case::no_spec(json!({"/spec": []}), "spec: must be of type object")]
     fn what_the_api_server_would_refuse_is_refused_with_the_field(#[case] changes: Value, #[case] expected: &str) {
         let faults = faults(&changes);
         assert_eq!(faults.len(), 1, "{faults:?}");

@@ -1,14 +1,16 @@
 //! The custom resource as users write and read it: spec, status, conditions and the schema around them.
 //!
-//! Only data and its schema live here (serde, schemars, the derive of kube): nothing in this layer decides, waits or
-//! talks to anybody. What a spec *means* is worked out by `policy::compile`.
+//! Only data, its schema and what the schema allows live here (serde, schemars, the derive of kube): nothing in this layer
+//! decides, waits or talks to anybody. What a spec *means* is worked out by `policy::compile`.
 
 pub mod conditions;
 pub mod crd;
 pub mod document;
 mod policy;
+mod rules;
 mod schema;
 mod status;
+pub mod validation;
 
 pub use policy::{
     ConfigMapKeyRef, DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT,
@@ -16,6 +18,7 @@ pub use policy::{
     GroupTarget, InUse, InUseSource, LimitsSpec, Method, Mode, NameRef, ProtectSpec, RegistryCleanupPolicy,
     RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, SortBy, TargetSpec,
 };
+pub use rules::PATTERN_SENTENCE;
 pub use status::{
     EmptyRepository, HistoryEntry, OverlapStatus, PendingApproval, PolicyStatus, RepositoryCounts, RepositoryResult,
     RepositoryStatus, RunResult, RunStatus, TagCounts, Trigger,

@@ -1,13 +1,14 @@
-//! Limits and CEL rules of the fields, as JSON schema. Each function is the schema of one field (`schema_with`).
+//! Limits of the fields, as JSON schema, and which rules they have. Each function is the schema of one field (`schema_with`).
 //!
 //! Every string and list is bounded: the API server estimates the cost of a CEL rule from these bounds, and status may not
-//! grow without end. Every rule comes with a sentence that says what to do.
+//! grow without end. The rules themselves are in `rules`.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::conditions::Condition;
 use super::policy::{GroupTarget, InUseSource, RuleSpec, TargetSpec};
+use super::rules::Place;
 use super::status::{EmptyRepository, HistoryEntry, RepositoryStatus};
 
 /// Longest pattern, in bytes. Long enough for dozens of alternatives, short enough for the server's CEL cost limit.
@@ -50,20 +51,21 @@ const MAX_HANDLED_REQUESTS: u32 = 11;
 /// Longest address, in bytes.
 const MAX_URL: u32 = 512;
 
-/// Names of every shape a tag can have: a pattern that matches them all is taken to match every tag.
-const PROBE_NAMES: &str =
-    "['v1.2.3', 'main', 'a', '0', 'Z_9-x.y', 'mr-17-3f2a', '_', 'da39a3ee5e6b4b0d3255bfef95601890afd80709']";
-
-fn rule(rule: &str, message: &str) -> Value {
-    json!({ "rule": rule, "message": message })
-}
-
 fn text(max: u32) -> Schema {
     json_schema!({ "type": "string", "maxLength": max })
 }
 
-fn text_with_rules(max: u32, rules: &[Value]) -> Schema {
-    json_schema!({ "type": "string", "minLength": 1, "maxLength": max, "x-kubernetes-validations": rules })
+fn text_with_rules(max: u32, place: Place) -> Schema {
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": max, "x-kubernetes-validations": place.validations() })
+}
+
+fn set_of(most: u32, max: u32, place: Place) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": most,
+        "items": text_with_rules(max, place),
+        "x-kubernetes-list-type": "set",
+    })
 }
 
 fn list_of<T: JsonSchema>(generator: &mut SchemaGenerator, max: u32) -> Schema {
@@ -88,114 +90,45 @@ fn integer(format: &str, minimum: i64, maximum: i64) -> Schema {
 // --- spec ---
 
 pub(crate) fn spec_rules() -> Value {
-    json!([
-        rule(
-            "(has(self.method) && self.method == 'Exact') || (size(self.rules) == 1 && !has(self.rules[0].groupBy) && !has(self.rules[0].sortBy))",
-            "several rules, groupBy and sortBy are more than GitLab's bulk deletion can do: set method: Exact, or keep to one rule without them"
-        ),
-        rule(
-            "!has(self.mode) || self.mode != 'RequireApproval' || (has(self.method) && self.method == 'Exact')",
-            "an approval is for exactly the tags of a plan, and GitLab's bulk deletion decides by itself: set method: Exact"
-        ),
-    ])
+    Place::Spec.validations()
 }
 
 pub(crate) fn gitlab_rules() -> Value {
-    json!([rule(
-        "!has(self.url) || !self.url.startsWith('http:') || (has(self.insecure) && self.insecure)",
-        "the address begins with http://, which sends the token readable by anybody on the way: use https://, or set insecure: true if you accept that"
-    )])
+    Place::GitLab.validations()
+}
+
+pub(crate) fn rule_rules() -> Value {
+    Place::Rule.validations()
 }
 
 pub(crate) fn gitlab_url(_: &mut SchemaGenerator) -> Schema {
-    text_with_rules(
-        MAX_URL,
-        &[
-            rule(
-                "!self.contains('@')",
-                "put no user name or token into the address: the token belongs into the Secret that secretRef names",
-            ),
-            rule(
-                "!self.contains('?') && !self.contains('#')",
-                "leave the query and the fragment away: only the address of the instance is wanted, for example https://gitlab.example.com",
-            ),
-            rule(
-                "(!self.contains('/..') && !self.contains('/./') && self.matches('^[A-Za-z0-9:/._~\\\\[\\\\]-]*$')) || self.contains('@') || self.contains('?') || self.contains('#')",
-                "write the sub-path plainly, with letters, digits, -, ., _ and ~, without .. or encoded characters",
-            ),
-            rule(
-                "self.matches('^https?://([A-Za-z0-9.-]+|\\\\[[0-9A-Fa-f:.]+\\\\])(:[0-9]{1,5})?(/(?s:.*))?$') || self.contains('@') || self.contains('?') || self.contains('#')",
-                "give an absolute address that begins with https://, for example https://gitlab.example.com",
-            ),
-        ],
-    )
+    text_with_rules(MAX_URL, Place::Address)
 }
 
 pub(crate) fn timeout(_: &mut SchemaGenerator) -> Schema {
-    text_with_rules(
-        8,
-        &[rule(
-            "self.matches('^([1-9][0-9]?s|[12][0-9]{2}s|[1-4]m)$')",
-            "give seconds or minutes below five minutes, for example 30s or 2m",
-        )],
-    )
+    text_with_rules(8, Place::Timeout)
 }
 
 pub(crate) fn object_name(_: &mut SchemaGenerator) -> Schema {
-    text_with_rules(
-        253,
-        &[rule(
-            "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
-            "give the name of an object in the policy's own namespace: lower-case letters, digits, - and .",
-        )],
-    )
+    text_with_rules(253, Place::ObjectName)
 }
 
 pub(crate) fn secret_key(_: &mut SchemaGenerator) -> Schema {
-    key_of("Secret")
+    text_with_rules(253, Place::SecretKey)
 }
 
 pub(crate) fn config_map_key(_: &mut SchemaGenerator) -> Schema {
-    key_of("ConfigMap")
-}
-
-fn key_of(kind: &str) -> Schema {
-    text_with_rules(
-        253,
-        &[rule(
-            "self.matches('^[-._a-zA-Z0-9]+$') && !self.startsWith('..')",
-            &format!("give a key of the {kind}: letters, digits, -, _ and ."),
-        )],
-    )
+    text_with_rules(253, Place::ConfigMapKey)
 }
 
 pub(crate) fn target(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = generator.subschema_for::<TargetSpec>();
-    schema.insert(
-        "x-kubernetes-validations".to_owned(),
-        json!([rule(
-            "(has(self.projects) && size(self.projects) > 0) || (has(self.groups) && size(self.groups) > 0)",
-            "name at least one project in projects or one group in groups"
-        )]),
-    );
+    schema.insert("x-kubernetes-validations".to_owned(), Place::Target.validations());
     schema
 }
 
-/// A full path as GitLab writes it: segments that begin with a letter, a digit or an underscore.
-const FULL_PATH: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$";
-const PATH_MESSAGE: &str = "give the full path as it stands in GitLab's address bar, for example shop/backend: no leading or trailing slash, no . or .. segment, nothing encoded";
-
-fn path_rule() -> Value {
-    rule(&format!("self.matches('{FULL_PATH}') && !self.contains('..')"), PATH_MESSAGE)
-}
-
 pub(crate) fn projects(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "maxItems": 100,
-        "items": { "type": "string", "minLength": 1, "maxLength": MAX_PROJECT_PATH, "x-kubernetes-validations": [path_rule()] },
-        "x-kubernetes-list-type": "set",
-    })
+    set_of(100, MAX_PROJECT_PATH, Place::Path)
 }
 
 pub(crate) fn groups(generator: &mut SchemaGenerator) -> Schema {
@@ -203,41 +136,19 @@ pub(crate) fn groups(generator: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn group_path(_: &mut SchemaGenerator) -> Schema {
-    text_with_rules(255, &[path_rule()])
-}
-
-fn pattern_rule() -> Value {
-    // A valid pattern answers true or false, an invalid one is an error, which `in` does not swallow. (`|| true` would.)
-    rule(
-        "'x'.matches(self) in [true, false]",
-        "give a valid RE2 pattern (look-around and back-references do not exist there)",
-    )
+    text_with_rules(255, Place::Path)
 }
 
 pub(crate) fn pattern(_: &mut SchemaGenerator) -> Schema {
-    text_with_rules(MAX_PATTERN, &[pattern_rule()])
+    text_with_rules(MAX_PATTERN, Place::Pattern)
 }
 
 pub(crate) fn patterns(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "maxItems": MAX_PATTERNS,
-        "items": { "type": "string", "minLength": 1, "maxLength": MAX_PATTERN, "x-kubernetes-validations": [pattern_rule()] },
-        "x-kubernetes-list-type": "set",
-    })
+    set_of(MAX_PATTERNS, MAX_PATTERN, Place::Pattern)
 }
 
 pub(crate) fn registry_aliases(_: &mut SchemaGenerator) -> Schema {
-    let form = rule(
-        "self.matches('^(\\\\[[0-9A-Fa-f:]+\\\\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)*$')",
-        "give a host, with its port and a leading part of the path if need be, for example mirror.example.com/gitlab: no https://, no trailing slash",
-    );
-    json_schema!({
-        "type": "array",
-        "maxItems": MAX_PATTERNS,
-        "items": { "type": "string", "minLength": 1, "maxLength": 255, "x-kubernetes-validations": [form] },
-        "x-kubernetes-list-type": "set",
-    })
+    set_of(MAX_PATTERNS, 255, Place::Alias)
 }
 
 pub(crate) fn in_use_from(generator: &mut SchemaGenerator) -> Schema {
@@ -248,29 +159,8 @@ pub(crate) fn rules(generator: &mut SchemaGenerator) -> Schema {
     map_of::<RuleSpec>(generator, 1, MAX_RULES, "name")
 }
 
-pub(crate) fn rule_rules() -> Value {
-    json!([
-        rule(
-            "has(self.keepN) || has(self.olderThan)",
-            "say what may go: set keepN (how many of the newest stay) or olderThan (which age may go), or both"
-        ),
-        rule(
-            &format!(
-                "!has(self.keepN) || self.keepN > 0 || has(self.nameRegexKeep) || has(self.olderThan) || !{PROBE_NAMES}.all(name, name.matches('^(?:' + self.nameRegexDelete + ')$'))"
-            ),
-            "this rule would remove every tag: set nameRegexKeep, olderThan or a keepN of at least 1, or narrow nameRegexDelete down"
-        ),
-    ])
-}
-
 pub(crate) fn rule_name(_: &mut SchemaGenerator) -> Schema {
-    text_with_rules(
-        63,
-        &[rule(
-            "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "name the rule with lower-case letters, digits and -, for example merge-requests",
-        )],
-    )
+    text_with_rules(63, Place::RuleName)
 }
 
 pub(crate) fn keep_n(_: &mut SchemaGenerator) -> Schema {
@@ -286,54 +176,15 @@ pub(crate) fn percent(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn older_than(_: &mut SchemaGenerator) -> Schema {
-    text_with_rules(
-        32,
-        &[rule(
-            "self.matches('^([1-9][0-9]{0,4}(h|d|w|month|y))+$')",
-            "give whole numbers with h, d, w, month or y, for example 14d or 1month (not m: GitLab reads 1m as one minute)",
-        )],
-    )
+    text_with_rules(32, Place::Age)
 }
 
 pub(crate) fn schedule(_: &mut SchemaGenerator) -> Schema {
-    text_with_rules(
-        128,
-        &[
-            rule("!self.contains('TZ=')", "name the time zone in timeZone, not in the schedule"),
-            rule(
-                "self.startsWith('@') || self.contains('TZ=') || self.matches('^[^ ]+( +[^ ]+){4}$')",
-                "give five fields (minute, hour, day of month, month, day of week), without seconds or years",
-            ),
-            rule(
-                "!self.startsWith('@') || self in ['@hourly', '@daily', '@weekly', '@monthly', '@yearly']",
-                "use @hourly, @daily, @weekly, @monthly or @yearly, or five fields",
-            ),
-            rule(
-                "self.startsWith('@') || self.contains('TZ=') || self.matches('^[0-5]?[0-9]( |$)')",
-                "give one number as the minute, for example \"17 3 * * *\": GitLab takes one bulk deletion per repository and hour",
-            ),
-            rule(
-                "self.startsWith('@') || self.contains('TZ=') || self.matches('^[0-9A-Za-z*/,# -]+$')",
-                "use numbers, names of months and days, and * / , - only",
-            ),
-        ],
-    )
+    text_with_rules(128, Place::Schedule)
 }
 
 pub(crate) fn time_zone(_: &mut SchemaGenerator) -> Schema {
-    text_with_rules(
-        64,
-        &[
-            rule(
-                "self.lowerAscii() != 'local'",
-                "name a time zone, for example Europe/Berlin: what Local means depends on the machine",
-            ),
-            rule(
-                "self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$')",
-                "give the IANA name of a time zone, for example Europe/Berlin or Etc/UTC",
-            ),
-        ],
-    )
+    text_with_rules(64, Place::TimeZone)
 }
 
 pub(crate) fn starting_deadline_seconds(_: &mut SchemaGenerator) -> Schema {

@@ -1,7 +1,8 @@
 //! From the spec as it was typed to what a run needs: parsed addresses, compiled patterns, a schedule.
 //!
-//! The schema refuses most of what is wrong at `kubectl apply`; what it cannot know is found here and becomes a problem with
-//! a documented reason. Nothing that fails here is ever sent anywhere.
+//! The definition refuses most of what is wrong at `kubectl apply`. A policy may have been stored without it, so all of it is
+//! asked again here ([`validation`]), before what no schema can know. What is wrong becomes a problem with a documented reason.
+//! Nothing that fails here is ever sent anywhere.
 
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use crate::api::conditions::reason;
-use crate::api::{self, InUse, InUseSource, Mode, ProtectSpec, RegistryCleanupPolicySpec, RuleSpec, SortBy};
+use crate::api::validation::{self, Fault};
+use crate::api::{
+    self, InUse, InUseSource, Mode, PATTERN_SENTENCE, ProtectSpec, RegistryCleanupPolicySpec, RuleSpec, SortBy,
+};
 use crate::hosts;
 
 use super::duration::Age;
@@ -23,6 +27,9 @@ use super::target::{Target, patterns};
 /// Where a list of images in use is in a ConfigMap, and how old it may be, where the policy does not say.
 const DEFAULT_LIST_KEY: &str = "images.json";
 const DEFAULT_LIST_AGE: &str = "1d";
+
+/// How many of the things that are wrong a message tells.
+const TOLD_FAULTS: usize = 3;
 
 /// What the operator allows policies to do, from its flags.
 #[derive(Clone, Debug, Default)]
@@ -162,14 +169,11 @@ pub fn compile(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<CompiledPolicy, Problem> {
-    let base_url = base_url(&spec.gitlab.url, spec.gitlab.insecure, settings)?;
+    // First of all: what is within the bounds of the definition costs little to compile.
+    refuse(&validation::faults_of_spec(spec))?;
+    let base_url = base_url(&spec.gitlab.url, settings)?;
     let timeout = humantime::parse_duration(&spec.gitlab.timeout)
-        .ok()
-        .filter(|timeout| !timeout.is_zero())
-        .ok_or_else(|| invalid(format!("gitlab.timeout {:?} is no duration such as 30s", spec.gitlab.timeout)))?;
-    if spec.target.projects.is_empty() && spec.target.groups.is_empty() {
-        return Err(invalid("target names neither a project nor a group".to_owned()));
-    }
+        .map_err(|_| invalid(format!("gitlab.timeout {:?} is no duration such as 30s", spec.gitlab.timeout)))?;
     let target = Target::compile(&spec.target)
         .map_err(|(pattern, error)| pattern_problem("target.repositories", &pattern, &error))?;
     let protect_spec = spec.protect.clone().unwrap_or_default();
@@ -178,9 +182,6 @@ pub fn compile(
     let protection = protection(&protect_spec, settings)?;
     let rules = spec.rules.iter().map(compile_rule).collect::<Result<Vec<Rule>, Problem>>()?;
     let method = method(spec.method.unwrap_or_default(), rules)?;
-    if spec.mode == Mode::RequireApproval && method.name() == api::Method::Bulk {
-        return Err(invalid("mode RequireApproval needs method: Exact".to_owned()));
-    }
     let empty_repositories = spec.empty_repositories.as_ref().map(empty::Rule::compile).transpose();
     Ok(CompiledPolicy {
         base_url,
@@ -225,12 +226,7 @@ fn method(method: api::Method, mut rules: Vec<Rule>) -> Result<Method, Problem> 
         return Err(invalid("rules has no entry".to_owned()));
     }
     match (method, rules.pop()) {
-        (api::Method::Bulk, Some(rule)) if rules.is_empty() => {
-            if rule.group_by.is_some() || rule.sort_by != SortBy::default() {
-                return Err(invalid(format!("rules[{}] has groupBy or sortBy, which need method: Exact", rule.name)));
-            }
-            Ok(Method::Bulk(Box::new(rule)))
-        }
+        (api::Method::Bulk, Some(rule)) if rules.is_empty() => Ok(Method::Bulk(Box::new(rule))),
         (api::Method::Bulk, _) => Err(invalid("method Bulk takes exactly one rule; set method: Exact".to_owned())),
         (api::Method::Exact, last) => {
             rules.extend(last);
@@ -258,9 +254,6 @@ fn compile_rule(spec: &RuleSpec) -> Result<Rule, Problem> {
             "rules[{name}].groupBy has {groups} capture groups instead of one; write (?:…) for a group that is none"
         )));
     }
-    if spec.keep_n.is_none() && older_than.is_none() {
-        return Err(invalid(format!("rules[{}] has neither keepN nor olderThan", spec.name)));
-    }
     Ok(Rule {
         name: spec.name.clone(),
         delete: pattern("nameRegexDelete", &spec.name_regex_delete)?,
@@ -272,7 +265,7 @@ fn compile_rule(spec: &RuleSpec) -> Result<Rule, Problem> {
     })
 }
 
-fn base_url(text: &str, insecure: bool, settings: &Settings) -> Result<Url, Problem> {
+fn base_url(text: &str, settings: &Settings) -> Result<Url, Problem> {
     let unusable = |why: &str| invalid(format!("gitlab.url cannot be used: {why}"));
     let mut url = Url::parse(text).map_err(|error| unusable(&error.to_string()))?;
     let plain = url.username().is_empty() && url.password().is_none();
@@ -281,15 +274,12 @@ fn base_url(text: &str, insecure: bool, settings: &Settings) -> Result<Url, Prob
     }
     match url.scheme() {
         "https" => {}
-        "http" if insecure && settings.allow_insecure_http => {}
+        "http" if settings.allow_insecure_http => {}
         "http" => {
             return Err(Problem {
                 reason: reason::INSECURE_CONNECTIONS_DISALLOWED,
-                message: if insecure {
-                    "gitlab.url begins with http:// and the operator runs without --allow-insecure-http".to_owned()
-                } else {
-                    "gitlab.url begins with http:// and gitlab.insecure is not set".to_owned()
-                },
+                message: "gitlab.url begins with http:// and the operator runs without --allow-insecure-http"
+                    .to_owned(),
             });
         }
         _ => return Err(unusable("it begins neither with https:// nor with http://")),
@@ -308,12 +298,27 @@ fn base_url(text: &str, insecure: bool, settings: &Settings) -> Result<Url, Prob
     Ok(url)
 }
 
+/// Turns what the definition does not allow into a problem, which has room for a few sentences.
+fn refuse(faults: &[Fault]) -> Result<(), Problem> {
+    let Some(first) = faults.first() else { return Ok(()) };
+    let told: Vec<String> = faults.iter().take(TOLD_FAULTS).map(ToString::to_string).collect();
+    let more = match faults.len().saturating_sub(TOLD_FAULTS) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    Err(Problem { reason: first.reason, message: format!("{}{more}", told.join("; ")) })
+}
+
 fn invalid(message: String) -> Problem {
     Problem { reason: reason::INVALID_SPEC, message }
 }
 
 fn pattern_problem(field: &str, pattern: &str, error: &PatternError) -> Problem {
-    Problem { reason: reason::INVALID_PATTERN, message: format!("{field} {pattern:?} {error}") }
+    let advice = match error {
+        PatternError::Invalid(_) => format!(": {PATTERN_SENTENCE}"),
+        PatternError::DiffersFromRe2(_) => String::new(),
+    };
+    Problem { reason: reason::INVALID_PATTERN, message: format!("{field} {pattern:?} {error}{advice}") }
 }
 
 fn schedule_problem(error: &ScheduleError) -> Problem {
@@ -431,7 +436,7 @@ pub(crate) mod tests {
     }
 
     #[rstest]
-    #[case(gitlab("https://user:secret@gitlab.example.com"), reason::INVALID_SPEC)]
+    #[case(gitlab("https://user:marker@gitlab.example.com"), reason::INVALID_SPEC)]
     #[case(gitlab("ftp://gitlab.example.com"), reason::INVALID_SPEC)]
     #[case(gitlab("gitlab.example.com"), reason::INVALID_SPEC)]
     #[case(json!({"schedule": "*/5 * * * *"}), reason::INVALID_SCHEDULE)]
@@ -446,9 +451,20 @@ pub(crate) mod tests {
     #[case(json!({"rules": []}), reason::INVALID_SPEC)]
     #[case(json!({"mode": "RequireApproval"}), reason::INVALID_SPEC)]
     #[case(json!({"emptyRepositories": {"deleteOlderThan": "101y"}}), reason::INVALID_SPEC)]
+    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": ".*", "keepN": 0}]}), reason::INVALID_SPEC)]
     fn what_the_schema_did_not_catch_becomes_a_documented_reason(#[case] changes: Value, #[case] expected: &str) {
         let (reason, message) = problem(&changes, &Settings::default());
         assert_eq!(reason, expected, "{message}");
-        assert!(!message.contains("secret"), "{message}");
+        assert!(!message.contains("marker"), "{message}");
+    }
+
+    #[test]
+    fn of_much_that_is_wrong_a_few_things_are_told() {
+        let rules: Vec<Value> =
+            (0..5).map(|n| json!({"name": format!("r{n}"), "nameRegexDelete": ".*", "keepN": 0})).collect();
+        let (_, message) = problem(&json!({"rules": rules, "method": "Exact"}), &Settings::default());
+        assert!(message.starts_with("spec.rules[0]: this rule would remove every tag: "), "{message}");
+        assert!(message.ends_with("; and 2 more"), "{message}");
+        assert!(message.len() < api::conditions::MAX_MESSAGE_BYTES, "{message}");
     }
 }

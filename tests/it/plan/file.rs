@@ -163,6 +163,25 @@ async fn a_typing_error_in_a_field_is_no_plan() {
     assert!(world.sim.requests().is_empty());
 }
 
+#[rstest]
+#[case::bulk("Bulk")]
+#[case::exact("Exact")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_would_remove_everything_is_no_plan(#[case] method: &str) {
+    let (world, files) = filled().await;
+    let rules = json!([{"name": "all", "nameRegexDelete": ".*", "keepN": 0}]);
+    files.write("policy.yaml", &world.policy("shop", &json!({"method": method, "rules": rules})).to_string());
+    let ended = end(files.plan(&[]));
+    assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
+    let expected = format!(
+        "error: policy.yaml: RegistryCleanupPolicy {}/shop is refused:\n  spec.rules[0]: this rule would remove every tag: set \
+         nameRegexKeep, olderThan or a keepN of at least 1, or narrow nameRegexDelete down\n",
+        world.namespace
+    );
+    assert_eq!(ended.err, expected);
+    assert!(world.sim.requests().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_policies_in_a_file_the_named_one_is_planned() {
     let (world, files) = filled().await;

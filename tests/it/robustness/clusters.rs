@@ -15,20 +15,21 @@ use super::process::Process;
 use crate::support::{change, eventually, in_time};
 use crate::world::{MARKER, World, client, kubectl, own_cluster, path};
 
-fn apply(cluster: &Cluster, file: &str) {
+
+pub(super) fn apply(cluster: &Cluster, file: &str) {
     kubectl(cluster, &["apply", "--server-side", "--filename", file]);
 }
 
-fn wait_for_definition(cluster: &Cluster) {
+pub(super) fn wait_for_definition(cluster: &Cluster) {
     kubectl(cluster, &["wait", "--for=condition=Established", "crd/registrycleanuppolicies.registrycleanup.dev"]);
 }
 
-fn account(cluster: &Cluster) -> PathBuf {
+pub(super) fn account(cluster: &Cluster) -> PathBuf {
     cluster.service_account_kubeconfig("registry-cleanup", "registry-cleanup-operator").unwrap()
 }
 
 /// A world in the namespace `default` of another cluster than the shared one, in real time, with one repository.
-async fn world_on(cluster: &'static Cluster) -> (World, u64) {
+pub(super) async fn world_on(cluster: &'static Cluster) -> (World, u64) {
     let kube = client(cluster.kubeconfig()).await;
     let sim = Simulator::start(Config { clock: Clock::system(), tls: true, ..Config::default() }).await.unwrap();
     sim.edit(|registry| {

@@ -5,6 +5,7 @@ mod permissions;
 mod process;
 mod secrecy;
 mod signals;
+mod stored;
 
 use gitlab_simulator::Clock;
 use jiff::SignedDuration;

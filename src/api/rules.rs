@@ -1,0 +1,559 @@
+//! The rules of the definition beyond types and bounds: each written once, told to the API server in CEL and evaluated here for
+//! what the API server did not judge.
+//!
+//! A definition can be older than the policy's operator, or a tool can have stripped its validations; what is stored then must
+//! not run. The CEL in the definition is made from the same [`Test`] that is evaluated, so there is no second wording, and every
+//! rule has one sentence that says what to do.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use regex::bytes::RegexBuilder;
+use serde_json::{Value, json};
+
+use super::conditions::reason;
+
+/// Names of every shape a tag can have: a pattern that matches them all is taken to match every tag.
+const PROBE_NAMES: [&str; 8] =
+    ["v1.2.3", "main", "a", "0", "Z_9-x.y", "mr-17-3f2a", "_", "da39a3ee5e6b4b0d3255bfef95601890afd80709"];
+
+/// Upper bound of a compiled pattern, in bytes, as in `policy::pattern`.
+const SIZE_LIMIT: usize = 1 << 20;
+
+/// A full path as GitLab writes it: segments that begin with a letter, a digit or an underscore.
+const FULL_PATH: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$";
+
+/// What to do about a pattern that is none.
+pub const PATTERN_SENTENCE: &str = "give a valid RE2 pattern (look-around and back-references do not exist there)";
+
+/// A value or an object that has rules.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    Spec,
+    GitLab,
+    Address,
+    Timeout,
+    ObjectName,
+    SecretKey,
+    ConfigMapKey,
+    Target,
+    Path,
+    Pattern,
+    Alias,
+    RuleName,
+    Rule,
+    Age,
+    Schedule,
+    TimeZone,
+}
+
+impl Place {
+    const ALL: [Self; 16] = [
+        Self::Spec,
+        Self::GitLab,
+        Self::Address,
+        Self::Timeout,
+        Self::ObjectName,
+        Self::SecretKey,
+        Self::ConfigMapKey,
+        Self::Target,
+        Self::Path,
+        Self::Pattern,
+        Self::Alias,
+        Self::RuleName,
+        Self::Rule,
+        Self::Age,
+        Self::Schedule,
+        Self::TimeZone,
+    ];
+
+    /// The rules as they stand in the definition.
+    pub(super) fn validations(self) -> Value {
+        self.rules().iter().map(|rule| json!({ "rule": rule.test.cel(), "message": rule.sentence })).collect()
+    }
+
+    fn rules(self) -> Vec<Rule> {
+        match self {
+            Self::Spec => spec(),
+            Self::GitLab => gitlab(),
+            Self::Address => address(),
+            Self::Timeout => vec![Rule::new(
+                matches("^([1-9][0-9]?s|[12][0-9]{2}s|[1-4]m)$"),
+                "give seconds or minutes below five minutes, for example 30s or 2m",
+            )],
+            Self::ObjectName => vec![Rule::new(
+                matches("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"),
+                "give the name of an object in the policy's own namespace: lower-case letters, digits, - and .",
+            )],
+            Self::SecretKey => vec![key("give a key of the Secret: letters, digits, -, _ and .")],
+            Self::ConfigMapKey => vec![key("give a key of the ConfigMap: letters, digits, -, _ and .")],
+            Self::Target => vec![Rule::new(
+                Any(vec![
+                    All(vec![Has("projects"), NotEmpty("projects")]),
+                    All(vec![Has("groups"), NotEmpty("groups")]),
+                ]),
+                "name at least one project in projects or one group in groups",
+            )],
+            Self::Path => vec![Rule::new(
+                All(vec![matches(FULL_PATH), not(Contains(".."))]),
+                "give the full path as it stands in GitLab's address bar, for example shop/backend: no leading or trailing \
+                 slash, no . or .. segment, nothing encoded",
+            )],
+            Self::Pattern => vec![Rule::new(ValidPattern, PATTERN_SENTENCE)],
+            Self::Alias => vec![Rule::new(
+                matches(r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)*$"),
+                "give a host, with its port and a leading part of the path if need be, for example mirror.example.com/gitlab: \
+                 no https://, no trailing slash",
+            )],
+            Self::RuleName => vec![Rule::new(
+                matches("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
+                "name the rule with lower-case letters, digits and -, for example merge-requests",
+            )],
+            Self::Rule => rule(),
+            Self::Age => vec![Rule::new(
+                matches("^([1-9][0-9]{0,4}(h|d|w|month|y))+$"),
+                "give whole numbers with h, d, w, month or y, for example 14d or 1month (not m: GitLab reads 1m as one minute)",
+            )],
+            Self::Schedule => schedule(),
+            Self::TimeZone => time_zone(),
+        }
+    }
+}
+
+fn spec() -> Vec<Rule> {
+    let exact = || All(vec![Has("method"), Is("method", "Exact")]);
+    vec![
+        Rule::new(
+            Any(vec![exact(), All(vec![IsOne("rules"), not(Has("rules[0].groupBy")), not(Has("rules[0].sortBy"))])]),
+            "several rules, groupBy and sortBy are more than GitLab's bulk deletion can do: set method: Exact, or keep to one rule without them",
+        ),
+        Rule::new(
+            Any(vec![not(Has("mode")), not(Is("mode", "RequireApproval")), exact()]),
+            "an approval is for exactly the tags of a plan, and GitLab's bulk deletion decides by itself: set method: Exact",
+        ),
+    ]
+}
+
+fn gitlab() -> Vec<Rule> {
+    let test =
+        Any(vec![not(Has("url")), not(StartsWith("url", "http:")), All(vec![Has("insecure"), IsTrue("insecure")])]);
+    let sentence = "the address begins with http://, which sends the token readable by anybody on the way: use https://, or set \
+                    insecure: true if you accept that";
+    vec![Rule::because(reason::INSECURE_CONNECTIONS_DISALLOWED, test, sentence)]
+}
+
+fn address() -> Vec<Rule> {
+    let unless_told_before = |test| Any(vec![test, Contains("@"), Contains("?"), Contains("#")]);
+    let plain = All(vec![not(Contains("/..")), not(Contains("/./")), matches(r"^[A-Za-z0-9:/._~\[\]-]*$")]);
+    vec![
+        Rule::new(
+            not(Contains("@")),
+            "put no user name or token into the address: the token belongs into the Secret that secretRef names",
+        ),
+        Rule::new(
+            All(vec![not(Contains("?")), not(Contains("#"))]),
+            "leave the query and the fragment away: only the address of the instance is wanted, for example https://gitlab.example.com",
+        ),
+        Rule::new(
+            unless_told_before(plain),
+            "write the sub-path plainly, with letters, digits, -, ., _ and ~, without .. or encoded characters",
+        ),
+        Rule::new(
+            unless_told_before(matches(r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/(?s:.*))?$")),
+            "give an absolute address that begins with https://, for example https://gitlab.example.com",
+        ),
+    ]
+}
+
+fn key(sentence: &'static str) -> Rule {
+    Rule::new(All(vec![matches("^[-._a-zA-Z0-9]+$"), not(StartsWith("", ".."))]), sentence)
+}
+
+fn rule() -> Vec<Rule> {
+    vec![
+        Rule::new(
+            Any(vec![Has("keepN"), Has("olderThan")]),
+            "say what may go: set keepN (how many of the newest stay) or olderThan (which age may go), or both",
+        ),
+        Rule::new(
+            Any(vec![
+                not(Has("keepN")),
+                IsPositive("keepN"),
+                Has("nameRegexKeep"),
+                Has("olderThan"),
+                not(MatchesEveryName("nameRegexDelete")),
+            ]),
+            "this rule would remove every tag: set nameRegexKeep, olderThan or a keepN of at least 1, or narrow nameRegexDelete down",
+        ),
+    ]
+}
+
+fn schedule() -> Vec<Rule> {
+    let fields = |test| Any(vec![StartsWith("", "@"), Contains("TZ="), test]);
+    let rule = |test, sentence| Rule::because(reason::INVALID_SCHEDULE, test, sentence);
+    vec![
+        rule(not(Contains("TZ=")), "name the time zone in timeZone, not in the schedule"),
+        rule(
+            fields(matches("^[^ ]+( +[^ ]+){4}$")),
+            "give five fields (minute, hour, day of month, month, day of week), without seconds or years",
+        ),
+        rule(
+            Any(vec![not(StartsWith("", "@")), OneOf(&["@hourly", "@daily", "@weekly", "@monthly", "@yearly"])]),
+            "use @hourly, @daily, @weekly, @monthly or @yearly, or five fields",
+        ),
+        rule(
+            fields(matches("^[0-5]?[0-9]( |$)")),
+            "give one number as the minute, for example \"17 3 * * *\": GitLab takes one bulk deletion per repository and hour",
+        ),
+        rule(fields(matches("^[0-9A-Za-z*/,# -]+$")), "use numbers, names of months and days, and * / , - only"),
+    ]
+}
+
+fn time_zone() -> Vec<Rule> {
+    let rule = |test, sentence| Rule::because(reason::INVALID_TIME_ZONE, test, sentence);
+    vec![
+        rule(
+            not(IsInLowerCase("local")),
+            "name a time zone, for example Europe/Berlin: what Local means depends on the machine",
+        ),
+        rule(
+            matches("^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"),
+            "give the IANA name of a time zone, for example Europe/Berlin or Etc/UTC",
+        ),
+    ]
+}
+
+/// One rule of the definition.
+pub(super) struct Rule {
+    test: Test,
+    sentence: &'static str,
+    /// The reason of the condition Stalled.
+    pub(super) reason: &'static str,
+}
+
+impl Rule {
+    fn new(test: Test, sentence: &'static str) -> Self {
+        Self::because(reason::INVALID_SPEC, test, sentence)
+    }
+
+    fn because(reason: &'static str, test: Test, sentence: &'static str) -> Self {
+        Self { test, sentence, reason }
+    }
+
+    /// Whether a value of the right types keeps the rule.
+    pub(super) fn holds(&self, value: &Value) -> bool {
+        self.test.holds(value)
+    }
+
+    /// The rule that the definition tells in this CEL, whatever its sentence.
+    pub(super) fn of(cel: &str) -> Option<&'static Self> {
+        static RULES: LazyLock<HashMap<String, Rule>> = LazyLock::new(|| {
+            Place::ALL.iter().flat_map(|place| place.rules()).map(|rule| (rule.test.cel(), rule)).collect()
+        });
+        RULES.get(cel)
+    }
+}
+
+use Test::{
+    All, Any, Contains, Has, Is, IsInLowerCase, IsOne, IsPositive, IsTrue, MatchesEveryName, Not, NotEmpty, OneOf,
+    StartsWith, ValidPattern,
+};
+
+/// What a rule asks of a value. A path leads to a member (`rules[0].groupBy`), the empty one to the value itself; a test of a
+/// member that is not there fails, which in CEL would be an error: ask with [`Test::Has`] first.
+enum Test {
+    /// The value matches this expression, which the `regex` crate and RE2 read alike. `None` when it is no expression, which a
+    /// test excludes; nothing matches then.
+    Matches(&'static str, Option<Regex>),
+    Contains(&'static str),
+    StartsWith(&'static str, &'static str),
+    OneOf(&'static [&'static str]),
+    IsInLowerCase(&'static str),
+    /// The value is a pattern. Evaluated by `policy::pattern`, which knows more of RE2, and where it breaks.
+    ValidPattern,
+    /// The pattern at the path matches all of [`PROBE_NAMES`].
+    MatchesEveryName(&'static str),
+    Has(&'static str),
+    Is(&'static str, &'static str),
+    IsTrue(&'static str),
+    IsPositive(&'static str),
+    /// The list has one entry.
+    IsOne(&'static str),
+    NotEmpty(&'static str),
+    Not(Box<Test>),
+    All(Vec<Test>),
+    Any(Vec<Test>),
+}
+
+fn not(test: Test) -> Test {
+    Not(Box::new(test))
+}
+
+fn matches(expression: &'static str) -> Test {
+    Test::Matches(expression, Regex::new(expression).ok())
+}
+
+impl Test {
+    fn cel(&self) -> String {
+        let list =
+            |texts: &[&str]| format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "));
+        match self {
+            Self::Matches(expression, _) => format!("self.matches({})", quoted(expression)),
+            Contains(text) => format!("self.contains({})", quoted(text)),
+            StartsWith(path, text) => format!("{}.startsWith({})", member(path), quoted(text)),
+            OneOf(texts) => format!("self in {}", list(texts)),
+            IsInLowerCase(text) => format!("self.lowerAscii() == {}", quoted(text)),
+            // A valid pattern answers true or false, an invalid one is an error, which `in` does not swallow. (`|| true` would.)
+            ValidPattern => "'x'.matches(self) in [true, false]".to_owned(),
+            MatchesEveryName(path) => {
+                format!("{}.all(name, name.matches('^(?:' + {} + ')$'))", list(&PROBE_NAMES), member(path))
+            }
+            Has(path) => format!("has({})", member(path)),
+            Is(path, text) => format!("{} == {}", member(path), quoted(text)),
+            IsTrue(path) => member(path),
+            IsPositive(path) => format!("{} > 0", member(path)),
+            IsOne(path) => format!("size({}) == 1", member(path)),
+            NotEmpty(path) => format!("size({}) > 0", member(path)),
+            Not(test) => match &**test {
+                Is(..) | IsInLowerCase(_) => test.cel().replacen(" == ", " != ", 1),
+                _ => format!("!{}", test.cel()),
+            },
+            All(tests) => joined(tests, " && "),
+            Any(tests) => joined(tests, " || "),
+        }
+    }
+
+    fn holds(&self, value: &Value) -> bool {
+        let at = |path: &str| value.pointer(&pointer(path));
+        let text = |path: &str| at(path).and_then(Value::as_str).unwrap_or_default();
+        let size = |path: &str| at(path).and_then(Value::as_array).map_or(0, Vec::len);
+        match self {
+            Self::Matches(_, expression) => expression.as_ref().is_some_and(|regex| regex.is_match(text(""))),
+            Contains(part) => text("").contains(part),
+            StartsWith(path, start) => text(path).starts_with(start),
+            OneOf(texts) => texts.contains(&text("")),
+            IsInLowerCase(lower) => text("").eq_ignore_ascii_case(lower),
+            ValidPattern => true,
+            MatchesEveryName(path) => matches_every_name(text(path)),
+            Has(path) => at(path).is_some(),
+            Is(path, expected) => text(path) == *expected,
+            IsTrue(path) => at(path) == Some(&Value::Bool(true)),
+            IsPositive(path) => at(path).and_then(Value::as_i64).is_some_and(|number| number > 0),
+            IsOne(path) => size(path) == 1,
+            NotEmpty(path) => size(path) > 0,
+            Not(test) => !test.holds(value),
+            All(tests) => tests.iter().all(|test| test.holds(value)),
+            Any(tests) => tests.iter().any(|test| test.holds(value)),
+        }
+    }
+}
+
+fn joined(tests: &[Test], operator: &str) -> String {
+    let part = |test: &Test| match test {
+        All(_) | Any(_) => format!("({})", test.cel()),
+        _ => test.cel(),
+    };
+    tests.iter().map(part).collect::<Vec<_>>().join(operator)
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))
+}
+
+fn member(path: &str) -> String {
+    if path.is_empty() { "self".to_owned() } else { format!("self.{path}") }
+}
+
+fn pointer(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("/{}", path.replace('.', "/").replace("[0]", "/0")) }
+}
+
+/// Whether a pattern matches names of every shape. One that is none matches no name, and is told as what it is.
+///
+/// RE2 reads `\w` and its like as ASCII, which also keeps a pattern small; where a pattern names other characters it is read as
+/// Unicode.
+fn matches_every_name(pattern: &str) -> bool {
+    let read = |unicode| {
+        let mut builder = RegexBuilder::new(&format!("^(?:{pattern})$"));
+        builder.unicode(unicode).size_limit(SIZE_LIMIT).build()
+    };
+    let regex = read(false).or_else(|_| read(true));
+    regex.is_ok_and(|regex| PROBE_NAMES.iter().all(|name| regex.is_match(name.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::cel::{CompiledSchema, Validator, compile_schema};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::crd;
+
+    /// Every rule of the definition, below `schema`.
+    fn told(schema: &Value, found: &mut Vec<String>) {
+        for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+            found.push(rule["rule"].as_str().unwrap().to_owned());
+        }
+        schema["properties"].as_object().into_iter().flatten().for_each(|(_, property)| told(property, found));
+        if schema["items"].is_object() {
+            told(&schema["items"], found);
+        }
+    }
+
+    #[test]
+    fn every_rule_of_the_definition_is_known_and_none_is_left_over() {
+        let mut found = Vec::new();
+        told(&crd::definition().unwrap()["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut found);
+        assert!(found.iter().all(|rule| Rule::of(rule).is_some()), "{found:#?}");
+        for rule in Place::ALL.iter().flat_map(|place| place.rules()) {
+            assert!(found.contains(&rule.test.cel()), "the definition has no {}", rule.test.cel());
+        }
+        assert!(found.len() > 30, "only {} were looked at", found.len());
+    }
+
+    fn expressions(test: &Test) -> Vec<bool> {
+        match test {
+            Test::Matches(_, expression) => vec![expression.is_some()],
+            Not(test) => expressions(test),
+            All(tests) | Any(tests) => tests.iter().flat_map(expressions).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_expression_can_be_evaluated() {
+        for rule in Place::ALL.iter().flat_map(|place| place.rules()) {
+            assert!(expressions(&rule.test).into_iter().all(|valid| valid), "{}", rule.test.cel());
+        }
+    }
+
+    /// The rules of a place, each with its CEL as the evaluator of kube reads it.
+    fn both(place: Place, type_: &str) -> Vec<(Rule, CompiledSchema)> {
+        let schema = |rule: &Rule| {
+            let rule = json!({"rule": rule.test.cel(), "message": rule.sentence});
+            compile_schema(&json!({
+                "type": type_, "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-validations": [rule]
+            }))
+        };
+        place.rules().into_iter().map(|rule| (schema(&rule), rule)).map(|(schema, rule)| (rule, schema)).collect()
+    }
+
+    /// What the evaluator of kube says is what is said here.
+    fn agree(rules: &[(Rule, CompiledSchema)], value: &Value) -> Result<(), TestCaseError> {
+        for (rule, schema) in rules {
+            assert!(!schema.has_errors(), "{}", rule.test.cel());
+            let told = Validator::new().validate_compiled(schema, value, None);
+            prop_assert_eq!(rule.holds(value), told.is_ok(), "{} of {}: {:?}", rule.test.cel(), value, told.err());
+        }
+        Ok(())
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        let part = proptest::sample::select(vec![
+            "http://",
+            "https://",
+            "HTTP:",
+            "gitlab",
+            ".example",
+            "@",
+            "?",
+            "#",
+            "/..",
+            "/./",
+            "/",
+            "..",
+            ".",
+            "[::1]",
+            ":8443",
+            "TZ=",
+            "@daily",
+            "@hourly",
+            "17 ",
+            "3 ",
+            "* ",
+            "*",
+            "0,30",
+            "99",
+            "Local",
+            "LOCAL",
+            "local",
+            "Europe/Berlin",
+            "\n",
+            "1",
+            "0",
+            "d",
+            "month",
+            "m",
+            "s",
+            "-",
+            "_",
+            "%",
+            "a",
+            "Z",
+            " ",
+            "\\",
+            "'",
+            "é",
+            "~",
+        ]);
+        proptest::collection::vec(part, 0..7).prop_map(|parts| parts.concat())
+    }
+
+    fn maybe<T: Into<Value> + Clone + std::fmt::Debug + 'static>(of: Vec<T>) -> impl Strategy<Value = Option<Value>> {
+        proptest::option::of(proptest::sample::select(of).prop_map(Into::into))
+    }
+
+    fn object(members: Vec<(&str, Option<Value>)>) -> Value {
+        members
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+
+    prop_compose! {
+        fn some_rule()(
+            delete in proptest::sample::select(vec![
+                ".*", "v.*", "[^/]*", "a|.*", r"\w[\w.-]*", "é|.*", r"\w[\w.-]{0,127}", "main", ".", "(?i)[A-Z].*",
+            ]),
+            keep in maybe(vec!["x"]), keep_n in maybe(vec![0, 1, 9]), older in maybe(vec!["7d"]),
+            group in maybe(vec!["(x)"]), sort in maybe(vec!["Name"]),
+        ) -> Value {
+            object(vec![("nameRegexDelete", Some(delete.into())), ("nameRegexKeep", keep), ("keepN", keep_n),
+                        ("olderThan", older), ("groupBy", group), ("sortBy", sort)])
+        }
+    }
+
+    prop_compose! {
+        fn some_spec()(
+            method in maybe(vec!["Exact", "Bulk"]), mode in maybe(vec!["DryRun", "RequireApproval", "Delete"]),
+            rules in proptest::collection::vec(some_rule(), 1..3),
+        ) -> Value {
+            object(vec![("method", method), ("mode", mode), ("rules", Some(rules.into()))])
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_judged_here_as_by_its_cel(text in texts()) {
+            use Place as P;
+            for place in [P::Address, P::Timeout, P::ObjectName, P::SecretKey, P::ConfigMapKey, P::Path, P::Alias, P::RuleName,
+                          P::Age, P::Schedule, P::TimeZone] {
+                agree(&both(place, "string"), &json!(text))?;
+            }
+        }
+
+        #[test]
+        fn an_object_is_judged_here_as_by_its_cel(
+            spec in some_spec(), rule in some_rule(),
+            url in maybe(vec!["http://a", "https://a"]), insecure in maybe(vec![true, false]),
+            projects in maybe(vec![json!([]), json!(["a/b"])]), groups in maybe(vec![json!([]), json!([{"path": "a"}])]),
+        ) {
+            agree(&both(Place::Spec, "object"), &spec)?;
+            agree(&both(Place::Rule, "object"), &rule)?;
+            agree(&both(Place::GitLab, "object"), &object(vec![("url", url), ("insecure", insecure)]))?;
+            agree(&both(Place::Target, "object"), &object(vec![("projects", projects), ("groups", groups)]))?;
+        }
+    }
+}
