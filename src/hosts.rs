@@ -50,10 +50,12 @@ fn carried(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
         Some(Ipv4Addr::from((u32::from(half(index)) << 16) | u32::from(half(index + 1))))
     };
     match segments {
-        // ::a.b.c.d, ::ffff:a.b.c.d and ::ffff:0:a.b.c.d: compatible, mapped (RFC 4291), translated (RFC 2765).
-        [0, 0, 0, 0, 0, 0 | 0xffff, _, _] | [0, 0, 0, 0, 0xffff, 0, _, _] => [at(6), None],
-        // NAT64: the well-known prefix (RFC 6052) and the local one (RFC 8215), whose longest and shortest forms are read.
-        [0x64, 0xff9b, 0, 0, 0, 0, _, _] => [at(6), None],
+        // ::a.b.c.d, ::ffff:a.b.c.d and ::ffff:0:a.b.c.d: compatible, mapped (RFC 4291), translated (RFC 2765). Then NAT64 by its
+        // well-known prefix (RFC 6052).
+        [0, 0, 0, 0, 0, 0 | 0xffff, _, _] | [0, 0, 0, 0, 0xffff, 0, _, _] | [0x64, 0xff9b, 0, 0, 0, 0, _, _] => {
+            [at(6), None]
+        }
+        // NAT64 by the local prefix (RFC 8215), whose longest and shortest forms are read.
         [0x64, 0xff9b, 1, high, low, last, _, _] => {
             // After a prefix of 48 bits the address goes around the ninth byte, which is zero.
             let ([a, b], [_, c], [d, _]) = (high.to_be_bytes(), low.to_be_bytes(), last.to_be_bytes());

@@ -326,18 +326,18 @@ impl Test {
 
     fn holds(&self, value: &Value) -> bool {
         let at = |path: &str| value.pointer(&pointer(path));
-        let text = |path: &str| at(path).and_then(Value::as_str).unwrap_or_default();
+        let string = |path: &str| at(path).and_then(Value::as_str).unwrap_or_default();
         let size = |path: &str| at(path).and_then(Value::as_array).map_or(0, Vec::len);
         match self {
-            Self::Matches(_, expression) => expression.as_ref().is_some_and(|regex| regex.is_match(text(""))),
-            Contains(part) => text("").contains(part),
-            StartsWith(path, start) => text(path).starts_with(start),
-            OneOf(texts) => texts.contains(&text("")),
-            IsInLowerCase(lower) => text("").eq_ignore_ascii_case(lower),
+            Self::Matches(_, expression) => expression.as_ref().is_some_and(|regex| regex.is_match(string(""))),
+            Contains(part) => string("").contains(part),
+            StartsWith(path, start) => string(path).starts_with(start),
+            OneOf(texts) => texts.contains(&string("")),
+            IsInLowerCase(lower) => string("").eq_ignore_ascii_case(lower),
             ValidPattern => true,
-            MatchesEveryName(path) => matches_every_name(text(path)),
+            MatchesEveryName(path) => matches_every_name(string(path)),
             Has(path) => at(path).is_some(),
-            Is(path, expected) => text(path) == *expected,
+            Is(path, expected) => string(path) == *expected,
             IsTrue(path) => at(path) == Some(&Value::Bool(true)),
             IsPositive(path) => at(path).and_then(Value::as_i64).is_some_and(|number| number > 0),
             IsOne(path) => size(path) == 1,

@@ -22,11 +22,13 @@ pub(super) struct Refused {
     pub(super) operator: &'static str,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the table reads better")]
 fn refused(name: &'static str, pointer: &str, value: Value, field: &'static str, words: &'static str) -> Refused {
     Refused { name, policy: changed("refused", pointer, &value), field, server: words, operator: words }
 }
 
 /// The same where the operator has words of its own.
+#[expect(clippy::needless_pass_by_value, reason = "the table reads better")]
 fn told_apart(
     name: &'static str,
     pointer: &str,
