@@ -35,7 +35,11 @@ async fn all_clients_of_a_host_stay_below_its_ceiling_together() {
 #[tokio::test]
 async fn a_request_that_cuts_in_leaves_at_once_and_the_next_waits_for_both() {
     let world = World::new().await;
-    let settings = Settings { requests_per_second: 0.5, user_agent: "test".to_owned() };
+    let settings = Settings {
+        requests_per_second: 0.5,
+        user_agent: "test".to_owned(),
+        allowed_hosts: Arc::from(["127.0.0.1".to_owned()]),
+    };
     let gitlab = GitLab::new(settings, world.clock.clone());
     let client = gitlab.connect(&world.connection(), Arc::new(Open)).unwrap();
     client.version().await.unwrap();

@@ -15,7 +15,6 @@ use super::process::Process;
 use crate::support::{change, eventually, in_time};
 use crate::world::{MARKER, World, client, kubectl, own_cluster, path};
 
-
 pub(super) fn apply(cluster: &Cluster, file: &str) {
     kubectl(cluster, &["apply", "--server-side", "--filename", file]);
 }

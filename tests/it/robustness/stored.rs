@@ -6,9 +6,9 @@ use kube::core::ApiResource;
 use registry_cleanup_operator::api::{RUN_REQUESTED_AT, RegistryCleanupPolicy, crd};
 use serde_json::{Value, json};
 
-use super::clusters::{account, apply, own_cluster, wait_for_definition, world_on};
+use super::clusters::{account, apply, wait_for_definition, world_on};
 use super::process::Process;
-use crate::world::{World, path};
+use crate::world::{World, own_cluster, path};
 
 const SENTENCE: &str = "spec.rules[0]: this rule would remove every tag: set nameRegexKeep, olderThan or a keepN of at least 1, or \
                         narrow nameRegexDelete down";
