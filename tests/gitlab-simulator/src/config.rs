@@ -85,6 +85,9 @@ pub struct Settings {
     /// GraphQL says null without an error where a caller may not see a repository, project or group; the reference has
     /// both (gitlab-api reference 8a).
     pub graphql_silent_nulls: bool,
+    /// The registry is older than 3.87: what follows a page by push are the tags with a larger name and no older push, not
+    /// those after its last tag, and its cursors are cut to the millisecond (gitlab-api reference 10).
+    pub pages_by_push_skip: bool,
     /// The registry answers its tag listings, and the question for a repository's size, with an error (gitlab-api
     /// reference 1.6).
     pub registry_lists_fail: bool,
@@ -116,6 +119,7 @@ impl Default for Settings {
             graphql_hidden_fields: BTreeSet::new(),
             graphql_tag_cursors: None,
             graphql_silent_nulls: false,
+            pages_by_push_skip: false,
             registry_lists_fail: false,
             registry_deletes_fail: false,
             registry_unreachable: false,

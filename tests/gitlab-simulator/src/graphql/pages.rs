@@ -176,8 +176,14 @@ pub(super) fn of_registry<'r>(
     shown(RegistryPage { tags: page, earlier: begin > 0, later: end < tags.len() }, sort, asked)
 }
 
-/// The same by the last push and over all tags, in a time that does not depend on how many there are.
-pub(super) fn of_registry_by_push<'r>(found: &'r Repository, descending: bool, asked: &Planned) -> Page<&'r Tag> {
+/// The same by the last push and over all tags, in a time that does not depend on how many there are. `skips` tells of a
+/// registry before 3.87.
+pub(super) fn of_registry_by_push<'r>(
+    found: &'r Repository,
+    descending: bool,
+    asked: &Planned,
+    skips: bool,
+) -> Page<&'r Tag> {
     let Some(asked_for) = asked_for(asked) else { return Page::empty() };
     let before = cursor(asked, "before");
     let at = match before.or_else(|| cursor(asked, "after")).map(last_push) {
@@ -185,8 +191,11 @@ pub(super) fn of_registry_by_push<'r>(found: &'r Repository, descending: bool, a
         at => at.flatten(),
     };
     // What comes before a cursor comes after it in the opposite order.
-    let (mut keys, more, passed) =
-        next_by_push(found.by_push(), descending != before.is_some(), at.as_ref(), asked_for);
+    let backwards = descending != before.is_some();
+    let (mut keys, more, passed) = match &at {
+        Some(at) if skips => skipping(found.by_push(), backwards, at, asked_for),
+        at => next_by_push(found.by_push(), backwards, at.as_ref(), asked_for),
+    };
     let (mut earlier, mut later) = (passed, more);
     if before.is_some() {
         keys.reverse();
@@ -219,6 +228,28 @@ fn next_by_push<'r>(
         order.range::<LastPush, _>((from, to)).next().is_some()
     });
     (keys, more, passed)
+}
+
+/// The same of a registry before 3.87: the tags with a larger name and no older push than the cursor (or a smaller name and no
+/// newer push), which skips some and may show others again (gitlab-api reference 10).
+fn skipping<'r>(
+    order: &'r BTreeSet<LastPush>,
+    descending: bool,
+    (at, name): &LastPush,
+    count: usize,
+) -> (Vec<&'r LastPush>, bool, bool) {
+    let at = at.map(|at| Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at));
+    let follows = |push: &&LastPush| {
+        if descending { push.1 < *name && push.0 <= at } else { push.1 > *name && push.0 >= at }
+    };
+    let mut keys: Vec<_> = if descending {
+        order.iter().rev().filter(follows).take(count + 1).collect()
+    } else {
+        order.iter().filter(follows).take(count + 1).collect()
+    };
+    let more = keys.len() > count;
+    keys.truncate(count);
+    (keys, more, true)
 }
 
 /// What is shown of a page of the registry.

@@ -323,7 +323,7 @@ impl<'r> Resolver<'r> {
             && settings.path_a()
             && settings.tag_cursors() == TagCursors::Registry
         {
-            return Ok(of_registry_by_push(found, descending, field));
+            return Ok(of_registry_by_push(found, descending, field, settings.pages_by_push_skip));
         }
         let mut tags = self.untruncated(found);
         tags.retain(|tag| tag.name.contains(name));

@@ -153,6 +153,14 @@ impl Registry {
         }
     }
 
+    /// Imports a repository into the metadata database at a moment: every tag gets it as the date of its only push, whenever it was
+    /// pushed before (gitlab-api reference 10a).
+    pub fn import(&mut self, repository: u64, at: Timestamp) {
+        if let Some(found) = self.repositories.get_mut(&repository) {
+            found.import(at);
+        }
+    }
+
     /// Removes a tag as the registry does: other tags on the same digest stay. Tells whether it was there.
     pub fn remove_tag(&mut self, repository: u64, name: &str) -> bool {
         self.repositories.get_mut(&repository).is_some_and(|found| found.remove(name))

@@ -243,6 +243,14 @@ impl Push {
 }
 
 impl Repository {
+    /// Gives every tag one date (gitlab-api reference 10a).
+    pub(super) fn import(&mut self, at: Timestamp) {
+        self.by_push.take();
+        for tag in self.tags.values_mut() {
+            (tag.created_at, tag.updated_at) = (Some(at), None);
+        }
+    }
+
     /// Applies a push. The same digest on an existing tag changes nothing, another one sets `updated_at`
     /// (gitlab-api reference 2.3).
     pub(super) fn push(&mut self, name: &str, push: Push, now: Timestamp, seed: u64) {

@@ -139,7 +139,7 @@ async fn the_last_push_sorts_only_where_it_is_known() {
     number(&shop, 45);
     // Pushed again a moment ago, with another image.
     shop.push(&[("t044", 0)]);
-    let newest = walk(&shop, 20, Some("PUBLISHED_AT_DESC")).await;
+    let newest = walk(&shop, 15, Some("PUBLISHED_AT_DESC")).await;
     assert_eq!((newest.len(), &newest[..3]), (45, &["t044".to_owned(), "t000".into(), "t001".into()][..]));
     let mut oldest = walk(&shop, 20, Some("PUBLISHED_AT_ASC")).await;
     oldest.reverse();
@@ -252,4 +252,42 @@ async fn a_page_by_the_last_push_is_the_same_whether_or_not_the_whole_list_was_p
         }
     }
     assert!(compared > 500, "{compared}");
+}
+
+#[tokio::test]
+async fn a_registry_before_3_87_skips_tags_where_pages_come_by_push() {
+    let shop = shop((18, 5), Backend::MetadataDatabase).await;
+    shop.sim.edit(|registry| {
+        for index in 0..60 {
+            // Every third name comes before all the others, whenever it was pushed.
+            let name = if index % 3 == 0 { format!("a{index:03}") } else { format!("t{index:03}") };
+            registry.push(shop.repository, &name, Push::at(days_ago(100 - index)));
+        }
+    });
+    let oldest = Some("PUBLISHED_AT_ASC");
+    assert_eq!(walk(&shop, 20, oldest).await.len(), 60);
+    shop.sim.edit(|registry| registry.settings.pages_by_push_skip = true);
+    let seen = walk(&shop, 20, oldest).await;
+    assert_eq!(seen.iter().filter(|name| name.starts_with('a')).count(), 7, "those of the first page: {seen:?}");
+    assert_eq!(seen.iter().filter(|name| name.starts_with('t')).count(), 40);
+    let newest = walk(&shop, 15, Some("PUBLISHED_AT_DESC")).await;
+    assert!(newest.len() < 60 && newest.iter().collect::<BTreeSet<_>>().len() == newest.len(), "{newest:?}");
+    assert_eq!(walk(&shop, 20, None).await.len(), 60, "by name nothing is skipped");
+}
+
+#[tokio::test]
+async fn an_import_gives_every_tag_one_date_and_later_pushes_their_own() {
+    let shop = shop((18, 5), Backend::MetadataDatabase).await;
+    number(&shop, 5);
+    let moment = days_ago(1);
+    shop.sim.edit(|registry| {
+        registry.import(shop.repository, moment);
+        registry.push(shop.repository, "t002", Push::at(days_ago(0)));
+    });
+    let dates = shop.sim.read(|registry| {
+        let tags = registry.find_repository(shop.repository).unwrap().tags().values();
+        tags.map(|tag| (tag.created_at, tag.updated_at)).collect::<Vec<_>>()
+    });
+    assert!(dates.iter().all(|(created, _)| *created == Some(moment)), "{dates:?}");
+    assert_eq!(dates.iter().filter(|(_, updated)| updated.is_some()).count(), 1);
 }
