@@ -20,8 +20,8 @@ pub use policy::{
 };
 pub use rules::PATTERN_SENTENCE;
 pub use status::{
-    EmptyRepository, HistoryEntry, OverlapStatus, PendingApproval, PolicyStatus, RepositoryCounts, RepositoryResult,
-    RepositoryStatus, RunResult, RunStatus, TagCounts, Trigger,
+    ComingOfAge, EmptyRepository, HistoryEntry, OverlapStatus, PendingApproval, PolicyStatus, RepositoryCounts,
+    RepositoryResult, RepositoryStatus, RunResult, RunStatus, TagCounts, Trigger,
 };
 
 /// Annotation that asks for one run in the policy's own mode; a new value runs once, and `policy::handled` says which

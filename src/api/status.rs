@@ -125,6 +125,12 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::unused_registries")]
     pub unused_registries: Vec<String>,
 
+    /// Tags that share their dates, as after a registry import, and come of age together within seven days; as the last run that
+    /// came through has seen them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ComingOfAge")]
+    pub coming_of_age: Option<ComingOfAge>,
+
     /// Finished runs, the newest first, at most historyLimit of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::history")]
@@ -172,6 +178,22 @@ pub struct PendingApproval {
     /// The moment by which the plan was made: ages are reckoned from it, and what is pushed later stays.
     #[schemars(schema_with = "schema::time")]
     pub time: Time,
+}
+
+/// Tags of few moments that reach olderThan together.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct ComingOfAge {
+    /// When the first of them do.
+    #[schemars(schema_with = "schema::time")]
+    pub time: Time,
+
+    /// How many there are, at least: not all of them need to be read.
+    #[schemars(schema_with = "schema::tag_count")]
+    pub tags: u64,
+
+    /// In how many repositories.
+    #[schemars(schema_with = "schema::count")]
+    pub repositories: u32,
 }
 
 /// A repository in which runs saw no tag.

@@ -18,6 +18,7 @@ use crate::listing::{self, Planned, State};
 use crate::policy::CompiledPolicy;
 use crate::policy::outcome::Outcome;
 use crate::policy::overlap::Overlap;
+use crate::policy::plan::ties;
 use crate::policy::standing::Findings;
 use crate::policy::token;
 
@@ -133,6 +134,7 @@ impl Forecast {
                 Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
                 Err(Failure::InUse(unknown)) => return Err(unknown.into()),
                 Err(Failure::Unresolved(message)) => State::Skipped(message),
+                Err(Failure::Doubted(doubt)) => State::Skipped(doubt.to_string()),
                 Err(failure) => State::Failed(not_planned(repository, &failure).message.unwrap_or_default()),
             },
         };
@@ -154,8 +156,9 @@ impl Forecast {
     fn judged(&self, plan: Plan) -> Planned {
         let Plan { tags, source, claims } = plan;
         let exceeded = self.question.policy.limits.repository(tags.removals(), tags.len() as u64).err();
-        let (complete, pushes_known) = (source.extent == Extent::All, source.pushes_known);
-        Planned { tags, claims, complete, pushes_known, exceeded }
+        let tied = ties::sentence(&tags, self.question.policy.method.rules());
+        let (complete, ages) = (source.extent == Extent::All, source.ages);
+        Planned { tags, claims, complete, ages, tied, exceeded }
     }
 }
 

@@ -166,6 +166,13 @@ impl Client {
         Ok(names)
     }
 
+    /// Whether the server's lists of tags came by keyset, as far as any was asked for. GitLab behaviour: only a registry with
+    /// metadata database can, and only newer servers do.
+    #[must_use]
+    pub fn pages_by_keyset(&self) -> bool {
+        !self.http.host.no_keyset.load(Ordering::Relaxed)
+    }
+
     /// The details of one tag; `None` when GitLab does not find it.
     ///
     /// GitLab behaviour: not finding is no proof of absence. With a metadata database a registry error reads as 404, and

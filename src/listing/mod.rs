@@ -20,7 +20,7 @@ use crate::policy::in_use::{Use, unused_sentence};
 use crate::policy::limits::{Exceeded, Limits};
 use crate::policy::overlap::{Overlap, Reader};
 use crate::policy::plan::{Decision, KeepReason, TagPlan, Verdict};
-use crate::policy::tag::{self, Moment, TagView};
+use crate::policy::tag::{self, Ages, Moment, TagView};
 
 /// What was planned, and how.
 #[derive(Clone, Debug)]
@@ -116,8 +116,10 @@ pub struct Planned {
     pub claims: Claims,
     /// Whether these are all tags. Otherwise there may be younger ones, which stay and were not looked at.
     pub complete: bool,
-    /// Whether ages are by the last push; otherwise they are by the first.
-    pub pushes_known: bool,
+    /// What ages are counted from; `None` where no dates were read.
+    pub ages: Option<Ages>,
+    /// What there is to say of tags that share their dates.
+    pub tied: Option<String>,
     /// A fuse that this plan blows, so that a run would remove nothing here.
     pub exceeded: Option<Exceeded>,
 }
@@ -395,7 +397,8 @@ mod tests {
             tags: TagPlan { read: tags, newer: Vec::new() },
             claims: Claims::default(),
             complete: true,
-            pushes_known: true,
+            ages: Some(Ages::LastPush),
+            tied: None,
             exceeded: None,
         })
     }

@@ -80,7 +80,7 @@ mod tests {
     use super::super::tests::{GOES, YOUNG, about, listing, planned, repository as of, tag};
     use super::*;
     use crate::policy::limits::Exceeded;
-    use crate::policy::tag::Moment;
+    use crate::policy::tag::{Ages, Moment};
 
     fn table(about: &About) -> String {
         let listing = listing(about.clone(), Keep::Everything);
@@ -134,7 +134,7 @@ Plan: ";
         plan.tags.read[0].tag.pushed = Moment::Unknown;
         plan.tags.read[0].tag.bytes = None;
         plan.complete = false;
-        plan.pushes_known = false;
+        plan.ages = Some(Ages::FirstPush);
         let text = repository(&about(&json!({})), &of(1, "shop/api", State::Planned(plan.clone())));
         assert!(text.starts_with("shop/api: 1 of the 2 oldest tags would be removed, 0 B\n"), "{text}");
         assert!(text.contains("unknown     -\n"), "{text}");

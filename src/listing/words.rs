@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{About, Planned, Tag, units};
-use crate::policy::tag::Moment;
+use crate::policy::tag::{Ages, Moment};
 
 /// Text from outside on one line of a terminal: without characters that would do something there.
 pub(super) fn plain(text: &str) -> String {
@@ -17,7 +17,7 @@ pub(super) const HEADS: [&str; 6] = ["VERDICT", "TAG", "REASON", "RULE", "AGE", 
 pub(super) fn cells(about: &About, tag: &Tag<'_>) -> [String; 6] {
     let age = match tag.pushed {
         Moment::At(date) => units::age(about.at.duration_since(date)),
-        Moment::Unknown | Moment::Placeholder(_) => "unknown".to_owned(),
+        Moment::Unknown | Moment::Placeholder(_) | Moment::Ahead(_) => "unknown".to_owned(),
         Moment::Newer => "-".to_owned(),
     };
     let reason = tag.decision.verdict.reason();
@@ -54,8 +54,11 @@ pub(super) fn kept(planned: &Planned) -> String {
     if let Some(users) = planned.claims.told(read) {
         let _ = write!(text, "; in use: {}", plain(&users));
     }
-    if !planned.pushes_known {
-        text.push_str("; ages by the first push");
+    if let Some(tied) = &planned.tied {
+        let _ = write!(text, "; {tied}");
+    }
+    if let Some(ages) = planned.ages.filter(|ages| *ages != Ages::LastPush) {
+        let _ = write!(text, "; {}", ages.as_str());
     }
     text
 }

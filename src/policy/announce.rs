@@ -5,7 +5,7 @@ use crate::api::conditions::{
 };
 use crate::api::{APPROVE, Mode, PendingApproval, PolicyStatus, RepositoryResult, RunResult};
 
-use super::conflict;
+use super::{conflict, of_age};
 
 /// Most events about single repositories in one run; the rest is only counted.
 const MAX_REPOSITORY_EVENTS: usize = 10;
@@ -40,6 +40,8 @@ pub mod event_reason {
     pub const OVERLAP_ENDED: &str = "OverlapEnded";
     /// Warning: GitLab's own cleanup policy is enabled in a project of the target.
     pub const CLEANUP_POLICY_CONFLICT: &str = "CleanupPolicyConflict";
+    /// Warning: tags of one moment come of age together within days.
+    pub const TAGS_COME_OF_AGE: &str = "TagsComeOfAge";
     /// Warning: a slot was missed.
     pub const SCHEDULE_MISSED: &str = "ScheduleMissed";
     /// Normal: a request for a run was not granted.
@@ -78,6 +80,7 @@ pub mod event_reason {
         OVERLAP_ENDED,
         DEFINITION_OUTDATED,
         CLEANUP_POLICY_CONFLICT,
+        TAGS_COME_OF_AGE,
         SCHEDULE_MISSED,
         RUN_THROTTLED,
         CREDENTIALS_INVALID,
@@ -156,6 +159,11 @@ pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> 
         events.push(Announcement::warning(e::DEFINITION_OUTDATED, &ready.message));
     }
     events.extend(overlap(old, new));
+    // What the status says since before is announced. It survives a restart, and so no event comes twice.
+    let when = |status: &PolicyStatus| status.coming_of_age.as_ref().map(|soon| soon.time.0);
+    if let Some(soon) = new.coming_of_age.as_ref().filter(|_| when(new) != when(old)) {
+        events.push(Announcement::warning(e::TAGS_COME_OF_AGE, of_age::sentence(soon)));
+    }
     let named = &old.projects_with_cleanup_policy;
     let new: Vec<String> =
         new.projects_with_cleanup_policy.iter().filter(|project| !named.contains(project)).cloned().collect();
@@ -240,9 +248,11 @@ fn holds(condition: &Condition) -> bool {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
     use super::*;
+    use crate::api::ComingOfAge;
     use crate::api::OverlapStatus;
 
     #[test]
@@ -312,6 +322,26 @@ mod tests {
         ] {
             assert_eq!(reasons(&transitions(old, new)), expected);
         }
+    }
+
+    #[test]
+    fn tags_that_come_of_age_are_worth_one_event_for_each_moment() {
+        let with = |second: Option<i64>, tags: u64| PolicyStatus {
+            coming_of_age: second.map(|second| ComingOfAge {
+                time: Time(Timestamp::from_second(second).unwrap()),
+                tags,
+                repositories: 1,
+            }),
+            ..PolicyStatus::default()
+        };
+        let events = |old: &PolicyStatus, new: &PolicyStatus| {
+            transitions(old, new).iter().map(|event| event.reason).collect::<Vec<_>>()
+        };
+        let (none, first, more, later) = (with(None, 0), with(Some(9), 5), with(Some(9), 7), with(Some(99), 5));
+        assert_eq!(events(&none, &first), ["TagsComeOfAge"]);
+        assert_eq!(events(&first, &more), [""; 0]);
+        assert_eq!(events(&first, &later), ["TagsComeOfAge"]);
+        assert_eq!(events(&first, &none), [""; 0]);
     }
 
     #[test]

@@ -9,17 +9,23 @@
 //! - A tag that was read but is not among the names, which are listed later, is gone. It is left out: it cannot be removed,
 //!   and it takes no place, so that another one stays in its stead.
 //! - A name that was not read was pushed later than everything that was read: the pages came in ascending order, each full, up
-//!   to the cut-off. It takes a place, as it does in the plan over everything, and stays. That GitLab may protect it makes no
+//!   to the cut-off, and prove that they skipped none of the names (`policy::paging`; registries before 3.87 do skip some).
+//!   Without that proof everything is read by name, and names and tags must agree: a skipped tag is old, and would take the
+//!   place of one of the newest. Where no names are needed nothing competes, and a tag that was skipped merely stays. A tag that
+//!   comes twice proves the pages wrong as well. It takes a place, as it does in the plan over everything, and stays. That GitLab may protect it makes no
 //!   difference, since such a tag takes a place as well.
 //! - A name that was not read and whose date lies ahead, or that was pushed while the reading went on, takes no place in the plan
 //!   over everything. So the newest pushes are read after the names, back to the moment at which the reading began, and those
-//!   found there take none.
+//!   found there take none. Of these pages, too, the first is right by itself, and further ones must prove it.
 //! - Should the pages have come to their end before the cut-off, everything claims to have been read. The names are listed then
 //!   in any case, and one beyond proves the opposite: the repository fails. So it does where names are missing altogether.
 //! - A name that is missing from the list takes no place, so that another tag stays in its stead. Fewer competitors never
 //!   remove more.
 //! - A plan that is made again, as of an earlier moment, keeps what was pushed since; it takes no place, so that nothing else
 //!   loses its own by it.
+//! - Dates in whole seconds: a tag goes by its age if all of its second is older, and by its rank if `keepN` others are newer
+//!   for certain (`plan::ties`). A name that was not read was pushed no earlier than the cut-off, so that it is newer for certain
+//!   than any tag that is old enough to go.
 //! - A tag that was pushed again in between is ranked as older than it is, so that it keeps no other tag from its place; that it
 //!   stays itself is seen to before anything is removed.
 
@@ -30,8 +36,9 @@ use jiff::Timestamp;
 use crate::api::SortBy;
 
 use super::compile::Rule;
+use super::duration::Age;
 use super::limits::Limits;
-use super::tag::{Moment, Tag};
+use super::tag::{Moment, Tag, to_the_second};
 
 /// What to read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,10 +55,8 @@ pub fn need(rules: &[Rule], limits: Limits, sorts_by_push: bool, now: Timestamp)
     let everything = Need { until: None, names: true };
     let ranked = |rule: &Rule| rule.keep_n.is_some_and(|n| n > 0);
     let by_creation = rules.iter().any(|rule| ranked(rule) && rule.sort_by == SortBy::CreatedAt);
-    let cutoffs: Option<Vec<Timestamp>> = rules
-        .iter()
-        .map(|rule| rule.older_than.as_ref().map(|age| now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN)))
-        .collect();
+    let cutoff = |age: &Age| to_the_second(now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN));
+    let cutoffs: Option<Vec<Timestamp>> = rules.iter().map(|rule| rule.older_than.as_ref().map(cutoff)).collect();
     match cutoffs {
         Some(cutoffs) if sorts_by_push && !by_creation => {
             Need { until: cutoffs.into_iter().max(), names: limits.of_all() || rules.iter().any(ranked) }

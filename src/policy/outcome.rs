@@ -1,8 +1,9 @@
 //! What a run came to: in each repository, and as a whole.
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::{PendingApproval, RepositoryResult, TagCounts};
+use crate::api::{ComingOfAge, PendingApproval, RepositoryResult, TagCounts};
 
 /// Why a repository came to its result, as it stands in the status. `docs/conditions.md` explains each.
 pub mod repository_reason {
@@ -20,6 +21,10 @@ pub mod repository_reason {
     pub const PLAN_CHANGED: &str = "PlanChanged";
     /// Skipped: images are in use in a way that GitLab's bulk deletion cannot be told of.
     pub const IN_USE_UNRESOLVED: &str = "InUseUnresolved";
+    /// Skipped: tags share their date across the border of keepN, and GitLab's bulk deletion would go by their names.
+    pub const DATE_TIED: &str = "DateTied";
+    /// Skipped: dates decide which tags GitLab's bulk deletion takes, and those of some say nothing.
+    pub const DATE_UNKNOWN: &str = "DateUnknown";
     /// Unchanged: there is no tag in it, and it stays for now.
     pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
     /// Changed: there is no tag in it, and GitLab was, or in a dry run would be, asked to delete it.
@@ -54,6 +59,8 @@ pub mod repository_reason {
         DELETION_LIMIT_EXCEEDED,
         PLAN_CHANGED,
         IN_USE_UNRESOLVED,
+        DATE_TIED,
+        DATE_UNKNOWN,
         REPOSITORY_EMPTY,
         REPOSITORY_DELETED,
         REPOSITORY_PROTECTED,
@@ -67,6 +74,15 @@ pub mod repository_reason {
         REFUSED,
         GITLAB_UNAVAILABLE,
     ];
+}
+
+/// Tags of a repository that come of age soon, many at a time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OfAge {
+    /// When the first of them do.
+    pub at: Timestamp,
+    /// How many there are, as far as they were read.
+    pub tags: u64,
 }
 
 /// What a run came to in one repository.
@@ -90,6 +106,8 @@ pub struct Outcome {
     pub bytes: u64,
     /// From when on the repository may get a bulk deletion again, if that lies ahead.
     pub eligible: Option<Timestamp>,
+    /// Its tags of one moment that come of age soon.
+    pub of_age: Option<OfAge>,
 }
 
 impl Outcome {
@@ -106,6 +124,7 @@ impl Outcome {
             samples: Vec::new(),
             bytes: 0,
             eligible: None,
+            of_age: None,
         }
     }
 
@@ -114,6 +133,17 @@ impl Outcome {
     pub fn deletes(&self) -> bool {
         self.reason == Some(repository_reason::REPOSITORY_DELETED)
     }
+}
+
+/// What a run has seen in all repositories of tags that come of age soon.
+#[must_use]
+pub fn coming_of_age(outcomes: &[Outcome]) -> Option<ComingOfAge> {
+    let soon = || outcomes.iter().filter_map(|outcome| outcome.of_age);
+    Some(ComingOfAge {
+        time: Time(soon().map(|soon| soon.at).min()?),
+        tags: soon().map(|soon| soon.tags).sum(),
+        repositories: u32::try_from(soon().count()).unwrap_or(u32::MAX),
+    })
 }
 
 /// What becomes of the plan that waits for an approval.
@@ -167,5 +197,22 @@ impl Stop {
             Self::PolicyChanged => "the policy was edited or deleted during the run",
             Self::OperatorGone => "the operator went away during the run",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_that_come_of_age_are_told_together_by_the_first_of_them() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let outcome = |second: Option<i64>| Outcome {
+            of_age: second.map(|second| OfAge { at: at(second), tags: 9 }),
+            ..Outcome::new("shop/web", 1, RepositoryResult::Unchanged, None)
+        };
+        assert_eq!(coming_of_age(&[outcome(None)]), None);
+        let all = coming_of_age(&[outcome(Some(30)), outcome(None), outcome(Some(20))]).unwrap();
+        assert_eq!((all.time.0, all.tags, all.repositories), (at(20), 18, 2));
     }
 }

@@ -10,7 +10,7 @@ use crate::api::{
 };
 
 use super::hour::eligible_after;
-use super::outcome::{End, Outcome, Proposal, Stop, repository_reason};
+use super::outcome::{End, Outcome, Proposal, Stop, coming_of_age, repository_reason};
 
 /// Serialized status stays below this, in bytes: etcd takes 1.5 MiB, but every watcher gets every copy.
 pub const MAX_STATUS_BYTES: usize = 64 * 1024;
@@ -57,6 +57,9 @@ pub fn finish(
         Proposal::Plan(plan) => status.pending_approval = Some(plan),
     }
     let why = why(run.result, &outcomes, end);
+    if *end == End::Completed {
+        status.coming_of_age = coming_of_age(&outcomes);
+    }
 
     // This run knows exactly what it requested, so its own precaution is over; what earlier ones left stays.
     status.others_eligible_time = others_before.filter(|until| *until > now).map(Time);

@@ -16,6 +16,7 @@ use super::definition::Definition;
 use super::handled;
 use super::in_use::unused_sentence;
 use super::next_action::Tokens;
+use super::of_age;
 use super::overlap::{Overlap, Reader};
 
 /// A token that expires within this time is worth a warning.
@@ -66,6 +67,10 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
     }
     if other || !policy.protection.in_use {
         status.unused_registries.clear();
+    }
+    if other || !known {
+        // Of other rules.
+        status.coming_of_age = None;
     }
     conditions::remove(&mut status.conditions, STALLED);
     if policy.suspended {
@@ -196,7 +201,8 @@ fn ready_message(status: &PolicyStatus, subject: Subject<'_>, remark: Option<&st
     }
     let unused = unused_sentence(&status.unused_registries);
     let conflict = conflict::sentence(&status.projects_with_cleanup_policy);
-    for remark in remark.into_iter().chain(unused.as_deref()).chain(conflict.as_deref()) {
+    let of_age = status.coming_of_age.as_ref().map(of_age::sentence);
+    for remark in remark.into_iter().chain(unused.as_deref()).chain(conflict.as_deref()).chain(of_age.as_deref()) {
         message.push_str("; ");
         message.push_str(remark);
     }

@@ -14,26 +14,29 @@ pub enum Moment {
     Placeholder(Timestamp),
     /// At this moment.
     At(Timestamp),
+    /// What the server says, which lies ahead and cannot be: known to nobody but GitLab, whose bulk deletion ranks by it.
+    Ahead(Timestamp),
     /// Not read, because it is known to be later than every tag that was.
     Newer,
 }
 
 impl Moment {
-    /// A date as the server gave it. What lies in the future is not known.
+    /// A date as the server gave it.
     #[must_use]
     pub fn read(date: Option<Timestamp>, now: Timestamp) -> Self {
         match date {
             Some(date) if date.as_second() < FIRST_MEANINGFUL_SECOND => Self::Placeholder(date),
             Some(date) if date <= now => Self::At(date),
-            _ => Self::Unknown,
+            Some(date) => Self::Ahead(date),
+            None => Self::Unknown,
         }
     }
 
-    /// The date, where the server gave one that does not lie in the future.
+    /// The date, where the server gave one, whatever it is worth.
     #[must_use]
     pub const fn stated(self) -> Option<Timestamp> {
         match self {
-            Self::At(date) | Self::Placeholder(date) => Some(date),
+            Self::At(date) | Self::Placeholder(date) | Self::Ahead(date) => Some(date),
             Self::Unknown | Self::Newer => None,
         }
     }
@@ -43,6 +46,32 @@ impl Moment {
 #[must_use]
 pub fn to_the_second(moment: Timestamp) -> Timestamp {
     Timestamp::from_second(moment.as_second()).map_or(moment, |second| second.min(moment))
+}
+
+/// What the ages of a repository's tags are counted from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ages {
+    /// The last push.
+    LastPush,
+    /// The first push: the server does not tell the last.
+    FirstPush,
+    /// The build of the image. GitLab behaviour: a registry without metadata database knows no pushes.
+    Builds,
+    /// One of the two above; nothing tells which.
+    FirstPushOrBuild,
+}
+
+impl Ages {
+    /// What ages are counted from, as the end of a sentence.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LastPush => "ages by the last push",
+            Self::FirstPush => "ages by the first push",
+            Self::Builds => "ages are those of the builds, not of the pushes",
+            Self::FirstPushOrBuild => "ages by the first push, or by the build without a metadata database",
+        }
+    }
 }
 
 /// What was read of one tag.
@@ -123,7 +152,7 @@ mod tests {
         for date in ["1970-01-01T00:00:00Z", "1980-01-01T00:00:00Z", "2026-11-22T12:00:01Z"] {
             let date: Timestamp = date.parse().unwrap();
             let moment = Moment::read(Some(date), now);
-            assert_eq!(moment.stated(), Some(date).filter(|date| *date < now), "GitLab believes it: {date}");
+            assert_eq!(moment.stated(), Some(date), "GitLab believes it: {date}");
             assert!(!matches!(moment, Moment::At(_)));
         }
         assert_eq!(Moment::read(Some(now), now), Moment::At(now));

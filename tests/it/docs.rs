@@ -56,6 +56,8 @@ fn every_reason_to_keep_a_tag_is_documented_in_the_order_in_which_it_counts() {
         K::DateUnknown,
         K::TooYoung,
         K::WithinKeepN,
+        K::DateTied,
+        K::VersionTied,
     ];
     let all = keep.iter().map(|reason| reason.as_str()).chain([Verdict::Remove.reason()]);
     assert_eq!(documented("## Why a tag stays or goes"), set(all));

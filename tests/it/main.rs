@@ -33,6 +33,7 @@ mod resource;
 mod robustness;
 mod runs;
 mod support;
+mod ties;
 mod window;
 mod workloads;
 mod world;

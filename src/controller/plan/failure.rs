@@ -1,6 +1,7 @@
 //! Why a repository has no plan.
 
 use crate::gitlab::Error;
+use crate::policy::plan::doubt::Doubt;
 
 /// Why a repository has no plan.
 pub(crate) enum Failure {
@@ -12,6 +13,8 @@ pub(crate) enum Failure {
     InUse(Unknown),
     /// GitLab's bulk deletion cannot be told which tags are in use.
     Unresolved(String),
+    /// GitLab's bulk deletion may take one of the newest tags.
+    Doubted(Doubt),
 }
 
 impl From<Error> for Failure {

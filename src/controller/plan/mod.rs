@@ -6,5 +6,6 @@ pub(super) mod failure;
 pub(super) mod in_use;
 mod in_use_lists;
 pub(super) mod list_repositories;
+pub(super) mod newest;
 pub(super) mod planner;
 pub(super) mod read_tags;

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::clock::Clock;
-use crate::gitlab::{Client, Error, Repository, TagDetails};
+use crate::gitlab::{Client, Error, Repository, TagDetails, TagOrder};
 use crate::policy::bulk::parameters;
 use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
@@ -16,13 +16,17 @@ use crate::policy::in_use::RepositoryUse;
 use crate::policy::in_use::keep::keep_pattern;
 use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
+use crate::policy::plan::doubt::{Doubt, Judgement, judge};
+use crate::policy::plan::exact::Draft;
+use crate::policy::plan::ties::Settled;
 use crate::policy::plan::{KeepReason, PlannedTag, TagPlan, Verdict, decide_by_name, exact, server};
-use crate::policy::tag::{Moment, Tag};
+use crate::policy::tag::{Moment, Tag, TagView};
 use crate::policy::{CompiledPolicy, Method};
 
 use super::failure::{Failure, Unknown};
 use super::in_use::Usage;
-use super::read_tags::{self, Extent, Source};
+use super::list_repositories::concerns_all;
+use super::read_tags::{self, Extent, PAGE, Source};
 
 /// Requests for the details of tags under way at the same time. The pace per host is the real limit.
 const DETAILS_IN_FLIGHT: usize = 8;
@@ -67,9 +71,12 @@ impl Planner<'_> {
                 let plan = self.bulk(rule, repository).await?;
                 // A run that removes finds the same, and leaves the repository alone.
                 let keep = parameters(rule, &self.policy.protect, true).ok().and_then(|all| all.name_regex_keep);
-                match plan.spared(rule, &self.policy.protect, keep.as_deref(), true) {
-                    Ok(_) => Ok(plan),
-                    Err(message) => Err(Failure::Unresolved(message)),
+                if let Err(message) = plan.spared(rule, &self.policy.protect, keep.as_deref(), true) {
+                    return Err(Failure::Unresolved(message));
+                }
+                match self.doubt(rule, repository, &server::candidates(&plan.tags)).await? {
+                    Some(doubt) => Err(Failure::Doubted(doubt)),
+                    None => Ok(plan),
                 }
             }
         }
@@ -79,8 +86,43 @@ impl Planner<'_> {
         let used = self.used(repository)?;
         let (inventory, source) = read_tags::read(self, rules, repository).await?;
         let claims = self.claims(used, &inventory, source, repository).await?;
-        let tags = exact::plan(inventory, rules, &self.policy.protect, &claims, source.at);
-        Ok(Plan { tags, source, claims })
+        let protect = self.policy.protect.as_slice();
+        let mut settled = Settled::new();
+        let mut draft = exact::draft(inventory, rules, protect, &claims, source.at, &settled);
+        // REST's dates are to the millisecond as they are.
+        while source.graphql && !draft.open.is_empty() {
+            let Draft { tags, open } = draft;
+            self.settle(repository, open, &mut settled).await?;
+            draft = exact::draft(tags.into_inventory(), rules, protect, &claims, source.at, &settled);
+        }
+        Ok(Plan { tags: draft.tags, source, claims })
+    }
+
+    /// Reads when tags were first pushed, to the millisecond.
+    async fn settle(&self, repository: &Repository, open: Vec<Box<str>>, settled: &mut Settled) -> Result<(), Error> {
+        let reads = stream::iter(open).map(|name| async move {
+            let details = self.client.tag(&repository.reference(), &name).await?;
+            Ok::<_, Error>((name, details.and_then(|details| details.created_at)))
+        });
+        settled.extend(reads.buffered(DETAILS_IN_FLIGHT).try_collect::<Vec<_>>().await?);
+        Ok(())
+    }
+
+    /// Why GitLab's bulk deletion is not to be trusted with these candidates, if it is not: all of a repository, or its newest.
+    pub(crate) async fn doubt(
+        &self,
+        rule: &Rule,
+        repository: &Repository,
+        candidates: &[TagView<'_>],
+    ) -> Result<Option<Doubt>, Error> {
+        let mut settled = Settled::new();
+        loop {
+            match judge(candidates, rule, &settled, self.clock.now()) {
+                Judgement::Trusted => return Ok(None),
+                Judgement::Doubted(doubt) => return Ok(Some(doubt)),
+                Judgement::Open(open) => self.settle(repository, open, &mut settled).await?,
+            }
+        }
     }
 
     /// What is in use of a repository.
@@ -97,8 +139,7 @@ impl Planner<'_> {
             read_tags::read(&all, std::slice::from_ref(rule), repository).await?
         } else {
             let named: BTreeSet<Box<str>> = used.tags().map(|(name, _)| name.into()).collect();
-            let source = Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at };
-            (self.names_and_dates(rule, repository, &named).await?, source)
+            self.names_and_dates(rule, repository, &named, at).await?
         };
         let claims = self.claims(used, &inventory, source, repository).await?;
         let in_use = |tag: &&Tag| claims.certain(&tag.name, tag.digest.as_deref()).is_some();
@@ -107,20 +148,33 @@ impl Planner<'_> {
         Ok(Plan { tags, source, claims })
     }
 
-    /// Lists the names and reads the dates of the candidates, where they matter.
+    /// Lists the names and reads the dates that matter: by GraphQL where it tells the last push, by which GitLab goes, or takes
+    /// fewer requests; otherwise those of the candidates by REST.
     async fn names_and_dates(
         &self,
         rule: &Rule,
         repository: &Repository,
         in_use: &BTreeSet<Box<str>>,
-    ) -> Result<Inventory, Error> {
+        at: Timestamp,
+    ) -> Result<(Inventory, Source), Failure> {
         let names = self.client.tag_names(&repository.reference()).await?;
         let protect = self.policy.protect.as_slice();
         let candidate = |name: &str| decide_by_name(name, rule, protect, in_use).is_none();
         let candidates = names.iter().filter(|name| candidate(name)).count();
         let dated = server::needs_dates(candidates, rule);
+        let source = |ages| Source { graphql: false, ages, sorts_by_push: false, extent: Extent::All, at };
+        if !dated && !self.everything {
+            self.note_read(names.len());
+            let now = self.clock.now();
+            let read = names.into_iter().map(|name| tag(name, None, now)).collect();
+            return Ok((Inventory { read, newer: Vec::new() }, source(None)));
+        }
+        if let Some(read) = self.by_graphql(rule, repository, names.len(), candidates).await? {
+            return Ok(read);
+        }
+        let ages = read_tags::without_pushes(self.client);
         let reads = stream::iter(names).map(|name| async {
-            let details = if self.everything || (dated && candidate(&name)) {
+            let details = if self.everything || candidate(&name) {
                 self.client.tag(&repository.reference(), &name).await?
             } else {
                 None
@@ -129,7 +183,42 @@ impl Planner<'_> {
             Ok::<_, Error>(tag(name, details, self.clock.now()))
         });
         let read: Vec<Tag> = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
-        Ok(Inventory { read, newer: Vec::new() })
+        Ok((Inventory { read, newer: Vec::new() }, source(Some(ages))))
+    }
+
+    /// Reads all tags by GraphQL, where it tells their last push or takes fewer requests than one for each candidate.
+    async fn by_graphql(
+        &self,
+        rule: &Rule,
+        repository: &Repository,
+        tags: usize,
+        candidates: usize,
+    ) -> Result<Option<(Inventory, Source)>, Failure> {
+        let read = async || {
+            let capabilities = self.client.capabilities(repository.id).await?;
+            let cheaper = tags.div_ceil(PAGE) <= candidates;
+            if !capabilities.graphql
+                || !(cheaper || (capabilities.published_at && self.tells_pushes(repository).await?))
+            {
+                return Ok(None);
+            }
+            let all = Planner { everything: true, ..*self };
+            read_tags::read(&all, std::slice::from_ref(rule), repository).await.map(Some)
+        };
+        match read().await {
+            // What GraphQL does not tell, REST may.
+            Err(Failure::GitLab(error)) if !concerns_all(&error) => {
+                tracing::debug!(repository = repository.path, %error, "the dates cannot be read by GraphQL");
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    /// Whether GraphQL tells when the tags of a repository were last pushed.
+    async fn tells_pushes(&self, repository: &Repository) -> Result<bool, Error> {
+        let page = self.client.tag_page(repository.id, TagOrder::Name, None).await?;
+        Ok(page.tags.iter().all(|tag| tag.published_at.is_some()))
     }
 }
 

@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagOrder};
 use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Need, ascends, assemble, need};
-use crate::policy::tag::{Moment, Tag, to_the_second};
+use crate::policy::paging;
+use crate::policy::tag::{Ages, Moment, Tag, to_the_second};
 
 use super::failure::Failure;
 use super::planner::{self, Planner};
 
 /// Tags in one full page. GitLab behaviour: it shows no more, and loses tags when more are asked for.
-const PAGE: usize = 20;
+pub(crate) const PAGE: usize = 20;
 /// Requests for the details of tags under way at the same time.
 const DETAILS_IN_FLIGHT: usize = 8;
 
@@ -24,8 +25,8 @@ const DETAILS_IN_FLIGHT: usize = 8;
 pub(crate) struct Source {
     /// Whether tags can be removed by GraphQL, several at a time.
     pub(crate) graphql: bool,
-    /// Whether every tag that was read says when it was last pushed.
-    pub(crate) pushes_known: bool,
+    /// What ages are counted from; `None` where no dates were read.
+    pub(crate) ages: Option<Ages>,
     /// Whether the newest pushes can be asked for.
     pub(crate) sorts_by_push: bool,
     /// How much is known of.
@@ -67,7 +68,8 @@ async fn attempt(
         return by_graphql(planner, rules, repository, capabilities, at).await;
     }
     let inventory = by_rest(planner, rules, repository).await?;
-    Ok((inventory, Source { graphql: false, pushes_known: false, sorts_by_push: false, extent: Extent::All, at }))
+    let ages = Some(without_pushes(planner.client));
+    Ok((inventory, Source { graphql: false, ages, sorts_by_push: false, extent: Extent::All, at }))
 }
 
 async fn by_graphql(
@@ -86,15 +88,31 @@ async fn by_graphql(
         None => parts(planner, repository, everything, at).await?.ok_or(Failure::Incomplete)?,
     };
     let Parts { tags, to_the_end, names, since } = parts;
-    // GitLab behaviour: without a metadata database it takes the order, ignores it, and knows no pushes.
-    let pushes_known = tags.iter().all(|tag| tag.published_at.is_some());
+    let ages = ages(planner.client, capabilities, &tags);
     let now = planner.clock.now();
     let read = tags.into_iter().map(|tag| known(tag, now)).collect();
     let extent = if names.is_some() { Extent::All } else { Extent::Oldest };
     let mut inventory = assemble(read, to_the_end, names).map_err(|_| Failure::Incomplete)?;
     inventory.date(&since);
-    let sorts_by_push = sorts && pushes_known;
-    Ok((inventory, Source { graphql: true, pushes_known, sorts_by_push, extent, at }))
+    let sorts_by_push = sorts && ages == Ages::LastPush;
+    Ok((inventory, Source { graphql: true, ages: Some(ages), sorts_by_push, extent, at }))
+}
+
+/// What the ages of these tags are counted from.
+fn ages(client: &Client, capabilities: Capabilities, tags: &[gitlab::Tag]) -> Ages {
+    if tags.iter().all(|tag| tag.published_at.is_some()) {
+        Ages::LastPush
+    } else if capabilities.published_at && tags.iter().all(|tag| tag.published_at.is_none()) {
+        // GitLab behaviour: without a metadata database it takes the order, ignores it, and knows no pushes.
+        Ages::Builds
+    } else {
+        without_pushes(client)
+    }
+}
+
+/// What ages are counted from where nothing tells the last push.
+pub(crate) fn without_pushes(client: &Client) -> Ages {
+    if client.pages_by_keyset() { Ages::FirstPush } else { Ages::FirstPushOrBuild }
 }
 
 /// What an inventory is put together from.
@@ -107,7 +125,8 @@ struct Parts {
     since: HashMap<Box<str>, Timestamp>,
 }
 
-/// Reads pages, names and the newest pushes, as far as they are needed. `None` where the order of the pages does not hold.
+/// Reads pages, names and the newest pushes, as far as they are needed. `None` where the order of the pages does not hold, or
+/// does not prove that none of the names was skipped.
 async fn parts(
     planner: &Planner<'_>,
     repository: &Repository,
@@ -115,12 +134,21 @@ async fn parts(
     at: Timestamp,
 ) -> Result<Option<Parts>, Failure> {
     let client = planner.client;
-    let Some(Pages { tags, to_the_end }) = pages(planner, repository, need.until).await? else { return Ok(None) };
+    let Some(Pages { tags, to_the_end, proof }) = pages(planner, repository, need.until).await? else {
+        return Ok(None);
+    };
     if !to_the_end && !need.names {
         return Ok(Some(Parts { tags, to_the_end, names: None, since: HashMap::new() }));
     }
     // Pages that ended are only believed to be all if the names say so.
     let names = client.tag_names(&repository.reference()).await?;
+    if need.until.is_some() {
+        let read: HashSet<&str> = tags.iter().map(|tag| &*tag.name).collect();
+        let mut unread = names.iter().map(|name| &**name).filter(|name| !read.contains(name)).peekable();
+        if (to_the_end && unread.peek().is_some()) || !proof.skipped_none(unread) {
+            return Ok(None);
+        }
+    }
     let mut since = HashMap::new();
     if !to_the_end {
         match pushed_since(client, repository, to_the_second(at)).await? {
@@ -146,18 +174,20 @@ pub(crate) struct Pushes {
     pub(crate) complete: bool,
 }
 
-/// What was pushed from a moment on: the newest pages, back to that moment. `None` where the order does not hold, so that nothing
-/// can be concluded.
+/// What was pushed from a moment on: the newest pages, back to that moment. `None` where the order does not hold, or the pages
+/// may have skipped some, so that nothing can be concluded.
 pub(crate) async fn pushed_since(
     client: &Client,
     repository: &Repository,
     at: Timestamp,
 ) -> Result<Option<Pushes>, Error> {
     let mut pushes = Pushes { tags: HashMap::new(), complete: false };
+    let mut proof = paging::Pages::new(true);
     let mut cursor = None;
     let mut last = None;
     loop {
         let page = client.tag_page(repository.id, TagOrder::NewestPushFirst, cursor.as_deref()).await?;
+        proof.note(page.tags.iter().map(|tag| &*tag.name));
         let mut dates: Vec<Option<Timestamp>> = page.tags.iter().map(|tag| tag.published_at).collect();
         dates.reverse();
         if !ascends(None, dates.iter().copied().chain(last)) || (page.next.is_some() && page.tags.len() != PAGE) {
@@ -176,7 +206,7 @@ pub(crate) async fn pushed_since(
         }
         cursor = page.next;
         if pushes.complete || cursor.is_none() {
-            return Ok(Some(pushes));
+            return Ok(proof.are_right().then_some(pushes));
         }
     }
 }
@@ -185,6 +215,8 @@ pub(crate) async fn pushed_since(
 struct Pages {
     tags: Vec<gitlab::Tag>,
     to_the_end: bool,
+    /// What they prove, where they come by push.
+    proof: paging::Pages,
 }
 
 /// Reads page after page, up to a moment or to the end. `None` where they do not come in the order of their pushes.
@@ -196,16 +228,21 @@ async fn pages(
     let order = if until.is_some() { TagOrder::OldestPushFirst } else { TagOrder::Name };
     let mut tags: Vec<gitlab::Tag> = Vec::new();
     let mut names: HashSet<Box<str>> = HashSet::new();
+    let mut proof = paging::Pages::new(false);
     let mut cursors: HashSet<String> = HashSet::new();
     let mut cursor: Option<String> = None;
     loop {
         let page = planner.client.tag_page(repository.id, order, cursor.as_deref()).await?;
         planner.note_read(page.tags.len());
-        if (page.next.is_some() && page.tags.len() != PAGE)
-            || !page.tags.iter().all(|tag| names.insert(tag.name.clone()))
-        {
+        let full = page.next.is_none() || page.tags.len() == PAGE;
+        let once = page.tags.iter().all(|tag| names.insert(tag.name.clone()));
+        if until.is_some() && !once {
+            return Ok(None);
+        }
+        if !full || !once {
             return Err(Failure::Incomplete);
         }
+        proof.note(page.tags.iter().map(|tag| &*tag.name));
         let last = tags.last().and_then(|tag| tag.published_at);
         let pushes = page.tags.iter().map(|tag| tag.published_at);
         if until.is_some() && !ascends(last, pushes) {
@@ -214,17 +251,17 @@ async fn pages(
         let reached = until.is_some_and(|until| page.tags.iter().any(|tag| tag.published_at >= Some(until)));
         tags.extend(page.tags);
         if reached {
-            return Ok(Some(Pages { tags, to_the_end: false }));
+            return Ok(Some(Pages { tags, to_the_end: false, proof }));
         }
         match page.next {
-            None => return Ok(Some(Pages { tags, to_the_end: true })),
+            None => return Ok(Some(Pages { tags, to_the_end: true, proof })),
             Some(next) if cursors.insert(next.clone()) => cursor = Some(next),
             Some(_) => return Err(Failure::Incomplete),
         }
     }
 }
 
-fn known(tag: gitlab::Tag, now: Timestamp) -> Tag {
+pub(crate) fn known(tag: gitlab::Tag, now: Timestamp) -> Tag {
     Tag {
         pushed: Moment::read(tag.published_at.or(tag.created_at), now),
         push_told: tag.published_at.is_some(),

@@ -13,17 +13,19 @@ use crate::policy::compile::Rule;
 use crate::policy::hour::Blocked;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::limits::Exceeded;
-use crate::policy::outcome::{Outcome, repository_reason as why};
+use crate::policy::outcome::{OfAge, Outcome, repository_reason as why};
 use crate::policy::plan::{decide_by_name, server};
 use crate::policy::report::MAX_SAMPLES;
 use crate::policy::settle::{PAUSES, Watch};
 
 use super::in_use_guard::Look;
 use super::job::Job;
-use super::plan_repositories::{blown, delete_scheduled, not_planned, unresolved};
+use super::plan_repositories::{blown, delete_scheduled, doubted, not_planned, unresolved};
 use super::report::{Halt, Report};
 use crate::controller::plan::failure::Failure;
 use crate::controller::plan::list_repositories::concerns_all;
+use crate::controller::plan::newest::{self, Found};
+use crate::controller::plan::planner::Spared;
 
 /// Repositories that are listed at the same time. The pace per host is the real limit.
 const LISTINGS_IN_FLIGHT: usize = 4;
@@ -49,12 +51,15 @@ struct Prepared {
     candidates: Vec<Box<str>>,
     survivors: Vec<Box<str>>,
     removable: usize,
+    /// Its tags of one moment that come of age soon.
+    of_age: Option<OfAge>,
 }
 
 /// A repository whose tags were requested to be removed.
 struct Pending {
     repository: Repository,
     tags: TagCounts,
+    of_age: Option<OfAge>,
     /// The answer to the request was lost.
     lost: Option<String>,
     watch: Watch,
@@ -139,6 +144,31 @@ impl Preparation<'_> {
         (repository, self.prepare(repository.clone()).await)
     }
 
+    /// Lists a repository, or plans it where something depends on it; or says why GitLab cannot be told what is in use.
+    async fn list(&self, repository: &Repository) -> Result<Result<Listed, String>, Failure> {
+        let Self { job, rule, .. } = *self;
+        let planning = job.planner();
+        let limits = &job.policy.limits;
+        let used = planning.used(repository)?;
+        if !limits.any() && used.is_empty() {
+            let names = job.client.tag_names(&repository.reference()).await?;
+            let (in_use, keep) = (BTreeSet::new(), self.keep.clone());
+            return Ok(Ok(Listed { names, used, in_use, keep, planned: None, found: None }));
+        }
+        let plan = planning.bulk(rule, repository).await?;
+        // What the request spares is what this plan knew of.
+        let used = plan.claims.of().clone();
+        let spared = plan.spared(rule, &job.policy.protect, self.keep.as_deref(), self.knows_keep);
+        let Spared { in_use, keep } = match spared {
+            Ok(spared) => spared,
+            Err(message) => return Ok(Err(message)),
+        };
+        let found = Some(newest::in_plan(&planning, rule, repository, &plan.tags).await?);
+        let planned = Some(plan.tags.removed().count()).filter(|_| limits.any());
+        let names = plan.tags.read.into_iter().map(|planned| planned.tag.name).collect();
+        Ok(Ok(Listed { names, used, in_use, keep, planned, found }))
+    }
+
     /// Lists a repository and decides whether there is anything to request.
     async fn prepare(&self, repository: Repository) -> Result<Step, Failure> {
         let Self { job, rule, .. } = *self;
@@ -151,36 +181,25 @@ impl Preparation<'_> {
             return Ok(Step::Blocked(blocked));
         }
         let limits = &job.policy.limits;
-        let mut used = job.planner().used(&repository)?;
-        let protect = job.policy.protect.as_slice();
-        let mut in_use = BTreeSet::new();
-        let mut keep = self.keep.clone();
-        let (names, planned) = if limits.any() || !used.is_empty() {
-            let plan = job.planner().bulk(rule, &repository).await?;
-            // What the request spares is what this plan knew of.
-            used = plan.claims.of().clone();
-            match plan.spared(rule, protect, self.keep.as_deref(), self.knows_keep) {
-                Ok(spared) => (in_use, keep) = (spared.in_use, spared.keep),
-                Err(message) => return Ok(Step::Done(unresolved(&repository, message))),
-            }
-            let removed = plan.tags.removed().count();
-            (
-                plan.tags.read.into_iter().map(|planned| planned.tag.name).collect(),
-                Some(removed).filter(|_| limits.any()),
-            )
-        } else {
-            (job.client.tag_names(&repository.reference()).await?, None)
+        let Listed { names, used, in_use: spared, keep, planned, found } = match self.list(&repository).await? {
+            Ok(listed) => listed,
+            Err(message) => return Ok(Step::Done(unresolved(&repository, message))),
         };
+        let protect = job.policy.protect.as_slice();
         let scanned = names.len();
         let (candidates, survivors): (Vec<_>, Vec<_>) =
-            names.into_iter().partition(|name| decide_by_name(name, rule, protect, &in_use).is_none());
-        let in_use = in_use.len() as u64;
+            names.into_iter().partition(|name| decide_by_name(name, rule, protect, &spared).is_none());
+        let in_use = spared.len() as u64;
         let counts = |matched: usize| TagCounts {
             scanned: scanned as u64,
             matched: matched as u64,
             in_use,
             ..TagCounts::default()
         };
+        let doubted = |doubt, of_age| Step::Done(Outcome { tags: counts(0), of_age, ..doubted(&repository, &doubt) });
+        if let Some(Found { doubt: Some(doubt), of_age }) = found {
+            return Ok(doubted(doubt, of_age));
+        }
         let removable = planned.unwrap_or_else(|| server::removable(candidates.len(), rule));
         if let Err(exceeded) = limits.repository(removable as u64, scanned as u64) {
             let outcome = Outcome::new(&repository.path, repository.id, RepositoryResult::Failed, None);
@@ -193,6 +212,13 @@ impl Preparation<'_> {
                 ..Outcome::new(&repository.path, repository.id, unchanged, Some(why::NOTHING_TO_REMOVE))
             }));
         }
+        let of_age = match found {
+            Some(found) => found.of_age,
+            None => match newest::look(&job.planner(), rule, &repository, &spared).await? {
+                Found { doubt: Some(doubt), of_age } => return Ok(doubted(doubt, of_age)),
+                Found { doubt: None, of_age } => of_age,
+            },
+        };
         Ok(Step::Ready(Box::new(Prepared {
             repository,
             used,
@@ -202,8 +228,23 @@ impl Preparation<'_> {
             candidates,
             survivors,
             removable,
+            of_age,
         })))
     }
+}
+
+/// The tags of a repository, and what a plan found out where one was made.
+struct Listed {
+    names: Vec<Box<str>>,
+    /// What is in use of it.
+    used: RepositoryUse,
+    /// The tags that are.
+    in_use: BTreeSet<Box<str>>,
+    /// The pattern that keeps them, with what the policy keeps by name.
+    keep: Option<String>,
+    /// How many tags would go, where that has to be known.
+    planned: Option<usize>,
+    found: Option<Found>,
 }
 
 fn rate_limited(repository: &Repository, blocked: &Blocked) -> Outcome {
@@ -363,7 +404,7 @@ impl Sender<'_> {
     }
 
     async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {
-        let Prepared { repository, in_use, scanned, candidates, survivors, removable, .. } = prepared;
+        let Prepared { repository, in_use, scanned, candidates, survivors, removable, of_age, .. } = prepared;
         for tag in &candidates {
             self.job.audit(&repository, tag, "Candidate", "RuleMatches", Some(&self.rule.name), None);
         }
@@ -371,7 +412,7 @@ impl Sender<'_> {
         let tags =
             TagCounts { scanned: scanned as u64, matched: removable, requested: removable, confirmed: 0, in_use };
         let watch = Watch::new(candidates, survivors, usize::try_from(removable).unwrap_or(usize::MAX));
-        self.pending.push(Pending { repository, tags, lost, watch });
+        self.pending.push(Pending { repository, tags, of_age, lost, watch });
         if self.pending.iter().map(|pending| pending.watch.len()).sum::<usize>() > MAX_NAMES {
             self.verify().await;
         }
@@ -425,7 +466,7 @@ impl Sender<'_> {
 /// The outcome of a repository after the last look at it. `aged` says that GitLab spares what is too young, so that not
 /// everything that was requested is expected to go.
 fn verified(pending: Pending, aged: bool) -> Outcome {
-    let Pending { repository, mut tags, lost, watch } = pending;
+    let Pending { repository, mut tags, of_age, lost, watch } = pending;
     let gone = watch.confirmed().map(|gone| u64::try_from(gone).unwrap_or(u64::MAX).min(tags.requested));
     tags.confirmed = gone.unwrap_or(0);
     let of = format!("{} of up to {} tags", tags.confirmed, tags.requested);
@@ -452,6 +493,7 @@ fn verified(pending: Pending, aged: bool) -> Outcome {
         message: Some(message),
         tags,
         samples: watch.samples().iter().take(MAX_SAMPLES).cloned().collect(),
+        of_age,
         ..Outcome::new(&repository.path, repository.id, result, reason)
     }
 }

@@ -12,9 +12,12 @@ use crate::policy::Method;
 use crate::policy::approval::Item;
 use crate::policy::claims::Claims;
 use crate::policy::limits::Exceeded;
+use crate::policy::of_age;
 use crate::policy::outcome::{Outcome, repository_reason as why};
+use crate::policy::plan::doubt::Doubt;
+use crate::policy::plan::ties;
 use crate::policy::report::MAX_SAMPLES;
-use crate::policy::tag::Tag;
+use crate::policy::tag::{Ages, Tag};
 
 use super::job::Job;
 use super::report::Halt;
@@ -140,6 +143,7 @@ pub(crate) fn not_planned(repository: &Repository, failed_to_plan: &Failure) -> 
             failed(why::LIST_INCOMPLETE, message.to_owned())
         }
         Failure::Unresolved(message) => unresolved(repository, message.clone()),
+        Failure::Doubted(doubt) => doubted(repository, doubt),
         Failure::InUse(unknown) => failed(why::IN_USE_UNRESOLVED, unknown.to_string()),
     }
 }
@@ -149,6 +153,18 @@ pub(crate) fn unresolved(repository: &Repository, message: String) -> Outcome {
     Outcome {
         message: Some(message),
         ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::IN_USE_UNRESOLVED))
+    }
+}
+
+/// The outcome of a repository in which GitLab's bulk deletion may take one of the newest tags.
+pub(crate) fn doubted(repository: &Repository, doubt: &Doubt) -> Outcome {
+    let reason = match doubt {
+        Doubt::Tied { .. } => why::DATE_TIED,
+        Doubt::Undated { .. } => why::DATE_UNKNOWN,
+    };
+    Outcome {
+        message: Some(doubt.to_string()),
+        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(reason))
     }
 }
 
@@ -165,10 +181,13 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
     if let Some((tags, doubt)) = plan.doubted() {
         message = format!("{message}; {tags} may be in use: {doubt}");
     }
-    if let Method::Exact(_) = job.policy.method {
-        let by = if plan.source.pushes_known { "last" } else { "first" };
-        message = format!("{message}; ages by the {by} push");
+    if let Some(tied) = ties::sentence(&plan.tags, job.policy.method.rules()) {
+        message = format!("{message}; {tied}");
     }
+    if let Some(ages) = told(&job.policy.method, plan.source.ages) {
+        message = format!("{message}; {}", ages.as_str());
+    }
+    let of_age = of_age::in_plan(&plan.tags, job.policy.method.rules(), job.context.clock.now());
     let in_use = plan.tags.in_use().count() as u64;
     let Plan { tags, source, claims } = plan;
     let tags = tags.into_removed();
@@ -178,6 +197,7 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
         message: Some(message.clone()),
         samples: tags.iter().take(MAX_SAMPLES).map(|tag| tag.name.to_string()).collect(),
         bytes: tags.iter().filter_map(|tag| tag.bytes).sum(),
+        of_age,
         ..Outcome::new(&repository.path, repository.id, result, reason)
     };
     if tags.is_empty() {
@@ -188,6 +208,14 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
     }
     let outcome = result(RepositoryResult::Changed, None);
     Planned { repository, outcome, removal: Some(Removable { tags, source, claims: Arc::new(claims) }) }
+}
+
+/// What to say that ages are counted from. GitLab's bulk deletion goes by the last push as well, where it is known.
+fn told(method: &Method, ages: Option<Ages>) -> Option<Ages> {
+    match method {
+        Method::Exact(_) => ages,
+        Method::Bulk(_) => ages.filter(|ages| *ages != Ages::LastPush),
+    }
 }
 
 /// The outcome of a repository in which a fuse blew.

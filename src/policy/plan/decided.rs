@@ -70,6 +70,15 @@ impl TagPlan {
         }
     }
 
+    /// The tags without what is decided about them, to be planned again.
+    #[must_use]
+    pub fn into_inventory(self) -> Inventory {
+        Inventory {
+            read: self.read.into_iter().map(|planned| planned.tag).collect(),
+            newer: self.newer.into_iter().map(|planned| planned.name).collect(),
+        }
+    }
+
     /// Every tag with its decision: those that were read, then the newer ones.
     pub fn iter(&self) -> impl Iterator<Item = (TagView<'_>, Decision)> + Clone {
         let read = self.read.iter().map(|planned| (planned.tag.view(), planned.decision));

@@ -2,67 +2,84 @@
 //!
 //! Every tag gets one verdict, of several reasons to keep it the first of [`KeepReason`]. The first rule whose
 //! `nameRegexDelete` matches decides; a tag that no rule matches stays. Tags that the policy protects or keeps by name take none
-//! of the `keepN` places, and neither do tags in use or of unknown rank: whatever is not known only ever leads to keeping more.
+//! of the `keepN` slots, and neither do tags in use or of unknown rank: whatever is not known only ever leads to keeping more.
+//! A tag goes if it is certain that `keepN` others are newer; where equal dates leave that open, see [`super::ties`].
 //! Tags that GitLab protects do take places, as in its own bulk deletion (gitlab-api.md 2.1): the newest `keepN` stay, whoever
 //! keeps them, and it makes no difference whether a tag that is too young anyhow was read.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use semver::Version;
 
+use super::ties::{self, Candidate, Rank, Settled};
 use super::{Decision, KeepReason, TagPlan, Verdict};
-use crate::api::SortBy;
 use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
 use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
 use crate::policy::tag::{Moment, TagView, to_the_second};
 
-/// Where a candidate stands among those it competes with, the newest or highest last.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Rank<'a> {
-    Moment(Moment, &'a str),
-    Version(Version, &'a str),
-    Name(&'a str),
-}
-
 /// A tag that competes for the places of its rule and group.
 struct Contender<'a> {
     rule: usize,
     group: &'a str,
-    rank: Rank<'a>,
+    /// `None` where its date is not known and nothing is ranked.
+    rank: Option<Rank<'a>>,
     /// What becomes of it without a place.
     verdict: Verdict,
+}
+
+/// A plan, and what could still be found out for it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Draft {
+    /// The plan as it is.
+    pub tags: TagPlan,
+    /// Tags whose dates to the millisecond may tell more of them apart than the plan does.
+    pub open: Vec<Box<str>>,
 }
 
 /// Decides about every tag of a repository. `now` is the moment as of which the plan is made: what was pushed in the same second
 /// or later stays and takes no place.
 #[must_use]
 pub fn plan(inventory: Inventory, rules: &[Rule], protect: &[Pattern], claims: &Claims, now: Timestamp) -> TagPlan {
+    draft(inventory, rules, protect, claims, now, &Settled::default()).tags
+}
+
+/// The same with dates to the millisecond of some tags. To be repeated with those of the tags it leaves open, until it leaves
+/// none.
+#[must_use]
+pub fn draft(
+    inventory: Inventory,
+    rules: &[Rule],
+    protect: &[Pattern],
+    claims: &Claims,
+    now: Timestamp,
+    settled: &Settled,
+) -> Draft {
     let mut plan = TagPlan::undecided(inventory);
-    let mut groups: HashMap<(usize, &str), Vec<(Rank<'_>, &mut Decision)>> = HashMap::new();
+    let mut groups: HashMap<(usize, &str), Vec<Candidate<'_>>> = HashMap::new();
     for (tag, decision) in plan.iter_mut() {
-        match look(&tag, rules, protect, claims, now) {
+        match look(&tag, rules, protect, claims, now, settled) {
             Ok(Contender { rule, group, rank, verdict }) => {
                 *decision = Decision { verdict, rule: Some(rule) };
                 // Nobody competes where there are no places, and a candidate takes more memory than a tag.
-                if places(rules, rule) > 0 {
-                    groups.entry((rule, group)).or_default().push((rank, decision));
+                let Some(sort_by) = rules.get(rule).filter(|_| places(rules, rule) > 0).map(|rule| rule.sort_by) else {
+                    continue;
+                };
+                if let Some(rank) = rank {
+                    let once = ties::pushed_once(&tag, sort_by);
+                    groups.entry((rule, group)).or_default().push(Candidate { name: tag.name, once, rank, decision });
                 }
             }
             Err((rule, reason)) => *decision = Decision::keep(reason, rule),
         }
     }
-    for ((rule, _), mut candidates) in groups {
-        candidates.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
-        for (_, decision) in candidates.into_iter().take(places(rules, rule)) {
-            if decision.removes() {
-                decision.verdict = Verdict::Keep(KeepReason::WithinKeepN);
-            }
-        }
+    let mut open = Vec::new();
+    for ((rule, _), candidates) in groups {
+        let Some(sort_by) = rules.get(rule).map(|rule| rule.sort_by) else { continue };
+        open.extend(ties::decide(candidates, places(rules, rule), sort_by, settled));
     }
-    plan
+    Draft { tags: plan, open }
 }
 
 /// How many of the newest a rule keeps, by the rule's place in the list.
@@ -78,6 +95,7 @@ fn look<'t>(
     protect: &[Pattern],
     claims: &Claims,
     now: Timestamp,
+    settled: &Settled,
 ) -> Result<Contender<'t>, (Option<usize>, KeepReason)> {
     if tag.name == "latest" {
         return Err((None, KeepReason::Latest));
@@ -105,25 +123,19 @@ fn look<'t>(
         },
     };
     let ranked = rule.keep_n.is_some_and(|n| n > 0);
-    let rank = match rule.sort_by {
-        SortBy::PushedAt => Rank::Moment(tag.pushed, tag.name),
-        SortBy::CreatedAt => Rank::Moment(tag.created, tag.name),
-        SortBy::Name => Rank::Name(tag.name),
-        SortBy::SemVer => match Version::parse(tag.name.strip_prefix('v').unwrap_or(tag.name)) {
-            Ok(version) => Rank::Version(version, tag.name),
-            Err(_) if ranked => return keep(KeepReason::NoVersion),
-            Err(_) => Rank::Name(tag.name),
-        },
+    let rank = match ties::rank(tag, rule.sort_by, settled) {
+        Ok(rank) => Some(rank),
+        // A name that is no version stays also where nothing is counted.
+        Err(reason) if ranked || reason == KeepReason::NoVersion => return keep(reason),
+        Err(_) => None,
     };
-    if ranked && matches!(rank, Rank::Moment(Moment::Unknown | Moment::Placeholder(_), _)) {
-        return keep(KeepReason::DateUnknown);
-    }
     let young = match &rule.older_than {
         None => false,
         Some(age) => match tag.pushed {
-            Moment::Unknown | Moment::Placeholder(_) => return keep(KeepReason::DateUnknown),
+            Moment::Unknown | Moment::Placeholder(_) | Moment::Ahead(_) => return keep(KeepReason::DateUnknown),
             Moment::Newer => true,
-            Moment::At(pushed) => pushed >= now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN),
+            // GitLab may have cut the date to its second, so that it counts as the end of it.
+            Moment::At(pushed) => pushed >= to_the_second(now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN)),
         },
     };
     if claims.possible(tag.name, tag.digest, tag.single_image) {
@@ -248,7 +260,8 @@ mod tests {
         let digest = format!("registry.example.com/shop/web@{SHA_1}");
         let of = of_shop_web(&[("registry.example.com/shop/web:v3", "prod/Pod/a"), (&digest, "prod/Pod/b")]);
         let with = |name, digest: &str| Tag { digest: Some(digest.into()), ..tag(name, 9) };
-        let mut tags = vec![with("v1", SHA_2), with("v2", SHA_2), with("v3", SHA_2), with("v4", SHA_1), tag("v5", 9)];
+        let older = Tag { digest: Some(SHA_2.into()), ..tag("v1", 10) };
+        let mut tags = vec![older, with("v2", SHA_2), with("v3", SHA_2), with("v4", SHA_1), tag("v5", 9)];
         tags.push(with("main", SHA_1));
         let claims = Claims::new(of, tags.iter().map(|tag| (&*tag.name, tag.digest.as_deref())), false);
         let plan = planned(&policy, &tags, &claims);
@@ -286,6 +299,30 @@ mod tests {
         let rules = json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 2, "sortBy": "SemVer"}]);
         let tags = [tag("v1.10.0", 9), tag("v1.9.0", 1), tag("1.2.0", 1), tag("v2.0.0-rc.1", 1), tag("nightly", 90)];
         assert_eq!(removed(&policy(&rules, &[]), &tags), ["1.2.0", "v1.9.0"]);
+    }
+
+    #[test]
+    fn a_name_that_is_no_version_stays_also_where_nothing_is_counted() {
+        let rules = json!([{"name": "r", "nameRegexDelete": ".*", "olderThan": "7d", "sortBy": "SemVer"}]);
+        let tags = [tag("v1.0.0", 90), tag("nightly", 90)];
+        assert_eq!(removed(&policy(&rules, &[]), &tags), ["v1.0.0"]);
+        assert_eq!(decide(&policy(&rules, &[]), &tags)[1].verdict, Verdict::Keep(KeepReason::NoVersion));
+    }
+
+    #[test]
+    fn a_tag_goes_by_its_age_only_if_all_of_its_second_is_older() {
+        let policy = policy(&json!([{"name": "r", "nameRegexDelete": ".*", "olderThan": "7d"}]), &[]);
+        let Method::Exact(rules) = &policy.method else { unreachable!() };
+        // GraphQL cuts 11:59:59.9 to 11:59:59.
+        let second = Timestamp::from_second(days_ago(7).as_second() - 1).unwrap();
+        let tags = vec![Tag { pushed: Moment::At(second), ..tag("a", 0) }];
+        let goes = |milliseconds: i64| {
+            let now = Timestamp::from_millisecond(now().as_millisecond() + milliseconds).unwrap();
+            let inventory = Inventory { read: tags.clone(), newer: Vec::new() };
+            plan(inventory, rules, &[], &Claims::default(), now).removals() == 1
+        };
+        assert!(!goes(-1), "it may have been pushed 7 days ago less a tenth of a second");
+        assert!(goes(0));
     }
 
     #[test]
@@ -428,11 +465,23 @@ mod tests {
             let with = |verdict| plan.iter().filter(move |(_, decision)| decision.verdict == verdict).map(|(tag, _)| tag);
             let stays: Vec<TagView<'_>> = with(Verdict::Keep(KeepReason::WithinKeepN)).collect();
             let goes: Vec<TagView<'_>> = with(Verdict::Remove).collect();
+            let tied = tags.iter().map(Tag::view).filter(|tag| {
+                let reason = plan.iter().find(|(other, _)| other.name == tag.name).map(|(_, decision)| decision.verdict.reason());
+                matches!(reason, Some("DateTied" | "VersionTied"))
+            });
+            let tied: Vec<TagView<'_>> = tied.collect();
             let ranked = tags.iter().map(Tag::view).filter(|tag| before(tag, tag, sort).is_some()).count();
-            prop_assert_eq!(stays.len(), ranked.min(usize::try_from(keep_n).unwrap()), "{} {:?}", sort, plan);
-            prop_assert_eq!(stays.len() + goes.len(), ranked, "what has no rank stays, and takes no place");
+            let slots = ranked.min(usize::try_from(keep_n).unwrap());
+            prop_assert_eq!(stays.len() + tied.len() + goes.len(), ranked, "what has no rank stays, and takes no place");
+            if tied.is_empty() {
+                prop_assert_eq!(stays.len(), slots, "{} {:?}", sort, plan);
+            } else {
+                prop_assert!(stays.len() < slots && slots < stays.len() + tied.len(), "{} {:?}", sort, plan);
+                prop_assert!(tied.iter().all(|tag| before(tag, &tied[0], sort) == Some(Ordering::Equal)), "{:?}", plan);
+            }
+            let stays: Vec<TagView<'_>> = stays.into_iter().chain(tied).collect();
             for (stays, goes) in stays.iter().flat_map(|stays| goes.iter().map(move |goes| (stays, goes))) {
-                prop_assert_ne!(before(stays, goes, sort), Some(Ordering::Less), "{} goes, {} stays by {}", goes.name, stays.name, sort);
+                prop_assert_eq!(before(stays, goes, sort), Some(Ordering::Greater), "{} goes, {} stays by {}", goes.name, stays.name, sort);
             }
         }
 

@@ -1,11 +1,14 @@
 //! Which tags go and which stay, and why.
 //!
 //! [`exact`] is the plan that is carried out tag by tag; [`server`] foretells what GitLab's bulk deletion does. Both are pure
-//! functions of the complete list of tags, make a [`TagPlan`] of it, and share the verdicts here.
+//! functions of the complete list of tags, make a [`TagPlan`] of it, and share the verdicts here. What equal dates mean to
+//! `keepN` is in [`ties`].
 
 mod decided;
+pub mod doubt;
 pub mod exact;
 pub mod server;
+pub mod ties;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -51,6 +54,10 @@ pub enum KeepReason {
     TooYoung,
     /// It is one of the `keepN` newest.
     WithinKeepN,
+    /// It shares its date with others, some of which are among the `keepN` newest; nobody knows which.
+    DateTied,
+    /// It shares its version with others, some of which are among the `keepN` highest.
+    VersionTied,
 }
 
 impl Verdict {
@@ -90,6 +97,8 @@ impl KeepReason {
             Self::DateUnknown => "DateUnknown",
             Self::TooYoung => "TooYoung",
             Self::WithinKeepN => "WithinKeepN",
+            Self::DateTied => "DateTied",
+            Self::VersionTied => "VersionTied",
         }
     }
 }

@@ -3,7 +3,8 @@
 //! The rules are those that its servers apply: `latest` never goes; the pattern to delete and
 //! the pattern to keep decide by name, to which those in use are added; the newest `keepN` of what is left stay, young ones included; of the others those go
 //! that are older than `olderThan`. Where GitLab knows no date it counts the tag as pushed right now when it ranks, and never
-//! as old. The plan does the same, so that a preview promises nothing that the server would not keep.
+//! as old; a date that lies ahead ranks above those. The plan does the same, so that a preview promises nothing that the server
+//! would not keep. Whether GitLab is to be trusted with it at all is decided in [`super::doubt`].
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use super::{Decision, KeepReason, TagPlan, Verdict, decide_by_name};
 use crate::policy::compile::Rule;
 use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
-use crate::policy::tag::Tag;
+use crate::policy::tag::{Tag, TagView};
 
 /// How many of a number of candidates could go whatever their age.
 #[must_use]
@@ -56,6 +57,14 @@ pub fn plan(tags: Vec<Tag>, rule: &Rule, protect: &[Pattern], in_use: &BTreeSet<
         *decision = Decision { verdict, rule: Some(0) };
     }
     plan
+}
+
+/// The tags of a plan that the rule may remove by their names.
+#[must_use]
+pub fn candidates(plan: &TagPlan) -> Vec<TagView<'_>> {
+    let by_name = Verdict::Keep(KeepReason::KeptByPattern);
+    let may_go = |decision: Decision| decision.rule.is_some() && decision.verdict != by_name;
+    plan.iter().filter(|(_, decision)| may_go(*decision)).map(|(tag, _)| tag).collect()
 }
 
 /// A tag that the rule may remove.
@@ -183,6 +192,14 @@ mod tests {
         let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "keepN": 1}), &[]);
         let tags = [("a", Some(days_ago(1))), ("b", None)];
         assert_eq!(verdicts(&policy, &tags), [Verdict::Remove, Verdict::Keep(KeepReason::WithinKeepN)]);
+    }
+
+    #[test]
+    fn dates_ahead_rank_above_those_that_are_not_known_as_gitlab_ranks_them() {
+        let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "keepN": 2}), &[]);
+        let ahead = |days: i64| Some(days_ago(-days));
+        let tags = [("a", ahead(2)), ("z", ahead(1)), ("m", None), ("x", Some(days_ago(1)))];
+        assert_eq!(removed(&policy, &tags), ["m", "x"]);
     }
 
     #[test]

@@ -69,6 +69,7 @@ async fn a_list_that_cannot_be_had_fails_its_repository_and_no_other(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_connection_fails_its_repository_and_no_other() {
     let scene = two_repositories(&json!({})).await;
+    scene.0.sim.edit(|registry| registry.settings.graphql = false);
     let [first, second] = scene.2;
     let listing = || Matcher::endpoint(Endpoint::ListTags).repository(first);
     let hold = scene.0.sim.hold(listing().nth(1), HoldPoint::BeforeProcessing);
@@ -170,7 +171,7 @@ async fn a_repository_that_is_throttled_is_skipped_and_has_its_turn_in_the_next_
 #[case::not_found(
     answer(404, r#"{"message":"404 Tag Not Found"}"#),
     "Unchanged/NothingToRemove",
-    "kept: 4 DateUnknown"
+    "kept: 4 DateUnknown; ages by the first push"
 )]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_that_cannot_read_its_candidates_says_so_instead_of_guessing(
@@ -179,6 +180,7 @@ async fn a_preview_that_cannot_read_its_candidates_says_so_instead_of_guessing(
     #[case] message: &str,
 ) {
     let (world, operator, [first, _]) = two_repositories(&json!({})).await;
+    world.sim.edit(|registry| registry.settings.graphql = false);
     world.sim.fault(Fault::new(Matcher::endpoint(Endpoint::GetTag).repository(first), action));
     let status = world.preview("shop", "one").await;
     assert_eq!(repository(&status, "shop/backend/api"), (outcome.to_owned(), message));

@@ -17,9 +17,6 @@ const NOT_YET: &[&str] = &[
     "03-signatures-take-slots/exact",
     "04-signature-of-a-kept-image/bulk",
     "04-signature-of-a-kept-image/exact",
-    "06-reproducible-builds/bulk",
-    "07-new-tag-on-an-old-image/bulk",
-    "07-new-tag-on-an-old-image/exact",
     "48-stored-before-the-guard/bulk",
     "48-stored-before-the-guard/exact",
 ];

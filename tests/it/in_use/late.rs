@@ -174,7 +174,8 @@ async fn another_user_of_the_same_image_does_not_make_bulk_begin_anew() {
     assert_eq!(scene.tags()[0], ["used"], "{status:#?}");
     let requests = scene.world.sim.requests();
     let before = requests.iter().take_while(|request| request.endpoint != Endpoint::BulkDeleteTags);
-    assert_eq!(before.filter(|request| request.endpoint == Endpoint::ListTags).count(), 1);
+    // The names are listed once to see whether dates matter, and once to go with what was read.
+    assert_eq!(before.filter(|request| request.endpoint == Endpoint::ListTags).count(), 2);
     operator.stop().await;
 }
 

@@ -257,7 +257,8 @@ impl World {
             policy.and_then(|policy| policy.status.as_ref()).is_some_and(&holds)
         };
         let waiting = await_condition(policies.clone(), name, fits);
-        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        // What waits holds several whole policies.
+        let waited = tokio::time::timeout(PATIENCE, Box::pin(waiting)).await;
         match waited {
             Ok(Ok(Some(policy))) => policy.status.unwrap(),
             other => {
