@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use jiff::{SignedDuration, Timestamp};
+use registry_cleanup_operator::api::Attachments;
 use registry_cleanup_operator::policy::claims::Claims;
 use registry_cleanup_operator::policy::compile::Rule;
 use registry_cleanup_operator::policy::inventory::{Inventory, assemble};
+use registry_cleanup_operator::policy::plan::attachments::{Children, Context};
 use registry_cleanup_operator::policy::plan::exact::plan;
-use registry_cleanup_operator::policy::tag::{Moment, Tag};
+use registry_cleanup_operator::policy::tag::{Manifest, Moment, Tag};
 use registry_cleanup_operator::policy::{Method, Settings, compile};
 use serde_json::{Value, json};
 
@@ -65,20 +67,22 @@ fn tag(number: u64) -> Tag {
         single_image: true,
         protected: false,
         bytes: Some(50_000_000),
+        manifest: Manifest::default(),
     }
 }
 
 fn inventory() -> Inventory {
-    Inventory { read: (0..TAGS).map(tag).collect(), newer: Vec::new() }
+    Inventory { read: (0..TAGS).map(tag).collect(), ..Inventory::default() }
 }
 
 /// The tags, as a plan takes them, and the plan itself.
 fn planning(bencher: Bencher<'_, '_>, by: &Value) {
     let (inventory, rules) = (inventory(), rules(by));
-    let claims = Claims::default();
+    let (claims, children) = (Claims::default(), Children::new());
+    let context = Context { with: Attachments::ByRule, children: &children, complete: true };
     bencher
         .with_inputs(|| inventory.clone())
-        .bench_local_values(|inventory| plan(black_box(inventory), &rules, &[], &claims, now()));
+        .bench_local_values(|inventory| plan(black_box(inventory), &rules, &[], &claims, context, now()));
 }
 
 #[divan::bench]

@@ -13,7 +13,7 @@ mod status;
 pub mod validation;
 
 pub use policy::{
-    ConfigMapKeyRef, DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT,
+    Attachments, ConfigMapKeyRef, DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT,
     DEFAULT_STARTING_DEADLINE_SECONDS, DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, EmptyRepositoriesSpec, GitLabSpec,
     GroupTarget, InUse, InUseSource, LimitsSpec, Method, Mode, NameRef, ProtectSpec, RegistryCleanupPolicy,
     RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, SortBy, TargetSpec,

@@ -86,6 +86,14 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(with = "Method")]
     pub method: Option<Method>,
 
+    /// What goes with an image: signatures, attestations, SBOMs and whatever else is tagged by the digest of the image it belongs to,
+    /// or is known to refer to it. They never take one of the keepN slots, and stay while a tag of their image stays. `ByRule`, if
+    /// not given: they go with its last tag if a rule's nameRegexDelete matches their own name, too. `WithSubject`: also without.
+    /// The method Bulk removes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Attachments")]
+    pub attachments: Option<Attachments>,
+
     /// `DryRun` plans and reports without removing anything. `RequireApproval` (Exact only) plans, and removes exactly what was
     /// planned once the annotation registrycleanup.dev/approve names the plan's hash. `Delete` removes.
     #[serde(default)]
@@ -408,6 +416,16 @@ impl Method {
             Self::Exact => "Exact",
         }
     }
+}
+
+/// Which signatures, attestations and SBOMs go with the last tag of their image.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Attachments {
+    /// Those whose own name a rule matches.
+    #[default]
+    ByRule,
+    /// All that nothing else keeps.
+    WithSubject,
 }
 
 /// What makes one tag newer than another.

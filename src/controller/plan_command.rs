@@ -154,11 +154,11 @@ impl Forecast {
     }
 
     fn judged(&self, plan: Plan) -> Planned {
-        let Plan { tags, source, claims } = plan;
+        let Plan { tags, source, claims, leftover } = plan;
         let exceeded = self.question.policy.limits.repository(tags.removals(), tags.len() as u64).err();
         let tied = ties::sentence(&tags, self.question.policy.method.rules());
         let (complete, ages) = (source.extent == Extent::All, source.ages);
-        Planned { tags, claims, complete, ages, tied, exceeded }
+        Planned { tags, claims, complete, ages, tied, leftover, exceeded }
     }
 }
 

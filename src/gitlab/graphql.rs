@@ -30,6 +30,8 @@ pub(super) enum Part {
     MediaType,
     Immutable,
     Permission,
+    /// The field `referrers`, and the argument without which it is empty.
+    Referrers,
     /// The argument `sort`.
     Sort,
     /// Its values for the last push.
@@ -38,7 +40,7 @@ pub(super) enum Part {
 
 impl Part {
     /// Those that are fields of a tag, and how they are asked for.
-    const FIELDS: [(Self, &'static str); 7] = [
+    const FIELDS: [(Self, &'static str); 8] = [
         (Self::Digest, "digest"),
         (Self::TotalSize, "totalSize"),
         (Self::CreatedAt, "createdAt"),
@@ -46,6 +48,7 @@ impl Part {
         (Self::MediaType, "mediaType"),
         (Self::Immutable, "protection { immutable }"),
         (Self::Permission, "userPermissions { destroyContainerRepositoryTag }"),
+        (Self::Referrers, "referrers { digest }"),
     ];
 
     /// The part an unknown field belongs to; `None` for fields without which there are no tags.
@@ -140,9 +143,10 @@ pub(super) fn probe_query(parts: Parts) -> String {
 fn query(parts: Parts, first: usize, sort: &str) -> String {
     let fields = Part::FIELDS.into_iter().filter(|(part, _)| parts.has(*part));
     let fields: String = fields.flat_map(|(_, text)| [" ", text]).collect();
+    let referrers = if parts.has(Part::Referrers) { ", referrers: true" } else { "" };
     format!(
         "query tags($id: ContainerRepositoryID!, $after: String) {{ containerRepository(id: $id) {{ \
-         tags(first: {first}, after: $after{sort}) {{ nodes {{ name{fields} }} pageInfo {{ hasNextPage endCursor }} }} \
+         tags(first: {first}, after: $after{sort}{referrers}) {{ nodes {{ name{fields} }} pageInfo {{ hasNextPage endCursor }} }} \
          }} }}"
     )
 }
@@ -228,8 +232,8 @@ mod tests {
         assert_eq!(
             query,
             "query tags($id: ContainerRepositoryID!, $after: String) { containerRepository(id: $id) { tags(first: 20, \
-             after: $after, sort: PUBLISHED_AT_ASC) { nodes { name digest totalSize createdAt publishedAt mediaType \
-             protection { immutable } userPermissions { destroyContainerRepositoryTag } } pageInfo { hasNextPage endCursor } } } }"
+             after: $after, sort: PUBLISHED_AT_ASC, referrers: true) { nodes { name digest totalSize createdAt publishedAt mediaType \
+             protection { immutable } userPermissions { destroyContainerRepositoryTag } referrers { digest } } pageInfo { hasNextPage endCursor } } } }"
         );
     }
 

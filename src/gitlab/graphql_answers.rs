@@ -79,7 +79,7 @@ impl Problem {
         let message = self.message.as_deref().unwrap_or_default();
         match code {
             Some("undefinedField") if field.is_some() => return lacking(field.and_then(Part::of_field)),
-            Some("argumentNotAccepted") => return lacking((argument == Some("sort")).then_some(Part::Sort)),
+            Some("argumentNotAccepted") => return lacking(argument.and_then(of_argument)),
             Some("argumentLiteralsIncompatible") if argument == Some("sort") => return lacking(Some(Part::PushOrder)),
             Some("variableRequiresValidType" | "undefinedType") => return Trouble::Missing,
             _ => {}
@@ -90,7 +90,7 @@ impl Problem {
                 return lacking(Part::of_field(field));
             }
             if rest.starts_with(" doesn't accept argument") {
-                return lacking(rest.contains("'sort'").then_some(Part::Sort));
+                return lacking(rest.split('\'').find_map(of_argument));
             }
         }
         if message.starts_with("Argument 'sort' on Field 'tags' has an invalid value") {
@@ -104,6 +104,15 @@ impl Problem {
         } else {
             Trouble::Other
         }
+    }
+}
+
+/// The part an unknown argument of tags belongs to.
+fn of_argument(name: &str) -> Option<Part> {
+    match name {
+        "sort" => Some(Part::Sort),
+        "referrers" => Some(Part::Referrers),
+        _ => None,
     }
 }
 
@@ -212,6 +221,13 @@ pub(super) struct Node {
     protection: Option<Protection>,
     #[serde(default, deserialize_with = "lenient")]
     user_permissions: Option<Permissions>,
+    #[serde(default, deserialize_with = "lenient")]
+    referrers: Option<Vec<Referrer>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Referrer {
+    digest: Box<str>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -226,6 +242,10 @@ struct Permissions {
     #[serde(default, deserialize_with = "lenient")]
     destroy_container_repository_tag: Option<bool>,
 }
+
+/// Media types of manifests that are an index of others.
+const INDEXES: [&str; 2] =
+    ["application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.oci.image.index.v1+json"];
 
 /// Media types of manifests that are one image and contain no other.
 pub(super) const SINGLE_IMAGES: [&str; 2] =
@@ -246,7 +266,9 @@ impl Node {
             published_at: self.published_at,
             created_at: self.created_at,
             total_size,
-            single_image: self.media_type.is_some_and(|media_type| SINGLE_IMAGES.contains(&&*media_type)),
+            single_image: self.media_type.as_deref().is_some_and(|media_type| SINGLE_IMAGES.contains(&media_type)),
+            is_index: self.media_type.as_deref().is_some_and(|media_type| INDEXES.contains(&media_type)),
+            referrers: self.referrers.into_iter().flatten().map(|referrer| referrer.digest).collect(),
             protected: immutable || !permitted,
         }
     }
@@ -447,6 +469,8 @@ pub(super) mod tests {
     #[rstest]
     #[case::a_value("Argument 'sort' on Field 'tags' has an invalid value (PUBLISHED_AT_ASC). Expected type 'X'.", Probed::Less(Parts::ALL.without(Part::PushOrder)))]
     #[case::the_argument("Field 'tags' doesn't accept argument 'sort'", Probed::Less(Parts::ALL.without(Part::Sort)))]
+    #[case::the_referrers("Field 'tags' doesn't accept argument 'referrers'", Probed::Less(Parts::ALL.without(Part::Referrers)))]
+    #[case::the_field_of_referrers("Field 'referrers' doesn't exist on type 'ContainerRepositoryTag'", Probed::Less(Parts::ALL.without(Part::Referrers)))]
     #[case::another_argument("Field 'tags' doesn't accept argument 'first'", Probed::Nothing)]
     #[case::the_tags("Field 'tags' doesn't exist on type 'ContainerRepository'", Probed::Nothing)]
     fn unknown_arguments_are_told_apart(#[case] text: &str, #[case] expected: Probed) {
@@ -529,15 +553,31 @@ pub(super) mod tests {
     }
 
     #[rstest]
-    #[case::docker(json!("application/vnd.docker.distribution.manifest.v2+json"), true)]
-    #[case::oci(json!("application/vnd.oci.image.manifest.v1+json"), true)]
-    #[case::index(json!("application/vnd.oci.image.index.v1+json"), false)]
-    #[case::list(json!("application/vnd.docker.distribution.manifest.list.v2+json"), false)]
-    #[case::not_told(json!(null), false)]
-    #[case::of_another_shape(json!(7), false)]
-    fn only_what_is_known_to_be_one_image_counts_as_such(#[case] media_type: Value, #[case] single: bool) {
+    #[case::docker(json!("application/vnd.docker.distribution.manifest.v2+json"), true, false)]
+    #[case::oci(json!("application/vnd.oci.image.manifest.v1+json"), true, false)]
+    #[case::index(json!("application/vnd.oci.image.index.v1+json"), false, true)]
+    #[case::list(json!("application/vnd.docker.distribution.manifest.list.v2+json"), false, true)]
+    #[case::not_told(json!(null), false, false)]
+    #[case::of_another_shape(json!(7), false, false)]
+    fn only_what_is_known_to_be_one_image_or_several_counts_as_such(
+        #[case] media_type: Value,
+        #[case] single: bool,
+        #[case] index: bool,
+    ) {
         let node = json!({ "name": "a", "mediaType": media_type });
-        assert_eq!(serde_json::from_value::<Node>(node).unwrap().tag().single_image, single);
+        let tag = serde_json::from_value::<Node>(node).unwrap().tag();
+        assert_eq!((tag.single_image, tag.is_index), (single, index));
+    }
+
+    #[rstest]
+    #[case(json!([{ "digest": "sha256:a" }, { "digest": "sha256:b" }]), &["sha256:a", "sha256:b"])]
+    #[case::none(json!([]), &[])]
+    #[case::not_told(json!(null), &[])]
+    #[case::of_another_shape(json!([{ "digest": null }]), &[])]
+    fn referrers_are_told_by_their_digests(#[case] referrers: Value, #[case] digests: &[&str]) {
+        let node = json!({ "name": "a", "referrers": referrers });
+        let tag = serde_json::from_value::<Node>(node).unwrap().tag();
+        assert_eq!(tag.referrers.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), digests);
     }
 
     #[test]

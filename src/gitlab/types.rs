@@ -161,6 +161,11 @@ pub struct Tag {
     /// Whether the tag is known to be one image, not an index of several. GitLab behaviour: told with a metadata database
     /// only, since about 17.1.
     pub single_image: bool,
+    /// Whether the tag is known to be an index of several. GitLab behaviour: as above.
+    pub is_index: bool,
+    /// Digests of manifests that name this one as their subject. GitLab behaviour: told with a metadata database only, since
+    /// about 17.0.
+    pub referrers: Vec<Box<str>>,
     /// GitLab refuses this token to remove the tag: it is immutable, or a rule or the role does not allow it. `false` where
     /// the server does not tell, see [`Capabilities::protection`]; the removal itself is then still refused.
     pub protected: bool,

@@ -19,6 +19,7 @@ use crate::policy::definition;
 use crate::policy::in_use::{Use, unused_sentence};
 use crate::policy::limits::{Exceeded, Limits};
 use crate::policy::overlap::{Overlap, Reader};
+use crate::policy::plan::leftover::Leftover;
 use crate::policy::plan::{Decision, KeepReason, TagPlan, Verdict};
 use crate::policy::tag::{self, Ages, Moment, TagView};
 
@@ -120,6 +121,8 @@ pub struct Planned {
     pub ages: Option<Ages>,
     /// What there is to say of tags that share their dates.
     pub tied: Option<String>,
+    /// Attachments that GitLab's bulk deletion is told to keep.
+    pub leftover: Option<Leftover>,
     /// A fuse that this plan blows, so that a run would remove nothing here.
     pub exceeded: Option<Exceeded>,
 }
@@ -149,7 +152,7 @@ impl Tag<'_> {
     /// Whether it would go.
     #[must_use]
     pub fn goes(&self) -> bool {
-        self.decision.verdict == Verdict::Remove
+        self.decision.removes()
     }
 }
 
@@ -349,7 +352,7 @@ mod tests {
     use super::*;
     use crate::policy::compile::tests::spec;
     use crate::policy::in_use::tests::of_shop_web;
-    use crate::policy::plan::{PlannedName, PlannedTag};
+    use crate::policy::plan::{PlannedName, PlannedTag, RemoveReason};
     use crate::policy::{Settings, compile};
 
     pub(super) fn now() -> Timestamp {
@@ -382,9 +385,10 @@ mod tests {
             single_image: true,
             protected: false,
             bytes: Some(1024 * 1024),
+            manifest: tag::Manifest::default(),
         };
         let rule = (verdict != Verdict::Keep(KeepReason::Latest)).then_some(0);
-        PlannedTag { tag, decision: Decision { verdict, rule } }
+        PlannedTag { tag, decision: Decision { verdict, rule }, attached: None }
     }
 
     /// A tag that was not read.
@@ -394,11 +398,12 @@ mod tests {
 
     pub(super) fn planned(tags: Vec<PlannedTag>) -> Box<Planned> {
         Box::new(Planned {
-            tags: TagPlan { read: tags, newer: Vec::new() },
+            tags: TagPlan { read: tags, ..TagPlan::default() },
             claims: Claims::default(),
             complete: true,
             ages: Some(Ages::LastPush),
             tied: None,
+            leftover: None,
             exceeded: None,
         })
     }
@@ -407,7 +412,7 @@ mod tests {
         Repository { id, path: path.to_owned(), state }
     }
 
-    pub(super) const GOES: Verdict = Verdict::Remove;
+    pub(super) const GOES: Verdict = Verdict::Remove(RemoveReason::RuleMatches);
     pub(super) const YOUNG: Verdict = Verdict::Keep(KeepReason::TooYoung);
     pub(super) const LATEST: Verdict = Verdict::Keep(KeepReason::Latest);
 

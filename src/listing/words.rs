@@ -57,6 +57,9 @@ pub(super) fn kept(planned: &Planned) -> String {
     if let Some(tied) = &planned.tied {
         let _ = write!(text, "; {tied}");
     }
+    if let Some(leftover) = planned.leftover {
+        let _ = write!(text, "; {leftover}");
+    }
     if let Some(ages) = planned.ages.filter(|ages| *ages != Ages::LastPush) {
         let _ = write!(text, "; {}", ages.as_str());
     }

@@ -1,5 +1,6 @@
 //! The parameters of GitLab's bulk deletion (`DELETE …/tags`) that say what a rule says.
 
+use super::attachment;
 use super::compile::Rule;
 use super::pattern::Pattern;
 
@@ -51,6 +52,17 @@ pub fn parameters(rule: &Rule, protect: &[Pattern], knows_keep: bool) -> Result<
     })
 }
 
+/// The `name_regex_keep` that keeps attachments as well, for a repository that has some: GitLab takes them for images, which
+/// `keep_n` would count, and knows nothing of what they belong to.
+#[must_use]
+pub fn keeping_attachments(keep: Option<&str>) -> String {
+    match keep {
+        None => attachment::NAMES.to_owned(),
+        // Flags in the other pattern do not reach back.
+        Some(keep) => format!("(?:{}|{keep})", attachment::NAMES),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -98,6 +110,18 @@ mod tests {
         let parameters = of(&rule, &["stable", "release-.*"], true).unwrap();
         assert_eq!(parameters.name_regex_delete.unwrap(), "(?:a|b)");
         assert_eq!(parameters.name_regex_keep.unwrap(), "(?:(?:v.+|main)|(?:stable)|(?:release-.*))");
+    }
+
+    #[test]
+    fn what_keeps_attachments_keeps_the_rest_as_well() {
+        let signature = format!("sha256-{}.sig", "a".repeat(64));
+        for (keep, others) in [(None, &[][..]), (Some("(?:(?i)V.*)"), &["v1", "V2"])] {
+            let pattern = Pattern::compile(&keeping_attachments(keep)).unwrap();
+            assert!(
+                pattern.matches(&signature) && !pattern.matches("w1") && !pattern.matches(&signature.to_uppercase())
+            );
+            assert!(others.iter().all(|name| pattern.matches(name)));
+        }
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub struct CompiledPolicy {
     pub target: Target,
     /// What to remove, and how.
     pub method: Method,
+    /// Which attachments go with their image.
+    pub attachments: api::Attachments,
     /// Tags that no rule may remove.
     pub protect: Vec<Pattern>,
     /// Whose images are not removed.
@@ -188,6 +190,7 @@ pub fn compile(
         timeout,
         target,
         method,
+        attachments: spec.attachments.unwrap_or_default(),
         protect,
         protection,
         mode: spec.mode,

@@ -5,6 +5,7 @@
 
 pub mod announce;
 pub mod approval;
+pub mod attachment;
 pub mod bulk;
 pub mod claims;
 pub mod compile;

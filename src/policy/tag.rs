@@ -93,6 +93,17 @@ pub struct Tag {
     pub protected: bool,
     /// Its size in bytes.
     pub bytes: Option<u64>,
+    /// What else is known of what it points at.
+    pub manifest: Manifest,
+}
+
+/// What is known of a tag's manifest besides its digest; by default nothing.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Manifest {
+    /// Whether it is known to be an index of several images.
+    pub is_index: bool,
+    /// Digests of manifests that say that they belong to it, as far as GitLab tells them.
+    pub referrers: Box<[Box<str>]>,
 }
 
 /// A tag as the rules see it, whether it was read or is known by its name only.
@@ -110,6 +121,10 @@ pub struct TagView<'a> {
     pub single_image: bool,
     /// Whether GitLab protects it from being removed with this token.
     pub protected: bool,
+    /// Whether it is known to be an index of several images.
+    pub is_index: bool,
+    /// Digests of manifests that say that they belong to it, as far as GitLab tells them.
+    pub referrers: &'a [Box<str>],
 }
 
 impl Tag {
@@ -123,6 +138,8 @@ impl Tag {
             digest: self.digest.as_deref(),
             single_image: self.single_image,
             protected: self.protected,
+            is_index: self.manifest.is_index,
+            referrers: &self.manifest.referrers,
         }
     }
 }
@@ -138,6 +155,8 @@ impl<'a> TagView<'a> {
             digest: None,
             single_image: false,
             protected: false,
+            is_index: false,
+            referrers: &[],
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use registry_cleanup_operator::api::conditions::reason;
 use registry_cleanup_operator::policy::announce::event_reason;
 use registry_cleanup_operator::policy::outcome::repository_reason;
-use registry_cleanup_operator::policy::plan::{KeepReason, Verdict};
+use registry_cleanup_operator::policy::plan::{KeepReason, RemoveReason, Verdict};
 
 use crate::world::path;
 
@@ -51,6 +51,8 @@ fn every_reason_to_keep_a_tag_is_documented_in_the_order_in_which_it_counts() {
         K::KeptByPattern,
         K::ProtectedByGitLab,
         K::PushedAgain,
+        K::SubjectKept,
+        K::SubjectUnknown,
         K::NoGroup,
         K::NoVersion,
         K::DateUnknown,
@@ -59,7 +61,8 @@ fn every_reason_to_keep_a_tag_is_documented_in_the_order_in_which_it_counts() {
         K::DateTied,
         K::VersionTied,
     ];
-    let all = keep.iter().map(|reason| reason.as_str()).chain([Verdict::Remove.reason()]);
+    let remove = [RemoveReason::RuleMatches, RemoveReason::SubjectRemoved].map(Verdict::Remove);
+    let all = keep.iter().map(|reason| reason.as_str()).chain(remove.map(Verdict::reason));
     assert_eq!(documented("## Why a tag stays or goes"), set(all));
     assert!(keep.is_sorted());
 }

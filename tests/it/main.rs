@@ -11,6 +11,7 @@
 mod acceptance;
 mod admission;
 mod approval;
+mod attachments;
 mod careful;
 mod conflict;
 mod definition;

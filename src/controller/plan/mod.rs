@@ -5,6 +5,7 @@ mod claims;
 pub(super) mod failure;
 pub(super) mod in_use;
 mod in_use_lists;
+mod indexes;
 pub(super) mod list_repositories;
 pub(super) mod newest;
 pub(super) mod planner;

@@ -9,18 +9,20 @@ use jiff::Timestamp;
 
 use crate::clock::Clock;
 use crate::gitlab::{Client, Error, Repository, TagDetails, TagOrder};
-use crate::policy::bulk::parameters;
+use crate::policy::bulk::{keeping_attachments, parameters};
 use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::in_use::keep::keep_pattern;
 use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
+use crate::policy::plan::attachments;
 use crate::policy::plan::doubt::{Doubt, Judgement, judge};
 use crate::policy::plan::exact::Draft;
+use crate::policy::plan::leftover::{Leftover, orphans, spared};
 use crate::policy::plan::ties::Settled;
 use crate::policy::plan::{KeepReason, PlannedTag, TagPlan, Verdict, decide_by_name, exact, server};
-use crate::policy::tag::{Moment, Tag, TagView};
+use crate::policy::tag::{Manifest, Moment, Tag, TagView};
 use crate::policy::{CompiledPolicy, Method};
 
 use super::failure::{Failure, Unknown};
@@ -53,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) source: Source,
     /// What is in use of it.
     pub(crate) claims: Claims,
+    /// What GitLab's bulk deletion is told to keep though the rule matches it.
+    pub(crate) leftover: Option<Leftover>,
 }
 
 impl Planner<'_> {
@@ -71,6 +75,7 @@ impl Planner<'_> {
                 let plan = self.bulk(rule, repository).await?;
                 // A run that removes finds the same, and leaves the repository alone.
                 let keep = parameters(rule, &self.policy.protect, true).ok().and_then(|all| all.name_regex_keep);
+                let keep = if plan.leftover.is_some() { Some(keeping_attachments(keep.as_deref())) } else { keep };
                 if let Err(message) = plan.spared(rule, &self.policy.protect, keep.as_deref(), true) {
                     return Err(Failure::Unresolved(message));
                 }
@@ -83,19 +88,32 @@ impl Planner<'_> {
     }
 
     async fn exact(&self, rules: &[Rule], repository: &Repository) -> Result<Plan, Failure> {
+        let plan = self.exact_once(rules, repository).await?;
+        let partly_read = plan.source.extent == Extent::Oldest || !plan.tags.newer.is_empty();
+        if plan.tags.wants_all && partly_read && !self.everything {
+            let all = Planner { everything: true, ..*self };
+            return all.exact_once(rules, repository).await;
+        }
+        Ok(plan)
+    }
+
+    async fn exact_once(&self, rules: &[Rule], repository: &Repository) -> Result<Plan, Failure> {
         let used = self.used(repository)?;
         let (inventory, source) = read_tags::read(self, rules, repository).await?;
         let claims = self.claims(used, &inventory, source, repository).await?;
+        let complete = source.extent == Extent::All && !inventory.lacking;
+        let children = self.children(&inventory, repository).await?;
+        let context = attachments::Context { with: self.policy.attachments, children: &children, complete };
         let protect = self.policy.protect.as_slice();
         let mut settled = Settled::new();
-        let mut draft = exact::draft(inventory, rules, protect, &claims, source.at, &settled);
+        let mut draft = exact::draft(inventory, rules, protect, &claims, context, source.at, &settled);
         // REST's dates are to the millisecond as they are.
         while source.graphql && !draft.open.is_empty() {
             let Draft { tags, open } = draft;
             self.settle(repository, open, &mut settled).await?;
-            draft = exact::draft(tags.into_inventory(), rules, protect, &claims, source.at, &settled);
+            draft = exact::draft(tags.into_inventory(), rules, protect, &claims, context, source.at, &settled);
         }
-        Ok(Plan { tags: draft.tags, source, claims })
+        Ok(Plan { tags: draft.tags, source, claims, leftover: None })
     }
 
     /// Reads when tags were first pushed, to the millisecond.
@@ -144,8 +162,34 @@ impl Planner<'_> {
         let claims = self.claims(used, &inventory, source, repository).await?;
         let in_use = |tag: &&Tag| claims.certain(&tag.name, tag.digest.as_deref()).is_some();
         let in_use: BTreeSet<Box<str>> = inventory.read.iter().filter(in_use).map(|tag| tag.name.clone()).collect();
+        let leftover = self.leftover(rule, repository, inventory.read.iter().map(|tag| &*tag.name)).await?;
         let tags = server::plan(inventory.read, rule, &self.policy.protect, &in_use, at);
-        Ok(Plan { tags, source, claims })
+        Ok(Plan { tags, source, claims, leftover })
+    }
+
+    /// Which of these tags of a repository are attachments that only the pattern for them makes GitLab's bulk deletion keep. How many
+    /// of them have no image takes reading every tag, which is done where that is 20 a request.
+    pub(crate) async fn leftover(
+        &self,
+        rule: &Rule,
+        repository: &Repository,
+        names: impl Iterator<Item = &str>,
+    ) -> Result<Option<Leftover>, Failure> {
+        let attachments = names.filter(|name| spared(name, rule, &self.policy.protect)).count();
+        if attachments == 0 {
+            return Ok(None);
+        }
+        let mut without = None;
+        if self.client.capabilities(repository.id).await?.graphql {
+            let all = Planner { everything: true, ..*self };
+            match read_tags::read(&all, std::slice::from_ref(rule), repository).await {
+                Ok((inventory, _)) => without = orphans(&inventory.read, rule, &self.policy.protect),
+                // It decides about nothing.
+                Err(Failure::Incomplete) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(Some(Leftover { attachments, orphans: without }))
     }
 
     /// Lists the names and reads the dates that matter: by GraphQL where it tells the last push, by which GitLab goes, or takes
@@ -167,7 +211,7 @@ impl Planner<'_> {
             self.note_read(names.len());
             let now = self.clock.now();
             let read = names.into_iter().map(|name| tag(name, None, now)).collect();
-            return Ok((Inventory { read, newer: Vec::new() }, source(None)));
+            return Ok((Inventory { read, ..Inventory::default() }, source(None)));
         }
         if let Some(read) = self.by_graphql(rule, repository, names.len(), candidates).await? {
             return Ok(read);
@@ -183,7 +227,7 @@ impl Planner<'_> {
             Ok::<_, Error>(tag(name, details, self.clock.now()))
         });
         let read: Vec<Tag> = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
-        Ok((Inventory { read, newer: Vec::new() }, source(Some(ages))))
+        Ok((Inventory { read, ..Inventory::default() }, source(Some(ages))))
     }
 
     /// Reads all tags by GraphQL, where it tells their last push or takes fewer requests than one for each candidate.
@@ -235,6 +279,7 @@ pub(crate) fn tag(name: Box<str>, details: Option<TagDetails>, now: Timestamp) -
         protected: false,
         bytes: details.as_ref().and_then(|details| details.total_size),
         digest: details.and_then(|details| details.digest).map(String::into_boxed_str),
+        manifest: Manifest::default(),
     }
 }
 
@@ -260,7 +305,7 @@ impl Plan {
         let told = |name: &str| decide_by_name(name, rule, protect, &BTreeSet::new()).is_none();
         // Also those that the repository does not have, or not yet: they may be pushed before GitLab gets to work.
         let mut to_tell: Vec<&str> = self.claims.of().tags().map(|(name, _)| name).filter(|name| told(name)).collect();
-        for PlannedTag { tag, decision } in &self.tags.read {
+        for PlannedTag { tag, decision, .. } in &self.tags.read {
             if decision.verdict == Verdict::Keep(KeepReason::InUse) {
                 in_use.insert(tag.name.clone());
                 if told(&tag.name) {

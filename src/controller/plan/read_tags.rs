@@ -10,7 +10,7 @@ use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagOrder};
 use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Need, ascends, assemble, need};
 use crate::policy::paging;
-use crate::policy::tag::{Ages, Moment, Tag, to_the_second};
+use crate::policy::tag::{Ages, Manifest, Moment, Tag, to_the_second};
 
 use super::failure::Failure;
 use super::planner::{self, Planner};
@@ -271,6 +271,7 @@ pub(crate) fn known(tag: gitlab::Tag, now: Timestamp) -> Tag {
         single_image: tag.single_image,
         protected: tag.protected,
         bytes: tag.total_size,
+        manifest: Manifest { is_index: tag.is_index, referrers: tag.referrers.into() },
     }
 }
 
@@ -288,7 +289,7 @@ async fn by_rest(planner: &Planner<'_>, rules: &[Rule], repository: &Repository)
         Ok::<_, Error>(planner::tag(name, details, planner.clock.now()))
     });
     let read = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
-    Ok(Inventory { read, newer: Vec::new() })
+    Ok(Inventory { read, ..Inventory::default() })
 }
 
 /// Whether what is to be known of a tag besides its name can decide about it. Of what may go the digest matters in any case: an

@@ -8,12 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::conditions::reason;
 use crate::api::{RepositoryResult, TagCounts};
 use crate::gitlab::{BulkAnswer, BulkDelete, Repository};
-use crate::policy::bulk::{Parameters, parameters};
+use crate::policy::bulk::{Parameters, keeping_attachments, parameters};
 use crate::policy::compile::Rule;
 use crate::policy::hour::Blocked;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::limits::Exceeded;
 use crate::policy::outcome::{OfAge, Outcome, repository_reason as why};
+use crate::policy::plan::leftover::{Leftover, spared};
 use crate::policy::plan::{decide_by_name, server};
 use crate::policy::report::MAX_SAMPLES;
 use crate::policy::settle::{PAUSES, Watch};
@@ -53,6 +54,8 @@ struct Prepared {
     removable: usize,
     /// Its tags of one moment that come of age soon.
     of_age: Option<OfAge>,
+    /// Attachments that stay though the rule matches them.
+    leftover: Option<Leftover>,
 }
 
 /// A repository whose tags were requested to be removed.
@@ -63,6 +66,7 @@ struct Pending {
     /// The answer to the request was lost.
     lost: Option<String>,
     watch: Watch,
+    leftover: Option<Leftover>,
 }
 
 /// What preparing a repository came to.
@@ -91,10 +95,12 @@ pub(super) async fn run(
     let version = job.client.version().await?;
     let knows_keep = version.supports_keep_regex();
     let Ok(parameters) = parameters(rule, &job.policy.protect, knows_keep) else {
-        report.outcomes.extend(repositories.iter().map(|repository| too_old(repository, &version.text)));
+        let what = "what the policy keeps by nameRegexKeep or protect.nameRegex";
+        report.outcomes.extend(repositories.iter().map(|repository| too_old(repository, &version.text, what)));
         return Ok(());
     };
-    let preparation = Preparation { job, rule, keep: parameters.name_regex_keep.clone(), knows_keep };
+    let keep = parameters.name_regex_keep.clone();
+    let preparation = Preparation { job, rule, keep, knows_keep, version: version.text };
     let request = request(parameters);
     let mut sender = Sender { job, rule, preparation: &preparation, request, report, pending: Vec::new() };
     let steps =
@@ -137,36 +143,13 @@ struct Preparation<'a> {
     /// The pattern of what the policy keeps by name.
     keep: Option<String>,
     knows_keep: bool,
+    /// The server's version.
+    version: String,
 }
 
 impl Preparation<'_> {
     async fn step<'r>(&self, repository: &'r Repository) -> Prepares<'r> {
         (repository, self.prepare(repository.clone()).await)
-    }
-
-    /// Lists a repository, or plans it where something depends on it; or says why GitLab cannot be told what is in use.
-    async fn list(&self, repository: &Repository) -> Result<Result<Listed, String>, Failure> {
-        let Self { job, rule, .. } = *self;
-        let planning = job.planner();
-        let limits = &job.policy.limits;
-        let used = planning.used(repository)?;
-        if !limits.any() && used.is_empty() {
-            let names = job.client.tag_names(&repository.reference()).await?;
-            let (in_use, keep) = (BTreeSet::new(), self.keep.clone());
-            return Ok(Ok(Listed { names, used, in_use, keep, planned: None, found: None }));
-        }
-        let plan = planning.bulk(rule, repository).await?;
-        // What the request spares is what this plan knew of.
-        let used = plan.claims.of().clone();
-        let spared = plan.spared(rule, &job.policy.protect, self.keep.as_deref(), self.knows_keep);
-        let Spared { in_use, keep } = match spared {
-            Ok(spared) => spared,
-            Err(message) => return Ok(Err(message)),
-        };
-        let found = Some(newest::in_plan(&planning, rule, repository, &plan.tags).await?);
-        let planned = Some(plan.tags.removed().count()).filter(|_| limits.any());
-        let names = plan.tags.read.into_iter().map(|planned| planned.tag.name).collect();
-        Ok(Ok(Listed { names, used, in_use, keep, planned, found }))
     }
 
     /// Lists a repository and decides whether there is anything to request.
@@ -181,10 +164,11 @@ impl Preparation<'_> {
             return Ok(Step::Blocked(blocked));
         }
         let limits = &job.policy.limits;
-        let Listed { names, used, in_use: spared, keep, planned, found } = match self.list(&repository).await? {
-            Ok(listed) => listed,
-            Err(message) => return Ok(Step::Done(unresolved(&repository, message))),
-        };
+        let Listed { names, used, in_use: spared, keep, planned, found, leftover } =
+            match self.list(&repository).await? {
+                Ok(listed) => listed,
+                Err(left_alone) => return Ok(Step::Done(left_alone)),
+            };
         let protect = job.policy.protect.as_slice();
         let scanned = names.len();
         let (candidates, survivors): (Vec<_>, Vec<_>) =
@@ -209,6 +193,7 @@ impl Preparation<'_> {
             let unchanged = RepositoryResult::Unchanged;
             return Ok(Step::Done(Outcome {
                 tags: counts(0),
+                message: leftover.map(|leftover| leftover.to_string()),
                 ..Outcome::new(&repository.path, repository.id, unchanged, Some(why::NOTHING_TO_REMOVE))
             }));
         }
@@ -229,7 +214,48 @@ impl Preparation<'_> {
             survivors,
             removable,
             of_age,
+            leftover,
         })))
+    }
+
+    /// Lists a repository, and plans it where that matters; or why it is left alone.
+    async fn list(&self, repository: &Repository) -> Result<Result<Listed, Outcome>, Failure> {
+        let Self { job, rule, .. } = *self;
+        let (limits, protect) = (&job.policy.limits, job.policy.protect.as_slice());
+        let keep = |leftover: Option<Leftover>| match leftover {
+            Some(_) => Some(keeping_attachments(self.keep.as_deref())),
+            None => self.keep.clone(),
+        };
+        let too_old_for = |attachments: bool| {
+            let what = "signatures and other attachments of images that stay";
+            (attachments && !self.knows_keep).then(|| too_old(repository, &self.version, what))
+        };
+        let used = job.planner().used(repository)?;
+        if !limits.any() && used.is_empty() {
+            let names = job.client.tag_names(&repository.reference()).await?;
+            if let Some(left_alone) = too_old_for(names.iter().any(|name| spared(name, rule, protect))) {
+                return Ok(Err(left_alone));
+            }
+            let leftover = job.planner().leftover(rule, repository, names.iter().map(AsRef::as_ref)).await?;
+            let keep = keep(leftover);
+            let in_use = BTreeSet::new();
+            return Ok(Ok(Listed { names, used, in_use, keep, planned: None, found: None, leftover }));
+        }
+        let plan = job.planner().bulk(rule, repository).await?;
+        let leftover = plan.leftover;
+        if let Some(left_alone) = too_old_for(leftover.is_some()) {
+            return Ok(Err(left_alone));
+        }
+        // What the request spares is what this plan knew of.
+        let used = plan.claims.of().clone();
+        let Spared { in_use, keep } = match plan.spared(rule, protect, keep(leftover).as_deref(), self.knows_keep) {
+            Ok(spared) => spared,
+            Err(message) => return Ok(Err(unresolved(repository, message))),
+        };
+        let found = Some(newest::in_plan(&job.planner(), rule, repository, &plan.tags).await?);
+        let planned = Some(plan.tags.removed().count()).filter(|_| limits.any());
+        let names = plan.tags.read.into_iter().map(|planned| planned.tag.name).collect();
+        Ok(Ok(Listed { names, used, in_use, keep, planned, found, leftover }))
     }
 }
 
@@ -245,6 +271,8 @@ struct Listed {
     /// How many tags would go, where that has to be known.
     planned: Option<usize>,
     found: Option<Found>,
+    /// Attachments that stay though the rule matches them.
+    leftover: Option<Leftover>,
 }
 
 fn rate_limited(repository: &Repository, blocked: &Blocked) -> Outcome {
@@ -256,10 +284,9 @@ fn rate_limited(repository: &Repository, blocked: &Blocked) -> Outcome {
     }
 }
 
-fn too_old(repository: &Repository, version: &str) -> Outcome {
-    let message = format!(
-        "GitLab {version} ignores name_regex_keep and would remove what the policy keeps by nameRegexKeep or protect.nameRegex"
-    );
+/// `what` is to be kept by pattern.
+fn too_old(repository: &Repository, version: &str, what: &str) -> Outcome {
+    let message = format!("GitLab {version} ignores name_regex_keep and would remove {what}");
     Outcome {
         message: Some(message),
         ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::KEEP_NOT_SUPPORTED))
@@ -404,7 +431,7 @@ impl Sender<'_> {
     }
 
     async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {
-        let Prepared { repository, in_use, scanned, candidates, survivors, removable, of_age, .. } = prepared;
+        let Prepared { repository, in_use, scanned, candidates, survivors, removable, of_age, leftover, .. } = prepared;
         for tag in &candidates {
             self.job.audit(&repository, tag, "Candidate", "RuleMatches", Some(&self.rule.name), None);
         }
@@ -412,7 +439,7 @@ impl Sender<'_> {
         let tags =
             TagCounts { scanned: scanned as u64, matched: removable, requested: removable, confirmed: 0, in_use };
         let watch = Watch::new(candidates, survivors, usize::try_from(removable).unwrap_or(usize::MAX));
-        self.pending.push(Pending { repository, tags, of_age, lost, watch });
+        self.pending.push(Pending { repository, tags, of_age, lost, watch, leftover });
         if self.pending.iter().map(|pending| pending.watch.len()).sum::<usize>() > MAX_NAMES {
             self.verify().await;
         }
@@ -466,7 +493,7 @@ impl Sender<'_> {
 /// The outcome of a repository after the last look at it. `aged` says that GitLab spares what is too young, so that not
 /// everything that was requested is expected to go.
 fn verified(pending: Pending, aged: bool) -> Outcome {
-    let Pending { repository, mut tags, of_age, lost, watch } = pending;
+    let Pending { repository, mut tags, of_age, lost, watch, leftover } = pending;
     let gone = watch.confirmed().map(|gone| u64::try_from(gone).unwrap_or(u64::MAX).min(tags.requested));
     tags.confirmed = gone.unwrap_or(0);
     let of = format!("{} of up to {} tags", tags.confirmed, tags.requested);
@@ -489,6 +516,7 @@ fn verified(pending: Pending, aged: bool) -> Outcome {
         ),
         (Some(_), None) => (RepositoryResult::Changed, None, format!("{of} are gone")),
     };
+    let message = leftover.map_or_else(|| message.clone(), |leftover| format!("{message}; {leftover}"));
     Outcome {
         message: Some(message),
         tags,

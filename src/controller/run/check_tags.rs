@@ -281,6 +281,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::policy::tag::Manifest;
 
     const PUSHED: &str = "2026-03-01T12:00:00.7Z";
 
@@ -309,6 +310,7 @@ mod tests {
             single_image: true,
             protected: false,
             bytes: None,
+            manifest: Manifest::default(),
         };
         assert_eq!(compared(&tag, digest, published.map(|at| at.parse().unwrap())), expected);
     }

@@ -3,6 +3,7 @@
 //! Steps add to the [`Report`] and return a [`Halt`] when something ends the run early. The run writes its record at the
 //! beginning; what it changed in the end is handed back, and `reconcile` writes and publishes it.
 
+mod attachments;
 mod begin;
 mod bulk;
 mod check_tags;

@@ -15,9 +15,10 @@ use crate::policy::limits::Exceeded;
 use crate::policy::of_age;
 use crate::policy::outcome::{Outcome, repository_reason as why};
 use crate::policy::plan::doubt::Doubt;
+use crate::policy::plan::removals::Removals;
 use crate::policy::plan::ties;
 use crate::policy::report::MAX_SAMPLES;
-use crate::policy::tag::{Ages, Tag};
+use crate::policy::tag::Ages;
 
 use super::job::Job;
 use super::report::Halt;
@@ -40,7 +41,7 @@ pub(crate) struct Planned<'r> {
 
 /// The tags of a repository that are to be removed: at least one.
 pub(crate) struct Removable {
-    pub(crate) tags: Vec<Tag>,
+    pub(crate) tags: Removals,
     pub(crate) source: Source,
     /// What was in use when the plan was made.
     pub(crate) claims: Arc<Claims>,
@@ -58,7 +59,7 @@ impl Planned<'_> {
 
     /// What is to be removed, as an approval names it.
     pub(crate) fn items(&self) -> impl Iterator<Item = Item<'_>> {
-        self.removal.iter().flat_map(|removal| &removal.tags).map(|tag| Item {
+        self.removal.iter().flat_map(|removal| removal.tags.iter()).map(|tag| Item {
             repository: &self.repository.path,
             name: &tag.name,
             digest: tag.digest.as_deref(),
@@ -184,13 +185,16 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
     if let Some(tied) = ties::sentence(&plan.tags, job.policy.method.rules()) {
         message = format!("{message}; {tied}");
     }
+    if let Some(leftover) = plan.leftover {
+        message = format!("{message}; {leftover}");
+    }
     if let Some(ages) = told(&job.policy.method, plan.source.ages) {
         message = format!("{message}; {}", ages.as_str());
     }
     let of_age = of_age::in_plan(&plan.tags, job.policy.method.rules(), job.context.clock.now());
     let in_use = plan.tags.in_use().count() as u64;
-    let Plan { tags, source, claims } = plan;
-    let tags = tags.into_removed();
+    let Plan { tags, source, claims, .. } = plan;
+    let tags = Removals::of(tags);
     let counts = TagCounts { scanned, matched: tags.len() as u64, in_use, ..TagCounts::default() };
     let result = |result, reason| Outcome {
         tags: counts,

@@ -1,8 +1,9 @@
 //! Removes planned tags of one repository by name, several requests at a time, and keeps account of what became of each.
 //!
 //! What was pushed again since the plan was made, or came into use, stays: `check_tags` looks right before every request
-//! leaves. What others removed meanwhile is told apart from what this run removed, as far as it can be known.
+//! leaves. Attachments go last, once it is certain that their images are gone: see `attachments`. What others removed meanwhile is told apart from what this run removed, as far as it can be known.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,15 +14,18 @@ use crate::gitlab::{Client, Error, LastLook, Repository, TagRemoval};
 use crate::policy::claims::Claims;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::outcome::{Outcome, repository_reason as why};
-use crate::policy::plan::{KeepReason, Verdict};
+use crate::policy::plan::removals::Removals;
+use crate::policy::plan::{KeepReason, RemoveReason, Verdict};
 use crate::policy::report::MAX_SAMPLES;
 use crate::policy::tag::Tag;
 
+use super::attachments::{self, Step};
 use super::check_tags::{Found, Newest, Now, TagCheck, Way};
 use super::in_use_guard::Look;
 use super::job::Job;
 use super::plan_repositories::Removable;
 use super::report::{CLOCKS_MAY_DIFFER, Halt};
+use crate::controller::plan::read_tags::Source;
 
 /// Names in one request. GitLab behaviour: more are refused.
 const BATCH: usize = 20;
@@ -44,9 +48,12 @@ pub(crate) struct Told {
     late: u64,
     gone: u64,
     in_use: u64,
+    attached: u64,
     lost: u64,
     lost_requests: usize,
     samples: Vec<String>,
+    /// The names of those that are gone by GitLab's word.
+    names: HashSet<Box<str>>,
 }
 
 impl Told {
@@ -68,6 +75,7 @@ impl Told {
             (self.late, "kept because GitLab took too long to tell whether they were pushed again"),
             (self.gone, "already gone"),
             (self.in_use, "kept because they came into use meanwhile"),
+            (self.attached, "kept because they belong to an image that is, or may be, still there"),
             (self.lost, "of unknown fate, because the answer was lost"),
         ] {
             if number > 0 {
@@ -98,8 +106,10 @@ pub(crate) async fn run<'a>(
     let since = source.at.saturating_sub(CLOCKS_MAY_DIFFER).unwrap_or(source.at);
     let newest = (source.sorts_by_push && !few).then(|| Newest::since(since));
     let (told, stopped) = (Mutex::default(), AtomicBool::new(false));
-    let removal = Removal { job, repository, claims, by_name: source.graphql, newest, told, stopped };
-    let error = removal.run(tags).await.err();
+    let reason = RemoveReason::RuleMatches;
+    let by_name = source.graphql;
+    let mut removal = Removal { job, repository, source: *source, reason, claims, by_name, newest, told, stopped };
+    let error = removal.all(tags).await.err();
     (removal.told.into_inner().unwrap_or_else(PoisonError::into_inner), error)
 }
 
@@ -107,6 +117,10 @@ pub(crate) async fn run<'a>(
 struct Removal<'a> {
     job: &'a Job<'a>,
     repository: &'a Repository,
+    /// How the plan was made.
+    source: Source,
+    /// Why those go that are being removed.
+    reason: RemoveReason,
     /// What was in use when the plan was made.
     claims: &'a Arc<Claims>,
     /// Several tags go in one request, by GraphQL.
@@ -127,6 +141,24 @@ struct Request<'t> {
 }
 
 impl Removal<'_> {
+    /// Removes images, then what is attached to those that are gone.
+    async fn all(&mut self, removals: &Removals) -> Result<(), Halt> {
+        self.run(&removals.images).await?;
+        for step in &removals.steps {
+            let gone = self.told().names.clone();
+            let Step { free, kept } = attachments::step(self.job, self.repository, self.source, step, &gone).await?;
+            self.told().attached += kept.len() as u64;
+            for (tag, reason) in kept {
+                self.audit(tag, Verdict::Keep(reason), None);
+            }
+            for (reason, tags) in free {
+                self.reason = reason;
+                self.run(&tags).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn run(&self, planned: &[Tag]) -> Result<(), Halt> {
         let size = if self.by_name { BATCH } else { 1 };
         let mut batches = stream::iter(planned.chunks(size))
@@ -255,14 +287,18 @@ impl Removal<'_> {
         for (tag, fate) in tags.iter().zip(fates) {
             match fate {
                 TagRemoval::Gone => {
+                    told.names.insert(tag.name.clone());
                     told.removed += 1;
                     told.bytes += tag.bytes.unwrap_or(0);
                     if told.samples.len() < MAX_SAMPLES {
                         told.samples.push(tag.name.to_string());
                     }
-                    self.audit(tag, Verdict::Remove, None);
+                    self.audit(tag, Verdict::Remove(self.reason), None);
                 }
-                TagRemoval::AlreadyGone => told.gone += 1,
+                TagRemoval::AlreadyGone => {
+                    told.names.insert(tag.name.clone());
+                    told.gone += 1;
+                }
                 TagRemoval::Protected => {
                     told.protected += 1;
                     self.audit(tag, Verdict::Keep(KeepReason::ProtectedByGitLab), None);

@@ -14,10 +14,8 @@ use std::fmt;
 use std::ops::Bound;
 
 use super::{Contents, Users};
-use crate::policy::image::{ALGORITHMS, ImageRef};
-
-/// How much of a digest is in the name of a tag that refers to it: the OCI distribution specification cuts it there.
-const REFERRER_DIGITS: usize = 64;
+use crate::policy::attachment;
+use crate::policy::image::ImageRef;
 
 /// What is in use of a repository.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -251,26 +249,16 @@ impl RepositoryUse {
 
     /// Who uses the image that a tag refers to by its name.
     fn users_of_subject(&self, name: &str) -> Option<&Users> {
+        let beginning = attachment::subject(name)?.beginning();
         let maps = [&self.digests, &self.containers, &self.subjects];
-        subjects(name).find_map(|beginning| maps.into_iter().find_map(|map| first_with(map, &beginning)))
+        maps.into_iter().find_map(|map| first_with(map, &beginning))
     }
 }
 
 /// Whether a tag refers to an image by its name: a signature, an attestation or another referrer.
 #[must_use]
 pub fn names_subject(name: &str) -> bool {
-    subjects(name).next().is_some()
-}
-
-/// The beginning of the digest to which a tag refers by its name: `sha256-<hex>`, as the OCI distribution specification names a
-/// list of referrers, and whatever stands around it, as cosign names what it makes (`.sig`, `.att`, `.sbom`, a prefix).
-fn subjects(name: &str) -> impl Iterator<Item = String> {
-    let names = if name.len() < REFERRER_DIGITS { &[] } else { ALGORITHMS.as_slice() };
-    names.iter().filter_map(move |(algorithm, _)| {
-        let (_, rest) = name.split_once(&format!("{algorithm}-"))?;
-        let digits = rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-        (digits.len() >= REFERRER_DIGITS).then(|| format!("{algorithm}:{digits}"))
-    })
+    attachment::subject(name).is_some()
 }
 
 fn joined<'a>(users: Cow<'a, Users>, more: &Users) -> Cow<'a, Users> {

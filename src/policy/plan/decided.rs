@@ -27,7 +27,7 @@ impl Decision {
     /// Whether the tag goes.
     #[must_use]
     pub fn removes(self) -> bool {
-        self.verdict == Verdict::Remove
+        matches!(self.verdict, Verdict::Remove(_))
     }
 }
 
@@ -38,6 +38,17 @@ pub struct PlannedTag {
     pub tag: Tag,
     /// The decision.
     pub decision: Decision,
+    /// To what it is attached, if it goes and is no image.
+    pub attached: Option<Attached>,
+}
+
+/// To what a tag is attached that goes: a signature, an attestation or another referrer.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Attached {
+    /// The digests of its subject, or how they begin.
+    pub subjects: Box<[Box<str>]>,
+    /// The tags that have its subject, or contain it: all of them go, and have to be gone before it.
+    pub after: Box<[Box<str>]>,
 }
 
 /// A tag that is known by its name only, since it is newer than those that were read. It stays, whatever is decided.
@@ -56,26 +67,30 @@ pub struct TagPlan {
     pub read: Vec<PlannedTag>,
     /// Tags that were not read, because they are newer than every cut-off.
     pub newer: Vec<PlannedName>,
+    /// More may go, or less, once every tag is read: it is not known what some are attached to.
+    pub wants_all: bool,
 }
 
 impl TagPlan {
     /// The tags of an inventory, of which all stay until something else is decided.
     #[must_use]
     pub fn undecided(inventory: Inventory) -> Self {
-        let Inventory { read, newer } = inventory;
+        let Inventory { read, newer, .. } = inventory;
         let decision = Decision::UNDECIDED;
         Self {
-            read: read.into_iter().map(|tag| PlannedTag { tag, decision }).collect(),
+            read: read.into_iter().map(|tag| PlannedTag { tag, decision, attached: None }).collect(),
             newer: newer.into_iter().map(|name| PlannedName { name, decision }).collect(),
+            wants_all: false,
         }
     }
 
-    /// The tags without what is decided about them, to be planned again.
+    /// The tags without what is decided about them, to be planned again in the same context.
     #[must_use]
     pub fn into_inventory(self) -> Inventory {
         Inventory {
             read: self.read.into_iter().map(|planned| planned.tag).collect(),
             newer: self.newer.into_iter().map(|planned| planned.name).collect(),
+            ..Inventory::default()
         }
     }
 
@@ -106,13 +121,6 @@ impl TagPlan {
     /// The tags that go.
     pub fn removed(&self) -> impl Iterator<Item = &Tag> {
         self.read.iter().filter(|planned| planned.decision.removes()).map(|planned| &planned.tag)
-    }
-
-    /// The tags that go, by themselves.
-    #[must_use]
-    pub fn into_removed(self) -> Vec<Tag> {
-        let goes = |planned: PlannedTag| planned.decision.removes().then_some(planned.tag);
-        self.read.into_iter().filter_map(goes).collect()
     }
 
     /// How many tags go.

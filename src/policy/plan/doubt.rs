@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
     use crate::policy::compile::tests::spec;
-    use crate::policy::tag::Tag;
+    use crate::policy::tag::{Manifest, Tag};
     use crate::policy::{Method, Settings, compile};
 
     fn now() -> Timestamp {
@@ -150,6 +150,7 @@ mod tests {
                     single_image: false,
                     protected: false,
                     bytes: None,
+                    manifest: Manifest::default(),
                 }
             })
             .collect();

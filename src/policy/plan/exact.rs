@@ -5,14 +5,17 @@
 //! of the `keepN` slots, and neither do tags in use or of unknown rank: whatever is not known only ever leads to keeping more.
 //! A tag goes if it is certain that `keepN` others are newer; where equal dates leave that open, see [`super::ties`].
 //! Tags that GitLab protects do take places, as in its own bulk deletion (gitlab-api.md 2.1): the newest `keepN` stay, whoever
-//! keeps them, and it makes no difference whether a tag that is too young anyhow was read.
+//! keeps them, and it makes no difference whether a tag that is too young anyhow was read. Attachments of images are no images and
+//! take none either; what becomes of them is decided last, in [`attachments`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
+use super::attachments::{self, Family, Kind};
 use super::ties::{self, Candidate, Rank, Settled};
-use super::{Decision, KeepReason, TagPlan, Verdict};
+use super::{Decision, KeepReason, REMOVE, TagPlan, Verdict};
+use crate::api::Attachments;
 use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
 use crate::policy::inventory::Inventory;
@@ -41,8 +44,15 @@ pub struct Draft {
 /// Decides about every tag of a repository. `now` is the moment as of which the plan is made: what was pushed in the same second
 /// or later stays and takes no place.
 #[must_use]
-pub fn plan(inventory: Inventory, rules: &[Rule], protect: &[Pattern], claims: &Claims, now: Timestamp) -> TagPlan {
-    draft(inventory, rules, protect, claims, now, &Settled::default()).tags
+pub fn plan(
+    inventory: Inventory,
+    rules: &[Rule],
+    protect: &[Pattern],
+    claims: &Claims,
+    context: attachments::Context<'_>,
+    now: Timestamp,
+) -> TagPlan {
+    draft(inventory, rules, protect, claims, context, now, &Settled::default()).tags
 }
 
 /// The same with dates to the millisecond of some tags. To be repeated with those of the tags it leaves open, until it leaves
@@ -53,12 +63,23 @@ pub fn draft(
     rules: &[Rule],
     protect: &[Pattern],
     claims: &Claims,
+    context: attachments::Context<'_>,
     now: Timestamp,
     settled: &Settled,
 ) -> Draft {
     let mut plan = TagPlan::undecided(inventory);
-    let mut groups: HashMap<(usize, &str), Vec<Candidate<'_>>> = HashMap::new();
-    for (tag, decision) in plan.iter_mut() {
+    let family = Family::of(&plan, context);
+    let mut free: BTreeMap<usize, Option<usize>> = BTreeMap::new();
+    let mut groups: HashMap<(usize, &str, Kind), Vec<Candidate<'_>>> = HashMap::new();
+    for (at, (tag, decision)) in plan.iter_mut().enumerate() {
+        let kind = family.kind(at);
+        if kind == Kind::Attachment {
+            match by_itself(&tag, rules, protect, claims, context.with, now) {
+                Ok(rule) => _ = free.insert(at, rule),
+                Err((rule, reason)) => *decision = Decision::keep(reason, rule),
+            }
+            continue;
+        }
         match look(&tag, rules, protect, claims, now, settled) {
             Ok(Contender { rule, group, rank, verdict }) => {
                 *decision = Decision { verdict, rule: Some(rule) };
@@ -68,17 +89,19 @@ pub fn draft(
                 };
                 if let Some(rank) = rank {
                     let once = ties::pushed_once(&tag, sort_by);
-                    groups.entry((rule, group)).or_default().push(Candidate { name: tag.name, once, rank, decision });
+                    let candidate = Candidate { name: tag.name, once, rank, decision };
+                    groups.entry((rule, group, kind)).or_default().push(candidate);
                 }
             }
             Err((rule, reason)) => *decision = Decision::keep(reason, rule),
         }
     }
     let mut open = Vec::new();
-    for ((rule, _), candidates) in groups {
+    for ((rule, ..), candidates) in groups {
         let Some(sort_by) = rules.get(rule).map(|rule| rule.sort_by) else { continue };
         open.extend(ties::decide(candidates, places(rules, rule), sort_by, settled));
     }
+    family.settle(&mut plan, free);
     Draft { tags: plan, open }
 }
 
@@ -88,15 +111,16 @@ fn places(rules: &[Rule], rule: usize) -> usize {
     usize::try_from(keep_n).unwrap_or(usize::MAX)
 }
 
-/// Looks at one tag by itself: a reason to keep it that takes no place, with the rule that decided, or where it competes.
-fn look<'t>(
-    tag: &TagView<'t>,
-    rules: &[Rule],
+/// A reason to keep a tag that takes no place, with the rule that decided.
+type Kept = (Option<usize>, KeepReason);
+
+/// The rule that decides about a tag.
+fn rule_of<'r>(
+    tag: &TagView<'_>,
+    rules: &'r [Rule],
     protect: &[Pattern],
     claims: &Claims,
-    now: Timestamp,
-    settled: &Settled,
-) -> Result<Contender<'t>, (Option<usize>, KeepReason)> {
+) -> Result<(usize, &'r Rule), Kept> {
     if tag.name == "latest" {
         return Err((None, KeepReason::Latest));
     }
@@ -111,8 +135,51 @@ fn look<'t>(
     if rule.keep.as_ref().is_some_and(|pattern| pattern.matches(tag.name)) {
         return Err((Some(index), KeepReason::KeptByPattern));
     }
+    Ok((index, rule))
+}
+
+/// Looks at an attachment by itself: what keeps it whatever becomes of its subject, or the rule that its name matches.
+fn by_itself(
+    tag: &TagView<'_>,
+    rules: &[Rule],
+    protect: &[Pattern],
+    claims: &Claims,
+    with: Attachments,
+    now: Timestamp,
+) -> Result<Option<usize>, Kept> {
+    let rule = match rule_of(tag, rules, protect, claims) {
+        Ok((index, _)) => Some(index),
+        Err((None, KeepReason::NoRuleMatches)) if with == Attachments::WithSubject => None,
+        Err(kept) => return Err(kept),
+    };
+    if tag.protected {
+        Err((rule, KeepReason::ProtectedByGitLab))
+    } else if pushed_since(tag, now) {
+        Err((rule, KeepReason::PushedAgain))
+    } else if claims.possible(tag.name, tag.digest, tag.single_image) {
+        Err((rule, KeepReason::InUse))
+    } else {
+        Ok(rule)
+    }
+}
+
+/// Whether a tag was pushed at the moment of the plan or later.
+fn pushed_since(tag: &TagView<'_>, now: Timestamp) -> bool {
+    matches!(tag.pushed, Moment::At(pushed) if pushed >= to_the_second(now))
+}
+
+/// Looks at one tag by itself: a reason to keep it that takes no place, or where it competes.
+fn look<'t>(
+    tag: &TagView<'t>,
+    rules: &[Rule],
+    protect: &[Pattern],
+    claims: &Claims,
+    now: Timestamp,
+    settled: &Settled,
+) -> Result<Contender<'t>, Kept> {
+    let (index, rule) = rule_of(tag, rules, protect, claims)?;
     let keep = |reason| Err((Some(index), if tag.protected { KeepReason::ProtectedByGitLab } else { reason }));
-    if matches!(tag.pushed, Moment::At(pushed) if pushed >= to_the_second(now)) {
+    if pushed_since(tag, now) {
         return keep(KeepReason::PushedAgain);
     }
     let group = match &rule.group_by {
@@ -145,15 +212,16 @@ fn look<'t>(
     let verdict = match (tag.protected, young) {
         (true, _) => Verdict::Keep(KeepReason::ProtectedByGitLab),
         (false, true) => Verdict::Keep(KeepReason::TooYoung),
-        (false, false) => Verdict::Remove,
+        (false, false) => REMOVE,
     };
     Ok(Contender { rule: index, group, rank, verdict })
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::cmp::Ordering;
     use std::collections::BTreeMap;
+    use std::sync::LazyLock;
 
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -161,7 +229,7 @@ mod tests {
     use super::*;
     use crate::policy::compile::tests::spec;
     use crate::policy::in_use::tests::{SHA_1, SHA_2, of_shop_web};
-    use crate::policy::tag::Tag;
+    use crate::policy::tag::{Manifest, Tag};
     use crate::policy::{CompiledPolicy, Method, Settings, compile};
 
     fn now() -> Timestamp {
@@ -177,10 +245,16 @@ mod tests {
         compile(&spec, &Settings::default(), now()).unwrap()
     }
 
+    /// Nothing is known of what indexes contain.
+    pub(in crate::policy::plan) fn context(with: Attachments) -> attachments::Context<'static> {
+        static UNKNOWN: LazyLock<attachments::Children> = LazyLock::new(attachments::Children::new);
+        attachments::Context { with, children: &UNKNOWN, complete: true }
+    }
+
     fn planned(policy: &CompiledPolicy, tags: &[Tag], claims: &Claims) -> TagPlan {
         let Method::Exact(rules) = &policy.method else { unreachable!() };
-        let inventory = Inventory { read: tags.to_vec(), newer: Vec::new() };
-        plan(inventory, rules, &policy.protect, claims, now())
+        let inventory = Inventory { read: tags.to_vec(), ..Inventory::default() };
+        plan(inventory, rules, &policy.protect, claims, context(policy.attachments), now())
     }
 
     fn decide(policy: &CompiledPolicy, tags: &[Tag]) -> Vec<Decision> {
@@ -198,6 +272,7 @@ mod tests {
             single_image: false,
             protected: false,
             bytes: None,
+            manifest: Manifest::default(),
         }
     }
 
@@ -219,7 +294,7 @@ mod tests {
         let policy = policy(&rules, &["x1"]);
         let unknown = Moment::Unknown;
         let keep = |reason, rule| Decision { verdict: Verdict::Keep(reason), rule };
-        let remove = |rule| Decision { verdict: Verdict::Remove, rule: Some(rule) };
+        let remove = |rule| Decision { verdict: REMOVE, rule: Some(rule) };
         let cases = [
             (tag("latest", 90), keep(K::Latest, None)),
             (tag("x1", 90), keep(K::Protected, None)),
@@ -268,7 +343,7 @@ mod tests {
         let verdicts: Vec<Verdict> = plan.iter().map(|(_, decision)| decision.verdict).collect();
         let in_use = Verdict::Keep(KeepReason::InUse);
         let newest = Verdict::Keep(KeepReason::WithinKeepN);
-        assert_eq!(verdicts, [Verdict::Remove, newest, in_use, in_use, in_use, in_use]);
+        assert_eq!(verdicts, [REMOVE, newest, in_use, in_use, in_use, in_use]);
     }
 
     #[test]
@@ -318,8 +393,8 @@ mod tests {
         let tags = vec![Tag { pushed: Moment::At(second), ..tag("a", 0) }];
         let goes = |milliseconds: i64| {
             let now = Timestamp::from_millisecond(now().as_millisecond() + milliseconds).unwrap();
-            let inventory = Inventory { read: tags.clone(), newer: Vec::new() };
-            plan(inventory, rules, &[], &Claims::default(), now).removals() == 1
+            let inventory = Inventory { read: tags.clone(), ..Inventory::default() };
+            plan(inventory, rules, &[], &Claims::default(), context(policy.attachments), now).removals() == 1
         };
         assert!(!goes(-1), "it may have been pushed 7 days ago less a tenth of a second");
         assert!(goes(0));
@@ -413,7 +488,7 @@ mod tests {
             for (tag, decision) in planned(&policy, &tags, &Claims::default()).iter() {
                 let stays = tag.name == "latest" || tag.protected || tag.name.starts_with("v1")
                     || tag.name.starts_with("w2") || tag.name.starts_with('p');
-                prop_assert!(!(stays && decision.verdict == Verdict::Remove), "{}", tag.name);
+                prop_assert!(!(stays && decision.verdict == REMOVE), "{}", tag.name);
                 prop_assert_eq!(decision.rule.is_none(), tag.name == "latest" || tag.name.starts_with("w2") || tag.name.starts_with('p'));
             }
         }
@@ -464,7 +539,7 @@ mod tests {
             let plan = planned(&policy, &tags, &Claims::default());
             let with = |verdict| plan.iter().filter(move |(_, decision)| decision.verdict == verdict).map(|(tag, _)| tag);
             let stays: Vec<TagView<'_>> = with(Verdict::Keep(KeepReason::WithinKeepN)).collect();
-            let goes: Vec<TagView<'_>> = with(Verdict::Remove).collect();
+            let goes: Vec<TagView<'_>> = with(REMOVE).collect();
             let tied = tags.iter().map(Tag::view).filter(|tag| {
                 let reason = plan.iter().find(|(other, _)| other.name == tag.name).map(|(_, decision)| decision.verdict.reason());
                 matches!(reason, Some("DateTied" | "VersionTied"))

@@ -4,27 +4,43 @@
 //! functions of the complete list of tags, make a [`TagPlan`] of it, and share the verdicts here. What equal dates mean to
 //! `keepN` is in [`ties`].
 
+pub mod attachments;
 mod decided;
 pub mod doubt;
 pub mod exact;
+pub mod leftover;
+pub mod removals;
 pub mod server;
 pub mod ties;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use super::attachment;
 use super::compile::Rule;
 use super::pattern::Pattern;
 
-pub use decided::{Decision, PlannedName, PlannedTag, TagPlan};
+pub use decided::{Attached, Decision, PlannedName, PlannedTag, TagPlan};
 
 /// What is decided about a tag.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Verdict {
     /// It stays, for this reason.
     Keep(KeepReason),
-    /// The rule removes it.
-    Remove,
+    /// It goes, for this reason.
+    Remove(RemoveReason),
+}
+
+/// The tag goes because a rule says so.
+const REMOVE: Verdict = Verdict::Remove(RemoveReason::RuleMatches);
+
+/// Why a tag goes.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum RemoveReason {
+    /// A rule removes it.
+    RuleMatches,
+    /// It belongs to an image of which the last tag goes.
+    SubjectRemoved,
 }
 
 /// Why a tag stays; of several reasons the first of this list.
@@ -38,12 +54,16 @@ pub enum KeepReason {
     InUse,
     /// No rule matches it.
     NoRuleMatches,
-    /// `nameRegexKeep` matches it.
+    /// `nameRegexKeep` matches it; or it is an attachment, all of which GitLab's bulk deletion is told to keep.
     KeptByPattern,
     /// GitLab does not let this token remove it.
     ProtectedByGitLab,
     /// It was pushed since the moment as of which the plan was made.
     PushedAgain,
+    /// It belongs to an image that stays.
+    SubjectKept,
+    /// It belongs to an image that may be there.
+    SubjectUnknown,
     /// The rule counts per group, and the tag belongs to none.
     NoGroup,
     /// The rule ranks by version, and the name is none.
@@ -66,7 +86,7 @@ impl Verdict {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Keep(_) => "Keep",
-            Self::Remove => "Remove",
+            Self::Remove(_) => "Remove",
         }
     }
 
@@ -75,7 +95,18 @@ impl Verdict {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Keep(reason) => reason.as_str(),
-            Self::Remove => "RuleMatches",
+            Self::Remove(reason) => reason.as_str(),
+        }
+    }
+}
+
+impl RemoveReason {
+    /// The reason as it stands in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RuleMatches => "RuleMatches",
+            Self::SubjectRemoved => "SubjectRemoved",
         }
     }
 }
@@ -92,6 +123,8 @@ impl KeepReason {
             Self::KeptByPattern => "KeptByPattern",
             Self::ProtectedByGitLab => "ProtectedByGitLab",
             Self::PushedAgain => "PushedAgain",
+            Self::SubjectKept => "SubjectKept",
+            Self::SubjectUnknown => "SubjectUnknown",
             Self::NoGroup => "NoGroup",
             Self::NoVersion => "NoVersion",
             Self::DateUnknown => "DateUnknown",
@@ -119,7 +152,7 @@ pub fn reasons_to_keep(verdicts: impl IntoIterator<Item = Verdict>) -> String {
     list.join(", ")
 }
 
-/// What the name alone decides: a reason to stay, or nothing, which makes the tag a candidate. `in_use` names the tags whose images
+/// What the name alone decides about a tag, for GitLab's bulk deletion: a reason to stay, or nothing, which makes the tag a candidate. `in_use` names the tags whose images
 /// are in use.
 #[must_use]
 pub fn decide_by_name(name: &str, rule: &Rule, protect: &[Pattern], in_use: &BTreeSet<Box<str>>) -> Option<KeepReason> {
@@ -131,7 +164,7 @@ pub fn decide_by_name(name: &str, rule: &Rule, protect: &[Pattern], in_use: &BTr
         Some(KeepReason::InUse)
     } else if !rule.delete.matches(name) {
         Some(KeepReason::NoRuleMatches)
-    } else if rule.keep.as_ref().is_some_and(|pattern| pattern.matches(name)) {
+    } else if rule.keep.as_ref().is_some_and(|pattern| pattern.matches(name)) || attachment::subject(name).is_some() {
         Some(KeepReason::KeptByPattern)
     } else {
         None

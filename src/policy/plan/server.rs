@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Decision, KeepReason, TagPlan, Verdict, decide_by_name};
+use super::{Decision, KeepReason, REMOVE, TagPlan, Verdict, decide_by_name};
 use crate::policy::compile::Rule;
 use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
@@ -33,7 +33,7 @@ pub fn needs_dates(candidates: usize, rule: &Rule) -> bool {
 /// matter.
 #[must_use]
 pub fn plan(tags: Vec<Tag>, rule: &Rule, protect: &[Pattern], in_use: &BTreeSet<Box<str>>, now: Timestamp) -> TagPlan {
-    let mut plan = TagPlan::undecided(Inventory { read: tags, newer: Vec::new() });
+    let mut plan = TagPlan::undecided(Inventory { read: tags, ..Inventory::default() });
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     for (tag, decision) in plan.iter_mut() {
         match decide_by_name(tag.name, rule, protect, in_use) {
@@ -52,7 +52,7 @@ pub fn plan(tags: Vec<Tag>, rule: &Rule, protect: &[Pattern], in_use: &BTreeSet<
             (Some(_), None) if !all_stay => Verdict::Keep(KeepReason::DateUnknown),
             (Some(cutoff), Some(date)) if date >= cutoff => Verdict::Keep(KeepReason::TooYoung),
             _ if rank < keep_n => Verdict::Keep(KeepReason::WithinKeepN),
-            _ => Verdict::Remove,
+            _ => REMOVE,
         };
         *decision = Decision { verdict, rule: Some(0) };
     }
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
     use crate::policy::compile::tests::spec;
-    use crate::policy::tag::Moment;
+    use crate::policy::tag::{Manifest, Moment};
     use crate::policy::{CompiledPolicy, Method, Settings, compile};
 
     fn now() -> Timestamp {
@@ -122,6 +122,7 @@ mod tests {
             single_image: true,
             protected: false,
             bytes: None,
+            manifest: Manifest::default(),
         }
     }
 
@@ -150,8 +151,8 @@ mod tests {
             ("v9.1", Some(days_ago(90)), Verdict::Keep(K::KeptByPattern)),
             ("v0", None, Verdict::Keep(K::DateUnknown)),
             ("v1", Some(days_ago(1)), Verdict::Keep(K::TooYoung)),
-            ("v2", Some(days_ago(8)), Verdict::Remove),
-            ("p2", Some(days_ago(9)), Verdict::Remove),
+            ("v2", Some(days_ago(8)), REMOVE),
+            ("p2", Some(days_ago(9)), REMOVE),
         ];
         let input: Vec<_> = tags.iter().map(|(name, date, _)| (*name, *date)).collect();
         let expected: Vec<_> = tags.iter().map(|(_, _, verdict)| *verdict).collect();
@@ -164,7 +165,7 @@ mod tests {
         let tags =
             [("a", Some(days_ago(5))), ("c", Some(days_ago(5))), ("b", Some(days_ago(5))), ("z", Some(days_ago(9)))];
         let kept = Verdict::Keep(KeepReason::WithinKeepN);
-        assert_eq!(verdicts(&policy, &tags), [Verdict::Remove, kept, kept, Verdict::Remove]);
+        assert_eq!(verdicts(&policy, &tags), [REMOVE, kept, kept, REMOVE]);
     }
 
     #[test]
@@ -175,7 +176,7 @@ mod tests {
         let plan = planned(&policy, &tags, &in_use);
         let decisions: Vec<Decision> = plan.iter().map(|(_, decision)| decision).collect();
         let within = Decision::keep(KeepReason::WithinKeepN, Some(0));
-        let removed = Decision { verdict: Verdict::Remove, rule: Some(0) };
+        let removed = Decision { verdict: REMOVE, rule: Some(0) };
         assert_eq!(decisions, [removed, within, Decision::keep(KeepReason::InUse, None)]);
     }
 
@@ -184,14 +185,14 @@ mod tests {
         let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "olderThan": "7d"}), &[]);
         let second_before = Timestamp::from_second(days_ago(7).as_second() - 1).unwrap();
         let tags = [("a", Some(days_ago(7))), ("b", Some(second_before))];
-        assert_eq!(verdicts(&policy, &tags), [Verdict::Keep(KeepReason::TooYoung), Verdict::Remove]);
+        assert_eq!(verdicts(&policy, &tags), [Verdict::Keep(KeepReason::TooYoung), REMOVE]);
     }
 
     #[test]
     fn without_a_limit_of_age_a_tag_without_a_date_ranks_as_the_newest() {
         let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "keepN": 1}), &[]);
         let tags = [("a", Some(days_ago(1))), ("b", None)];
-        assert_eq!(verdicts(&policy, &tags), [Verdict::Remove, Verdict::Keep(KeepReason::WithinKeepN)]);
+        assert_eq!(verdicts(&policy, &tags), [REMOVE, Verdict::Keep(KeepReason::WithinKeepN)]);
     }
 
     #[test]
@@ -316,7 +317,7 @@ mod tests {
         fn at_least_keep_n_candidates_stay_and_a_larger_one_never_removes_more(tags in some_tags(), keep_n in 0_u32..5) {
             let removed = |keep_n: u32| {
                 let policy = policy(&json!({"name": "r", "nameRegexDelete": "v.*", "keepN": keep_n}), &[]);
-                verdicts(&policy, &borrow(&tags)).iter().filter(|verdict| **verdict == Verdict::Remove).count()
+                verdicts(&policy, &borrow(&tags)).iter().filter(|verdict| **verdict == REMOVE).count()
             };
             let candidates = tags.iter().filter(|(name, _)| name.starts_with('v')).count();
             prop_assert_eq!(removed(keep_n), candidates.saturating_sub(keep_n as usize));
@@ -328,7 +329,7 @@ mod tests {
             let policy = policy(&json!({"name": "r", "nameRegexDelete": "v.*", "keepN": keep_n, "olderThan": "5d"}), &[]);
             let gone = removed(&policy, &borrow(&tags));
             let left: Vec<_> = tags.iter().filter(|(name, _)| !gone.contains(name)).cloned().collect();
-            prop_assert!(!verdicts(&policy, &borrow(&left)).contains(&Verdict::Remove));
+            prop_assert!(!verdicts(&policy, &borrow(&left)).contains(&REMOVE));
         }
     }
 }

@@ -219,12 +219,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::Attachments;
     use crate::policy::claims::Claims;
     use crate::policy::compile::tests::spec;
     use crate::policy::inventory::Inventory;
     use crate::policy::plan::doubt::{Judgement, judge};
     use crate::policy::plan::exact::draft;
-    use crate::policy::tag::Tag;
+    use crate::policy::plan::exact::tests::context;
+    use crate::policy::tag::{Manifest, Tag};
     use crate::policy::{Method, Settings, compile};
 
     fn now() -> Timestamp {
@@ -255,6 +257,7 @@ mod tests {
             single_image: false,
             protected: false,
             bytes: None,
+            manifest: Manifest::default(),
         }
     }
 
@@ -264,8 +267,16 @@ mod tests {
 
     /// The reason of each tag, `Remove` where it goes, in the order of the tags.
     fn reasons(rule: &Value, tags: &[Tag], settled: &Settled) -> (Vec<&'static str>, Vec<Box<str>>) {
-        let inventory = Inventory { read: tags.to_vec(), newer: Vec::new() };
-        let drafted = draft(inventory, &rules("Exact", rule), &[], &Claims::default(), now(), settled);
+        let inventory = Inventory { read: tags.to_vec(), ..Inventory::default() };
+        let drafted = draft(
+            inventory,
+            &rules("Exact", rule),
+            &[],
+            &Claims::default(),
+            context(Attachments::ByRule),
+            now(),
+            settled,
+        );
         (drafted.tags.iter().map(|(_, decision)| decision.verdict.reason()).collect(), drafted.open)
     }
 
@@ -367,9 +378,20 @@ mod tests {
         let date = "2026-11-03T00:00:07Z";
         let tags = ["a", "b", "c"].map(|name| once(name, date));
         let rule = json!({"keepN": 1});
-        let inventory = |tags: &[Tag]| Inventory { read: tags.to_vec(), newer: Vec::new() };
+        let inventory = |tags: &[Tag]| Inventory { read: tags.to_vec(), ..Inventory::default() };
         let rules = rules("Exact", &rule);
-        let plan = |tags: &[Tag]| draft(inventory(tags), &rules, &[], &Claims::default(), now(), &Settled::new()).tags;
+        let plan = |tags: &[Tag]| {
+            draft(
+                inventory(tags),
+                &rules,
+                &[],
+                &Claims::default(),
+                context(Attachments::ByRule),
+                now(),
+                &Settled::new(),
+            )
+            .tags
+        };
         let sentence_ = sentence(&plan(&tags), &rules).unwrap();
         assert!(
             sentence_.starts_with("3 tags share one moment, 2026-11-03T00:00:07Z, across the border"),
@@ -468,8 +490,8 @@ mod tests {
             let exact = rules("Exact", &rule);
             let mut settled = Settled::new();
             let plan = loop {
-                let inventory = Inventory { read: told(&there), newer: Vec::new() };
-                let drafted = draft(inventory, &exact, &[], &Claims::default(), now(), &settled);
+                let inventory = Inventory { read: told(&there), ..Inventory::default() };
+                let drafted = draft(inventory, &exact, &[], &Claims::default(), context(Attachments::ByRule), now(), &settled);
                 if drafted.open.is_empty() {
                     break drafted.tags;
                 }

@@ -127,6 +127,7 @@ async fn a_tag_has_what_the_server_tells_of_it() {
         registry.push(id, "v1", Push::at(hours_ago(48)).digest("sha256:a").size(42));
         registry.push(id, "v1", Push::at(hours_ago(1)).digest("sha256:b").size(43));
         registry.push(id, "index", Push::at(hours_ago(2)).kind(TagKind::Index));
+        registry.push(id, "sbom", Push::at(hours_ago(3)).digest("sha256:sbom").subject("sha256:b"));
     });
     let tags = all(&world.client(), id, TagOrder::NewestPushFirst).await.unwrap();
     let expected = Tag {
@@ -136,10 +137,12 @@ async fn a_tag_has_what_the_server_tells_of_it() {
         created_at: Some(hours_ago(48)),
         total_size: Some(43),
         single_image: true,
+        is_index: false,
+        referrers: vec!["sha256:sbom".into()],
         protected: false,
     };
     assert_eq!(tags[0], expected);
-    assert_eq!((&*tags[1].name, tags[1].total_size), ("index", Some(0)));
+    assert_eq!((&*tags[1].name, tags[1].total_size, tags[1].is_index), ("index", Some(0), true));
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ fn the_manifest_for_kubectl_shows_no_trace_of_helm() {
 fn every_example_is_accepted_and_removes_nothing() {
     let team = Namespace::create(shared());
     let examples = files_in(&path("deploy/examples"));
-    assert_eq!(examples.len(), 9, "{examples:?}");
+    assert_eq!(examples.len(), 10, "{examples:?}");
     for example in examples {
         let object = accepted(&team, &example);
         if object["kind"] == "RegistryCleanupPolicy" {

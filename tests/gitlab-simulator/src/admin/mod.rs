@@ -62,6 +62,7 @@ struct PushBody {
     kind: Option<TagKind>,
     children: Option<Vec<String>>,
     size: Option<u64>,
+    subject: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -174,6 +175,9 @@ fn pushed(registry: &mut Registry, body: &PushBody) -> Result<Value, Answer> {
     }
     if let Some(children) = &body.children {
         push = push.children(&children.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    if let Some(subject) = &body.subject {
+        push = push.subject(subject);
     }
     if let Some(size) = body.size {
         push = push.size(size);

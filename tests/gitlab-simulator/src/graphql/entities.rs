@@ -164,7 +164,7 @@ impl<'r> TagView<'r> {
             "createdAt": created_at.map(with_offset),
             "publishedAt": tag.published_at().filter(|_| self.path_a).map(with_offset),
             "mediaType": self.path_a.then_some(media_type),
-            "referrers": (self.path_a && self.referrers).then(Vec::<Value>::new),
+            "referrers": (self.path_a && self.referrers).then(|| self.referrers(&tag.digest)),
             "canDelete": may,
             "protection": self.protection(&tag.name),
             "userPermissions": { "destroyContainerRepositoryTag": may },
@@ -182,6 +182,12 @@ impl<'r> TagView<'r> {
             details.insert("manifests".to_owned(), if index { json!(manifests) } else { Value::Null });
         }
         details
+    }
+
+    /// Manifests that name this one as their subject; without a tag of their own they are not in the state.
+    fn referrers(&self, digest: &str) -> Vec<Value> {
+        let referrers = self.repository.referrers(digest).into_iter();
+        referrers.map(|digest| json!({ "digest": digest, "artifactType": ARTIFACT })).collect()
     }
 
     /// The strictest of the rules that are found in a name, whoever asks. The state knows one level for both.
@@ -241,6 +247,9 @@ pub(super) fn manifest(repository: &Repository, reference: &str) -> Option<Strin
     };
     Some(text.to_string())
 }
+
+/// What all referrers are said to be: an SBOM.
+const ARTIFACT: &str = "application/spdx+json";
 
 fn strictness(level: DeleteLevel) -> (u8, &'static str) {
     match level {

@@ -138,6 +138,7 @@ impl Registry {
             tags: BTreeMap::new(),
             pushes: 0,
             by_push: OnceLock::new(),
+            has_subjects: false,
             names: OnceLock::new(),
         };
         self.repository_paths.insert(repository.path.clone(), id);

@@ -50,6 +50,8 @@ pub struct Repository {
     pub(super) pushes: u64,
     /// What [`Repository::by_push`] answers, from the first time somebody asks.
     pub(super) by_push: OnceLock<BTreeSet<LastPush>>,
+    /// Some tag was pushed with a subject.
+    pub(super) has_subjects: bool,
     /// All names, a line each, from the first time somebody searches them; those that are gone since may still be there.
     pub(super) names: OnceLock<String>,
 }
@@ -86,6 +88,13 @@ impl Repository {
     pub(crate) fn names_with(&self, text: &str, most: usize) -> usize {
         let names = self.names.get_or_init(|| self.tags.keys().flat_map(|name| [name.as_str(), "\n"]).collect());
         Regex::new(&regex::escape(text)).map_or(most, |text| text.find_iter(names).take(most).count())
+    }
+
+    /// Digests of tags that refer to a digest.
+    pub(crate) fn referrers(&self, digest: &str) -> Vec<&str> {
+        let all = if self.has_subjects { Some(self.tags.values()) } else { None };
+        let refers = all.into_iter().flatten().filter(|tag| tag.subject.as_deref() == Some(digest));
+        refers.map(|tag| tag.digest.as_str()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Removes a tag; tells whether it was there.
@@ -145,6 +154,10 @@ pub struct Tag {
     pub children: Vec<String>,
     /// Bytes of layers, config and manifest.
     pub size: u64,
+    /// The digest of the manifest that its own names as its subject (gitlab-api reference 11; OCI distribution specification
+    /// 1.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Position in the order of first pushes.
     #[serde(skip)]
     pub(super) sequence: u64,
@@ -190,6 +203,7 @@ pub struct Push {
     pub(super) kind: Option<TagKind>,
     pub(super) children: Option<Vec<String>>,
     pub(super) size: Option<u64>,
+    pub(super) subject: Option<String>,
 }
 
 impl Push {
@@ -231,6 +245,13 @@ impl Push {
     #[must_use]
     pub fn children(mut self, digests: &[&str]) -> Self {
         self.children = Some(digests.iter().map(|digest| (*digest).to_owned()).collect());
+        self
+    }
+
+    /// The digest of the image it refers to, as an artifact of the OCI specification does.
+    #[must_use]
+    pub fn subject(mut self, digest: &str) -> Self {
+        self.subject = Some(digest.to_owned());
         self
     }
 
@@ -279,8 +300,10 @@ impl Repository {
             digest,
             kind,
             size: push.size.unwrap_or_else(|| 5_000_000 + random.below(60_000_000)),
+            subject: push.subject,
             sequence: previous.map_or(self.pushes, |tag| tag.sequence),
         };
+        self.has_subjects |= tag.subject.is_some();
         if let Some(order) = self.by_push.get_mut() {
             if let Some(previous) = previous {
                 order.remove(&previous.last_push());

@@ -73,6 +73,29 @@ async fn everything_about_a_repository_fits_into_one_query() {
 }
 
 #[tokio::test]
+async fn referrers_are_told_if_they_are_asked_for() {
+    let shop = Shop::open().await;
+    let id = shop.repository;
+    shop.sim.edit(|registry| {
+        registry.push(id, "sbom", Push::default().digest("sha256:s").subject("sha256:a"));
+        registry.push(id, "v1", Push::default().digest("sha256:a"));
+    });
+    for (asked, expected) in [
+        (", referrers: true", json!([[], [{ "digest": "sha256:s", "artifactType": "application/spdx+json" }]])),
+        ("", json!([null, null])),
+    ] {
+        let query = format!(
+            "query($id: ContainerRepositoryID!) {{ containerRepository(id: $id) {{ tags(first: 20{asked}) {{ nodes {{ \
+             referrers {{ digest artifactType }} }} }} }} }}"
+        );
+        let body = shop.graphql(&query, &json!({ "id": shop.gid() })).await;
+        let nodes = body["data"]["containerRepository"]["tags"]["nodes"].as_array().unwrap().clone();
+        let told: Value = nodes.iter().map(|node| node["referrers"].clone()).collect();
+        assert_eq!(told, expected);
+    }
+}
+
+#[tokio::test]
 async fn aliases_fragments_and_directives_work() {
     let shop = Shop::open().await;
     shop.push(&[("v1", 1)]);
