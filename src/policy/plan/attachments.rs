@@ -349,7 +349,7 @@ mod tests {
     #[case::protection(json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 0, "olderThan": "1d"}]), json!({"protect": {"nameRegex": ["v1"]}}), "", false)]
     #[case::no_rule(json!([{"name": "r", "nameRegexDelete": "sha.*", "keepN": 0}]), json!({}), "", false)]
     #[case::age(json!([{"name": "r", "nameRegexDelete": ".*", "olderThan": "30d"}]), json!({}), "", false)]
-    #[case::another_rule(json!([{"name": "v", "nameRegexDelete": "v.*", "keepN": 1}, {"name": "r", "nameRegexDelete": ".*", "keepN": 0}]), json!({}), "", false)]
+    #[case::another_rule(json!([{"name": "v", "nameRegexDelete": "v.*", "keepN": 1}, {"name": "r", "nameRegexDelete": "sha.*", "keepN": 0}]), json!({}), "", false)]
     #[case::use_by_name(json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 0, "olderThan": "1d"}]), json!({}), ":v1", false)]
     #[case::gitlab(json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 0, "olderThan": "1d"}]), json!({}), "", true)]
     fn it_stays_with_its_image_whatever_keeps_that(
@@ -485,6 +485,19 @@ mod tests {
         let plan = plan_of(&everything, inventory, &Children::new(), &Claims::default());
         assert_eq!(reasons(&plan), ["RuleMatches", "SubjectUnknown", "SubjectUnknown", "NoRuleMatches"]);
         assert!(plan.wants_all);
+    }
+
+    #[test]
+    fn where_only_the_oldest_tags_are_known_a_younger_one_may_have_its_subject() {
+        let policy = policy(&json!([{"name": "r", "nameRegexDelete": ".*", "olderThan": "5d"}]), &json!({}));
+        let inventory = Inventory { read: vec![tag("v1", 1, 9), attached(1, ".sig", 11, 9)], ..Inventory::default() };
+        let children = Children::new();
+        for (complete, reason) in [(true, "SubjectRemoved"), (false, "SubjectUnknown")] {
+            let context = Context { with: Attachments::ByRule, children: &children, complete };
+            let rules = policy.method.rules();
+            let plan = exact::plan(inventory.clone(), rules, &[], &Claims::default(), context, now());
+            assert_eq!((reasons(&plan)[1], plan.wants_all), (reason, !complete));
+        }
     }
 
     #[test]
