@@ -7,22 +7,25 @@ pub mod conditions;
 pub mod crd;
 pub mod document;
 mod policy;
+pub mod reasons;
 mod rules;
 mod schema;
 mod status;
 pub mod validation;
+mod vocabulary;
 
 pub use policy::{
     Attachments, ConfigMapKeyRef, DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT,
     DEFAULT_STARTING_DEADLINE_SECONDS, DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, EmptyRepositoriesSpec, GitLabSpec,
-    GroupTarget, InUse, InUseSource, LimitsSpec, Method, Mode, NameRef, ProtectSpec, RegistryCleanupPolicy,
-    RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, SortBy, TargetSpec,
+    GroupTarget, InUse, InUseSource, LimitsSpec, NameRef, ProtectSpec, RegistryCleanupPolicy,
+    RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, TargetSpec,
 };
 pub use rules::PATTERN_SENTENCE;
 pub use status::{
     ComingOfAge, EmptyRepository, HistoryEntry, OverlapStatus, PendingApproval, PolicyStatus, RepositoryCounts,
     RepositoryResult, RepositoryStatus, RunResult, RunStatus, TagCounts, Trigger,
 };
+pub use vocabulary::{Method, Mode, SortBy};
 
 /// Annotation that asks for one run in the policy's own mode; a new value runs once, and `policy::handled` says which
 /// are new.

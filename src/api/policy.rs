@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 use super::status::PolicyStatus;
+use super::vocabulary::{Method, Mode, SortBy};
 
 /// `gitlab.url` when the policy does not say.
 pub const DEFAULT_GITLAB_URL: &str = "https://gitlab.com";
@@ -66,12 +67,12 @@ pub struct RegistryCleanupPolicySpec {
     pub gitlab: GitLabSpec,
 
     /// Which container repositories the policy looks after.
-    #[schemars(schema_with = "schema::target")]
+    #[schemars(schema_with = "schema::target::<TargetSpec>")]
     pub target: TargetSpec,
 
     /// What to remove. The first rule whose nameRegexDelete matches a tag decides about it; a tag that no rule matches is kept.
     /// The method Bulk takes exactly one rule.
-    #[schemars(schema_with = "schema::rules")]
+    #[schemars(schema_with = "schema::rules::<RuleSpec>")]
     pub rules: Vec<RuleSpec>,
 
     /// What no rule may remove. The tag `latest` is always kept, images that the cluster uses unless inUse is `Disabled`.
@@ -212,7 +213,7 @@ pub struct TargetSpec {
 
     /// Groups, with all their projects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::groups")]
+    #[schemars(schema_with = "schema::groups::<GroupTarget>")]
     pub groups: Vec<GroupTarget>,
 
     /// Narrows the repositories of the projects and groups down by their path. Each pattern must match the whole path.
@@ -317,7 +318,7 @@ pub struct ProtectSpec {
 
     /// Images that other clusters use, as `registry-cleanup-operator in-use -o json` prints them there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::in_use_from")]
+    #[schemars(schema_with = "schema::in_use_from::<InUseSource>")]
     pub in_use_from: Vec<InUseSource>,
 }
 
@@ -397,27 +398,6 @@ pub struct EmptyRepositoriesSpec {
     pub include_root: Option<bool>,
 }
 
-/// How tags are removed.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Method {
-    /// By GitLab's bulk deletion.
-    #[default]
-    Bulk,
-    /// Tag by tag, as planned.
-    Exact,
-}
-
-impl Method {
-    /// The name as it stands in the resource.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Bulk => "Bulk",
-            Self::Exact => "Exact",
-        }
-    }
-}
-
 /// Which signatures, attestations and SBOMs go with the last tag of their image.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Attachments {
@@ -426,44 +406,6 @@ pub enum Attachments {
     ByRule,
     /// All that nothing else keeps.
     WithSubject,
-}
-
-/// What makes one tag newer than another.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum SortBy {
-    /// The last push.
-    #[default]
-    PushedAt,
-    /// The first push.
-    CreatedAt,
-    /// The version that the name is.
-    SemVer,
-    /// The name.
-    Name,
-}
-
-/// What a run does with the tags it selects.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Mode {
-    /// Plans and reports, removes nothing.
-    #[default]
-    DryRun,
-    /// Plans, waits for an approval of the plan, and then removes what was planned.
-    RequireApproval,
-    /// Removes.
-    Delete,
-}
-
-impl Mode {
-    /// The name as it stands in the resource.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::DryRun => "DryRun",
-            Self::RequireApproval => "RequireApproval",
-            Self::Delete => "Delete",
-        }
-    }
 }
 
 fn default_gitlab_url() -> String {

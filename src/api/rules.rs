@@ -12,7 +12,7 @@ use regex::Regex;
 use regex::bytes::RegexBuilder;
 use serde_json::{Value, json};
 
-use super::conditions::reason;
+use super::reasons as reason;
 
 /// Names of every shape a tag can have: a pattern that matches them all is taken to match every tag.
 const PROBE_NAMES: [&str; 8] =

@@ -6,10 +6,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-use super::conditions::Condition;
-use super::policy::{GroupTarget, InUseSource, RuleSpec, TargetSpec};
 use super::rules::Place;
-use super::status::{EmptyRepository, HistoryEntry, RepositoryStatus};
 
 /// Longest pattern, in bytes. Long enough for dozens of alternatives, short enough for the server's CEL cost limit.
 pub(crate) const MAX_PATTERN: u32 = 512;
@@ -121,8 +118,8 @@ pub(crate) fn config_map_key(_: &mut SchemaGenerator) -> Schema {
     text_with_rules(253, Place::ConfigMapKey)
 }
 
-pub(crate) fn target(generator: &mut SchemaGenerator) -> Schema {
-    let mut schema = generator.subschema_for::<TargetSpec>();
+pub(crate) fn target<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = generator.subschema_for::<T>();
     schema.insert("x-kubernetes-validations".to_owned(), Place::Target.validations());
     schema
 }
@@ -131,8 +128,8 @@ pub(crate) fn projects(_: &mut SchemaGenerator) -> Schema {
     set_of(100, MAX_PROJECT_PATH, Place::Path)
 }
 
-pub(crate) fn groups(generator: &mut SchemaGenerator) -> Schema {
-    map_of::<GroupTarget>(generator, 0, 50, "path")
+pub(crate) fn groups<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    map_of::<T>(generator, 0, 50, "path")
 }
 
 pub(crate) fn group_path(_: &mut SchemaGenerator) -> Schema {
@@ -151,12 +148,12 @@ pub(crate) fn registry_aliases(_: &mut SchemaGenerator) -> Schema {
     set_of(MAX_PATTERNS, 255, Place::Alias)
 }
 
-pub(crate) fn in_use_from(generator: &mut SchemaGenerator) -> Schema {
-    list_of::<InUseSource>(generator, 10)
+pub(crate) fn in_use_from<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    list_of::<T>(generator, 10)
 }
 
-pub(crate) fn rules(generator: &mut SchemaGenerator) -> Schema {
-    map_of::<RuleSpec>(generator, 1, MAX_RULES, "name")
+pub(crate) fn rules<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    map_of::<T>(generator, 1, MAX_RULES, "name")
 }
 
 pub(crate) fn rule_name(_: &mut SchemaGenerator) -> Schema {
@@ -205,8 +202,8 @@ pub(crate) fn generation(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "integer", "format": "int64", "minimum": -1 })
 }
 
-pub(crate) fn conditions(generator: &mut SchemaGenerator) -> Schema {
-    map_of::<Condition>(generator, 0, 10, "type")
+pub(crate) fn conditions<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    map_of::<T>(generator, 0, 10, "type")
 }
 
 pub(crate) fn condition_type(_: &mut SchemaGenerator) -> Schema {
@@ -283,12 +280,12 @@ pub(crate) fn samples(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-pub(crate) fn repositories(generator: &mut SchemaGenerator) -> Schema {
-    list_of::<RepositoryStatus>(generator, MAX_REPOSITORIES)
+pub(crate) fn repositories<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    list_of::<T>(generator, MAX_REPOSITORIES)
 }
 
-pub(crate) fn empty_repositories(generator: &mut SchemaGenerator) -> Schema {
-    list_of::<EmptyRepository>(generator, MAX_EMPTY_REPOSITORIES)
+pub(crate) fn empty_repositories<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    list_of::<T>(generator, MAX_EMPTY_REPOSITORIES)
 }
 
 pub(crate) fn projects_with_cleanup_policy(_: &mut SchemaGenerator) -> Schema {
@@ -318,6 +315,6 @@ pub(crate) fn unused_registries(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-pub(crate) fn history(generator: &mut SchemaGenerator) -> Schema {
-    list_of::<HistoryEntry>(generator, MAX_HISTORY)
+pub(crate) fn history<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    list_of::<T>(generator, MAX_HISTORY)
 }

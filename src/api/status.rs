@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::conditions::Condition;
-use super::policy::{Method, Mode};
 use super::schema;
+use super::vocabulary::{Method, Mode};
 
 /// What the operator last saw and did.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -21,7 +21,7 @@ pub struct PolicyStatus {
 
     /// Ready, Reconciling, Stalled, LastRunSucceeded, CredentialsValid and Overlapping, each with a documented reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::conditions")]
+    #[schemars(schema_with = "schema::conditions::<Condition>")]
     pub conditions: Vec<Condition>,
 
     /// The last scheduled time for which a run was begun.
@@ -88,7 +88,7 @@ pub struct PolicyStatus {
     /// The repositories of the last run that matter most: failures first, then those that are deleted as a whole, then those with
     /// the most tags to remove.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::repositories")]
+    #[schemars(schema_with = "schema::repositories::<RepositoryStatus>")]
     pub repositories: Vec<RepositoryStatus>,
 
     /// How many repositories of the last run are not listed above.
@@ -105,7 +105,7 @@ pub struct PolicyStatus {
     /// Repositories without tags, at most 50, since when every run that looked at them saw none. Kept while
     /// spec.emptyRepositories is set: one that is seen to be empty again, a day later or more, may be deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::empty_repositories")]
+    #[schemars(schema_with = "schema::empty_repositories::<EmptyRepository>")]
     pub empty_repositories: Vec<EmptyRepository>,
 
     /// Projects of the target, at most 20, in which GitLab's own cleanup policy is enabled, as far as the token may see it. It
@@ -133,7 +133,7 @@ pub struct PolicyStatus {
 
     /// Finished runs, the newest first, at most historyLimit of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::history")]
+    #[schemars(schema_with = "schema::history::<HistoryEntry>")]
     pub history: Vec<HistoryEntry>,
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::app::in_use::{self, Request};
 
-use super::{WorkloadArguments, runtime};
+use super::arguments::{WorkloadArguments, runtime};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,5 +1,6 @@
 //! The command line. The only place that reads flags and environment.
 
+mod arguments;
 mod in_use;
 mod plan;
 mod run;
@@ -7,12 +8,9 @@ mod run;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use jiff::SignedDuration;
-use tokio::runtime::Runtime;
+use clap::{Parser, Subcommand};
 
 use crate::api::crd;
-use crate::app::{InUseScope, InUseSettings};
 
 /// Keeps GitLab container registries clean from inside Kubernetes.
 #[derive(Debug, Parser)]
@@ -32,57 +30,6 @@ enum Command {
     InUse(in_use::InUseArguments),
     /// Print the CustomResourceDefinition.
     Crd,
-}
-
-/// What GitLab may be asked, the same for all that ask it.
-#[derive(Args, Debug)]
-struct GitLabArguments {
-    /// Hosts that tokens may be sent to: names, addresses, or *. and a domain, each with a port if only that one is meant.
-    /// Without it, every host but localhost and loopback, link-local, unspecified and cloud metadata addresses, and names that
-    /// resolve to those; private networks are allowed.
-    #[arg(long, value_name = "HOST", value_delimiter = ',')]
-    allowed_gitlab_hosts: Vec<String>,
-
-    /// Allow policies to use http://, which they must ask for with gitlab.insecure as well.
-    #[arg(long)]
-    allow_insecure_http: bool,
-
-    /// Ceiling of requests per second to one GitLab host, from all policies together.
-    #[arg(long, value_name = "NUMBER", default_value_t = 10.0, value_parser = requests_per_second)]
-    max_requests_per_second_per_host: f64,
-}
-
-/// What is looked at to know which images are in use, the same for all that look.
-#[derive(Args, Debug)]
-struct WorkloadArguments {
-    /// A kind of workload besides those of Kubernetes itself, with the path of its pod template, for example
-    /// argoproj.io/v1alpha1/Rollout=spec.template? (? = may be missing; several paths are separated by commas). May be given
-    /// several times.
-    #[arg(long = "in-use-workload", value_name = "WORKLOAD")]
-    in_use_workloads: Vec<String>,
-
-    /// How long images of finished Pods and Jobs count as in use.
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
-    in_use_finished_for: SignedDuration,
-}
-
-impl From<WorkloadArguments> for InUseSettings {
-    fn from(arguments: WorkloadArguments) -> Self {
-        let scope = InUseScope::default();
-        Self { workloads: arguments.in_use_workloads, finished_for: arguments.in_use_finished_for, scope }
-    }
-}
-
-fn duration(text: &str) -> Result<SignedDuration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    SignedDuration::try_from(duration).map_err(|error| error.to_string())
-}
-
-fn requests_per_second(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if (0.01..=1000.0).contains(&number) => Ok(number),
-        _ => Err("give a number from 0.01 to 1000".to_owned()),
-    }
 }
 
 /// Does what the command line says.
@@ -107,14 +54,6 @@ pub fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "error: {error}");
         ExitCode::FAILURE
     })
-}
-
-fn runtime() -> Result<Runtime, String> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| format!("failed to start the runtime: {error}"))
 }
 
 fn print_definition() -> Result<(), String> {

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::app::plan::{self, Conclusion, Output, Settings, Source, Token};
 use crate::app::{InUseScope, InUseSettings};
 
-use super::{GitLabArguments, WorkloadArguments, runtime};
+use super::arguments::{GitLabArguments, WorkloadArguments, runtime};
 
 /// The environment variable with the token.
 const TOKEN_VARIABLE: &str = "GITLAB_TOKEN";

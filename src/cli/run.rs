@@ -8,7 +8,7 @@ use crate::app::{self, InUseScope, InUseSettings};
 use crate::controller::Scope;
 use crate::telemetry::{self, LogFormat};
 
-use super::{GitLabArguments, WorkloadArguments, runtime};
+use super::arguments::{GitLabArguments, WorkloadArguments, runtime};
 
 #[derive(Args, Debug)]
 pub(super) struct RunArguments {

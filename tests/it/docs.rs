@@ -80,7 +80,7 @@ fn no_reason_is_only_a_name() {
             code.push_str(text.split("\n#[cfg(test)]\n").next().unwrap());
         }
     }
-    for name in constants("src/api/conditions.rs", "pub mod reason {") {
+    for name in constants("src/api/reasons.rs", "explains each.") {
         assert!(code.contains(&format!("reason::{name}")), "reason::{name} is not used");
     }
     for name in constants("src/policy/announce.rs", "pub mod event_reason {") {

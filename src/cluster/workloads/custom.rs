@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::places::{Step, at_key};
 use super::pod::PodSpec;
-use super::projection::Unreadable;
+use super::unreadable::Unreadable;
 
 /// A kind that is no part of Kubernetes itself but makes Pods, or runs images in another way that looks like a Pod.
 ///

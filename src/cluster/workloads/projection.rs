@@ -1,14 +1,13 @@
 //! What is read of each kind: its name, its version and the images it names. Nothing else is kept or even parsed, least of all
 //! managedFields and annotations, which are most of an object (160 kB of memory for a Pod of 13 kB, against 1 kB for this).
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::kind::Kind;
 use super::places::{Text, at_key};
 use super::pod::{Image, PodSpec, PodStatus};
+use super::unreadable::Unreadable;
 
 /// An object as the index needs it.
 #[derive(Debug)]
@@ -24,19 +23,6 @@ pub(super) struct Uses<'a> {
     pub(super) images: Vec<Image<'a>>,
     /// When it finished for good, if it did and that is known.
     pub(super) finished: Option<Timestamp>,
-}
-
-/// An object whose uses cannot be told.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{place} is not understood")]
-pub(super) struct Unreadable {
-    place: Cow<'static, str>,
-}
-
-impl Unreadable {
-    pub(super) fn new(place: impl Into<Cow<'static, str>>) -> Self {
-        Self { place: place.into() }
-    }
 }
 
 /// Something that is no Kubernetes object at all.

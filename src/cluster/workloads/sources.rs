@@ -15,9 +15,9 @@ use tokio::time::Instant;
 
 use super::index::{Index, SourceId};
 use super::kind::Kind;
+use super::options::{Options, Scope};
 use super::requests::Trouble;
 use super::rounds::Rounds;
-use super::{Options, Scope};
 
 /// A source that was not heard of for this long says nothing about the present. The API server sends a bookmark about every
 /// minute where nothing else happens.

@@ -1,0 +1,63 @@
+//! The closed sets of values that spec and status share.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How tags are removed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Method {
+    /// By GitLab's bulk deletion.
+    #[default]
+    Bulk,
+    /// Tag by tag, as planned.
+    Exact,
+}
+
+impl Method {
+    /// The name as it stands in the resource.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bulk => "Bulk",
+            Self::Exact => "Exact",
+        }
+    }
+}
+
+/// What makes one tag newer than another.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum SortBy {
+    /// The last push.
+    #[default]
+    PushedAt,
+    /// The first push.
+    CreatedAt,
+    /// The version that the name is.
+    SemVer,
+    /// The name.
+    Name,
+}
+
+/// What a run does with the tags it selects.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Mode {
+    /// Plans and reports, removes nothing.
+    #[default]
+    DryRun,
+    /// Plans, waits for an approval of the plan, and then removes what was planned.
+    RequireApproval,
+    /// Removes.
+    Delete,
+}
+
+impl Mode {
+    /// The name as it stands in the resource.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DryRun => "DryRun",
+            Self::RequireApproval => "RequireApproval",
+            Self::Delete => "Delete",
+        }
+    }
+}

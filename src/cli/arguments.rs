@@ -1,0 +1,66 @@
+//! Flags that several commands have, and the runtime that they run in.
+
+use clap::Args;
+use jiff::SignedDuration;
+use tokio::runtime::Runtime;
+
+use crate::app::{InUseScope, InUseSettings};
+
+/// What GitLab may be asked, the same for all that ask it.
+#[derive(Args, Debug)]
+pub(super) struct GitLabArguments {
+    /// Hosts that tokens may be sent to: names, addresses, or *. and a domain, each with a port if only that one is meant.
+    /// Without it, every host but localhost and loopback, link-local, unspecified and cloud metadata addresses, and names that
+    /// resolve to those; private networks are allowed.
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub(super) allowed_gitlab_hosts: Vec<String>,
+
+    /// Allow policies to use http://, which they must ask for with gitlab.insecure as well.
+    #[arg(long)]
+    pub(super) allow_insecure_http: bool,
+
+    /// Ceiling of requests per second to one GitLab host, from all policies together.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10.0, value_parser = requests_per_second)]
+    pub(super) max_requests_per_second_per_host: f64,
+}
+
+/// What is looked at to know which images are in use, the same for all that look.
+#[derive(Args, Debug)]
+pub(super) struct WorkloadArguments {
+    /// A kind of workload besides those of Kubernetes itself, with the path of its pod template, for example
+    /// argoproj.io/v1alpha1/Rollout=spec.template? (? = may be missing; several paths are separated by commas). May be given
+    /// several times.
+    #[arg(long = "in-use-workload", value_name = "WORKLOAD")]
+    pub(super) in_use_workloads: Vec<String>,
+
+    /// How long images of finished Pods and Jobs count as in use.
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    pub(super) in_use_finished_for: SignedDuration,
+}
+
+impl From<WorkloadArguments> for InUseSettings {
+    fn from(arguments: WorkloadArguments) -> Self {
+        let scope = InUseScope::default();
+        Self { workloads: arguments.in_use_workloads, finished_for: arguments.in_use_finished_for, scope }
+    }
+}
+
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    SignedDuration::try_from(duration).map_err(|error| error.to_string())
+}
+
+fn requests_per_second(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if (0.01..=1000.0).contains(&number) => Ok(number),
+        _ => Err("give a number from 0.01 to 1000".to_owned()),
+    }
+}
+
+pub(super) fn runtime() -> Result<Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("failed to start the runtime: {error}"))
+}
