@@ -118,7 +118,7 @@ fn of_argument(name: &str) -> Option<Part> {
 
 impl Envelope {
     /// `None` for what is no answer of GraphQL.
-    fn of(answer: &Answer) -> Option<Self> {
+    pub(super) fn of(answer: &Answer) -> Option<Self> {
         let envelope: Self = serde_json::from_slice(&answer.body).ok()?;
         (answer.status.is_success() && (envelope.data.is_some() || envelope.errors.is_some())).then_some(envelope)
     }
@@ -338,69 +338,6 @@ fn accept_page(operation: Operation, page: Connection, after: Option<&str>) -> R
     Ok((nodes, next))
 }
 
-/// The data of the mutation.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RemovalAnswer {
-    destroy_container_repository_tags: Option<Removal>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Removal {
-    deleted_tag_names: Option<Vec<Box<str>>>,
-    #[serde(default)]
-    errors: Option<Vec<String>>,
-}
-
-/// Reads which of the tags that were asked for are gone.
-pub(super) fn removed(operation: Operation, answer: &Answer, asked: &[&str]) -> Result<Vec<Box<str>>, Error> {
-    let unsupported = || Error::new(operation, ErrorKind::Unsupported { what: "removing several tags by GraphQL" });
-    let lost = || Error::new(operation, ErrorKind::AnswerLost);
-    match answer.status.as_u16() {
-        200..=299 => {}
-        404 | 405 => return Err(unsupported()),
-        // As for the bulk request: not GitLab's word that it did nothing.
-        300..=399 | 408 | 500.. => return Err(lost()),
-        _ => return Err(refusal(operation, answer)),
-    }
-    let envelope = Envelope::of(answer).ok_or_else(lost)?;
-    match envelope.trouble() {
-        Some(Trouble::Unknown(_) | Trouble::Missing) => return Err(unsupported()),
-        // GitLab behaviour: checked before anything is done.
-        Some(Trouble::Hidden) => return Err(Error::new(operation, ErrorKind::NotFound)),
-        Some(Trouble::Registry | Trouble::Other) => return Err(lost()),
-        None => {}
-    }
-    let data: RemovalAnswer = serde_json::from_value(envelope.data.unwrap_or_default()).map_err(|_| lost())?;
-    let removal = data.destroy_container_repository_tags.ok_or_else(lost)?;
-    let gone = removal.deleted_tag_names.unwrap_or_default();
-    if !gone.iter().all(|name| asked.contains(&&**name)) {
-        return Err(invalid(operation, "it names a tag that was not asked for"));
-    }
-    let complete = asked.iter().all(|name| gone.iter().any(|gone| &**gone == *name));
-    let refusals = removal.errors.unwrap_or_default();
-    if complete || refusals.iter().all(|text| text.contains("protected")) {
-        return Ok(gone);
-    }
-    Err(Error::new(operation, unfinished(&refusals, gone.is_empty())))
-}
-
-/// What the mutation's own errors mean.
-///
-/// GitLab behaviour: "access denied" before anything is done; "could not delete tags: …" when the registry refused each
-/// of them; "error while deleting tags" when the registry stopped answering, which leaves some removed and some not.
-fn unfinished(texts: &[String], nothing_gone: bool) -> ErrorKind {
-    let all = |known: &str| nothing_gone && texts.iter().all(|text| text.starts_with(known));
-    if all("access denied") {
-        ErrorKind::Forbidden
-    } else if all("could not delete tags") {
-        ErrorKind::Registry
-    } else {
-        ErrorKind::AnswerLost
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use reqwest::header::HeaderMap;
@@ -588,47 +525,6 @@ pub(super) mod tests {
         assert_eq!(failure(&answer(200, &errors(&[HIDDEN]))), None);
         assert_eq!(failure(&answer(200, "{}")), None);
         assert_eq!(failure(&answer(200, "<html>")), None);
-    }
-
-    fn removal(gone: &Value, errors: &Value) -> Result<Vec<Box<str>>, ErrorKind> {
-        let payload = json!({ "deletedTagNames": gone, "errors": errors });
-        let answer = answer(200, &json!({ "data": { "destroyContainerRepositoryTags": payload } }).to_string());
-        removed(Operation::RemoveTags, &answer, &["a", "b"]).map_err(|error| error.kind().clone())
-    }
-
-    #[rstest]
-    #[case::all(json!(["b", "a"]), json!([]), Ok(vec!["b", "a"]))]
-    #[case::all_whatever_the_errors(json!(["b", "a"]), json!(["error while deleting tags"]), Ok(vec!["b", "a"]))]
-    #[case::a_part_without_a_word(json!(["a"]), json!([]), Ok(vec!["a"]))]
-    #[case::nothing_without_a_word(json!(null), json!(null), Ok(vec![]))]
-    #[case::protected(json!([]), json!(["cannot delete protected tag(s)"]), Ok(vec![]))]
-    #[case::not_allowed(json!([]), json!(["access denied"]), Err(ErrorKind::Forbidden))]
-    #[case::refused_by_the_registry(json!([]), json!(["could not delete tags: a, b"]), Err(ErrorKind::Registry))]
-    #[case::ended_in_the_middle(json!(["a"]), json!(["error while deleting tags"]), Err(ErrorKind::AnswerLost))]
-    #[case::ended_at_once(json!([]), json!(["error while deleting tags"]), Err(ErrorKind::AnswerLost))]
-    #[case::errors_of_later_versions(json!([]), json!(["no"]), Err(ErrorKind::AnswerLost))]
-    #[case::another_tag(json!(["c"]), json!([]), Err(ErrorKind::InvalidAnswer { what: "it names a tag that was not asked for" }))]
-    fn what_is_gone_is_what_gitlab_says(
-        #[case] gone: Value,
-        #[case] errors: Value,
-        #[case] expected: Result<Vec<&str>, ErrorKind>,
-    ) {
-        let expected = expected.map(|names| names.into_iter().map(Box::from).collect());
-        assert_eq!(removal(&gone, &errors), expected);
-    }
-
-    #[rstest]
-    #[case::no_json(200, "")]
-    #[case::cut_off(200, r#"{"data":{"destroyContainerRepositoryTags":{"deletedTagNames":["a"#)]
-    #[case::a_page_for_people(200, "<html>")]
-    #[case::no_payload(200, r#"{"data":{"destroyContainerRepositoryTags":null}}"#)]
-    #[case::an_unknown_error(200, r#"{"errors":[{"message":"Internal server error"}]}"#)]
-    #[case::a_registry_error(200, r#"{"errors":[{"message":"Can't connect to the container registry."}]}"#)]
-    #[case::a_gateway(502, "")]
-    #[case::a_redirect(303, "")]
-    #[case::a_time_out(408, "")]
-    fn an_answer_to_a_removal_that_tells_nothing_is_lost(#[case] status: u16, #[case] body: &str) {
-        assert!(removed(Operation::RemoveTags, &answer(status, body), &["a"]).unwrap_err().is_answer_lost());
     }
 
     #[test]

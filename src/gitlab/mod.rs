@@ -14,6 +14,7 @@
 //! | `repositories` | the endpoints about a repository as a whole | |
 //! | `graphql` | what GraphQL is asked, by what a server knows | yes |
 //! | `graphql_answers` | what GraphQL's answers mean | yes |
+//! | `graphql_removals` | what its answers to removals mean | yes |
 //! | `graphql_named` | what its answer about tags by name means | yes |
 //! | `remembered` | what was told of them | yes |
 //! | `contents_answers` | the same of what is inside of images | yes |
@@ -56,6 +57,7 @@ mod gate;
 mod graphql;
 mod graphql_answers;
 mod graphql_named;
+mod graphql_removals;
 mod hints;
 mod http;
 mod lenient;

@@ -15,6 +15,7 @@ use super::error::{Error, ErrorKind, Operation};
 use super::graphql::{self, MOST_NAMES, Parts};
 use super::graphql_answers::{self, Probed};
 use super::graphql_named;
+use super::graphql_removals;
 use super::http::{Answer, Known, Request, by_status};
 use super::retry::{Failure, Repeat};
 use super::types::{Capabilities, Project, RepositoryRef, TagNow, TagOrder, TagPage, TagRemoval, is_tag_name};
@@ -118,7 +119,7 @@ impl Client {
             failure: by_status,
         };
         let answer = self.http.send(&request).await?;
-        graphql_answers::removed(operation, &answer, names)
+        graphql_removals::removed(operation, &answer, names)
     }
 
     /// Removes one tag: DELETE `…/tags/:tag_name`. Needs the Developer role and the scope `api`.

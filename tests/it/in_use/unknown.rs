@@ -1,6 +1,8 @@
 //! Nothing is removed while it is not known for certain which images are in use; what is missing is said, and the next run after
 //! it is there again removes.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use gitlab_simulator::Endpoint;
 use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT, RunResult};
 use rstest::rstest;
@@ -33,9 +35,10 @@ fn nothing_went(scene: &Scene, statuses: &[PolicyStatus; 2], words: &[&str]) {
 
 /// Runs both policies again and again until they end as wanted: what changes in the cluster is heard of a moment later.
 async fn until_runs_are(scene: &Scene, wanted: impl Fn(&PolicyStatus) -> bool) {
-    let mut number = 0;
+    // A value that was used before would ask for nothing.
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
     eventually("a run that ends as wanted", async || {
-        number += 1;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         Box::pin(scene.run(&format!("again-{number}"))).await.iter().all(&wanted).then_some(())
     })
     .await;

@@ -48,10 +48,8 @@ async fn the_wide_table_adds_where_and_when_and_why() {
     let table = cells(&world.kubectl(&["get", "rcp", "--output", "wide"]));
     assert_eq!(table[0][8..], ["AGE", "NEXT RUN", "METHOD", "GITLAB", "REPOSITORIES", "STATUS"]);
     assert_eq!(table[1][6..8], ["Succeeded", "3 would go"]);
-    assert_eq!(
-        table[1][9..],
-        ["2026-11-23T03:17:00Z", "Bulk", world.sim.url(), "2", "next run at 2026-11-23T03:17:00Z, mode DryRun",]
-    );
+    assert_eq!(table[1][9..13], ["2026-11-23T03:17:00Z", "Bulk", world.sim.url(), "2"]);
+    assert!(table[1][13].starts_with("next run at 2026-11-23T03:17:00Z, mode DryRun"), "{}", table[1][13]);
     operator.stop().await;
 }
 
