@@ -178,9 +178,12 @@ async fn no_more_time_passes_from_check_to_removal_than_the_documentation_says(
     #[case] removal: Endpoint,
 ) {
     let scene = Scene::with(change, tags).await;
-    // Turned away twice, and each answer takes a while.
-    let again = Action::TooManyRequests { retry_after: Some(45) };
-    scene.world.sim.fault(Fault::new(Matcher::endpoint(removal).times(2), again));
+    // The last request is turned away twice, when the others have arrived: its pauses turn the clock for all. Each answer takes a while.
+    let last = tags.div_ceil(20) as u64;
+    for nth in [last, last + 1] {
+        let again = Action::TooManyRequests { retry_after: Some(45) };
+        scene.world.sim.fault(Fault::new(Matcher::endpoint(removal).nth(nth), again));
+    }
     scene.world.sim.fault(Fault::new(Matcher::any(), Action::Takes(std::time::Duration::from_millis(300))));
     scene.begin().await;
     let status = scene.ended().await;
