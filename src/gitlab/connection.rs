@@ -50,13 +50,13 @@ struct KeptClient {
 impl GitLab {
     /// Makes the one instance of this process.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "a key of the cache cannot be guessed outside this process")]
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
         Self::with_lookup(settings, clock, Arc::new(SystemLookup))
     }
 
     /// The same, with something else than the system's resolver to find the addresses of names.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "a key of the cache cannot be guessed outside this process")]
     pub fn with_lookup(settings: Settings, clock: Arc<dyn Clock>, lookup: Arc<dyn Lookup>) -> Self {
         Self { settings, clock, lookup, kept: Mutex::default(), hasher: RandomState::new() }
     }
