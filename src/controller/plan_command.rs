@@ -26,7 +26,7 @@ use super::plan::failure::{Failure, Unknown};
 use super::plan::in_use::{Cluster, Usage};
 use super::plan::list_repositories::{self, concerns_all};
 use super::plan::planner::{Plan, Planner};
-use super::plan::read_tags::Extent;
+use super::plan::read_tags::{Extent, TagReader};
 use super::run::plan_repositories::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
 use super::{connect, neighbours};
 
@@ -142,15 +142,15 @@ impl Forecast {
     }
 
     fn planner(&self) -> Planner<'_> {
-        Planner {
+        let reader = TagReader {
             client: &self.client,
             clock: &*self.clock,
             policy: &self.question.policy,
             as_of: self.question.as_of,
-            usage: self.usage.as_ref(),
             everything: self.question.everything,
             read: Some(&self.read),
-        }
+        };
+        Planner { reader, usage: self.usage.as_ref() }
     }
 
     fn judged(&self, plan: Plan) -> Planned {

@@ -241,6 +241,8 @@ mod tests {
     fn what_a_server_does_not_know_is_not_asked_for() {
         for (part, text) in Part::FIELDS {
             let query = page_query(Parts::ALL.without(part), TagOrder::Name).unwrap();
+            // The digests of referrers are a part of their own.
+            let query = query.replace("referrers { digest }", "referrers");
             assert!(!query.contains(text), "{query}");
             let others = Part::FIELDS.into_iter().filter(|(other, _)| *other != part);
             assert!(others.into_iter().all(|(_, text)| query.contains(text)), "{query}");

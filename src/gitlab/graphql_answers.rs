@@ -154,7 +154,7 @@ pub(super) enum Probed {
     Nothing,
 }
 
-/// Reads the answer to [`probe_query`]. A query that was carried out is known, whatever came of it.
+/// Reads the answer to `probe_query`. A query that was carried out is known, whatever came of it.
 pub(super) fn probed(operation: Operation, answer: &Answer, asked: Parts) -> Result<Probed, Error> {
     if is_elsewhere(answer) {
         return Ok(Probed::Nothing);

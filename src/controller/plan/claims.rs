@@ -119,7 +119,7 @@ impl Planner<'_> {
                 continue;
             }
             looked_up += 1;
-            let details = self.client.tag(&repository.reference(), name).await?;
+            let details = self.reader.client.tag(&repository.reference(), name).await?;
             let (digest, configuration) =
                 details.map_or((None, None), |details| (details.digest, details.configuration));
             let Some(digest) = digest else {
@@ -141,7 +141,7 @@ impl Planner<'_> {
         if !evidence.source.graphql {
             let names = evidence.inventory.read.iter().filter(|tag| tag.digest.is_some()).take(MAX_LOOKED_UP);
             for tag in names {
-                let details = self.client.tag(&evidence.repository.reference(), &tag.name).await?;
+                let details = self.reader.client.tag(&evidence.repository.reference(), &tag.name).await?;
                 if let Some((digest, configuration)) =
                     details.and_then(|found| Some((found.digest?, found.configuration?)))
                 {
@@ -155,7 +155,9 @@ impl Planner<'_> {
         }
         let mut cursor = None;
         for _ in 0..MAX_IMAGE_PAGES {
-            let Some(page) = self.client.image_page(evidence.repository.id, cursor.as_deref()).await? else { break };
+            let Some(page) = self.reader.client.image_page(evidence.repository.id, cursor.as_deref()).await? else {
+                break;
+            };
             for (digest, configuration) in &page.images {
                 evidence.note_configuration(digest, configuration);
             }
@@ -171,7 +173,7 @@ impl Planner<'_> {
     async fn look_into_indexes(&self, evidence: &mut Evidence<'_>) -> Result<(), Error> {
         let mut unknown = Vec::new();
         for (name, digest) in evidence.indexes() {
-            match self.client.known_children(&digest) {
+            match self.reader.client.known_children(&digest) {
                 Some(children) => evidence.contents.note_index(&digest, children),
                 None => unknown.push((name, digest)),
             }
@@ -180,7 +182,7 @@ impl Planner<'_> {
             if !evidence.lacks_digests() && !evidence.lacks_ids() {
                 break;
             }
-            match self.client.index_children(evidence.repository.id, name, &digest).await {
+            match self.reader.client.index_children(evidence.repository.id, name, &digest).await {
                 Ok(Some(children)) => evidence.contents.note_index(&digest, children),
                 Ok(None) => {}
                 Err(error) if concerns_all(&error) => return Err(error),

@@ -28,11 +28,11 @@ impl Planner<'_> {
         let mut asked = 0;
         for tag in indexes {
             let Some(digest) = tag.digest.as_deref() else { continue };
-            if let Some(known) = self.client.known_children(digest) {
+            if let Some(known) = self.reader.client.known_children(digest) {
                 children.insert(digest.into(), known);
             } else if asked < MAX_INDEXES && !children.contains_key(digest) {
                 asked += 1;
-                match self.client.index_children(repository.id, &tag.name, digest).await {
+                match self.reader.client.index_children(repository.id, &tag.name, digest).await {
                     Ok(Some(told)) => _ = children.insert(digest.into(), told),
                     Ok(None) => {}
                     Err(error) if concerns_all(&error) => return Err(error),

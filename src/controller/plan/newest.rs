@@ -60,7 +60,7 @@ pub(crate) async fn in_plan(
     plan: &TagPlan,
 ) -> Result<Found, Error> {
     let doubt = planner.doubt(rule, repository, &server::candidates(plan)).await?;
-    let of_age = of_age::in_plan(plan, std::slice::from_ref(rule), planner.clock.now());
+    let of_age = of_age::in_plan(plan, std::slice::from_ref(rule), planner.reader.clock.now());
     Ok(Found { doubt, of_age })
 }
 
@@ -71,11 +71,11 @@ async fn by_push(
     repository: &Repository,
     in_use: &BTreeSet<Box<str>>,
 ) -> Result<Option<Found>, Error> {
-    let capabilities = planner.client.capabilities(repository.id).await?;
+    let capabilities = planner.reader.client.capabilities(repository.id).await?;
     if !(capabilities.sorts_by_push && capabilities.published_at) {
         return Ok(None);
     }
-    let candidate = |name: &str| decide_by_name(name, rule, &planner.policy.protect, in_use).is_none();
+    let candidate = |name: &str| decide_by_name(name, rule, &planner.reader.policy.protect, in_use).is_none();
     let mut found = Found::default();
     let keep_n = rule.keep_n.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX));
     if keep_n > 0 {
@@ -84,12 +84,12 @@ async fn by_push(
         found.doubt = planner.doubt(rule, repository, &views).await?;
     }
     if rule.older_than.is_some() {
-        let page = planner.client.tag_page(repository.id, TagOrder::OldestPushFirst, None).await?;
+        let page = planner.reader.client.tag_page(repository.id, TagOrder::OldestPushFirst, None).await?;
         if page.tags.is_empty() || !ascends(None, page.tags.iter().map(|tag| tag.published_at)) {
             return Ok(None);
         }
         let oldest = page.tags.iter().filter(|tag| candidate(&tag.name)).filter_map(|tag| tag.published_at);
-        found.of_age = of_age::among(oldest.map(|pushed| (pushed, rule)), planner.clock.now());
+        found.of_age = of_age::among(oldest.map(|pushed| (pushed, rule)), planner.reader.clock.now());
     }
     Ok(Some(found))
 }
@@ -108,7 +108,7 @@ async fn newest(
     let mut last = None;
     let mut cursor: Option<String> = None;
     loop {
-        let page = planner.client.tag_page(repository.id, TagOrder::NewestPushFirst, cursor.as_deref()).await?;
+        let page = planner.reader.client.tag_page(repository.id, TagOrder::NewestPushFirst, cursor.as_deref()).await?;
         let dates: Vec<_> = page.tags.iter().rev().map(|tag| tag.published_at).collect();
         if !ascends(None, dates.iter().copied().chain(last))
             || (page.next.is_some() && page.tags.len() != PAGE)
@@ -118,7 +118,7 @@ async fn newest(
         }
         proof.note(page.tags.iter().map(|tag| &*tag.name));
         last = dates.first().copied().or(last);
-        let now = planner.clock.now();
+        let now = planner.reader.clock.now();
         newest.extend(page.tags.into_iter().filter(|tag| candidate(&tag.name)).map(|tag| known(tag, now)));
         cursor = page.next;
         let enough = newest.len() > keep_n && (cursor.is_none() || shows_border(&newest, keep_n));

@@ -2,13 +2,12 @@
 //! Kubernetes: a run, a preview and the command line all plan by this.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::clock::Clock;
-use crate::gitlab::{Client, Error, Repository, TagDetails, TagOrder};
+use crate::gitlab::{Error, Repository, TagOrder};
+use crate::policy::Method;
 use crate::policy::bulk::{keeping_attachments, parameters};
 use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
@@ -22,13 +21,12 @@ use crate::policy::plan::exact::Draft;
 use crate::policy::plan::leftover::{Leftover, orphans, spared};
 use crate::policy::plan::ties::Settled;
 use crate::policy::plan::{KeepReason, PlannedTag, TagPlan, Verdict, decide_by_name, exact, server};
-use crate::policy::tag::{Manifest, Moment, Tag, TagView};
-use crate::policy::{CompiledPolicy, Method};
+use crate::policy::tag::{Tag, TagView};
 
 use super::failure::{Failure, Unknown};
 use super::in_use::Usage;
 use super::list_repositories::concerns_all;
-use super::read_tags::{self, Extent, PAGE, Source};
+use super::read_tags::{self, Extent, PAGE, Source, TagReader};
 
 /// Requests for the details of tags under way at the same time. The pace per host is the real limit.
 const DETAILS_IN_FLIGHT: usize = 8;
@@ -36,17 +34,9 @@ const DETAILS_IN_FLIGHT: usize = 8;
 /// What planning needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Planner<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) clock: &'a dyn Clock,
-    pub(crate) policy: &'a CompiledPolicy,
-    /// The moment as of which to plan: ages are reckoned from it, and what was pushed later stays. `None` = now.
-    pub(crate) as_of: Option<Timestamp>,
+    pub(crate) reader: TagReader<'a>,
     /// Which images are in use, where that matters.
     pub(crate) usage: Option<&'a Usage>,
-    /// Read every tag in full, also those whose fate is clear without.
-    pub(crate) everything: bool,
-    /// Counts the tags that are read, for whoever watches; those of a second attempt again.
-    pub(crate) read: Option<&'a AtomicU64>,
 }
 
 /// Every tag of a repository with what is decided about it.
@@ -60,23 +50,16 @@ pub(crate) struct Plan {
 }
 
 impl Planner<'_> {
-    /// Takes note of tags that were read.
-    pub(crate) fn note_read(&self, tags: usize) {
-        if let Some(read) = self.read {
-            read.fetch_add(tags as u64, Ordering::Relaxed);
-        }
-    }
-
     /// Plans by the policy's method. For Bulk this foretells what GitLab would do.
     pub(crate) async fn plan(&self, repository: &Repository) -> Result<Plan, Failure> {
-        match &self.policy.method {
+        match &self.reader.policy.method {
             Method::Exact(rules) => self.exact(rules, repository).await,
             Method::Bulk(rule) => {
                 let plan = self.bulk(rule, repository).await?;
                 // A run that removes finds the same, and leaves the repository alone.
-                let keep = parameters(rule, &self.policy.protect, true).ok().and_then(|all| all.name_regex_keep);
+                let keep = parameters(rule, &self.reader.policy.protect, true).ok().and_then(|all| all.name_regex_keep);
                 let keep = if plan.leftover.is_some() { Some(keeping_attachments(keep.as_deref())) } else { keep };
-                if let Err(message) = plan.spared(rule, &self.policy.protect, keep.as_deref(), true) {
+                if let Err(message) = plan.spared(rule, &self.reader.policy.protect, keep.as_deref(), true) {
                     return Err(Failure::Unresolved(message));
                 }
                 match self.doubt(rule, repository, &server::candidates(&plan.tags)).await? {
@@ -90,8 +73,8 @@ impl Planner<'_> {
     async fn exact(&self, rules: &[Rule], repository: &Repository) -> Result<Plan, Failure> {
         let plan = self.exact_once(rules, repository).await?;
         let partly_read = plan.source.extent == Extent::Oldest || !plan.tags.newer.is_empty();
-        if plan.tags.wants_all && partly_read && !self.everything {
-            let all = Planner { everything: true, ..*self };
+        if plan.tags.wants_all && partly_read && !self.reader.everything {
+            let all = Self { reader: self.reader.everything(), ..*self };
             return all.exact_once(rules, repository).await;
         }
         Ok(plan)
@@ -99,12 +82,12 @@ impl Planner<'_> {
 
     async fn exact_once(&self, rules: &[Rule], repository: &Repository) -> Result<Plan, Failure> {
         let used = self.used(repository)?;
-        let (inventory, source) = read_tags::read(self, rules, repository).await?;
+        let (inventory, source) = read_tags::read(&self.reader, rules, repository).await?;
         let claims = self.claims(used, &inventory, source, repository).await?;
         let complete = source.extent == Extent::All && !inventory.lacking;
         let children = self.children(&inventory, repository).await?;
-        let context = attachments::Context { with: self.policy.attachments, children: &children, complete };
-        let protect = self.policy.protect.as_slice();
+        let context = attachments::Context { with: self.reader.policy.attachments, children: &children, complete };
+        let protect = self.reader.policy.protect.as_slice();
         let mut settled = Settled::new();
         let mut draft = exact::draft(inventory, rules, protect, &claims, context, source.at, &settled);
         // REST's dates are to the millisecond as they are.
@@ -119,7 +102,7 @@ impl Planner<'_> {
     /// Reads when tags were first pushed, to the millisecond.
     async fn settle(&self, repository: &Repository, open: Vec<Box<str>>, settled: &mut Settled) -> Result<(), Error> {
         let reads = stream::iter(open).map(|name| async move {
-            let details = self.client.tag(&repository.reference(), &name).await?;
+            let details = self.reader.client.tag(&repository.reference(), &name).await?;
             Ok::<_, Error>((name, details.and_then(|details| details.created_at)))
         });
         settled.extend(reads.buffered(DETAILS_IN_FLIGHT).try_collect::<Vec<_>>().await?);
@@ -135,7 +118,7 @@ impl Planner<'_> {
     ) -> Result<Option<Doubt>, Error> {
         let mut settled = Settled::new();
         loop {
-            match judge(candidates, rule, &settled, self.clock.now()) {
+            match judge(candidates, rule, &settled, self.reader.clock.now()) {
                 Judgement::Trusted => return Ok(None),
                 Judgement::Doubted(doubt) => return Ok(Some(doubt)),
                 Judgement::Open(open) => self.settle(repository, open, &mut settled).await?,
@@ -150,10 +133,10 @@ impl Planner<'_> {
 
     pub(crate) async fn bulk(&self, rule: &Rule, repository: &Repository) -> Result<Plan, Failure> {
         let used = self.used(repository)?;
-        let at = self.clock.now();
+        let at = self.reader.clock.now();
         let (inventory, source) = if used.by_digest() {
             // Who uses a tag is known by its digest only.
-            let all = Planner { everything: true, ..*self };
+            let all = self.reader.everything();
             read_tags::read(&all, std::slice::from_ref(rule), repository).await?
         } else {
             let named: BTreeSet<Box<str>> = used.tags().map(|(name, _)| name.into()).collect();
@@ -163,7 +146,7 @@ impl Planner<'_> {
         let in_use = |tag: &&Tag| claims.certain(&tag.name, tag.digest.as_deref()).is_some();
         let in_use: BTreeSet<Box<str>> = inventory.read.iter().filter(in_use).map(|tag| tag.name.clone()).collect();
         let leftover = self.leftover(rule, repository, inventory.read.iter().map(|tag| &*tag.name)).await?;
-        let tags = server::plan(inventory.read, rule, &self.policy.protect, &in_use, at);
+        let tags = server::plan(inventory.read, rule, &self.reader.policy.protect, &in_use, at);
         Ok(Plan { tags, source, claims, leftover })
     }
 
@@ -175,15 +158,15 @@ impl Planner<'_> {
         repository: &Repository,
         names: impl Iterator<Item = &str>,
     ) -> Result<Option<Leftover>, Failure> {
-        let attachments = names.filter(|name| spared(name, rule, &self.policy.protect)).count();
+        let attachments = names.filter(|name| spared(name, rule, &self.reader.policy.protect)).count();
         if attachments == 0 {
             return Ok(None);
         }
         let mut without = None;
-        if self.client.capabilities(repository.id).await?.graphql {
-            let all = Planner { everything: true, ..*self };
+        if self.reader.client.capabilities(repository.id).await?.graphql {
+            let all = self.reader.everything();
             match read_tags::read(&all, std::slice::from_ref(rule), repository).await {
-                Ok((inventory, _)) => without = orphans(&inventory.read, rule, &self.policy.protect),
+                Ok((inventory, _)) => without = orphans(&inventory.read, rule, &self.reader.policy.protect),
                 // It decides about nothing.
                 Err(Failure::Incomplete) => {}
                 Err(failure) => return Err(failure),
@@ -201,30 +184,30 @@ impl Planner<'_> {
         in_use: &BTreeSet<Box<str>>,
         at: Timestamp,
     ) -> Result<(Inventory, Source), Failure> {
-        let names = self.client.tag_names(&repository.reference()).await?;
-        let protect = self.policy.protect.as_slice();
+        let names = self.reader.client.tag_names(&repository.reference()).await?;
+        let protect = self.reader.policy.protect.as_slice();
         let candidate = |name: &str| decide_by_name(name, rule, protect, in_use).is_none();
         let candidates = names.iter().filter(|name| candidate(name)).count();
         let dated = server::needs_dates(candidates, rule);
         let source = |ages| Source { graphql: false, ages, sorts_by_push: false, extent: Extent::All, at };
-        if !dated && !self.everything {
-            self.note_read(names.len());
-            let now = self.clock.now();
-            let read = names.into_iter().map(|name| tag(name, None, now)).collect();
+        if !dated && !self.reader.everything {
+            self.reader.note_read(names.len());
+            let now = self.reader.clock.now();
+            let read = names.into_iter().map(|name| read_tags::tag(name, None, now)).collect();
             return Ok((Inventory { read, ..Inventory::default() }, source(None)));
         }
         if let Some(read) = self.by_graphql(rule, repository, names.len(), candidates).await? {
             return Ok(read);
         }
-        let ages = read_tags::without_pushes(self.client);
+        let ages = read_tags::without_pushes(self.reader.client);
         let reads = stream::iter(names).map(|name| async {
-            let details = if self.everything || candidate(&name) {
-                self.client.tag(&repository.reference(), &name).await?
+            let details = if self.reader.everything || candidate(&name) {
+                self.reader.client.tag(&repository.reference(), &name).await?
             } else {
                 None
             };
-            self.note_read(1);
-            Ok::<_, Error>(tag(name, details, self.clock.now()))
+            self.reader.note_read(1);
+            Ok::<_, Error>(read_tags::tag(name, details, self.reader.clock.now()))
         });
         let read: Vec<Tag> = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
         Ok((Inventory { read, ..Inventory::default() }, source(Some(ages))))
@@ -239,14 +222,14 @@ impl Planner<'_> {
         candidates: usize,
     ) -> Result<Option<(Inventory, Source)>, Failure> {
         let read = async || {
-            let capabilities = self.client.capabilities(repository.id).await?;
+            let capabilities = self.reader.client.capabilities(repository.id).await?;
             let cheaper = tags.div_ceil(PAGE) <= candidates;
             if !capabilities.graphql
                 || !(cheaper || (capabilities.published_at && self.tells_pushes(repository).await?))
             {
                 return Ok(None);
             }
-            let all = Planner { everything: true, ..*self };
+            let all = self.reader.everything();
             read_tags::read(&all, std::slice::from_ref(rule), repository).await.map(Some)
         };
         match read().await {
@@ -261,25 +244,8 @@ impl Planner<'_> {
 
     /// Whether GraphQL tells when the tags of a repository were last pushed.
     async fn tells_pushes(&self, repository: &Repository) -> Result<bool, Error> {
-        let page = self.client.tag_page(repository.id, TagOrder::Name, None).await?;
+        let page = self.reader.client.tag_page(repository.id, TagOrder::Name, None).await?;
         Ok(page.tags.iter().all(|tag| tag.published_at.is_some()))
-    }
-}
-
-/// A tag as its details tell of it. One whose details are not there may be gone or of a kind that has none; either way its age
-/// is not known.
-pub(crate) fn tag(name: Box<str>, details: Option<TagDetails>, now: Timestamp) -> Tag {
-    let created = Moment::read(details.as_ref().and_then(|details| details.created_at), now);
-    Tag {
-        name,
-        pushed: created,
-        push_told: false,
-        created,
-        single_image: false,
-        protected: false,
-        bytes: details.as_ref().and_then(|details| details.total_size),
-        digest: details.and_then(|details| details.digest).map(String::into_boxed_str),
-        manifest: Manifest::default(),
     }
 }
 

@@ -2,18 +2,20 @@
 //! What may be concluded from it is decided by `policy::inventory`.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagOrder};
+use crate::clock::Clock;
+use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagDetails, TagOrder};
+use crate::policy::CompiledPolicy;
 use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Need, ascends, assemble, need};
 use crate::policy::paging;
 use crate::policy::tag::{Ages, Manifest, Moment, Tag, to_the_second};
 
 use super::failure::Failure;
-use super::planner::{self, Planner};
 
 /// Tags in one full page. GitLab behaviour: it shows no more, and loses tags when more are asked for.
 pub(crate) const PAGE: usize = 20;
@@ -44,36 +46,64 @@ pub(crate) enum Extent {
     Oldest,
 }
 
+/// What reading needs.
+#[derive(Clone, Copy)]
+pub(crate) struct TagReader<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) policy: &'a CompiledPolicy,
+    /// The moment as of which to plan: ages are reckoned from it, and what was pushed later stays. `None` = now.
+    pub(crate) as_of: Option<Timestamp>,
+    /// Read every tag in full, also those whose fate is clear without.
+    pub(crate) everything: bool,
+    /// Counts the tags that are read, for whoever watches; those of a second attempt again.
+    pub(crate) read: Option<&'a AtomicU64>,
+}
+
+impl TagReader<'_> {
+    /// The same for every tag in full.
+    pub(crate) fn everything(&self) -> Self {
+        Self { everything: true, ..*self }
+    }
+
+    /// Takes note of tags that were read.
+    pub(crate) fn note_read(&self, tags: usize) {
+        if let Some(read) = self.read {
+            read.fetch_add(tags as u64, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Reads a repository. Parts that do not fit together are read once more: somebody may have pushed in between.
 pub(crate) async fn read(
-    planner: &Planner<'_>,
+    reader: &TagReader<'_>,
     rules: &[Rule],
     repository: &Repository,
 ) -> Result<(Inventory, Source), Failure> {
-    let capabilities = planner.client.capabilities(repository.id).await?;
-    match attempt(planner, rules, repository, capabilities).await {
-        Err(Failure::Incomplete) => attempt(planner, rules, repository, capabilities).await,
+    let capabilities = reader.client.capabilities(repository.id).await?;
+    match attempt(reader, rules, repository, capabilities).await {
+        Err(Failure::Incomplete) => attempt(reader, rules, repository, capabilities).await,
         read => read,
     }
 }
 
 async fn attempt(
-    planner: &Planner<'_>,
+    reader: &TagReader<'_>,
     rules: &[Rule],
     repository: &Repository,
     capabilities: Capabilities,
 ) -> Result<(Inventory, Source), Failure> {
-    let at = planner.as_of.unwrap_or_else(|| planner.clock.now());
+    let at = reader.as_of.unwrap_or_else(|| reader.clock.now());
     if capabilities.graphql {
-        return by_graphql(planner, rules, repository, capabilities, at).await;
+        return by_graphql(reader, rules, repository, capabilities, at).await;
     }
-    let inventory = by_rest(planner, rules, repository).await?;
-    let ages = Some(without_pushes(planner.client));
+    let inventory = by_rest(reader, rules, repository).await?;
+    let ages = Some(without_pushes(reader.client));
     Ok((inventory, Source { graphql: false, ages, sorts_by_push: false, extent: Extent::All, at }))
 }
 
 async fn by_graphql(
-    planner: &Planner<'_>,
+    reader: &TagReader<'_>,
     rules: &[Rule],
     repository: &Repository,
     capabilities: Capabilities,
@@ -81,15 +111,15 @@ async fn by_graphql(
 ) -> Result<(Inventory, Source), Failure> {
     let sorts = capabilities.sorts_by_push && capabilities.published_at;
     let everything = Need { until: None, names: true };
-    let need = if planner.everything { everything } else { need(rules, planner.policy.limits, sorts, at) };
-    let parts = match parts(planner, repository, need, at).await? {
+    let need = if reader.everything { everything } else { need(rules, reader.policy.limits, sorts, at) };
+    let parts = match parts(reader, repository, need, at).await? {
         Some(parts) => parts,
         // The order cannot be trusted, so neither can what was concluded from it.
-        None => parts(planner, repository, everything, at).await?.ok_or(Failure::Incomplete)?,
+        None => parts(reader, repository, everything, at).await?.ok_or(Failure::Incomplete)?,
     };
     let Parts { tags, to_the_end, names, since } = parts;
-    let ages = ages(planner.client, capabilities, &tags);
-    let now = planner.clock.now();
+    let ages = ages(reader.client, capabilities, &tags);
+    let now = reader.clock.now();
     let read = tags.into_iter().map(|tag| known(tag, now)).collect();
     let extent = if names.is_some() { Extent::All } else { Extent::Oldest };
     let mut inventory = assemble(read, to_the_end, names).map_err(|_| Failure::Incomplete)?;
@@ -128,13 +158,13 @@ struct Parts {
 /// Reads pages, names and the newest pushes, as far as they are needed. `None` where the order of the pages does not hold, or
 /// does not prove that none of the names was skipped.
 async fn parts(
-    planner: &Planner<'_>,
+    reader: &TagReader<'_>,
     repository: &Repository,
     need: Need,
     at: Timestamp,
 ) -> Result<Option<Parts>, Failure> {
-    let client = planner.client;
-    let Some(Pages { tags, to_the_end, proof }) = pages(planner, repository, need.until).await? else {
+    let client = reader.client;
+    let Some(Pages { tags, to_the_end, proof }) = pages(reader, repository, need.until).await? else {
         return Ok(None);
     };
     if !to_the_end && !need.names {
@@ -221,7 +251,7 @@ struct Pages {
 
 /// Reads page after page, up to a moment or to the end. `None` where they do not come in the order of their pushes.
 async fn pages(
-    planner: &Planner<'_>,
+    reader: &TagReader<'_>,
     repository: &Repository,
     until: Option<Timestamp>,
 ) -> Result<Option<Pages>, Failure> {
@@ -232,8 +262,8 @@ async fn pages(
     let mut cursors: HashSet<String> = HashSet::new();
     let mut cursor: Option<String> = None;
     loop {
-        let page = planner.client.tag_page(repository.id, order, cursor.as_deref()).await?;
-        planner.note_read(page.tags.len());
+        let page = reader.client.tag_page(repository.id, order, cursor.as_deref()).await?;
+        reader.note_read(page.tags.len());
         let full = page.next.is_none() || page.tags.len() == PAGE;
         let once = page.tags.iter().all(|tag| names.insert(tag.name.clone()));
         if until.is_some() && !once {
@@ -275,18 +305,35 @@ pub(crate) fn known(tag: gitlab::Tag, now: Timestamp) -> Tag {
     }
 }
 
+/// A tag as its details tell of it. One whose details are not there may be gone or of a kind that has none; either way its age
+/// is not known.
+pub(crate) fn tag(name: Box<str>, details: Option<TagDetails>, now: Timestamp) -> Tag {
+    let created = Moment::read(details.as_ref().and_then(|details| details.created_at), now);
+    Tag {
+        name,
+        pushed: created,
+        push_told: false,
+        created,
+        single_image: false,
+        protected: false,
+        bytes: details.as_ref().and_then(|details| details.total_size),
+        digest: details.and_then(|details| details.digest).map(String::into_boxed_str),
+        manifest: Manifest::default(),
+    }
+}
+
 /// Lists the names and reads the details of those tags whose date or digest can matter.
-async fn by_rest(planner: &Planner<'_>, rules: &[Rule], repository: &Repository) -> Result<Inventory, Failure> {
-    let names = planner.client.tag_names(&repository.reference()).await?;
+async fn by_rest(reader: &TagReader<'_>, rules: &[Rule], repository: &Repository) -> Result<Inventory, Failure> {
+    let names = reader.client.tag_names(&repository.reference()).await?;
     let reads = stream::iter(names).map(|name| async {
         // A tag that cannot be read may be gone or of a kind that has no date; either way its age is not known.
-        let details = if planner.everything || matters(planner, rules, &name) {
-            planner.client.tag(&repository.reference(), &name).await?
+        let details = if reader.everything || matters(reader, rules, &name) {
+            reader.client.tag(&repository.reference(), &name).await?
         } else {
             None
         };
-        planner.note_read(1);
-        Ok::<_, Error>(planner::tag(name, details, planner.clock.now()))
+        reader.note_read(1);
+        Ok::<_, Error>(tag(name, details, reader.clock.now()))
     });
     let read = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
     Ok(Inventory { read, ..Inventory::default() })
@@ -295,8 +342,8 @@ async fn by_rest(planner: &Planner<'_>, rules: &[Rule], repository: &Repository)
 /// Whether what is to be known of a tag besides its name can decide about it. Of what may go the digest matters in any case: an
 /// approval is for an image, not only for its name; an image can be in use by digest; and it shows whether the tag was pushed
 /// again before it goes.
-fn matters(planner: &Planner<'_>, rules: &[Rule], name: &str) -> bool {
-    let stays = name == "latest" || planner.policy.protect.iter().any(|pattern| pattern.matches(name));
+fn matters(reader: &TagReader<'_>, rules: &[Rule], name: &str) -> bool {
+    let stays = name == "latest" || reader.policy.protect.iter().any(|pattern| pattern.matches(name));
     !stays
         && rules
             .iter()

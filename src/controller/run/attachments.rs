@@ -13,7 +13,6 @@ use crate::policy::tag::Tag;
 use super::job::Job;
 use super::report::{CLOCKS_MAY_DIFFER, Halt};
 use crate::controller::plan::failure::Failure;
-use crate::controller::plan::planner::Planner;
 use crate::controller::plan::read_tags::{self, Pushes, Source, pushed_since};
 
 /// What becomes of some attachments.
@@ -63,7 +62,7 @@ async fn digests(job: &Job<'_>, repository: &Repository, source: Source) -> Resu
             return Ok(tags.into_values().map(|push| push.digest).collect());
         }
     }
-    let all = Planner { everything: true, ..job.planner() };
+    let all = job.planner().reader.everything();
     match read_tags::read(&all, job.policy.method.rules(), repository).await {
         Ok((inventory, _)) => Ok(inventory.read.into_iter().map(|tag| tag.digest).collect()),
         Err(Failure::Incomplete | Failure::Unresolved(_) | Failure::Doubted(_)) => Ok(None),

@@ -10,6 +10,7 @@ use crate::controller::context::Context;
 use crate::controller::gate::{RunGate, StillCurrent};
 use crate::controller::plan::in_use::Usage;
 use crate::controller::plan::planner::Planner;
+use crate::controller::plan::read_tags::TagReader;
 use crate::gitlab::{Client, Repository};
 use crate::policy::{CompiledPolicy, hour};
 
@@ -140,15 +141,15 @@ impl<'a> Job<'a> {
     }
 
     pub(crate) fn planner(&self) -> Planner<'_> {
-        Planner {
-            usage: self.usage.as_deref(),
+        let reader = TagReader {
             client: &self.client,
             clock: &*self.context.clock,
             policy: self.policy,
             as_of: self.task.as_of(),
             everything: false,
             read: None,
-        }
+        };
+        Planner { reader, usage: self.usage.as_deref() }
     }
 
     /// A repository as the ledger knows it.

@@ -9,7 +9,7 @@ use super::imports::Crate;
 
 /// The circles that are left. This list only ever gets shorter: nothing may be added to it, and what has been opened or
 /// has become smaller must be changed here as well.
-const KNOWN: &[&[&str]] = &[&["controller/plan/planner.rs", "controller/plan/read_tags.rs"]];
+const KNOWN: &[&[&str]] = &[];
 
 #[test]
 fn files_import_each_other_without_circles() {
