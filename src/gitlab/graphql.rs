@@ -241,11 +241,12 @@ mod tests {
     fn what_a_server_does_not_know_is_not_asked_for() {
         for (part, text) in Part::FIELDS {
             let query = page_query(Parts::ALL.without(part), TagOrder::Name).unwrap();
-            // The digests of referrers are a part of their own.
-            let query = query.replace("referrers { digest }", "referrers");
-            assert!(!query.contains(text), "{query}");
+            // The digests of referrers are not those of tags.
+            let of_tags = |text: &str| text.replace("{ digest }", "{}");
+            let asks = |text: &str| of_tags(&query).contains(&of_tags(text));
+            assert!(!asks(text), "{query}");
             let others = Part::FIELDS.into_iter().filter(|(other, _)| *other != part);
-            assert!(others.into_iter().all(|(_, text)| query.contains(text)), "{query}");
+            assert!(others.into_iter().all(|(_, text)| asks(text)), "{query}");
         }
     }
 
