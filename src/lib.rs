@@ -1,6 +1,6 @@
 //! registry-cleanup-operator: keeps GitLab container registries clean from inside Kubernetes.
 //!
-//! Folders are layers and imports go one way (`tests/it/layers.rs` enforces it):
+//! Folders are layers and imports go one way (`tests/it/layers` enforces it):
 //!
 //! | module | knows | must not know |
 //! |---|---|---|
