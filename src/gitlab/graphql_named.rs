@@ -31,26 +31,13 @@ pub(super) fn named(operation: Operation, answer: &Answer, names: &[&str]) -> Re
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-    use reqwest::StatusCode;
-    use reqwest::header::HeaderMap;
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    use super::super::hints::Hints;
+    use super::super::graphql_answers::tests::answer;
     use super::*;
 
     const READ: Operation = Operation::ReadTags;
-
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: HeaderMap::new(),
-            body: body.as_bytes().to_vec(),
-            hints: Hints::default(),
-            at: Timestamp::UNIX_EPOCH,
-        }
-    }
 
     #[rstest]
     #[case::there(json!([{ "name": "a-1", "digest": "x" }, { "name": "a", "digest": "y" }]), true, Some(TagNow::There { digest: Some("y".into()), published_at: None }))]
