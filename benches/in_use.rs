@@ -1,7 +1,8 @@
-//! What it costs to know which images a cluster uses: memory and time, against a real API server with generated objects.
+//! What it costs to know which images a cluster uses: memory and time, against a real API server with generated
+//! objects.
 //!
-//! `cargo bench --bench in_use` starts a control plane, fills it, and measures in fresh processes of its own. Filling it takes
-//! some minutes. `IN_USE_PODS`, `IN_USE_IMAGES` and `IN_USE_DEPLOYMENTS` change the numbers.
+//! `cargo bench --bench in_use` starts a control plane, fills it, and measures in fresh processes of its own. Filling
+//! it takes some minutes. `IN_USE_PODS`, `IN_USE_IMAGES` and `IN_USE_DEPLOYMENTS` change the numbers.
 
 #![allow(
     clippy::unwrap_used,

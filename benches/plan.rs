@@ -12,13 +12,13 @@ use std::time::Duration;
 use divan::{Bencher, black_box};
 use jiff::{SignedDuration, Timestamp};
 use registry_cleanup_operator::api::Attachments;
-use registry_cleanup_operator::policy::claims::Claims;
 use registry_cleanup_operator::policy::compile::Rule;
 use registry_cleanup_operator::policy::inventory::{Inventory, assemble};
 use registry_cleanup_operator::policy::plan::attachments::{Children, Context};
 use registry_cleanup_operator::policy::plan::exact::plan;
 use registry_cleanup_operator::policy::tag::{Manifest, Moment, Tag};
-use registry_cleanup_operator::policy::{Method, Settings, compile};
+use registry_cleanup_operator::policy::tag_protection::Claims;
+use registry_cleanup_operator::policy::{CompileOptions, Method, compile};
 use serde_json::{Value, json};
 
 /// The largest repository that is promised to work well.
@@ -43,7 +43,7 @@ fn rules(rules: &Value) -> Vec<Rule> {
         "method": "Exact",
         "rules": rules,
     });
-    let compiled = serde_json::from_value(spec).map(|spec| compile(&spec, &Settings::default(), now()));
+    let compiled = serde_json::from_value(spec).map(|spec| compile(&spec, &CompileOptions::default(), now()));
     match compiled {
         Ok(Ok(policy)) => match policy.method {
             Method::Exact(rules) => rules,

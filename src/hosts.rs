@@ -1,27 +1,28 @@
 //! Which hosts the operator may connect to: local addresses in every form, and the list of allowed hosts.
 //!
-//! Pure, and the one judge of addresses: `policy` asks it about addresses as they are written, `gitlab` about those that a name
-//! resolves to.
+//! Pure, and the one judge of addresses: `policy` asks it about addresses as they are written, `gitlab` about those
+//! that a name resolves to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// Addresses at which clouds give credentials and user data to whoever asks from the machine, besides the link-local ones:
-/// [Alibaba Cloud](https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata),
-/// [Azure](https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16), Oracle Cloud (Classic).
+/// Addresses at which clouds give credentials and user data to whoever asks from the machine, besides the link-local
+/// ones: [Alibaba Cloud](https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata),
+/// [Azure](https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16), Oracle Cloud
+/// (Classic).
 const METADATA_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
 
 /// The same as IPv6, by its first 32 bits:
-/// [Amazon](https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html) (also the agent that gives Pods
-/// of EKS their credentials),
-/// [Google](https://cloud.google.com/compute/docs/metadata/querying-metadata), Scaleway.
+/// [Amazon](https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html) (also the agent that
+/// gives Pods of EKS their credentials), [Google](https://cloud.google.com/compute/docs/metadata/querying-metadata),
+/// Scaleway.
 const METADATA_V6: [[u16; 2]; 3] = [[0xfd00, 0x0ec2], [0xfd20, 0x00ce], [0xfd00, 0x0042]];
 
-/// Whether an address only makes sense from the operator's own machine or network segment, or is where a cloud gives out
-/// credentials: loopback, link-local, unspecified, metadata; also where IPv6 carries such an address in itself. Private
-/// networks are none of these.
+/// Whether an address only makes sense from the operator's own machine or network segment, or is where a cloud gives
+/// out credentials: loopback, link-local, unspecified, metadata; also where IPv6 carries such an address in itself.
+/// Private networks are none of these.
 #[must_use]
 pub fn is_local(address: IpAddr) -> bool {
     match address {
@@ -50,8 +51,8 @@ fn carried(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
         Some(Ipv4Addr::from((u32::from(half(index)) << 16) | u32::from(half(index + 1))))
     };
     match segments {
-        // ::a.b.c.d, ::ffff:a.b.c.d and ::ffff:0:a.b.c.d: compatible, mapped (RFC 4291), translated (RFC 2765). Then NAT64 by its
-        // well-known prefix (RFC 6052).
+        // ::a.b.c.d, ::ffff:a.b.c.d and ::ffff:0:a.b.c.d: compatible, mapped (RFC 4291), translated (RFC 2765). Then
+        // NAT64 by its well-known prefix (RFC 6052).
         [0, 0, 0, 0, 0, 0 | 0xffff, _, _] | [0, 0, 0, 0, 0xffff, 0, _, _] | [0x64, 0xff9b, 0, 0, 0, 0, _, _] => {
             [at(6), None]
         }
@@ -75,8 +76,8 @@ fn is_local_name(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Whether a token may be sent to a host, by its name alone. Without a list every host is allowed but local ones: a policy could
-/// otherwise make the operator talk to a neighbour that its author cannot reach.
+/// Whether a token may be sent to a host, by its name alone. Without a list every host is allowed but local ones: a
+/// policy could otherwise make the operator talk to a neighbour that its author cannot reach.
 ///
 /// The list has names, addresses, or `*.` and a domain, each with a port where only that one is meant.
 #[must_use]
@@ -92,8 +93,8 @@ pub fn may_be_asked(url: &Url, allowed: &[String]) -> bool {
     }
 }
 
-/// Whether a connection may be opened to an address that a host of this name resolves to: a local one only where the list names
-/// the host or the address. `*.` and a domain names no host of it, but those that are local by their name.
+/// Whether a connection may be opened to an address that a host of this name resolves to: a local one only where the
+/// list names the host or the address. `*.` and a domain names no host of it, but those that are local by their name.
 #[must_use]
 pub fn may_be_reached(address: IpAddr, host: &str, port: Option<u16>, allowed: &[String]) -> bool {
     let named = |entry: &String| {

@@ -8,7 +8,7 @@
 //! | [`hosts`] | which hosts may be connected to, as pure functions | everything else |
 //! | [`api`] | the custom resource | what it means |
 //! | [`policy`] | what is to be done, as pure functions | waiting, clocks, I/O, tokio, kube's client, reqwest |
-//! | [`listing`] | how a plan looks as text, as pure functions | waiting, clocks, I/O, Kubernetes, GitLab |
+//! | [`plan_output`] | how a plan looks as text, as pure functions | waiting, clocks, I/O, Kubernetes, GitLab |
 //! | [`cluster`] | Kubernetes: Secrets, statuses, events | GitLab, decisions |
 //! | [`gitlab`] | HTTP and GitLab's registry API | Kubernetes, policies |
 //! | [`controller`] | all of these | command line, environment |
@@ -25,7 +25,7 @@ pub mod cluster;
 pub mod controller;
 pub mod gitlab;
 pub mod hosts;
-pub mod listing;
+pub mod plan_output;
 pub mod policy;
 pub mod server;
 pub mod telemetry;

@@ -31,7 +31,8 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Answering at all is the proof: the runtime that answers is the one that reconciles, and it has no other thread to hang in.
+/// Answering at all is the proof: the runtime that answers is the one that reconciles, and it has no other thread to
+/// hang in.
 async fn live() -> &'static str {
     "ok"
 }

@@ -25,8 +25,8 @@ pub enum Error {
     Taken(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Begins to log to standard error. `level` is a level or a list of `target=level`; the audit trail stays on unless it is
-/// named in it.
+/// Begins to log to standard error. `level` is a level or a list of `target=level`; the audit trail stays on unless it
+/// is named in it.
 ///
 /// # Errors
 /// When the level cannot be read, or logs were set up before.

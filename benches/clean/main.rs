@@ -1,8 +1,8 @@
 //! Cleans registries of four sizes in every way there is, and prints what it took: requests by kind, time, memory.
 //!
-//! Everything is as in production: the operator in release mode as a process of its own, with its own permissions, against a
-//! real API server and a GitLab that behaves like one and takes 20 ms for each answer. A policy is applied, becomes ready, and
-//! a run is asked for by an annotation. Each line has a fresh registry and a fresh operator.
+//! Everything is as in production: the operator in release mode as a process of its own, with its own permissions,
+//! against a real API server and a GitLab that behaves like one and takes 20 ms for each answer. A policy is applied,
+//! becomes ready, and a run is asked for by an annotation. Each line has a fresh registry and a fresh operator.
 //!
 //! ```console
 //! $ make bench                      # what takes no more than a few minutes

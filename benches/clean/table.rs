@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use gitlab_simulator::Endpoint as E;
 use registry_cleanup_operator::api::RunResult;
-use registry_cleanup_operator::listing::units::grouped;
-use registry_cleanup_operator::policy::outcome::repository_reason;
+use registry_cleanup_operator::plan_output::units::grouped;
+use registry_cleanup_operator::policy::repository_outcome::repository_reason;
 
 use crate::rows::{Budget, Row};
 use crate::shapes::Content;

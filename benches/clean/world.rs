@@ -1,4 +1,5 @@
-//! What a row takes place in: a namespace of the cluster, a GitLab over https, a policy, and an operator that carries it out.
+//! What a row takes place in: a namespace of the cluster, a GitLab over https, a policy, and an operator that carries
+//! it out.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -135,7 +136,8 @@ impl<'p> World<'p> {
         Api::namespaced(self.platform.kube.clone(), &self.namespace)
     }
 
-    /// Starts an operator, waits until the policy is ready, asks for a run and waits for its end. `token` names the request.
+    /// Starts an operator, waits until the policy is ready, asks for a run and waits for its end. `token` names the
+    /// request.
     pub(crate) async fn run(&self, token: &str) -> Result<Measured, Failure> {
         let mut operator = Operator::start(&self.platform.kubeconfig, &self.namespace)?;
         self.wait(&mut operator, |status| is_true(&status.conditions, "Ready")).await?;

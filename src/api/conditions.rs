@@ -82,7 +82,8 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|condition| condition.status == ConditionStatus::True)
 }
 
-/// Sets a condition. `lastTransitionTime` moves only when the status flips, so writing the same thing again changes nothing.
+/// Sets a condition. `lastTransitionTime` moves only when the status flips, so writing the same thing again changes
+/// nothing.
 pub fn set(
     conditions: &mut Vec<Condition>,
     type_: &str,

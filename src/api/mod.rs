@@ -1,11 +1,11 @@
 //! The custom resource as users write and read it: spec, status, conditions and the schema around them.
 //!
-//! Only data, its schema and what the schema allows live here (serde, schemars, the derive of kube): nothing in this layer
-//! decides, waits or talks to anybody. What a spec *means* is worked out by `policy::compile`.
+//! Only data, its schema and what the schema allows live here (serde, schemars, the derive of kube): nothing in this
+//! layer decides, waits or talks to anybody. What a spec *means* is worked out by `policy::compile`.
 
 pub mod conditions;
 pub mod crd;
-pub mod document;
+pub mod manifest;
 mod policy;
 pub mod reasons;
 mod rules;
@@ -17,7 +17,7 @@ mod vocabulary;
 pub use policy::{
     Attachments, ConfigMapKeyRef, DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT,
     DEFAULT_STARTING_DEADLINE_SECONDS, DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, EmptyRepositoriesSpec, GitLabSpec,
-    GroupTarget, InUse, InUseSource, LimitsSpec, NameRef, ProtectSpec, RegistryCleanupPolicy,
+    GroupTarget, InUse, InUseSource, LimitsSpec, LocalSecretRef, ProtectSpec, RegistryCleanupPolicy,
     RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, TargetSpec,
 };
 pub use rules::PATTERN_SENTENCE;
@@ -27,8 +27,8 @@ pub use status::{
 };
 pub use vocabulary::{Method, Mode, SortBy};
 
-/// Annotation that asks for one run in the policy's own mode; a new value runs once, and `policy::handled` says which
-/// are new.
+/// Annotation that asks for one run in the policy's own mode; a new value runs once, and `policy::handled_requests`
+/// says which are new.
 pub const RUN_REQUESTED_AT: &str = "registrycleanup.dev/run-requested-at";
 
 /// Annotation that asks for one dry run whatever the policy's mode; a new value runs once.

@@ -70,49 +70,51 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(schema_with = "schema::target::<TargetSpec>")]
     pub target: TargetSpec,
 
-    /// What to remove. The first rule whose nameRegexDelete matches a tag decides about it; a tag that no rule matches is kept.
-    /// The method Bulk takes exactly one rule.
+    /// What to remove. The first rule whose nameRegexDelete matches a tag decides about it; a tag that no rule matches
+    /// is kept. The method Bulk takes exactly one rule.
     #[schemars(schema_with = "schema::rules::<RuleSpec>")]
     pub rules: Vec<RuleSpec>,
 
-    /// What no rule may remove. The tag `latest` is always kept, images that the cluster uses unless inUse is `Disabled`.
+    /// What no rule may remove. The tag `latest` is always kept, images that the cluster uses unless inUse is
+    /// `Disabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ProtectSpec")]
     pub protect: Option<ProtectSpec>,
 
-    /// `Bulk`, if not given: GitLab is sent one request per repository and hour, evaluates it later by itself, and reports
-    /// nothing. `Exact`: the plan is made here over the complete list of tags, exactly the planned tags are removed, and the
-    /// result is known; without an hourly limit.
+    /// `Bulk`, if not given: GitLab is sent one request per repository and hour, evaluates it later by itself, and
+    /// reports nothing. `Exact`: the plan is made here over the complete list of tags, exactly the planned tags are
+    /// removed, and the result is known; without an hourly limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Method")]
     pub method: Option<Method>,
 
-    /// What goes with an image: signatures, attestations, SBOMs and whatever else is tagged by the digest of the image it belongs to,
-    /// or is known to refer to it. They never take one of the keepN slots, and stay while a tag of their image stays. `ByRule`, if
-    /// not given: they go with its last tag if a rule's nameRegexDelete matches their own name, too. `WithSubject`: also without.
-    /// The method Bulk removes none.
+    /// What goes with an image: signatures, attestations, SBOMs and whatever else is tagged by the digest of the image
+    /// it belongs to, or is known to refer to it. They never take one of the keepN slots, and stay while a tag of their
+    /// image stays. `ByRule`, if not given: they go with its last tag if a rule's nameRegexDelete matches their own
+    /// name, too. `WithSubject`: also without. The method Bulk removes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Attachments")]
     pub attachments: Option<Attachments>,
 
-    /// `DryRun` plans and reports without removing anything. `RequireApproval` (Exact only) plans, and removes exactly what was
-    /// planned once the annotation registrycleanup.dev/approve names the plan's hash. `Delete` removes.
+    /// `DryRun` plans and reports without removing anything. `RequireApproval` (Exact only) plans, and removes exactly
+    /// what was planned once the annotation registrycleanup.dev/approve names the plan's hash. `Delete` removes.
     #[serde(default)]
     pub mode: Mode,
 
-    /// Fuses against a policy that removes more than it was meant to: what would exceed one is not done at all.
+    /// Limits against a policy that removes more than it was meant to: what would exceed one is not done at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "LimitsSpec")]
     pub limits: Option<LimitsSpec>,
 
-    /// Deletes repositories that have no tags; off if not given. The list of tags, GitLab's own count and, where the registry
-    /// tells it, the size must say so in two runs at least a day apart. In the mode Delete only; the others tell what would go.
-    /// Takes a token with the role Maintainer.
+    /// Deletes repositories that have no tags; off if not given. The list of tags, GitLab's own count and, where the
+    /// registry tells it, the size must say so in two runs at least a day apart. In the mode Delete only; the others
+    /// tell what would go. Takes a token with the role Maintainer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "EmptyRepositoriesSpec")]
     pub empty_repositories: Option<EmptyRepositoriesSpec>,
 
-    /// When to run: five cron fields whose minute is one number ("17 3 * * *"), or @hourly, @daily, @weekly, @monthly, @yearly.
+    /// When to run: five cron fields whose minute is one number ("17 3 * * *"), or @hourly, @daily, @weekly, @monthly,
+    /// @yearly.
     #[schemars(schema_with = "schema::schedule")]
     pub schedule: String,
 
@@ -121,8 +123,8 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(schema_with = "schema::time_zone")]
     pub time_zone: String,
 
-    /// Stops runs: none begins, scheduled or requested, and one that is under way ends between two requests, as after every edit
-    /// of the spec. A dry run can still be requested. A bulk deletion that GitLab has accepted goes on.
+    /// Stops runs: none begins, scheduled or requested, and one that is under way ends between two requests, as after
+    /// every edit of the spec. A dry run can still be requested. A bulk deletion that GitLab has accepted goes on.
     #[serde(default)]
     pub suspend: bool,
 
@@ -152,27 +154,27 @@ pub struct GitLabSpec {
     #[schemars(schema_with = "schema::gitlab_url")]
     pub url: String,
 
-    /// Allows an address that begins with http://, which sends the token readable by anybody on the way. The operator must
-    /// be started with --allow-insecure-http as well.
+    /// Allows an address that begins with http://, which sends the token readable by anybody on the way. The operator
+    /// must be started with --allow-insecure-http as well.
     #[serde(default)]
     pub insecure: bool,
 
-    /// The Secret, in the policy's namespace, that holds the access token: scope api; role Maintainer for the method Bulk and for
-    /// emptyRepositories, Developer for Exact. For dry runs read_api is enough, and for those of Bulk the role Reporter.
-    /// A key `url` in the Secret, when present, must equal the address above, or the token is not sent.
+    /// The Secret, in the policy's namespace, that holds the access token: scope api; role Maintainer for the method
+    /// Bulk and for emptyRepositories, Developer for Exact. For dry runs read_api is enough, and for those of Bulk the
+    /// role Reporter. A key `url` in the Secret, when present, must equal the address above, or the token is not sent.
     pub secret_ref: SecretKeyRef,
 
-    /// A Secret, in the policy's namespace, with the certificate authority of the instance in `ca.crt` and, for mutual TLS,
-    /// a client certificate in `tls.crt` and its key in `tls.key`.
+    /// A Secret, in the policy's namespace, with the certificate authority of the instance in `ca.crt` and, for mutual
+    /// TLS, a client certificate in `tls.crt` and its key in `tls.key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "NameRef")]
-    pub cert_secret_ref: Option<NameRef>,
+    #[schemars(with = "LocalSecretRef")]
+    pub cert_secret_ref: Option<LocalSecretRef>,
 
-    /// A Secret, in the policy's namespace, that describes the proxy to use: `address` and, if it wants them, `username` and
-    /// `password`. Proxy variables of the environment are not used.
+    /// A Secret, in the policy's namespace, that describes the proxy to use: `address` and, if it wants them,
+    /// `username` and `password`. Proxy variables of the environment are not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "NameRef")]
-    pub proxy_secret_ref: Option<NameRef>,
+    #[schemars(with = "LocalSecretRef")]
+    pub proxy_secret_ref: Option<LocalSecretRef>,
 
     /// How long one request may take, for example 30s.
     #[serde(default = "default_timeout")]
@@ -196,7 +198,7 @@ pub struct SecretKeyRef {
 
 /// A Secret in the policy's namespace.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-pub struct NameRef {
+pub struct LocalSecretRef {
     /// Name of the Secret.
     #[schemars(schema_with = "schema::object_name")]
     pub name: String,
@@ -236,17 +238,18 @@ pub struct GroupTarget {
     pub include_subgroups: Option<bool>,
 }
 
-/// Patterns over repository paths. Each must match the whole path ("shop/backend/api"), which GitLab writes in lower case.
+/// Patterns over repository paths. Each must match the whole path ("shop/backend/api"), which GitLab writes in lower
+/// case.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct RepositorySelector {
-    /// Only repositories whose path one of these matches; all if there is none. RE2 patterns, each for the whole path, which
-    /// GitLab writes in lower case: shop/backend/api is matched by shop/.*/api, not by api.
+    /// Only repositories whose path one of these matches; all if there is none. RE2 patterns, each for the whole path,
+    /// which GitLab writes in lower case: shop/backend/api is matched by shop/.*/api, not by api.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::patterns")]
     pub include: Vec<String>,
 
-    /// Not the repositories whose path one of these matches, whatever `include` says. RE2 patterns, each for the whole path:
-    /// .*/cache leaves shop/backend/cache out, cache does not.
+    /// Not the repositories whose path one of these matches, whatever `include` says. RE2 patterns, each for the whole
+    /// path: .*/cache leaves shop/backend/cache out, cache does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::patterns")]
     pub exclude: Vec<String>,
@@ -266,12 +269,13 @@ pub struct RuleSpec {
     pub name_regex_delete: String,
 
     /// Tags that stay although nameRegexDelete matches them: an RE2 pattern for the whole tag name (GitLab's
-    /// name_regex_keep). They take no place among the keepN.
+    /// name_regex_keep). They take no slot among the keepN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::pattern")]
     pub name_regex_keep: Option<String>,
 
-    /// How many of the newest matching tags stay in each repository (GitLab's keep_n). 0 says on purpose that none does.
+    /// How many of the newest matching tags stay in each repository (GitLab's keep_n). 0 says on purpose that none
+    /// does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::keep_n")]
     pub keep_n: Option<u32>,
@@ -282,14 +286,14 @@ pub struct RuleSpec {
     #[schemars(schema_with = "schema::older_than")]
     pub older_than: Option<String>,
 
-    /// Exact only: an RE2 pattern with one capture group; keepN then counts per captured value, for example per branch. A tag
-    /// that it does not match is kept.
+    /// Exact only: an RE2 pattern with one capture group; keepN then counts per captured value, for example per branch.
+    /// A tag that it does not match is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::pattern")]
     pub group_by: Option<String>,
 
-    /// Exact only: what makes a tag one of the keepN newest: `PushedAt` (if not given), `CreatedAt`, `SemVer` (the highest
-    /// version; other names are kept) or `Name` (the last in the alphabet).
+    /// Exact only: what makes a tag one of the keepN newest: `PushedAt` (if not given), `CreatedAt`, `SemVer` (the
+    /// highest version; other names are kept) or `Name` (the last in the alphabet).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SortBy")]
     pub sort_by: Option<SortBy>,
@@ -304,14 +308,15 @@ pub struct ProtectSpec {
     #[schemars(schema_with = "schema::patterns")]
     pub name_regex: Vec<String>,
 
-    /// `Required`, if not given: an image that the cluster uses is never removed, and nothing is removed while it is not known
-    /// for certain which images that are. `Disabled`: nobody looks, not into inUseFrom either.
+    /// `Required`, if not given: an image that the cluster uses is never removed, and nothing is removed while it is
+    /// not known for certain which images that are. `Disabled`: nobody looks, not into inUseFrom either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "InUse")]
     pub in_use: Option<InUse>,
 
-    /// Other hosts, with the leading part of a path if need be, under which the cluster pulls from this registry: a mirror or a
-    /// proxy. With mirror.example.com/gitlab, mirror.example.com/gitlab/shop/backend is the repository shop/backend.
+    /// Other hosts, with the leading part of a path if need be, under which the cluster pulls from this registry: a
+    /// mirror or a proxy. With mirror.example.com/gitlab, mirror.example.com/gitlab/shop/backend is the repository
+    /// shop/backend.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::registry_aliases")]
     pub registry_aliases: Vec<String>,
@@ -344,8 +349,8 @@ pub struct InUseSource {
     #[schemars(schema_with = "schema::older_than")]
     pub max_age: Option<String>,
 
-    /// The list is that of this cluster, with all its namespaces. It stands in for the namespaces that the operator may not look
-    /// into, where it watches some only.
+    /// The list is that of this cluster, with all its namespaces. It stands in for the namespaces that the operator may
+    /// not look into, where it watches some only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub this_cluster: bool,
 }
@@ -363,7 +368,7 @@ pub struct ConfigMapKeyRef {
     pub key: Option<String>,
 }
 
-/// Fuses. A plan that exceeds one is not shortened: nothing of it is carried out, and the next run tries again.
+/// Limits. A plan that exceeds one is not shortened: nothing of it is carried out, and the next run tries again.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitsSpec {
@@ -392,7 +397,8 @@ pub struct EmptyRepositoriesSpec {
     #[schemars(schema_with = "schema::older_than")]
     pub delete_older_than: String,
 
-    /// Whether a project's root repository, which has the path of the project itself, may be deleted; false if not given.
+    /// Whether a project's root repository, which has the path of the project itself, may be deleted; false if not
+    /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     pub include_root: Option<bool>,

@@ -78,7 +78,7 @@ pub const INTERRUPTED: &str = "Interrupted";
 pub const IN_USE_UNKNOWN: &str = "InUseUnknown";
 /// LastRunSucceeded: the clocks of GitLab and of the operator differ, so that ages cannot be told.
 pub const CLOCKS_DIFFER: &str = "ClocksDiffer";
-/// LastRunSucceeded: more would have been removed than a fuse of the policy allows.
+/// LastRunSucceeded: more would have been removed than a limit of the policy allows.
 pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
 /// LastRunSucceeded: the plan that was approved is no longer what would be removed.
 pub const PLAN_CHANGED: &str = "PlanChanged";

@@ -1,9 +1,9 @@
-//! The rules of the definition beyond types and bounds: each written once, told to the API server in CEL and evaluated here for
-//! what the API server did not judge.
+//! The rules of the definition beyond types and bounds: each written once, told to the API server in CEL and evaluated
+//! here for what the API server did not judge.
 //!
-//! A definition can be older than the policy's operator, or a tool can have stripped its validations; what is stored then must
-//! not run. The CEL in the definition is made from the same [`Test`] that is evaluated, so there is no second wording, and every
-//! rule has one sentence that says what to do.
+//! A definition can be older than the policy's operator, or a tool can have stripped its validations; what is stored
+//! then must not run. The CEL in the definition is made from the same [`Test`] that is evaluated, so there is no second
+//! wording, and every rule has one sentence that says what to do.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -260,11 +260,11 @@ use Test::{
     StartsWith, ValidPattern,
 };
 
-/// What a rule asks of a value. A path leads to a member (`rules[0].groupBy`), the empty one to the value itself; a test of a
-/// member that is not there fails, which in CEL would be an error: ask with [`Test::Has`] first.
+/// What a rule asks of a value. A path leads to a member (`rules[0].groupBy`), the empty one to the value itself; a
+/// test of a member that is not there fails, which in CEL would be an error: ask with [`Test::Has`] first.
 enum Test {
-    /// The value matches this expression, which the `regex` crate and RE2 read alike. `None` when it is no expression, which a
-    /// test excludes; nothing matches then.
+    /// The value matches this expression, which the `regex` crate and RE2 read alike. `None` when it is no expression,
+    /// which a test excludes; nothing matches then.
     Matches(&'static str, Option<Regex>),
     Contains(&'static str),
     StartsWith(&'static str, &'static str),
@@ -304,7 +304,8 @@ impl Test {
             StartsWith(path, text) => format!("{}.startsWith({})", member(path), quoted(text)),
             OneOf(texts) => format!("self in {}", list(texts)),
             IsInLowerCase(text) => format!("self.lowerAscii() == {}", quoted(text)),
-            // A valid pattern answers true or false, an invalid one is an error, which `in` does not swallow. (`|| true` would.)
+            // A valid pattern answers true or false, an invalid one is an error, which `in` does not swallow. (`||
+            // true` would.)
             ValidPattern => "'x'.matches(self) in [true, false]".to_owned(),
             MatchesEveryName(path) => {
                 format!("{}.all(name, name.matches('^(?:' + {} + ')$'))", list(&PROBE_NAMES), member(path))
@@ -371,8 +372,8 @@ fn pointer(path: &str) -> String {
 
 /// Whether a pattern matches names of every shape. One that is none matches no name, and is told as what it is.
 ///
-/// RE2 reads `\w` and its like as ASCII, which also keeps a pattern small; where a pattern names other characters it is read as
-/// Unicode.
+/// RE2 reads `\w` and its like as ASCII, which also keeps a pattern small; where a pattern names other characters it is
+/// read as Unicode.
 fn matches_every_name(pattern: &str) -> bool {
     let read = |unicode| {
         let mut builder = RegexBuilder::new(&format!("^(?:{pattern})$"));

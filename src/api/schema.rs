@@ -1,7 +1,8 @@
-//! Limits of the fields, as JSON schema, and which rules they have. Each function is the schema of one field (`schema_with`).
+//! Limits of the fields, as JSON schema, and which rules they have. Each function is the schema of one field
+//! (`schema_with`).
 //!
-//! Every string and list is bounded: the API server estimates the cost of a CEL rule from these bounds, and status may not
-//! grow without end. The rules themselves are in `rules`.
+//! Every string and list is bounded: the API server estimates the cost of a CEL rule from these bounds, and status may
+//! not grow without end. The rules themselves are in `rules`.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;

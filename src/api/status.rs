@@ -1,6 +1,7 @@
 //! `status` of a policy: bounded whatever the size of the registry, and true to what was seen.
 //!
-//! Nothing here grows with the number of tags; the schema bounds every list and string and `policy::report` keeps to it.
+//! Nothing here grows with the number of tags; the schema bounds every list and string and `policy::report` keeps to
+//! it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
@@ -85,8 +86,8 @@ pub struct PolicyStatus {
     #[schemars(with = "RunStatus")]
     pub last_run: Option<RunStatus>,
 
-    /// The repositories of the last run that matter most: failures first, then those that are deleted as a whole, then those with
-    /// the most tags to remove.
+    /// The repositories of the last run that matter most: failures first, then those that are deleted as a whole, then
+    /// those with the most tags to remove.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::repositories::<RepositoryStatus>")]
     pub repositories: Vec<RepositoryStatus>,
@@ -96,8 +97,8 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::count")]
     pub repositories_omitted: Option<u32>,
 
-    /// No repository that this status does not list gets a bulk request from this policy's history before this moment: GitLab
-    /// takes one per repository and hour, and what cannot be listed counts as requested.
+    /// No repository that this status does not list gets a bulk request from this policy's history before this moment:
+    /// GitLab takes one per repository and hour, and what cannot be listed counts as requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub others_eligible_time: Option<Time>,
@@ -108,8 +109,8 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::empty_repositories::<EmptyRepository>")]
     pub empty_repositories: Vec<EmptyRepository>,
 
-    /// Projects of the target, at most 20, in which GitLab's own cleanup policy is enabled, as far as the token may see it. It
-    /// may remove what this policy keeps.
+    /// Projects of the target, at most 20, in which GitLab's own cleanup policy is enabled, as far as the token may see
+    /// it. It may remove what this policy keeps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::projects_with_cleanup_policy")]
     pub projects_with_cleanup_policy: Vec<String>,
@@ -119,14 +120,14 @@ pub struct PolicyStatus {
     #[schemars(with = "OverlapStatus")]
     pub overlapping: Option<OverlapStatus>,
 
-    /// Registries of the target, at most 5, of which the cluster uses no image, as far as names tell, when a run last looked. If
-    /// the cluster pulls from them under another name, spec.protect.registryAliases has to tell.
+    /// Registries of the target, at most 5, of which the cluster uses no image, as far as names tell, when a run last
+    /// looked. If the cluster pulls from them under another name, spec.protect.registryAliases has to tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::unused_registries")]
     pub unused_registries: Vec<String>,
 
-    /// Tags that share their dates, as after a registry import, and come of age together within seven days; as the last run that
-    /// came through has seen them.
+    /// Tags that share their dates, as after a registry import, and come of age together within seven days; as the last
+    /// run that came through has seen them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ComingOfAge")]
     pub coming_of_age: Option<ComingOfAge>,
@@ -162,8 +163,8 @@ pub struct OverlapStatus {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingApproval {
-    /// Names the plan: a hash over what would be removed (repository, tag, digest) and the generation of the spec. The value that
-    /// the annotation registrycleanup.dev/approve must have for the plan to be carried out.
+    /// Names the plan: a hash over what would be removed (repository, tag, digest) and the generation of the spec. The
+    /// value that the annotation registrycleanup.dev/approve must have for the plan to be carried out.
     #[schemars(schema_with = "schema::plan_hash")]
     pub plan_hash: String,
 
@@ -270,8 +271,8 @@ pub struct RunStatus {
     #[serde(default)]
     pub tags: TagCounts,
 
-    /// The size in bytes of the tags that were, or in a dry run would be, removed, as far as GitLab tells it. What GitLab's garbage
-    /// collection frees is less where tags share layers.
+    /// The size in bytes of the tags that were, or in a dry run would be, removed, as far as GitLab tells it. What
+    /// GitLab's garbage collection frees is less where tags share layers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::tag_count")]
     pub bytes: Option<u64>,
@@ -363,8 +364,8 @@ pub struct TagCounts {
     /// Tags that were looked at: all of a repository, or, with Exact and rules by age alone, its oldest.
     #[schemars(schema_with = "schema::tag_count")]
     pub scanned: u64,
-    /// Tags that the rules select: exactly those of the plan. Only in a Delete run of the method Bulk without limits it is all that
-    /// match by name beyond the keepN, since the age is then judged by GitLab.
+    /// Tags that the rules select: exactly those of the plan. Only in a Delete run of the method Bulk without limits it
+    /// is all that match by name beyond the keepN, since the age is then judged by GitLab.
     #[schemars(schema_with = "schema::tag_count")]
     pub matched: u64,
     /// Tags among them that an accepted request spoke of.

@@ -1,7 +1,9 @@
-//! Compares a policy with the definition as the API server does: types, bounds, lists, and the rules that it is told in CEL.
+//! Compares a policy with the definition as the API server does: types, bounds, lists, and the rules that it is told in
+//! CEL.
 //!
-//! For policies that no API server judged (a file), or one with another definition than this operator's. The schema that is
-//! installed is the one that is read here, so no bound is written twice. The words are the API server's where it has any.
+//! For policies that no API server judged (a file), or one with another definition than this operator's. The schema
+//! that is installed is the one that is read here, so no bound is written twice. The words are the API server's where
+//! it has any.
 
 use std::sync::LazyLock;
 
@@ -29,8 +31,8 @@ impl Fault {
     }
 }
 
-/// Everything that the definition does not allow in a spec; nothing when it is sound. Whether patterns are valid is left to
-/// `policy::pattern`.
+/// Everything that the definition does not allow in a spec; nothing when it is sound. Whether patterns are valid is
+/// left to `policy::pattern`.
 #[must_use]
 pub fn faults_of_spec(spec: &RegistryCleanupPolicySpec) -> Vec<Fault> {
     match serde_json::to_value(spec) {
@@ -39,8 +41,8 @@ pub fn faults_of_spec(spec: &RegistryCleanupPolicySpec) -> Vec<Fault> {
     }
 }
 
-/// The same for an object as it was written, without what every object has (`metadata` and so on). Fields that the definition
-/// does not know are faults here.
+/// The same for an object as it was written, without what every object has (`metadata` and so on). Fields that the
+/// definition does not know are faults here.
 pub(super) fn faults(object: &Value) -> Vec<Fault> {
     static DEFINITION: LazyLock<Result<Value, crd::Error>> = LazyLock::new(crd::definition);
     let schema = DEFINITION.as_ref().map(|crd| crd.pointer("/spec/versions/0/schema/openAPIV3Schema"));

@@ -1,4 +1,5 @@
-//! `in-use`: looks at a cluster once and prints which images of a registry it uses, for people or for another cluster's policies.
+//! `in-use`: looks at a cluster once and prints which images of a registry it uses, for people or for another cluster's
+//! policies.
 
 use std::fmt::Write;
 

@@ -22,8 +22,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::cluster::events::Events;
 use crate::cluster::workloads::{self, CustomWorkload, CustomWorkloadError, Options, Workloads};
 use crate::controller::{self, Context, Scope};
-use crate::gitlab::{GitLab, Settings as GitLabSettings};
-use crate::policy::Settings as PolicySettings;
+use crate::gitlab::{ClientSettings, GitLab};
+use crate::policy::CompileOptions;
 use crate::server::{self, Readiness};
 
 /// What GitLab's logs show of us.
@@ -31,7 +31,7 @@ const USER_AGENT: &str = concat!("registry-cleanup-operator/", env!("CARGO_PKG_V
 
 /// Everything the operator is told from outside.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct OperatorOptions {
     /// Where policies are watched.
     pub scope: Scope,
     /// Hosts that tokens may be sent to; empty = any that is not local.
@@ -76,7 +76,8 @@ pub enum InUseScope {
 }
 
 impl InUseSettings {
-    /// The same as the watch of workloads takes it, for an operator that watches these namespaces, or all if there are none.
+    /// The same as the watch of workloads takes it, for an operator that watches these namespaces, or all if there are
+    /// none.
     fn options(&self, watched: &[String]) -> Result<Options, CustomWorkloadError> {
         let custom = self.workloads.iter().map(|text| CustomWorkload::parse(text)).collect::<Result<_, _>>()?;
         let (scope, narrower) = match self.seen(watched) {
@@ -131,7 +132,7 @@ pub enum Error {
 ///
 /// # Errors
 /// When something it needs cannot be had at the start, or breaks for good.
-pub async fn run(settings: Settings) -> Result<(), Error> {
+pub async fn run(settings: OperatorOptions) -> Result<(), Error> {
     // Two libraries below use rustls; they are to agree on its provider.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = Client::try_from(kube::Config::infer().await?).map_err(Error::Client)?;
@@ -170,14 +171,14 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     result
 }
 
-fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> Result<Arc<Context>, Error> {
+fn context(client: Client, settings: &OperatorOptions, shutdown: CancellationToken) -> Result<Arc<Context>, Error> {
     let clock = Arc::new(SystemClock);
     let gitlab = gitlab(settings.requests_per_second, &settings.allowed_hosts, clock.clone());
     let watched = match &settings.scope {
         Scope::Cluster => &[],
         Scope::Namespaces(names) => names.as_slice(),
     };
-    let policy = PolicySettings {
+    let policy = CompileOptions {
         allowed_hosts: settings.allowed_hosts.clone(),
         allow_insecure_http: settings.allow_insecure_http,
         seen_namespaces: settings.in_use.as_ref().map_or(&[][..], |in_use| in_use.seen(watched)).to_vec(),
@@ -196,7 +197,7 @@ fn context(client: Client, settings: &Settings, shutdown: CancellationToken) -> 
 
 fn gitlab(requests_per_second: f64, allowed_hosts: &[String], clock: Arc<dyn Clock>) -> GitLab {
     let (user_agent, allowed_hosts) = (USER_AGENT.to_owned(), allowed_hosts.into());
-    GitLab::new(GitLabSettings { requests_per_second, user_agent, allowed_hosts }, clock)
+    GitLab::new(ClientSettings { requests_per_second, user_agent, allowed_hosts }, clock)
 }
 
 /// Says plainly what is missing, instead of a watch that fails for ever.

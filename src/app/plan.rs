@@ -1,5 +1,5 @@
-//! `plan`: gets a policy from a file or from the cluster, asks GitLab, and prints what a run would remove and keep. It removes
-//! nothing; see [`controller::Forecast`](crate::controller::Forecast).
+//! `plan`: gets a policy from a file or from the cluster, asks GitLab, and prints what a run would remove and keep. It
+//! removes nothing; see [`controller::Forecast`](crate::controller::Forecast).
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::{Mode, RegistryCleanupPolicy, document};
+use crate::api::{Mode, RegistryCleanupPolicy, manifest};
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::credentials::{self, Credentials};
 use crate::cluster::policies;
@@ -21,7 +21,7 @@ use crate::controller::{
     Cluster, Forecast, Question, Unavailable, chain, connection, dropped_fields, neighbours_among,
 };
 use crate::gitlab::Connection;
-use crate::listing::{About, Keep, Listing, Repository, markdown, table, units};
+use crate::plan_output::{Listing, PlanHeader, Repository, Retain, markdown, table, units};
 use crate::policy::{self, CompiledPolicy, Method, Problem, compile};
 
 use super::InUseSettings;
@@ -34,7 +34,7 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Everything the plan is told from outside.
 #[derive(Debug)]
-pub struct Settings {
+pub struct PlanOptions {
     /// Where the policy comes from.
     pub source: Source,
     /// Hosts that tokens may be sent to; empty = any that is not local.
@@ -132,7 +132,7 @@ pub enum Error {
         /// The file.
         file: String,
         /// Why.
-        source: document::Error,
+        source: manifest::Error,
     },
     /// The policy cannot be carried out as it is.
     #[error("{name}: {} ({})", .problem.message, .problem.reason)]
@@ -203,7 +203,7 @@ struct Subject {
 ///
 /// # Errors
 /// When there is no plan. Repositories that fail are part of a plan; see [`Conclusion::Failure`].
-pub async fn run(settings: Settings, out: &mut dyn Write) -> Result<Conclusion, Error> {
+pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusion, Error> {
     end_when_told()?;
     // Two libraries below use rustls; they are to agree on its provider.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -213,11 +213,11 @@ pub async fn run(settings: Settings, out: &mut dyn Write) -> Result<Conclusion, 
         subject(&settings, &*clock, &mut progress).await?;
     let now = clock.now();
     let as_of = moment(settings.as_of, &policy, now)?;
-    let mut about = About {
+    let mut about = PlanHeader {
         dropped_fields,
         everything: settings.everything,
         in_use_unknown: policy.protection.in_use && cluster.is_none(),
-        ..About::new(name, generation, &policy, as_of.unwrap_or(now))
+        ..PlanHeader::new(name, generation, &policy, as_of.unwrap_or(now))
     };
 
     progress.show("looking for repositories");
@@ -302,9 +302,9 @@ impl Printer<'_> {
     fn take(&mut self, repository: Repository) -> Result<(), Error> {
         let keep = if self.output == Output::Table {
             self.print(&table::repository(&self.listing.about, &repository))?;
-            Keep::Removals
+            Retain::Removals
         } else {
-            Keep::Everything
+            Retain::Everything
         };
         self.listing.add(repository, keep);
         Ok(())
@@ -334,8 +334,8 @@ impl Printer<'_> {
     }
 }
 
-async fn subject(settings: &Settings, clock: &dyn Clock, progress: &mut Progress) -> Result<Subject, Error> {
-    let allowed = policy::Settings {
+async fn subject(settings: &PlanOptions, clock: &dyn Clock, progress: &mut Progress) -> Result<Subject, Error> {
+    let allowed = policy::CompileOptions {
         allowed_hosts: settings.allowed_hosts.clone(),
         allow_insecure_http: settings.allow_insecure_http,
         seen_namespaces: Vec::new(),
@@ -350,9 +350,9 @@ async fn subject(settings: &Settings, clock: &dyn Clock, progress: &mut Progress
         Source::File { path, name, token, ca } => {
             let file = shown(path);
             let text = read_text(path)?;
-            let object = document::read(&text, name.as_deref()).map_err(|source| Error::Document { file, source })?;
+            let object = manifest::read(&text, name.as_deref()).map_err(|source| Error::Document { file, source })?;
             let (name, policy) = understood(&object)?;
-            let neighbours = neighbours_among(&object, &policy.base_url, document::others(&text, &object));
+            let neighbours = neighbours_among(&object, &policy.base_url, manifest::others(&text, &object));
             let credentials = Credentials {
                 token: read_token(token)?,
                 ca_pem: ca.as_deref().map(read).transpose()?,

@@ -1,4 +1,5 @@
-//! One line on standard error that tells how far something has got. Where standard error is no terminal, it says nothing.
+//! One line on standard error that tells how far something has got. Where standard error is no terminal, it says
+//! nothing.
 
 use std::io::{IsTerminal, Write, stderr};
 

@@ -9,9 +9,9 @@ use crate::app::{InUseScope, InUseSettings};
 /// What GitLab may be asked, the same for all that ask it.
 #[derive(Args, Debug)]
 pub(super) struct GitLabArguments {
-    /// Hosts that tokens may be sent to: names, addresses, or *. and a domain, each with a port if only that one is meant.
-    /// Without it, every host but localhost and loopback, link-local, unspecified and cloud metadata addresses, and names that
-    /// resolve to those; private networks are allowed.
+    /// Hosts that tokens may be sent to: names, addresses, or *. and a domain, each with a port if only that one is
+    /// meant. Without it, every host but localhost and loopback, link-local, unspecified and cloud metadata addresses,
+    /// and names that resolve to those; private networks are allowed.
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     pub(super) allowed_gitlab_hosts: Vec<String>,
 
@@ -28,8 +28,8 @@ pub(super) struct GitLabArguments {
 #[derive(Args, Debug)]
 pub(super) struct WorkloadArguments {
     /// A kind of workload besides those of Kubernetes itself, with the path of its pod template, for example
-    /// argoproj.io/v1alpha1/Rollout=spec.template? (? = may be missing; several paths are separated by commas). May be given
-    /// several times.
+    /// argoproj.io/v1alpha1/Rollout=spec.template? (? = may be missing; several paths are separated by commas). May be
+    /// given several times.
     #[arg(long = "in-use-workload", value_name = "WORKLOAD")]
     pub(super) in_use_workloads: Vec<String>,
 

@@ -27,8 +27,8 @@ pub(super) struct InUseArguments {
     #[arg(long, value_name = "HOST")]
     registry: String,
 
-    /// Another host, with a leading part of the path if need be, under which this cluster pulls from that registry: a mirror or a
-    /// proxy. May be given several times.
+    /// Another host, with a leading part of the path if need be, under which this cluster pulls from that registry: a
+    /// mirror or a proxy. May be given several times.
     #[arg(long = "registry-alias", value_name = "PREFIX")]
     registry_aliases: Vec<String>,
 

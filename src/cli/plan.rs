@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::app::plan::{self, Conclusion, Output, Settings, Source, Token};
+use crate::app::plan::{self, Conclusion, Output, PlanOptions, Source, Token};
 use crate::app::{InUseScope, InUseSettings};
 
 use super::arguments::{GitLabArguments, WorkloadArguments, runtime};
@@ -42,13 +42,13 @@ pub(super) struct PlanArguments {
     #[arg(short, long, value_name = "FILE")]
     filename: Option<PathBuf>,
 
-    /// Take the policy from this namespace of the cluster, with the Secrets that it names. Without it: the namespace of the
-    /// current kubeconfig context.
+    /// Take the policy from this namespace of the cluster, with the Secrets that it names. Without it: the namespace of
+    /// the current kubeconfig context.
     #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "filename")]
     namespace: Option<String>,
 
-    /// File with the access token for GitLab: scope read_api; role Developer for the method Exact, Reporter is enough for Bulk.
-    /// Goes before GITLAB_TOKEN.
+    /// File with the access token for GitLab: scope read_api; role Developer for the method Exact, Reporter is enough
+    /// for Bulk. Goes before GITLAB_TOKEN.
     #[arg(long, value_name = "FILE", requires = "filename")]
     token_file: Option<PathBuf>,
 
@@ -56,18 +56,18 @@ pub(super) struct PlanArguments {
     #[arg(long, value_name = "FILE", requires = "filename")]
     ca_file: Option<PathBuf>,
 
-    /// Whether to look which images the cluster uses, where the policy protects them. Without it, and with --filename, tags are
-    /// planned as if nobody used them; a run would keep those in use.
+    /// Whether to look which images the cluster uses, where the policy protects them. Without it, and with --filename,
+    /// tags are planned as if nobody used them; a run would keep those in use.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     in_use: bool,
 
-    /// A namespace that the operator watches, if it does not watch all; may be given several times. Give what the operator was
-    /// given.
+    /// A namespace that the operator watches, if it does not watch all; may be given several times. Give what the
+    /// operator was given.
     #[arg(long = "watch-namespace", value_name = "NAMESPACE", conflicts_with = "filename")]
     watch_namespaces: Vec<String>,
 
-    /// Where images in use are looked for if --watch-namespace is given: in the whole cluster, or in these namespaces. Give what
-    /// the operator was given.
+    /// Where images in use are looked for if --watch-namespace is given: in the whole cluster, or in these namespaces.
+    /// Give what the operator was given.
     #[arg(long, value_name = "SCOPE", value_enum, default_value_t, conflicts_with = "filename")]
     in_use_scope: InUseScope,
 
@@ -78,13 +78,13 @@ pub(super) struct PlanArguments {
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 
-    /// Read every tag in full and list those that stay as well. Takes a request for every 20 tags, with the method Bulk or without
-    /// GraphQL one for each.
+    /// Read every tag in full and list those that stay as well. Takes a request for every 20 tags, with the method Bulk
+    /// or without GraphQL one for each.
     #[arg(long)]
     all: bool,
 
-    /// Plan as of this moment (2026-11-22T03:17:00Z): what was pushed since stays and takes no keepN place. With the time of
-    /// status.pendingApproval it is the plan that waits for approval. Only for method: Exact.
+    /// Plan as of this moment (2026-11-22T03:17:00Z): what was pushed since stays and takes no keepN place. With the
+    /// time of status.pendingApproval it is the plan that waits for approval. Only for method: Exact.
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
 
@@ -114,7 +114,7 @@ pub(super) fn run(arguments: PlanArguments) -> Result<ExitCode, String> {
     }
 }
 
-fn settings(arguments: PlanArguments) -> Result<Settings, String> {
+fn settings(arguments: PlanArguments) -> Result<PlanOptions, String> {
     let PlanArguments { name, filename, namespace, token_file, ca_file, output, all, as_of, gitlab, .. } = arguments;
     let source = match (filename, name) {
         (Some(path), name) => Source::File { path, name, token: token(token_file)?, ca: ca_file },
@@ -128,7 +128,7 @@ fn settings(arguments: PlanArguments) -> Result<Settings, String> {
         },
         (None, None) => return Err("name a policy of the cluster, or a file with --filename".to_owned()),
     };
-    Ok(Settings {
+    Ok(PlanOptions {
         source,
         allowed_hosts: gitlab.allowed_gitlab_hosts,
         allow_insecure_http: gitlab.allow_insecure_http,

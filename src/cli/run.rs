@@ -19,13 +19,13 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     gitlab: GitLabArguments,
 
-    /// Whether to watch workloads, so that no image the cluster uses is removed. Without it, policies remove nothing unless they
-    /// say protect.inUse: Disabled.
+    /// Whether to watch workloads, so that no image the cluster uses is removed. Without it, policies remove nothing
+    /// unless they say protect.inUse: Disabled.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     in_use: bool,
 
-    /// Where images in use are looked for if --watch-namespace is given: in the whole cluster, without the right to which nothing
-    /// is removed, or in these namespaces, which says that nothing else pulls from the registries.
+    /// Where images in use are looked for if --watch-namespace is given: in the whole cluster, without the right to
+    /// which nothing is removed, or in these namespaces, which says that nothing else pulls from the registries.
     #[arg(long, value_name = "SCOPE", value_enum, default_value_t)]
     in_use_scope: InUseScope,
 
@@ -33,7 +33,8 @@ pub(super) struct RunArguments {
     workloads: WorkloadArguments,
 
     /// Name objects of other namespaces in conditions, events and statuses of a policy, for example other policies over
-    /// the same repositories. Without it they are counted, since whoever reads a policy may not be allowed to know them.
+    /// the same repositories. Without it they are counted, since whoever reads a policy may not be allowed to know
+    /// them.
     #[arg(long)]
     name_other_namespaces: bool,
 
@@ -45,8 +46,8 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
 
-    /// What is logged: error, warn, info, debug or trace, or a list of target=level. The audit trail is logged at any level;
-    /// audit=off in the list turns it off.
+    /// What is logged: error, warn, info, debug or trace, or a list of target=level. The audit trail is logged at any
+    /// level; audit=off in the list turns it off.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
 
@@ -66,7 +67,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
     } else {
         Scope::Namespaces(arguments.watch_namespaces)
     };
-    let settings = app::Settings {
+    let settings = app::OperatorOptions {
         scope,
         allowed_hosts: arguments.gitlab.allowed_gitlab_hosts,
         allow_insecure_http: arguments.gitlab.allow_insecure_http,

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use tokio::time::error::Elapsed;
 
-use super::{CALL_TIMEOUT, Trouble};
+use super::{ApiError, CALL_TIMEOUT};
 
 /// Why there is no text.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum Error {
         /// The ConfigMap.
         name: String,
         /// What went wrong.
-        source: Trouble,
+        source: ApiError,
     },
 }
 
@@ -70,7 +70,7 @@ fn found<T>(name: &str, answer: Result<kube::Result<Option<T>>, Elapsed>) -> Res
     match answer {
         Ok(Ok(found)) => found.ok_or_else(|| Error::NotFound(name.to_owned())),
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(Error::Forbidden(name.to_owned())),
-        Ok(Err(error)) => Err(failed(Trouble::from(&error))),
-        Err(_) => Err(failed(Trouble::Timeout)),
+        Ok(Err(error)) => Err(failed(ApiError::from(&error))),
+        Err(_) => Err(failed(ApiError::Timeout)),
     }
 }

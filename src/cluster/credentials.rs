@@ -1,5 +1,5 @@
-//! Reads what a policy's Secrets hold. They are read at every use and never kept or watched: a rotated token works at once,
-//! and the operator needs no permission to list Secrets.
+//! Reads what a policy's Secrets hold. They are read at every use and never kept or watched: a rotated token works at
+//! once, and the operator needs no permission to list Secrets.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
@@ -9,7 +9,7 @@ use url::Url;
 use crate::api::GitLabSpec;
 use crate::api::conditions::reason;
 
-use super::{CALL_TIMEOUT, Trouble};
+use super::{ApiError, CALL_TIMEOUT};
 
 /// Key of the token when the policy names none.
 const DEFAULT_KEY: &str = "token";
@@ -64,7 +64,7 @@ pub enum Error {
         /// The Secret.
         name: String,
         /// What went wrong.
-        source: Trouble,
+        source: ApiError,
     },
 }
 
@@ -171,11 +171,11 @@ impl Contents {
 
 async fn get(secrets: &Api<Secret>, name: &str) -> Result<Contents, Error> {
     let failed = |source| Error::Cluster { name: name.to_owned(), source };
-    match tokio::time::timeout(CALL_TIMEOUT, secrets.get(name)).await.map_err(|_| failed(Trouble::Timeout))? {
+    match tokio::time::timeout(CALL_TIMEOUT, secrets.get(name)).await.map_err(|_| failed(ApiError::Timeout))? {
         Ok(secret) => Ok(Contents { name: name.to_owned(), secret }),
         Err(kube::Error::Api(status)) if status.code == 404 => Err(Error::NotFound(name.to_owned())),
         Err(kube::Error::Api(status)) if status.code == 403 => Err(Error::Forbidden(name.to_owned())),
-        Err(error) => Err(failed(Trouble::from(&error))),
+        Err(error) => Err(failed(ApiError::from(&error))),
     }
 }
 

@@ -1,20 +1,20 @@
-//! Talking to Kubernetes: policies, Secrets and ConfigMaps that are read, a status that is written, events that are published,
-//! workloads that are watched.
+//! Talking to Kubernetes: policies, Secrets and ConfigMaps that are read, a status that is written, events that are
+//! published, workloads that are watched.
 //!
 //! Knows nothing of GitLab and decides nothing about policies.
 
+mod api_error;
 pub mod config_maps;
 pub mod credentials;
 pub mod definition;
 pub mod events;
 pub mod policies;
 pub mod status;
-mod trouble;
 pub mod workloads;
 
 use std::time::Duration;
 
-pub use trouble::Trouble;
+pub use api_error::ApiError;
 
 /// The operator's name, as field manager of the status and as the reporter of events.
 pub const OPERATOR: &str = "registry-cleanup-operator";

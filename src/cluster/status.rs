@@ -56,11 +56,11 @@ pub async fn get_live(api: &Api<RegistryCleanupPolicy>, name: &str) -> Result<Op
     call("read the policy", api.get_opt(name)).await
 }
 
-/// Writes the status, never to a policy that was made anew under the same name: a write to a status takes no notice of a uid,
-/// so the version of the object that was read travels along.
+/// Writes the status, never to a policy that was made anew under the same name: a write to a status takes no notice of
+/// a uid, so the version of the object that was read travels along.
 ///
-/// `unknown` are fields that the definition in the cluster does not know, such as `status.lastRun.bytes`: a server-side apply
-/// that has one of them is refused as a whole ("field not declared in schema"), so they are left out.
+/// `unknown` are fields that the definition in the cluster does not know, such as `status.lastRun.bytes`: a server-side
+/// apply that has one of them is refused as a whole ("field not declared in schema"), so they are left out.
 ///
 /// # Errors
 /// When the API server does not take it; see [`Error::is_gone`].
@@ -89,7 +89,8 @@ pub async fn write(
             Err(error) if error.code() == Some(409) && attempt < MAX_ATTEMPTS => attempt += 1,
             written => return written,
         }
-        // Somebody wrote the rest of the object since it was read. The status is ours all the same, if the object still is.
+        // Somebody wrote the rest of the object since it was read. The status is ours all the same, if the object still
+        // is.
         let live = get_live(api, &name).await?.filter(|live| live.uid() == policy.uid());
         version = live.ok_or(Error::Gone(operation))?.resource_version();
     }

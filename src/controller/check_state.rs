@@ -1,11 +1,11 @@
-//! What one process remembers of policies beyond their statuses: last checks and failures in a row. Losing it costs a few
-//! requests, nothing else.
+//! What one process remembers of policies beyond their statuses: last checks and failures in a row. Losing it costs a
+//! few requests, nothing else.
 
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::policy::conflict::Answers;
+use crate::policy::gitlab_cleanup_policy::Answers;
 use crate::policy::next_action::Checked;
 
 /// First and longest pause after a failed reconciliation (the API server did not answer).

@@ -11,7 +11,7 @@ use crate::gitlab::{
     Class, Client, Connection, Error as GitLabError, ErrorKind, Gate, GitLab, Namespace, Proxy, TokenInfo, TokenProblem,
 };
 use crate::policy::CompiledPolicy;
-use crate::policy::standing::Findings;
+use crate::policy::status_conditions::Findings;
 use crate::policy::target::Target;
 use crate::policy::token::{Token, bad_credentials, not_asked, token_findings};
 

@@ -11,10 +11,10 @@ use crate::clock::Clock;
 use crate::cluster::events::Events;
 use crate::cluster::workloads::Workloads;
 use crate::gitlab::GitLab;
+use crate::policy::bulk_ledger::Ledger;
 use crate::policy::definition::Definition;
-use crate::policy::hour::Ledger;
 use crate::policy::overlap::Reader;
-use crate::policy::{CompiledPolicy, Settings};
+use crate::policy::{CompileOptions, CompiledPolicy};
 
 use super::check_state::Memory;
 use super::neighbours::{Guarded, Neighbours};
@@ -24,7 +24,7 @@ pub struct Context {
     pub(crate) kube: Client,
     pub(crate) gitlab: GitLab,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: CompileOptions,
     pub(crate) events: Events,
     /// What the cluster runs, if the operator looks.
     pub(crate) workloads: Option<Workloads>,
@@ -37,13 +37,14 @@ pub struct Context {
 }
 
 impl Context {
-    /// Puts the shared parts together. Without `workloads`, policies that want images in use to be protected remove nothing. `shutdown` stops runs between two requests.
+    /// Puts the shared parts together. Without `workloads`, policies that want images in use to be protected remove
+    /// nothing. `shutdown` stops runs between two requests.
     #[must_use]
     pub fn new(
         kube: Client,
         gitlab: GitLab,
         clock: Arc<dyn Clock>,
-        settings: Settings,
+        settings: CompileOptions,
         events: Events,
         workloads: Option<Workloads>,
         shutdown: CancellationToken,

@@ -1,5 +1,5 @@
-//! When a run must stop: the operator shuts down, the policy was edited or deleted, the deadline has come. The client asks
-//! before every request.
+//! When a run must stop: the operator shuts down, the policy was edited or deleted, the deadline has come. The client
+//! asks before every request.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::gitlab::{Gate, Stopped};
-use crate::policy::outcome::Stop;
+use crate::policy::repository_outcome::Stop;
 
 /// Whether the policy of a run still is what it was when the run began, as far as the watch knows.
 pub(crate) type StillCurrent = Arc<dyn Fn() -> bool + Send + Sync>;

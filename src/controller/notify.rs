@@ -1,5 +1,5 @@
-//! Writes what changed in a policy's status, and tells of it: the only place that publishes events, and that logs when a policy
-//! becomes ready or stops being so.
+//! Writes what changed in a policy's status, and tells of it: the only place that publishes events, and that logs when
+//! a policy becomes ready or stops being so.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use kube::{Resource, ResourceExt};
 use crate::api::conditions::{self, ConditionStatus, READY};
 use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use crate::cluster::{events::Note, status};
-use crate::policy::announce::{self, Announcement};
+use crate::policy::events::{self, Announcement};
 
 use super::context::Context;
 use super::error::{Error, chain};
 
-/// How often, and with which pauses in seconds, the status of a finished run is written before giving up. What is lost then
-/// are numbers: the status still says Running, and the next reconciliation makes Interrupted of it.
+/// How often, and with which pauses in seconds, the status of a finished run is written before giving up. What is lost
+/// then are numbers: the status still says Running, and the next reconciliation makes Interrupted of it.
 const FINISH_PAUSES: [u64; 4] = [1, 2, 4, 8];
 
 /// What is to change in a policy.
@@ -29,8 +29,8 @@ pub(crate) struct Change {
     pub(crate) action: String,
 }
 
-/// Writes a status if it differs from what is there, publishes what the difference is worth, and answers the policy as it then
-/// stands.
+/// Writes a status if it differs from what is there, publishes what the difference is worth, and answers the policy as
+/// it then stands.
 ///
 /// # Errors
 /// When the status could not be written.
@@ -41,7 +41,8 @@ pub(crate) async fn commit(context: &Context, change: Change) -> Result<Registry
 /// The same for the end of a run. Tried several times, since it is the only trace in the cluster.
 ///
 /// # Errors
-/// When the status could not be written; the next reconciliation finds the run still running and records an interruption.
+/// When the status could not be written; the next reconciliation finds the run still running and records an
+/// interruption.
 pub(crate) async fn commit_run(context: &Context, change: Change) -> Result<RegistryCleanupPolicy, Error> {
     write(context, change, &FINISH_PAUSES).await
 }
@@ -65,7 +66,7 @@ async fn write(context: &Context, change: Change, pauses: &[u64]) -> Result<Regi
             (Err(error), _) => return Err(error.into()),
         }
     };
-    let mut all = announce::transitions(live.status.as_ref().unwrap_or(&PolicyStatus::default()), &status);
+    let mut all = events::transitions(live.status.as_ref().unwrap_or(&PolicyStatus::default()), &status);
     all.extend(events);
     publish(context, &written, all, &action).await;
     Ok(written)

@@ -1,8 +1,9 @@
-//! What a run would remove, for somebody who asks at a command line: plans every repository of a policy, and that is all.
+//! What a run would remove, for somebody who asks at a command line: plans every repository of a policy, and that is
+//! all.
 //!
-//! Why nothing can be removed here: all requests to GitLab go through a client that refuses to send anything but reading ones
-//! ([`Client::only_reading`]), and of the parts around it only those that plan are used. Of Kubernetes it reads, at most, which
-//! images are in use, so that a policy that is in no cluster can be planned as well.
+//! Why nothing can be removed here: all requests to GitLab go through a client that refuses to send anything but
+//! reading ones ([`Client::only_reading`]), and of the parts around it only those that plan are used. Of Kubernetes it
+//! reads, at most, which images are in use, so that a policy that is in no cluster can be planned as well.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,13 +14,13 @@ use jiff::Timestamp;
 use crate::api::conditions::reason;
 use crate::api::{Mode, RegistryCleanupPolicy};
 use crate::clock::Clock;
-use crate::gitlab::{Client, Connection, Error, GitLab, Open, Repository};
-use crate::listing::{self, Planned, State};
+use crate::gitlab::{AlwaysOpen, Client, Connection, Error, GitLab, Repository};
+use crate::plan_output::{self, Planned, State};
 use crate::policy::CompiledPolicy;
-use crate::policy::outcome::Outcome;
 use crate::policy::overlap::Overlap;
 use crate::policy::plan::ties;
-use crate::policy::standing::Findings;
+use crate::policy::repository_outcome::Outcome;
+use crate::policy::status_conditions::Findings;
 use crate::policy::token;
 
 use super::plan::failure::{Failure, Unknown};
@@ -69,10 +70,12 @@ impl Forecast {
     /// Tries the token and finds the repositories.
     ///
     /// # Errors
-    /// When nothing can be had from GitLab with this connection, or when it cannot be found out which images are in use.
+    /// When nothing can be had from GitLab with this connection, or when it cannot be found out which images are in
+    /// use.
     pub async fn begin(gitlab: &GitLab, clock: Arc<dyn Clock>, question: Question) -> Result<Self, Unavailable> {
         // Reading is all that is wanted, whatever the policy's mode.
-        let session = connect::connect(gitlab, &*clock, &question.connection, Mode::DryRun, Arc::new(Open)).await?;
+        let session =
+            connect::connect(gitlab, &*clock, &question.connection, Mode::DryRun, Arc::new(AlwaysOpen)).await?;
         let client = session.client.only_reading();
         let found = list_repositories::list(&client, &question.policy.target).await?;
         let usage = match &question.cluster {
@@ -112,21 +115,21 @@ impl Forecast {
     }
 
     /// Projects and groups that could not be listed.
-    pub fn unlisted(&self) -> impl Iterator<Item = listing::Repository> {
-        self.unlisted.iter().map(|outcome| listing::Repository {
+    pub fn unlisted(&self) -> impl Iterator<Item = plan_output::Repository> {
+        self.unlisted.iter().map(|outcome| plan_output::Repository {
             id: outcome.id,
             path: outcome.path.clone(),
             state: State::Failed(outcome.message.clone().unwrap_or_default()),
         })
     }
 
-    /// The plans, in the order of the paths, a few being made at the same time. Ends with the first error, which concerns all of
-    /// them.
-    pub fn plans(&self) -> BoxStream<'_, Result<listing::Repository, Unavailable>> {
+    /// The plans, in the order of the paths, a few being made at the same time. Ends with the first error, which
+    /// concerns all of them.
+    pub fn plans(&self) -> BoxStream<'_, Result<plan_output::Repository, Unavailable>> {
         stream::iter(&self.repositories).map(|repository| self.plan(repository)).buffered(PLANS_IN_FLIGHT).boxed()
     }
 
-    async fn plan(&self, repository: &Repository) -> Result<listing::Repository, Unavailable> {
+    async fn plan(&self, repository: &Repository) -> Result<plan_output::Repository, Unavailable> {
         let state = match delete_scheduled(repository) {
             Some(outcome) => State::Skipped(outcome.message.unwrap_or_default()),
             None => match self.planner().plan(repository).await {
@@ -138,7 +141,7 @@ impl Forecast {
                 Err(failure) => State::Failed(not_planned(repository, &failure).message.unwrap_or_default()),
             },
         };
-        Ok(listing::Repository { id: repository.id, path: repository.path.clone(), state })
+        Ok(plan_output::Repository { id: repository.id, path: repository.path.clone(), state })
     }
 
     fn planner(&self) -> Planner<'_> {

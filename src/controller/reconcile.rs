@@ -1,7 +1,7 @@
 //! One look at one policy: ask what to do, do it, ask again, until there is only waiting left.
 //!
-//! A look that finds nothing to do makes no request. Everything else goes by a policy that was just read from the API server
-//! itself, since the cache may lag behind the operator's own writes.
+//! A look that finds nothing to do makes no request. Everything else goes by a policy that was just read from the API
+//! server itself, since the cache may lag behind the operator's own writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use kube::runtime::controller::Action as Requeue;
 use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use crate::cluster::status;
 use crate::gitlab::Client;
-use crate::policy::announce::{self, Announcement, event_reason};
+use crate::policy::events::{self, Announcement, event_reason};
 use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
 use crate::policy::overlap::Overlap;
-use crate::policy::standing::Subject;
+use crate::policy::status_conditions::Subject;
 use crate::policy::target::Target;
-use crate::policy::{CompiledPolicy, Problem, compile, report, standing};
+use crate::policy::{CompiledPolicy, Problem, compile, report, status_conditions};
 
 use super::connect::{self, NoSession};
 use super::context::Context;
@@ -31,7 +31,8 @@ use super::notify::{Change, commit, commit_run, publish};
 use super::plan::list_repositories;
 use super::run::{self, Order};
 
-/// Steps in one look. Far more than any sequence needs; the bound turns a mistake into a slow loop instead of a hot one.
+/// Steps in one look. Far more than any sequence needs; the bound turns a mistake into a slow loop instead of a hot
+/// one.
 const MAX_STEPS: usize = 10;
 /// How long checking credentials and targets may take before it is given up until the next time.
 const CHECK_DEADLINE: SignedDuration = SignedDuration::from_mins(2);
@@ -140,34 +141,34 @@ async fn step(
     let definition = context.definition().clone();
     let subject = |policy| Subject { policy, generation, definition: &definition, now };
     match (action, compiled) {
-        (Action::Stall(problem), _) => standing::stall(&mut status, &problem, generation, now),
+        (Action::Stall(problem), _) => status_conditions::stall(&mut status, &problem, generation, now),
         (Action::RecordInterruption, _) => {
             report::interrupted(&mut status, live.spec.history_limit, now);
             let edited = status.last_run.as_ref().is_some_and(|run| run.observed_generation != generation);
             context.ledger().remember(&owner(live), &status, &live.spec.target, edited);
-            events.extend(announce::run_ended(&status));
+            events.extend(events::run_ended(&status));
         }
         (Action::Observe { drop_run_request }, Ok(policy)) => {
-            standing::observe(&mut status, subject(&policy));
+            status_conditions::observe(&mut status, subject(&policy));
             if drop_run_request {
-                standing::handled_run(&mut status, Tokens::of(live).run);
+                status_conditions::handled_run(&mut status, Tokens::of(live).run);
                 let note =
                     "a policy that was only just created runs nothing at once; set run-requested-at to a new value";
                 events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
             }
         }
         (Action::RefuseRun(why), _) => {
-            standing::handled_run(&mut status, Tokens::of(live).run);
+            status_conditions::handled_run(&mut status, Tokens::of(live).run);
             let note = format!("a requested run was not begun: {why}");
             events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
         }
         (Action::RefuseApproval(why), _) => {
-            standing::handled_approval(&mut status, Tokens::of(live).approval);
+            status_conditions::handled_approval(&mut status, Tokens::of(live).approval);
             let note = format!("the approval was refused: {why}");
             events.push(Announcement::warning(event_reason::APPROVAL_REFUSED, note));
         }
         (Action::SkipSlot(slot), Ok(policy)) => {
-            standing::arm(&mut status, subject(&policy));
+            status_conditions::arm(&mut status, subject(&policy));
             let seconds = policy.starting_deadline.as_secs();
             let note = format!(
                 "the run of {slot} was missed by more than startingDeadlineSeconds ({seconds} s) and is left out"
@@ -178,10 +179,10 @@ async fn step(
             let (findings, overlap) = check(context, live, &policy, currency).await?;
             let healthy = findings.trouble.is_none();
             context.memory().note_check(&live.uid().unwrap_or_default(), generation, context.clock.now(), healthy);
-            standing::checked(&mut status, subject(&policy), &findings);
+            status_conditions::checked(&mut status, subject(&policy), &findings);
             if let Some(overlap) = overlap {
                 let namespace = live.namespace().unwrap_or_default();
-                standing::note_overlap(&mut status, &overlap, context.reader(&namespace), generation, now);
+                status_conditions::note_overlap(&mut status, &overlap, context.reader(&namespace), generation, now);
             }
         }
         (Action::Begin { trigger, mode, slot }, Ok(policy)) => {
@@ -201,7 +202,7 @@ async fn check(
     live: &RegistryCleanupPolicy,
     policy: &CompiledPolicy,
     currency: &Currency,
-) -> Result<(standing::Findings, Option<Overlap>), Error> {
+) -> Result<(status_conditions::Findings, Option<Overlap>), Error> {
     let namespace = live.namespace().ok_or(Error::Nameless)?;
     let deadline = context.clock.now().checked_add(CHECK_DEADLINE).unwrap_or(Timestamp::MAX);
     let gate = RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), currency(live));
@@ -226,7 +227,8 @@ async fn check(
     }
 }
 
-/// What a policy shares with its neighbours. Repositories are only listed where it has some; `None` where they cannot be.
+/// What a policy shares with its neighbours. Repositories are only listed where it has some; `None` where they cannot
+/// be.
 async fn shared(client: &Client, target: &Target, neighbours: &Neighbours) -> Option<Overlap> {
     if neighbours.is_empty() {
         return Some(Overlap::default());

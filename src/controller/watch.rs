@@ -1,7 +1,7 @@
 //! Watches policies and reconciles them: one controller for the whole cluster, or one per namespace.
 //!
-//! The watch is guarded (an object that does not parse is an error of that object only), backs off when it fails, and lets
-//! through only what matters: a new generation or a new value of one of the annotations. The operator's own status
+//! The watch is guarded (an object that does not parse is an error of that object only), backs off when it fails, and
+//! lets through only what matters: a new generation or a new value of one of the annotations. The operator's own status
 //! writes do not wake it.
 
 use std::collections::BTreeSet;
@@ -56,10 +56,12 @@ impl Scope {
     }
 }
 
-/// Watches and reconciles until the context's shutdown token is cancelled; runs under way end between two requests first.
+/// Watches and reconciles until the context's shutdown token is cancelled; runs under way end between two requests
+/// first.
 ///
-/// `concurrency` bounds how many policies of a watch are worked on at the same time. `nudges` makes every policy be looked at
-/// whenever a stream that it makes yields: the tests, which turn the clock, need that. `on_ready` is called once all policies are known.
+/// `concurrency` bounds how many policies of a watch are worked on at the same time. `nudges` makes every policy be
+/// looked at whenever a stream that it makes yields: the tests, which turn the clock, need that. `on_ready` is called
+/// once all policies are known.
 ///
 /// # Errors
 /// When the policies cannot be listed at the start: what GitLab took within the last hour would not be known.
@@ -192,8 +194,8 @@ impl Predicate<Guarded> for Wakes {
     }
 }
 
-/// Whether a policy in the store still is the one a run began with: the same object, of no later generation, not on its way
-/// out. The store may lag behind, never ahead.
+/// Whether a policy in the store still is the one a run began with: the same object, of no later generation, not on its
+/// way out. The store may lag behind, never ahead.
 fn currency(store: &Store<Guarded>) -> Currency {
     let store = store.clone();
     Arc::new(move |policy: &RegistryCleanupPolicy| {
@@ -209,8 +211,8 @@ fn currency(store: &Store<Guarded>) -> Currency {
     })
 }
 
-/// Learns from the statuses of all policies what GitLab took within the last hour. Read leniently: a policy whose spec cannot
-/// be read has a status all the same.
+/// Learns from the statuses of all policies what GitLab took within the last hour. Read leniently: a policy whose spec
+/// cannot be read has a status all the same.
 async fn remember(context: &Context, scope: &Scope) -> Result<(), kube::Error> {
     let resource = ApiResource::erase::<RegistryCleanupPolicy>(&());
     let apis: Vec<Api<DynamicObject>> = scope.apis(|namespace| match namespace {

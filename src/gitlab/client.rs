@@ -1,7 +1,7 @@
 //! The endpoints: what is asked, and what each answer means.
 //!
-//! Builds URLs, reads statuses and JSON. It may not wait, pace or try again: that is below, in `http`. It never returns a
-//! part of a list.
+//! Builds URLs, reads statuses and JSON. It may not wait, pace or try again: that is below, in `http`. It never returns
+//! a part of a list.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,14 +12,14 @@ use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::answers::{
+use super::error::{Error, ErrorKind, Operation};
+use super::gate::FinalCheck;
+use super::pagination::{self, Gap, KEYSET_PAGE, Keyset, OFFSET_PAGE, Offset};
+use super::responses::{
     ErrorAnswer, TagAnswer, TagDetailsAnswer, VersionAnswer, accept, incomplete, invalid, read, refusal,
 };
-use super::error::{Error, ErrorKind, Operation};
-use super::gate::LastLook;
-use super::http::{Answer, Http, Request, by_status};
-use super::pages::{self, Gap, KEYSET_PAGE, Keyset, OFFSET_PAGE, Offset};
 use super::retry::Repeat;
+use super::transport::{Answer, Http, Request, by_status};
 use super::types::{
     BulkAnswer, BulkDelete, Namespace, Project, Repository, RepositoryRef, TagDetails, TokenInfo, Version, is_tag_name,
 };
@@ -56,11 +56,11 @@ impl Client {
     /// The same client, which asks `look` before each request that removes something, after every wait, and fails with
     /// [`ErrorKind::Withdrawn`] when the answer is no.
     #[must_use]
-    pub fn looking(&self, look: Arc<dyn LastLook>) -> Self {
-        Self { http: Http { last_look: Some(look), ..self.http.clone() } }
+    pub fn looking(&self, look: Arc<dyn FinalCheck>) -> Self {
+        Self { http: Http { final_check: Some(look), ..self.http.clone() } }
     }
 
-    /// The same client for one request that belongs to another whose turn has come, such as one of a last look: its
+    /// The same client for one request that belongs to another whose turn has come, such as one of a final check: its
     /// next request leaves at once, and everybody else waits for their turn that much longer. Pauses that GitLab asked
     /// for it waits for.
     #[must_use]
@@ -68,7 +68,8 @@ impl Client {
         Self { http: Http { cuts_in: Arc::new(AtomicBool::new(true)), ..self.http.clone() } }
     }
 
-    /// How far the server's clock is ahead of ours, by the `Date` of its last answer to anybody here; `None` if none told.
+    /// How far the server's clock is ahead of ours, by the `Date` of its last answer to anybody here; `None` if none
+    /// told.
     #[must_use]
     pub fn clock_ahead(&self) -> Option<SignedDuration> {
         *self.http.host.ahead.lock().unwrap_or_else(PoisonError::into_inner)
@@ -87,8 +88,8 @@ impl Client {
         Version::parse(&version).ok_or_else(|| invalid(operation, "the version is no number"))
     }
 
-    /// What the token says about itself: GET `/personal_access_tokens/self` (since GitLab 15.5, for personal, project and
-    /// group access tokens).
+    /// What the token says about itself: GET `/personal_access_tokens/self` (since GitLab 15.5, for personal, project
+    /// and group access tokens).
     ///
     /// `None` when nothing is known, which is no fault of the token: an old server, or a token of another kind.
     ///
@@ -139,8 +140,8 @@ impl Client {
     /// fit together, and the list must not be shorter than the registry's own count; one more reading is granted to a
     /// list that fails, since somebody may have pushed or deleted meanwhile.
     ///
-    /// An *empty* list is the one thing that cannot be proven: when the registry fails, its count is zero as well. It says
-    /// that there is nothing to remove; it does not say that something was removed.
+    /// An *empty* list is the one thing that cannot be proven: when the registry fails, its count is zero as well. It
+    /// says that there is nothing to remove; it does not say that something was removed.
     ///
     /// # Errors
     ///
@@ -153,21 +154,21 @@ impl Client {
         };
         let counted = self.repository_tags_count(repository.id).await?;
         if let Ok(names) = first
-            && pages::agree(names.len(), counted).is_ok()
+            && pagination::agree(names.len(), counted).is_ok()
         {
             return Ok(names);
         }
         // A push since the first reading is in this one; a deletion since the count is in the count that follows.
         let names = self.list_tags(repository).await?;
-        if pages::agree(names.len(), counted).is_err() {
+        if pagination::agree(names.len(), counted).is_err() {
             let counted = self.repository_tags_count(repository.id).await?;
-            pages::agree(names.len(), counted).map_err(|why| incomplete(Operation::ListTags, why))?;
+            pagination::agree(names.len(), counted).map_err(|why| incomplete(Operation::ListTags, why))?;
         }
         Ok(names)
     }
 
-    /// Whether the server's lists of tags came by keyset, as far as any was asked for. GitLab behaviour: only a registry with
-    /// metadata database can, and only newer servers do.
+    /// Whether the server's lists of tags came by keyset, as far as any was asked for. GitLab behaviour: only a
+    /// registry with metadata database can, and only newer servers do.
     #[must_use]
     pub fn pages_by_keyset(&self) -> bool {
         !self.http.host.no_keyset.load(Ordering::Relaxed)
@@ -175,8 +176,8 @@ impl Client {
 
     /// The details of one tag; `None` when GitLab does not find it.
     ///
-    /// GitLab behaviour: not finding is no proof of absence. With a metadata database a registry error reads as 404, and
-    /// so does a tag whose name is contained in a hundred others.
+    /// GitLab behaviour: not finding is no proof of absence. With a metadata database a registry error reads as 404,
+    /// and so does a tag whose name is contained in a hundred others.
     ///
     /// # Errors
     ///
@@ -210,8 +211,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::AnswerLost`] when it was sent and no answer tells its fate (time-out, broken connection, 5xx): it
-    /// counts as accepted. Every other error means that GitLab accepted nothing: [`ErrorKind::Refused`] for parameters it
-    /// does not take, [`ErrorKind::Moved`] for a project that was moved, [`ErrorKind::NotFound`],
+    /// counts as accepted. Every other error means that GitLab accepted nothing: [`ErrorKind::Refused`] for parameters
+    /// it does not take, [`ErrorKind::Moved`] for a project that was moved, [`ErrorKind::NotFound`],
     /// [`ErrorKind::Forbidden`], [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
     pub async fn bulk_delete(&self, repository: &RepositoryRef, delete: &BulkDelete) -> Result<BulkAnswer, Error> {
         let operation = Operation::RequestBulkDelete;
@@ -257,7 +258,7 @@ impl Client {
             return Err(invalid(operation, "a tag has a name that no tag can have"));
         }
         let names = tags.into_iter().map(|tag| tag.name).collect();
-        pages::sorted(names).map_err(|why| incomplete(operation, why))
+        pagination::sorted(names).map_err(|why| incomplete(operation, why))
     }
 
     /// `None` when the server cannot page by keyset, which is remembered.
@@ -275,7 +276,7 @@ impl Client {
             // GitLab behaviour: 405 where the registry has no metadata database; servers before 16.10 ignore the
             // parameter and answer by offset.
             let unknown = answer.status == StatusCode::METHOD_NOT_ALLOWED
-                || (answer.status.is_success() && pages::is_offset_answer(&answer.headers));
+                || (answer.status.is_success() && pagination::is_offset_answer(&answer.headers));
             if unknown {
                 self.http.host.no_keyset.store(true, Ordering::Relaxed);
                 return if cursor.is_none() { Ok(None) } else { Err(incomplete(operation, Gap::ModeChanged)) };
@@ -291,7 +292,7 @@ impl Client {
 
     async fn tags_by_offset(&self, operation: Operation, tags: &Url) -> Result<Vec<TagAnswer>, Error> {
         let result = self.all_by_offset::<TagAnswer>(operation, tags).await.and_then(|all| {
-            if pages::is_saturated(all.len()) { Err(incomplete(operation, Gap::Saturated)) } else { Ok(all) }
+            if pagination::is_saturated(all.len()) { Err(incomplete(operation, Gap::Saturated)) } else { Ok(all) }
         });
         if result.is_err() {
             // The server may have learned keyset paging since, or have failed to say that it can.

@@ -9,17 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::build::{Common, api_url, build, token_header};
 use super::client::Client;
 use super::error::{Error, ErrorKind, Operation, Setting};
 use super::gate::Gate;
-use super::http::{Host, Http};
+use super::http_client::{Common, api_url, build, token_header};
 use super::resolve::{Lookup, SystemLookup};
-use super::settings::{Connection, Settings};
+use super::settings::{ClientSettings, Connection};
+use super::transport::{Host, Http};
 use crate::clock::Clock;
 
-/// HTTP clients kept at most; the one unused for longest goes first. Clients differ by server and certificates, so there
-/// are few; the bound is for certificates that change every day.
+/// HTTP clients kept at most; the one unused for longest goes first. Clients differ by server and certificates, so
+/// there are few; the bound is for certificates that change every day.
 const MOST_CLIENTS: usize = 32;
 
 /// Hosts from which on idle ones are forgotten.
@@ -27,7 +27,7 @@ const MOST_HOSTS: usize = 256;
 
 /// The HTTP clients and the pace of one process; make it once and share it.
 pub struct GitLab {
-    settings: Settings,
+    settings: ClientSettings,
     clock: Arc<dyn Clock>,
     lookup: Arc<dyn Lookup>,
     kept: Mutex<Kept>,
@@ -50,14 +50,14 @@ struct KeptClient {
 impl GitLab {
     /// Makes the one instance of this process.
     #[must_use]
-    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(settings: ClientSettings, clock: Arc<dyn Clock>) -> Self {
         Self::with_lookup(settings, clock, Arc::new(SystemLookup))
     }
 
     /// The same, with something else than the system's resolver to find the addresses of names.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "a key of the cache cannot be guessed outside this process")]
-    pub fn with_lookup(settings: Settings, clock: Arc<dyn Clock>, lookup: Arc<dyn Lookup>) -> Self {
+    pub fn with_lookup(settings: ClientSettings, clock: Arc<dyn Clock>, lookup: Arc<dyn Lookup>) -> Self {
         Self { settings, clock, lookup, kept: Mutex::default(), hasher: RandomState::new() }
     }
 
@@ -89,7 +89,7 @@ impl GitLab {
             reads_only: false,
             gate,
             cuts_in: Arc::default(),
-            last_look: None,
+            final_check: None,
             clock: Arc::clone(&self.clock),
         })
     }
@@ -103,7 +103,7 @@ impl GitLab {
             found.last_use = last_use;
             return Ok(found.client.clone());
         }
-        let Settings { user_agent, allowed_hosts, .. } = &self.settings;
+        let ClientSettings { user_agent, allowed_hosts, .. } = &self.settings;
         let client = build(connection, &Common { user_agent, allowed_hosts, lookup: &self.lookup })?;
         if kept.clients.len() >= MOST_CLIENTS
             && let Some(oldest) = kept.clients.iter().min_by_key(|(_, kept)| kept.last_use).map(|(key, _)| *key)
@@ -150,7 +150,7 @@ impl std::fmt::Debug for GitLab {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gate::Open;
+    use super::super::gate::AlwaysOpen;
     use std::time::Duration;
 
     use super::super::settings::Proxy;
@@ -170,14 +170,14 @@ mod tests {
 
     fn gitlab() -> GitLab {
         let settings =
-            Settings { requests_per_second: 1.0, user_agent: "test".to_owned(), allowed_hosts: Arc::default() };
+            ClientSettings { requests_per_second: 1.0, user_agent: "test".to_owned(), allowed_hosts: Arc::default() };
         GitLab::new(settings, Arc::new(SystemClock))
     }
 
     #[test]
     fn clients_are_kept_by_what_they_are_built_from_and_never_by_token() {
         let gitlab = gitlab();
-        let connect = |connection: Connection| gitlab.connect(&connection, Arc::new(Open)).unwrap();
+        let connect = |connection: Connection| gitlab.connect(&connection, Arc::new(AlwaysOpen)).unwrap();
         let first = connection("https://a.example");
         connect(first.clone());
         connect(Connection { token: "another".into(), timeout: Duration::from_secs(9), ..first.clone() });
@@ -197,7 +197,7 @@ mod tests {
         let gitlab = gitlab();
         let connect = |host: usize| {
             let connection = connection(&format!("http://host{host}.example"));
-            gitlab.connect(&connection, Arc::new(Open)).unwrap();
+            gitlab.connect(&connection, Arc::new(AlwaysOpen)).unwrap();
             gitlab.key(&connection)
         };
         let keys: Vec<_> = (0..MOST_CLIENTS).map(connect).collect();

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::pages::Gap;
+use super::pagination::Gap;
 
 /// A failed call: what was tried and why it failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +46,7 @@ impl Error {
         matches!(self.kind, ErrorKind::AnswerLost)
     }
 
-    /// Whether the request did not leave because the last look said no.
+    /// Whether the request did not leave because the final check said no.
     #[must_use]
     pub const fn is_withdrawn(&self) -> bool {
         matches!(self.kind, ErrorKind::Withdrawn)
@@ -136,15 +136,15 @@ pub enum ErrorKind {
     /// 403 because of the token's scopes.
     #[error("GitLab answered 403, the token lacks a scope (api, or read_api to read only)")]
     InsufficientScope,
-    /// 403 because of the role: Reporter reads, Developer removes tags by name, Maintainer requests bulk deletions and deletes
-    /// repositories.
+    /// 403 because of the role: Reporter reads, Developer removes tags by name, Maintainer requests bulk deletions and
+    /// deletes repositories.
     #[error("GitLab answered 403, the role of the token's user does not allow it")]
     Forbidden,
     /// 404. GitLab answers the same for what does not exist and for what the token may not see.
     #[error("GitLab answered 404, it does not exist or is hidden from the token")]
     NotFound,
-    /// The project is at another path: 405 to a deletion, or repositories with another path than was asked for. GitLab redirects
-    /// reading requests only.
+    /// The project is at another path: 405 to a deletion, or repositories with another path than was asked for. GitLab
+    /// redirects reading requests only.
     #[error("the project has moved to another path: correct spec.target")]
     Moved,
     /// A redirect that is not followed: to another origin, out of the API, for a deletion, or one too many.
@@ -171,7 +171,8 @@ pub enum ErrorKind {
     /// No connection, or one that broke before the answer was complete.
     #[error("GitLab cannot be reached, {0}")]
     Unreachable(Unreached),
-    /// The host, or the proxy in front of it, resolves to addresses of the operator's own machine or network segment only.
+    /// The host, or the proxy in front of it, resolves to addresses of the operator's own machine or network segment
+    /// only.
     #[error(
         "{host} resolves to {address}, a loopback, link-local, unspecified or metadata address, to which the operator may not \
          connect unless its flag --allowed-gitlab-hosts (chart: gitlab.allowedHosts) names the host"
@@ -228,7 +229,7 @@ pub enum ErrorKind {
     /// The request was sent and may have been accepted, but no answer says so. Counts as accepted.
     #[error("the answer was lost, the request may have been accepted")]
     AnswerLost,
-    /// The [`LastLook`](super::LastLook) said no; it was not sent.
+    /// The [`FinalCheck`](super::FinalCheck) said no; it was not sent.
     #[error("it was withdrawn")]
     Withdrawn,
     /// The gate closed; nothing was sent after that.
@@ -364,7 +365,8 @@ pub enum Setting {
     /// Not an http or https URL.
     #[error("the proxy address must be an http or https URL")]
     Proxy,
-    /// The address of GitLab, or of the proxy, is one of the operator's own machine or network segment, and not allowed.
+    /// The address of GitLab, or of the proxy, is one of the operator's own machine or network segment, and not
+    /// allowed.
     #[error(
         "the address of GitLab or of the proxy is a loopback, link-local, unspecified or metadata address, to which the operator \
          may not connect unless its flag --allowed-gitlab-hosts (chart: gitlab.allowedHosts) names it"

@@ -1,7 +1,7 @@
 //! Permission to send: the caller's word, asked before every request, and once more before one that removes something.
 //!
-//! The client does not know why it should stop (a lost lease, a shutdown, an edited policy) or why something must not go any
-//! more; it only asks. This file holds no state and decides nothing.
+//! The client does not know why it should stop (a lost lease, a shutdown, an edited policy) or why something must not
+//! go any more; it only asks. This file holds no state and decides nothing.
 
 use futures::future::{self, BoxFuture, FutureExt};
 use jiff::Timestamp;
@@ -32,9 +32,9 @@ pub trait Gate: Send + Sync {
 
 /// Asked before a request that removes something leaves: after its turn has come, and again each time it is sent.
 ///
-/// A request can wait for minutes, for its turn in the pace of the host or because GitLab asked for a pause. What was known
-/// when it was written may no longer hold then.
-pub trait LastLook: Send + Sync {
+/// A request can wait for minutes, for its turn in the pace of the host or because GitLab asked for a pause. What was
+/// known when it was written may no longer hold then.
+pub trait FinalCheck: Send + Sync {
     /// Whether the request may leave as it is.
     fn still(&self) -> BoxFuture<'_, bool>;
 }
@@ -45,9 +45,9 @@ pub struct Stopped;
 
 /// A gate that is always open and has no deadline.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Open;
+pub struct AlwaysOpen;
 
-impl Gate for Open {
+impl Gate for AlwaysOpen {
     fn may_send(&self) -> Result<(), Stopped> {
         Ok(())
     }

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::types::{Capabilities, TagOrder};
 
-/// Tags of one page. GitLab behaviour: with a metadata database the number goes to the registry as it is, of which 20 are
-/// shown, so that asking for more loses tags without a word; and without a number there is none.
+/// Tags of one page. GitLab behaviour: with a metadata database the number goes to the registry as it is, of which 20
+/// are shown, so that asking for more loses tags without a word; and without a number there is none.
 pub(super) const PAGE: usize = 20;
 
 /// Tags that one mutation may name. GitLab behaviour: more are refused as a whole.
@@ -168,8 +168,8 @@ pub(super) fn tag_details_body(repository: u64, name: &str) -> Option<Vec<u8>> {
     body(query, serde_json::json!({ "id": global_id(repository), "name": name }))
 }
 
-/// The request for a manifest as the registry has it, where the server knows the field. By digest: GitLab's registry answers
-/// the name of a list with one of its images.
+/// The request for a manifest as the registry has it, where the server knows the field. By digest: GitLab's registry
+/// answers the name of a list with one of its images.
 pub(super) fn manifest_body(repository: u64, digest: &str) -> Option<Vec<u8>> {
     let query = "query manifest($id: ContainerRepositoryID!, $reference: String!) { containerRepository(id: $id) { \
                  manifest(reference: $reference) } }";

@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 
-use super::answers::invalid;
 use super::error::{Error, ErrorKind, Operation};
 use super::graphql::alias;
-use super::graphql_answers::{Connection, Node, of_repository};
-use super::http::Answer;
+use super::graphql_responses::{Connection, Node, of_repository};
+use super::responses::invalid;
+use super::transport::Answer;
 use super::types::{Tag, TagNow};
 
 /// Reads the answer about tags that were asked for by these names.
@@ -34,7 +34,7 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    use super::super::graphql_answers::tests::answer;
+    use super::super::graphql_responses::tests::answer;
     use super::*;
 
     const READ: Operation = Operation::ReadTags;

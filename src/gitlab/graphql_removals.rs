@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-use super::answers::{invalid, refusal};
 use super::error::{Error, ErrorKind, Operation};
-use super::graphql_answers::{Envelope, Trouble};
-use super::http::Answer;
+use super::graphql_responses::{Envelope, GraphqlFault};
+use super::responses::{invalid, refusal};
+use super::transport::Answer;
 
 /// The data of the mutation.
 #[derive(Debug, Deserialize)]
@@ -35,10 +35,10 @@ pub(super) fn removed(operation: Operation, answer: &Answer, asked: &[&str]) -> 
     }
     let envelope = Envelope::of(answer).ok_or_else(lost)?;
     match envelope.trouble() {
-        Some(Trouble::Unknown(_) | Trouble::Missing) => return Err(unsupported()),
+        Some(GraphqlFault::Unknown(_) | GraphqlFault::Missing) => return Err(unsupported()),
         // GitLab behaviour: checked before anything is done.
-        Some(Trouble::Hidden) => return Err(Error::new(operation, ErrorKind::NotFound)),
-        Some(Trouble::Registry | Trouble::Other) => return Err(lost()),
+        Some(GraphqlFault::Hidden) => return Err(Error::new(operation, ErrorKind::NotFound)),
+        Some(GraphqlFault::Registry | GraphqlFault::Other) => return Err(lost()),
         None => {}
     }
     let data: RemovalAnswer = serde_json::from_value(envelope.data.unwrap_or_default()).map_err(|_| lost())?;
@@ -75,7 +75,7 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    use super::super::graphql_answers::tests::answer;
+    use super::super::graphql_responses::tests::answer;
     use super::*;
 
     fn removal(gone: &Value, errors: &Value) -> Result<Vec<Box<str>>, ErrorKind> {

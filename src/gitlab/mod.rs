@@ -1,8 +1,8 @@
 //! GitLab's container registry API, as one client.
 //!
-//! [`GitLab`] is made once per process; [`GitLab::connect`] gives a [`Client`] for one server and token. The client knows
-//! how GitLab answers, how fast it may be asked and when an answer cannot be trusted. It knows nothing of Kubernetes or
-//! policies, and it decides nothing about tags.
+//! [`GitLab`] is made once per process; [`GitLab::connect`] gives a [`Client`] for one server and token. The client
+//! knows how GitLab answers, how fast it may be asked and when an answer cannot be trusted. It knows nothing of
+//! Kubernetes or policies, and it decides nothing about tags.
 //!
 //! | file | what it does | pure |
 //! |---|---|---|
@@ -13,20 +13,20 @@
 //! | `contents` | what images are made of: those inside of an index, and configurations | |
 //! | `repositories` | the endpoints about a repository as a whole | |
 //! | `graphql` | what GraphQL is asked, by what a server knows | yes |
-//! | `graphql_answers` | what GraphQL's answers mean | yes |
+//! | `graphql_responses` | what GraphQL's answers mean | yes |
 //! | `graphql_removals` | what its answers to removals mean | yes |
 //! | `graphql_named` | what its answer about tags by name means | yes |
 //! | `remembered` | what was told of them | yes |
-//! | `contents_answers` | the same of what is inside of images | yes |
-//! | `answers` | GitLab's JSON, and what each status means | yes |
-//! | `build` | HTTP clients from what a user configured | |
+//! | `contents_responses` | the same of what is inside of images | yes |
+//! | `responses` | GitLab's JSON, and what each status means | yes |
+//! | `http_client` | HTTP clients from what a user configured | |
 //! | `resolve` | names into addresses that may be connected to | |
-//! | `http` | sends one request: gate, pace, last look, attempts, redirects, size limit | |
-//! | `fault` | what a broken connection means | yes |
-//! | `pages` | completeness of lists | yes |
+//! | `transport` | sends one request: gate, pace, final check, attempts, redirects, size limit | |
+//! | `transport_error` | what a broken connection means | yes |
+//! | `pagination` | completeness of lists | yes |
 //! | `pacer` | when the next request may leave | yes |
-//! | `turns` | waits for that | |
-//! | `hints` | rate-limit headers | yes |
+//! | `queue` | waits for that | |
+//! | `rate_limit_headers` | rate-limit headers | yes |
 //! | `retry` | whether to try again | yes |
 //! | `gate` | the caller's permission to send | |
 //! | `types`, `error`, `lenient` | shapes and failures | yes |
@@ -34,51 +34,51 @@
 //! What the rest of the operator relies on:
 //!
 //! - **A list is complete or an error.** Short, empty or inconsistent pages are [`ErrorKind::Incomplete`].
-//! - **What removes tags is sent once.** It is repeated only after a proof that GitLab did nothing with it; when its fate is
-//!   unknown the error is [`ErrorKind::AnswerLost`].
-//! - **The gate is asked before every request**, and everything that waits stops with it. Before one that removes something,
-//!   the [`LastLook`] is asked as well, after every wait.
+//! - **What removes tags is sent once.** It is repeated only after a proof that GitLab did nothing with it; when its
+//!   fate is unknown the error is [`ErrorKind::AnswerLost`].
+//! - **The gate is asked before every request**, and everything that waits stops with it. Before one that removes
+//!   something, the [`FinalCheck`] is asked as well, after every wait.
 //! - **The token goes to one origin**, and neither it nor anything GitLab wrote is in an error.
-//! - **A connection is opened only to an address that was judged**: a name that leads to the operator's own machine or network
-//!   segment is [`ErrorKind::LocalAddress`], unless it is allowed by name.
+//! - **A connection is opened only to an address that was judged**: a name that leads to the operator's own machine or
+//!   network segment is [`ErrorKind::LocalAddress`], unless it is allowed by name.
 //!
-//! All waiting goes through [`Clock`](crate::clock::Clock). Only the time-outs of a request on its way are tokio's, since
-//! they belong to the connection.
+//! All waiting goes through [`Clock`](crate::clock::Clock). Only the time-outs of a request on its way are tokio's,
+//! since they belong to the connection.
 
-mod answers;
-mod build;
 mod client;
 mod connection;
 mod contents;
-mod contents_answers;
+mod contents_responses;
 mod error;
-mod fault;
 mod gate;
 mod graphql;
-mod graphql_answers;
 mod graphql_named;
 mod graphql_removals;
-mod hints;
-mod http;
+mod graphql_responses;
+mod http_client;
 mod lenient;
 mod pacer;
-mod pages;
+mod pagination;
+mod queue;
+mod rate_limit_headers;
 mod remembered;
 mod repositories;
 mod resolve;
+mod responses;
 mod retry;
 mod settings;
 mod tags;
-mod turns;
+mod transport;
+mod transport_error;
 mod types;
 
 pub use client::Client;
 pub use connection::GitLab;
 pub use error::{Class, Error, ErrorKind, Operation, Setting, TlsProblem, TokenProblem, Unreached};
-pub use gate::{Gate, LastLook, Open, Stopped};
-pub use pages::Gap;
+pub use gate::{AlwaysOpen, FinalCheck, Gate, Stopped};
+pub use pagination::Gap;
 pub use resolve::{Lookup, SystemLookup};
-pub use settings::{Connection, Proxy, Settings};
+pub use settings::{ClientSettings, Connection, Proxy};
 pub use types::{
     BulkAnswer, BulkDelete, Capabilities, ImagePage, Namespace, Project, Repository, RepositoryContents,
     RepositoryDeletion, RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::hints::Hints;
+use super::rate_limit_headers::Hints;
 use super::retry::THROTTLED_DELAY;
 
 /// The longest pause a header can cause. A larger value is a mistake or an attack; after it the host is asked once and

@@ -4,16 +4,16 @@
 
 use reqwest::StatusCode;
 
-use super::answers::{ContentsAnswer, ErrorAnswer, invalid, read, refusal};
 use super::client::{Client, OBJECT_LIMIT, project_segment};
 use super::error::{Error, ErrorKind, Operation};
+use super::responses::{ContentsAnswer, ErrorAnswer, invalid, read, refusal};
 use super::types::{RepositoryContents, RepositoryDeletion, RepositoryRef};
 
 impl Client {
     /// The registry's own count of a repository's tags: GET `/registry/repositories/:id?tags_count=true`.
     ///
-    /// GitLab behaviour: the count ends at 10,000, and one that failed reads as zero. `None` where the server is too old
-    /// to count (before 13.6).
+    /// GitLab behaviour: the count ends at 10,000, and one that failed reads as zero. `None` where the server is too
+    /// old to count (before 13.6).
     ///
     /// # Errors
     ///
@@ -37,19 +37,19 @@ impl Client {
         self.contents(id, &["tags_count", "size"]).await
     }
 
-    /// Requests the deletion of a repository with everything in it: DELETE `…/registry/repositories/:repository_id`. Needs
-    /// the Maintainer role and the scope `api`.
+    /// Requests the deletion of a repository with everything in it: DELETE `…/registry/repositories/:repository_id`.
+    /// Needs the Maintainer role and the scope `api`.
     ///
     /// Sent once, like [`Client::bulk_delete`], and **not to be dropped** either.
     ///
-    /// GitLab behaviour: the repository only becomes [`DeleteScheduled`](super::RepositoryStatus::DeleteScheduled); a job
-    /// then removes the tags that are there by that time, and the repository. When it fails ten times the repository is
-    /// left as [`DeleteFailed`](super::RepositoryStatus::DeleteFailed).
+    /// GitLab behaviour: the repository only becomes [`DeleteScheduled`](super::RepositoryStatus::DeleteScheduled); a
+    /// job then removes the tags that are there by that time, and the repository. When it fails ten times the
+    /// repository is left as [`DeleteFailed`](super::RepositoryStatus::DeleteFailed).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AnswerLost`] when it was sent and no answer tells its fate. After every other error GitLab does nothing:
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Forbidden`], [`ErrorKind::Moved`], [`ErrorKind::Refused`],
+    /// [`ErrorKind::AnswerLost`] when it was sent and no answer tells its fate. After every other error GitLab does
+    /// nothing: [`ErrorKind::NotFound`], [`ErrorKind::Forbidden`], [`ErrorKind::Moved`], [`ErrorKind::Refused`],
     /// [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
     pub async fn delete_repository(&self, repository: &RepositoryRef) -> Result<RepositoryDeletion, Error> {
         let operation = Operation::DeleteRepository;

@@ -1,7 +1,7 @@
 //! Turns a host's name into the addresses that a connection may be opened to.
 //!
-//! The HTTP client connects to what comes out of here and asks nobody else, so the address that was judged is the one connected
-//! to: a name that resolves differently the next time is judged again.
+//! The HTTP client connects to what comes out of here and asks nobody else, so the address that was judged is the one
+//! connected to: a name that resolves differently the next time is judged again.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

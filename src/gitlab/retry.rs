@@ -21,15 +21,15 @@ pub(super) const THROTTLED_DELAY: Duration = Duration::from_secs(15);
 
 /// The longest wait for one request. GitLab.com counts per minute, so one window fits; whoever is sent away for longer
 /// hears of it at once instead of holding a run open.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(120);
 
 /// Which failures of a request allow another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
     /// Sending it twice does no harm: every GET and every GraphQL query.
     Harmless,
-    /// Only where it is certain that the server did nothing: the bulk request, which GitLab counts for an hour, and every
-    /// removal by name, since the name may have been pushed again meanwhile.
+    /// Only where it is certain that the server did nothing: the bulk request, which GitLab counts for an hour, and
+    /// every removal by name, since the name may have been pushed again meanwhile.
     OnlyUnprocessed,
 }
 
@@ -70,8 +70,8 @@ impl Failure {
 
 /// How long to wait before attempt number `attempt + 1`; `None` gives up.
 ///
-/// `attempt` counts from 1; `jitter` is between 0 and 1 and lengthens the wait by up to a quarter, so that callers which
-/// failed together do not come back together. What the server asked for is never undercut.
+/// `attempt` counts from 1; `jitter` is between 0 and 1 and lengthens the wait by up to a quarter, so that callers
+/// which failed together do not come back together. What the server asked for is never undercut.
 pub(super) fn delay(failure: Failure, repeat: Repeat, attempt: u32, jitter: f64) -> Option<Duration> {
     if attempt >= MAX_ATTEMPTS || (repeat == Repeat::OnlyUnprocessed && !failure.proves_nothing_was_done()) {
         return None;
@@ -81,7 +81,7 @@ pub(super) fn delay(failure: Failure, repeat: Repeat, attempt: u32, jitter: f64)
         Failure::Status { status: 429, .. } => THROTTLED_DELAY,
         _ => FIRST_DELAY.saturating_mul(GROWTH.saturating_pow(attempt.saturating_sub(1))),
     };
-    if least > PATIENCE {
+    if least > MAX_WAIT {
         return None;
     }
     let jitter = if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.0 };
@@ -158,7 +158,7 @@ mod tests {
             let failure = status(code, asked);
             if let Some(wait) = delay(failure, Repeat::Harmless, attempt, jitter) {
                 prop_assert!(wait >= Duration::from_secs(asked.unwrap_or(0)));
-                prop_assert!(wait <= PATIENCE + PATIENCE / 4);
+                prop_assert!(wait <= MAX_WAIT + MAX_WAIT / 4);
                 prop_assert!(attempt < MAX_ATTEMPTS);
             }
         }

@@ -8,14 +8,15 @@ use url::Url;
 
 /// Settings for the whole process.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// The ceiling of requests per second to one host, from all policies together; values outside 0.01 to 1000 are moved
-    /// to the nearer end.
+pub struct ClientSettings {
+    /// The ceiling of requests per second to one host, from all policies together; values outside 0.01 to 1000 are
+    /// moved to the nearer end.
     pub requests_per_second: f64,
     /// The `User-Agent` of every request.
     pub user_agent: String,
     /// Hosts and addresses that may be the operator's own machine or network segment; see
-    /// [`may_be_reached`](crate::hosts::may_be_reached). Whether a token may be sent to a host at all is the caller's decision.
+    /// [`may_be_reached`](crate::hosts::may_be_reached). Whether a token may be sent to a host at all is the caller's
+    /// decision.
     pub allowed_hosts: Arc<[String]>,
 }
 

@@ -1,7 +1,7 @@
 //! The endpoints of exact deletion: pages of tags with their dates, and removal by name.
 //!
-//! As in `client`, nothing here waits, paces or tries again, and what GraphQL is asked and answers is written in `graphql` and read in `graphql_answers`. No method
-//! decides which tags go.
+//! As in `client`, nothing here waits, paces or tries again, and what GraphQL is asked and answers is written in
+//! `graphql` and read in `graphql_answers`. No method decides which tags go.
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -9,15 +9,15 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use url::Url;
 
-use super::answers::{ErrorAnswer, ProjectAnswer, invalid, read, refusal};
 use super::client::{Client, OBJECT_LIMIT, project_segment, push};
 use super::error::{Error, ErrorKind, Operation};
 use super::graphql::{self, MOST_NAMES, Parts};
-use super::graphql_answers::{self, Probed};
 use super::graphql_named;
 use super::graphql_removals;
-use super::http::{Answer, Known, Request, by_status};
+use super::graphql_responses::{self, Probed};
+use super::responses::{ErrorAnswer, ProjectAnswer, invalid, read, refusal};
 use super::retry::{Failure, Repeat};
+use super::transport::{Answer, Known, Request, by_status};
 use super::types::{Capabilities, Project, RepositoryRef, TagNow, TagOrder, TagPage, TagRemoval, is_tag_name};
 
 /// How long is remembered what a server can do; after that, one request notices an upgrade.
@@ -26,8 +26,8 @@ pub(super) const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 impl Client {
     /// What the server's GraphQL can tell about tags. Needs any repository id; the token need not see it.
     ///
-    /// Found out by asking for everything and leaving out what the server does not know, usually two requests; remembered
-    /// for an hour for all clients of the server. A server without GraphQL is no error.
+    /// Found out by asking for everything and leaving out what the server does not know, usually two requests;
+    /// remembered for an hour for all clients of the server. A server without GraphQL is no error.
     ///
     /// # Errors
     ///
@@ -40,9 +40,10 @@ impl Client {
     /// One page of a repository's tags, at most 20: the first, or the one after [`TagPage::next`] of a page in the same
     /// order.
     ///
-    /// GitLab behaviour: this is the only way to see when a tag was last pushed. A page can end early without a word when
-    /// the registry fails, and then looks like the last one; so the names of all pages together prove nothing until they
-    /// are held against [`Client::tag_names`]. Without a metadata database a page takes GitLab some 50 requests.
+    /// GitLab behaviour: this is the only way to see when a tag was last pushed. A page can end early without a word
+    /// when the registry fails, and then looks like the last one; so the names of all pages together prove nothing
+    /// until they are held against [`Client::tag_names`]. Without a metadata database a page takes GitLab some 50
+    /// requests.
     ///
     /// # Errors
     ///
@@ -80,15 +81,15 @@ impl Client {
         let unsupported = || Error::new(operation, ErrorKind::Unsupported { what: "reading tags by GraphQL" });
         let parts = self.parts(repository).await?.ok_or_else(unsupported)?;
         let body = graphql::names_body(parts, repository, names);
-        let answer = self.ask(Operation::ReadTags, body, graphql_answers::failure).await?;
+        let answer = self.ask(Operation::ReadTags, body, graphql_responses::failure).await?;
         graphql_named::named(operation, &answer, names)
     }
 
-    /// Removes up to 20 tags by name (GraphQL's `destroyContainerRepositoryTags`, since GitLab 13.7) and answers the names
-    /// that GitLab says are gone, also those that were gone before. Needs the Developer role and the scope `api`.
+    /// Removes up to 20 tags by name (GraphQL's `destroyContainerRepositoryTags`, since GitLab 13.7) and answers the
+    /// names that GitLab says are gone, also those that were gone before. Needs the Developer role and the scope `api`.
     ///
-    /// GitLab behaviour: a name that is missing from the answer is protected, or the registry refused to remove it; nothing
-    /// tells which. Without names nothing is sent.
+    /// GitLab behaviour: a name that is missing from the answer is protected, or the registry refused to remove it;
+    /// nothing tells which. Without names nothing is sent.
     ///
     /// Sent once, like [`Client::bulk_delete`], and **not to be dropped** either: a tag that is pushed again while a
     /// repetition is on its way would be lost.
@@ -99,9 +100,9 @@ impl Client {
     /// [`ErrorKind::InvalidAnswer`] when GitLab names a tag that was not asked for. After every other error nothing is
     /// gone: [`ErrorKind::NotSent`] for more than 20 names, or one that no tag can have; [`ErrorKind::NotFound`] for a
     /// repository that does not exist or is hidden, and for a role or scope that does not allow it;
-    /// [`ErrorKind::Registry`] when the registry refuses to remove anything; [`ErrorKind::Unsupported`] without GraphQL;
-    /// [`ErrorKind::Forbidden`], [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
-    pub async fn destroy_tags(&self, repository: u64, names: &[&str]) -> Result<Vec<Box<str>>, Error> {
+    /// [`ErrorKind::Registry`] when the registry refuses to remove anything; [`ErrorKind::Unsupported`] without
+    /// GraphQL; [`ErrorKind::Forbidden`], [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
+    pub async fn delete_tags(&self, repository: u64, names: &[&str]) -> Result<Vec<Box<str>>, Error> {
         let operation = Operation::RemoveTags;
         accept_names(operation, names)?;
         let not_sent = |what| Error::new(operation, ErrorKind::NotSent { what });
@@ -137,11 +138,11 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AnswerLost`] when it was sent and no answer tells its fate; [`ErrorKind::Registry`] when the registry
-    /// failed, which may have been after the removal; [`ErrorKind::Forbidden`] when it was refused and nothing shows
-    /// whether the tag is there. After every other error it was not removed: [`ErrorKind::NotSent`] for a name that no
-    /// tag can have, [`ErrorKind::Refused`], [`ErrorKind::Moved`], [`ErrorKind::NotFound`] for project and repository,
-    /// [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`], and what [`Client::tag`] and
+    /// [`ErrorKind::AnswerLost`] when it was sent and no answer tells its fate; [`ErrorKind::Registry`] when the
+    /// registry failed, which may have been after the removal; [`ErrorKind::Forbidden`] when it was refused and nothing
+    /// shows whether the tag is there. After every other error it was not removed: [`ErrorKind::NotSent`] for a name
+    /// that no tag can have, [`ErrorKind::Refused`], [`ErrorKind::Moved`], [`ErrorKind::NotFound`] for project and
+    /// repository, [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`], and what [`Client::tag`] and
     /// [`Client::tag_names`] fail with.
     pub async fn delete_tag(&self, repository: &RepositoryRef, name: &str) -> Result<TagRemoval, Error> {
         let operation = Operation::RemoveTag;
@@ -214,8 +215,8 @@ impl Client {
         let unsupported = |what| Error::new(operation, ErrorKind::Unsupported { what });
         let parts = parts.ok_or_else(|| unsupported("reading tags by GraphQL"))?;
         let query = graphql::page_query(parts, order).ok_or_else(|| unsupported("sorting tags by their last push"))?;
-        let answer = self.query(repository, &query, after, graphql_answers::failure).await?;
-        graphql_answers::page(operation, &answer, after)
+        let answer = self.query(repository, &query, after, graphql_responses::failure).await?;
+        graphql_responses::page(operation, &answer, after)
     }
 
     /// What the server knows: as remembered, or found out now.
@@ -244,7 +245,7 @@ impl Client {
         loop {
             let query = graphql::probe_query(parts);
             let answer = self.query(repository, &query, None, by_status).await?;
-            match graphql_answers::probed(Operation::ReadTags, &answer, parts)? {
+            match graphql_responses::probed(Operation::ReadTags, &answer, parts)? {
                 Probed::Known => return Ok(Some(parts)),
                 // Fewer each time, so this ends.
                 Probed::Less(fewer) => parts = fewer,

@@ -98,8 +98,8 @@ pub enum RepositoryStatus {
 pub struct RepositoryContents {
     /// How many tags, up to 10,000. GitLab behaviour: 0 when counting failed; nothing before 13.6.
     pub tags_count: Option<u64>,
-    /// How many bytes its tags take. GitLab behaviour: nothing when asking for it failed, when the registry does not know the
-    /// repository, or when it has no metadata database.
+    /// How many bytes its tags take. GitLab behaviour: nothing when asking for it failed, when the registry does not
+    /// know the repository, or when it has no metadata database.
     pub size: Option<u64>,
     /// As [`Repository::status`], but of now.
     pub status: Option<RepositoryStatus>,
@@ -143,14 +143,14 @@ pub struct TagDetails {
 
 /// One tag as an inventory knows it: one entry of a page that GraphQL answers.
 ///
-/// What the server does not tell is `None`, whatever the reason: it is too old (see [`Capabilities`]), its registry does
-/// not know, or it wrote something that cannot be read.
+/// What the server does not tell is `None`, whatever the reason: it is too old (see [`Capabilities`]), its registry
+/// does not know, or it wrote something that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
     /// The tag's name.
     pub name: Box<str>,
-    /// The digest the tag points at, `sha256:…`. GitLab behaviour: nothing for OCI indexes in a registry without metadata
-    /// database.
+    /// The digest the tag points at, `sha256:…`. GitLab behaviour: nothing for OCI indexes in a registry without
+    /// metadata database.
     pub digest: Option<Box<str>>,
     /// The last push. GitLab behaviour: known with a metadata database only, since about 16.11.
     pub published_at: Option<Timestamp>,
@@ -158,16 +158,16 @@ pub struct Tag {
     pub created_at: Option<Timestamp>,
     /// As [`TagDetails::total_size`], in bytes.
     pub total_size: Option<u64>,
-    /// Whether the tag is known to be one image, not an index of several. GitLab behaviour: told with a metadata database
-    /// only, since about 17.1.
+    /// Whether the tag is known to be one image, not an index of several. GitLab behaviour: told with a metadata
+    /// database only, since about 17.1.
     pub single_image: bool,
     /// Whether the tag is known to be an index of several. GitLab behaviour: as above.
     pub is_index: bool,
-    /// Digests of manifests that name this one as their subject. GitLab behaviour: told with a metadata database only, since
-    /// about 17.0.
+    /// Digests of manifests that name this one as their subject. GitLab behaviour: told with a metadata database only,
+    /// since about 17.0.
     pub referrers: Vec<Box<str>>,
-    /// GitLab refuses this token to remove the tag: it is immutable, or a rule or the role does not allow it. `false` where
-    /// the server does not tell, see [`Capabilities::protection`]; the removal itself is then still refused.
+    /// GitLab refuses this token to remove the tag: it is immutable, or a rule or the role does not allow it. `false`
+    /// where the server does not tell, see [`Capabilities::protection`]; the removal itself is then still refused.
     pub protected: bool,
 }
 
@@ -194,8 +194,8 @@ pub enum TagOrder {
     Name,
     /// By the last push, the oldest first; needs [`Capabilities::sorts_by_push`].
     ///
-    /// GitLab behaviour: a registry without metadata database knows no pushes and sorts by name instead, without a word.
-    /// There, [`Tag::published_at`] is `None` for every tag.
+    /// GitLab behaviour: a registry without metadata database knows no pushes and sorts by name instead, without a
+    /// word. There, [`Tag::published_at`] is `None` for every tag.
     OldestPushFirst,
     /// The same, the newest first.
     NewestPushFirst,
@@ -208,8 +208,8 @@ pub struct TagPage {
     pub tags: Vec<Tag>,
     /// What leads to the next page, for the same order; `None` on the last page. Opaque.
     ///
-    /// GitLab behaviour: when the registry fails in the middle of a list, that page ends early and there is no next one,
-    /// like on the last page. Whether all pages together are complete is shown by
+    /// GitLab behaviour: when the registry fails in the middle of a list, that page ends early and there is no next
+    /// one, like on the last page. Whether all pages together are complete is shown by
     /// [`Client::tag_names`](super::Client::tag_names) only.
     pub next: Option<String>,
 }
@@ -229,7 +229,8 @@ pub struct ImagePage {
 pub struct Capabilities {
     /// Container repositories in GraphQL at all (since 13.7, unless it is switched off). Nothing below is true without.
     pub graphql: bool,
-    /// The server knows [`Tag::published_at`]; it can still be `None` for every tag of a registry without metadata database.
+    /// The server knows [`Tag::published_at`]; it can still be `None` for every tag of a registry without metadata
+    /// database.
     pub published_at: bool,
     /// The server takes [`TagOrder::OldestPushFirst`] and [`TagOrder::NewestPushFirst`].
     pub sorts_by_push: bool,
@@ -334,8 +335,8 @@ pub struct BulkDelete {
 /// GitLab's answer to a bulk deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BulkAnswer {
-    /// Accepted: GitLab works on it in the background and reports nothing. For 3600 s from its acceptance, which was not
-    /// after `at`, it accepts no other one for this repository.
+    /// Accepted: GitLab works on it in the background and reports nothing. For 3600 s from its acceptance, which was
+    /// not after `at`, it accepts no other one for this repository.
     Accepted {
         /// The clock when the answer arrived.
         at: Timestamp,

@@ -1,7 +1,7 @@
 //! Approvals: what names a plan, and what changed when it is no longer the one that was approved.
 //!
-//! A plan is named by what it would remove and by the generation of the spec, and by nothing else: made again over the same
-//! registry as of the same moment it has the same name, whatever was pushed meanwhile.
+//! A plan is named by what it would remove and by the generation of the spec, and by nothing else: made again over the
+//! same registry as of the same moment it has the same name, whatever was pushed meanwhile.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::api::RepositoryStatus;
 
-use super::outcome::Outcome;
+use super::repository_outcome::Outcome;
 
 /// Characters of a plan's hash: 128 bits, so that nobody finds another plan for it, and short enough to be typed.
 const HASH_CHARACTERS: usize = 32;

@@ -2,8 +2,8 @@
 //!
 //! cosign names them by the digest of their subject: `sha256-<hex>.sig`, `.att`, `.sbom`
 //! (<https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>), behind a prefix if it is told one
-//! (`--attachment-tag-prefix`). Registries without the referrers API have a list of them at `sha256-<hex>`, the digits cut after
-//! 64 (<https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>).
+//! (`--attachment-tag-prefix`). Registries without the referrers API have a list of them at `sha256-<hex>`, the digits
+//! cut after 64 (<https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>).
 
 use super::image::ALGORITHMS;
 

@@ -25,9 +25,9 @@ pub struct KeepNotSupported;
 
 /// The parameters for a rule and what is protected besides.
 ///
-/// `knows_keep` says whether the server knows `name_regex_keep`: GitLab 11.8 to 12.8 silently ignores it, so a policy that
-/// keeps anything by pattern must not be sent there. A `keep_n` of 0 is left out; it means the same to the server and the
-/// documented examples are without it.
+/// `knows_keep` says whether the server knows `name_regex_keep`: GitLab 11.8 to 12.8 silently ignores it, so a policy
+/// that keeps anything by pattern must not be sent there. A `keep_n` of 0 is left out; it means the same to the server
+/// and the documented examples are without it.
 ///
 /// # Errors
 /// When something is to be kept by pattern and the server would not hear of it.
@@ -52,8 +52,8 @@ pub fn parameters(rule: &Rule, protect: &[Pattern], knows_keep: bool) -> Result<
     })
 }
 
-/// The `name_regex_keep` that keeps attachments as well, for a repository that has some: GitLab takes them for images, which
-/// `keep_n` would count, and knows nothing of what they belong to.
+/// The `name_regex_keep` that keeps attachments as well, for a repository that has some: GitLab takes them for images,
+/// which `keep_n` would count, and knows nothing of what they belong to.
 #[must_use]
 pub fn keeping_attachments(keep: Option<&str>) -> String {
     match keep {
@@ -70,11 +70,11 @@ mod tests {
 
     use super::*;
     use crate::policy::compile::tests::spec;
-    use crate::policy::{Method, Settings, compile};
+    use crate::policy::{CompileOptions, Method, compile};
 
     fn of(rule: &Value, protect: &[&str], knows_keep: bool) -> Result<Parameters, KeepNotSupported> {
         let spec = spec(&json!({"rules": [rule], "protect": {"nameRegex": protect}}));
-        let policy = compile(&spec, &Settings::default(), "2026-11-22T12:00:00Z".parse().unwrap()).unwrap();
+        let policy = compile(&spec, &CompileOptions::default(), "2026-11-22T12:00:00Z".parse().unwrap()).unwrap();
         let Method::Bulk(rule) = &policy.method else { unreachable!() };
         parameters(rule, &policy.protect, knows_keep)
     }

@@ -1,8 +1,8 @@
 //! From the spec as it was typed to what a run needs: parsed addresses, compiled patterns, a schedule.
 //!
-//! The definition refuses most of what is wrong at `kubectl apply`. A policy may have been stored without it, so all of it is
-//! asked again here ([`validation`]), before what no schema can know. What is wrong becomes a problem with a documented reason.
-//! Nothing that fails here is ever sent anywhere.
+//! The definition refuses most of what is wrong at `kubectl apply`. A policy may have been stored without it, so all of
+//! it is asked again here ([`validation`]), before what no schema can know. What is wrong becomes a problem with a
+//! documented reason. Nothing that fails here is ever sent anywhere.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::api::{
 };
 use crate::hosts;
 
-use super::duration::Age;
-use super::empty;
+use super::age::Age;
+use super::empty_repository;
 use super::in_use::Alias;
 use super::limits::Limits;
 use super::pattern::{Pattern, PatternError};
@@ -33,14 +33,14 @@ const TOLD_FAULTS: usize = 3;
 
 /// What the operator allows policies to do, from its flags.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// Hosts that tokens may be sent to, each a name, an address or `*.` and a domain, with a port where only that one is
-    /// meant; empty = any that is not local.
+pub struct CompileOptions {
+    /// Hosts that tokens may be sent to, each a name, an address or `*.` and a domain, with a port where only that one
+    /// is meant; empty = any that is not local.
     pub allowed_hosts: Vec<String>,
     /// Whether a policy may use http://, if it says so itself.
     pub allow_insecure_http: bool,
-    /// The namespaces whose workloads the operator sees, on the administrator's word that nothing else uses the registries;
-    /// empty = all.
+    /// The namespaces whose workloads the operator sees, on the administrator's word that nothing else uses the
+    /// registries; empty = all.
     pub seen_namespaces: Vec<String>,
     /// Whether objects of other namespaces may be named in what is said of a policy; otherwise they are counted.
     pub name_other_namespaces: bool,
@@ -68,7 +68,7 @@ pub struct CompiledPolicy {
     /// How much may go before nothing does.
     pub limits: Limits,
     /// Which repositories without tags are deleted; `None` = none is.
-    pub empty_repositories: Option<empty::Rule>,
+    pub empty_repositories: Option<empty_repository::Rule>,
     /// When.
     pub schedule: Schedule,
     /// How late a run may start.
@@ -88,7 +88,8 @@ pub struct Protection {
     pub aliases: Vec<Alias>,
     /// Lists of what other clusters use.
     pub lists: Vec<ListSource>,
-    /// The namespaces whose workloads are seen, on the administrator's word that nothing else uses the registry; empty = all.
+    /// The namespaces whose workloads are seen, on the administrator's word that nothing else uses the registry; empty
+    /// = all.
     pub seen_namespaces: Vec<String>,
 }
 
@@ -168,7 +169,7 @@ pub struct Problem {
 /// The first problem that is found.
 pub fn compile(
     spec: &RegistryCleanupPolicySpec,
-    settings: &Settings,
+    settings: &CompileOptions,
     now: Timestamp,
 ) -> Result<CompiledPolicy, Problem> {
     // First of all: what is within the bounds of the definition costs little to compile.
@@ -184,7 +185,7 @@ pub fn compile(
     let protection = protection(&protect_spec, settings)?;
     let rules = spec.rules.iter().map(compile_rule).collect::<Result<Vec<Rule>, Problem>>()?;
     let method = method(spec.method.unwrap_or_default(), rules)?;
-    let empty_repositories = spec.empty_repositories.as_ref().map(empty::Rule::compile).transpose();
+    let empty_repositories = spec.empty_repositories.as_ref().map(empty_repository::Rule::compile).transpose();
     Ok(CompiledPolicy {
         base_url,
         timeout,
@@ -204,7 +205,7 @@ pub fn compile(
     })
 }
 
-fn protection(spec: &ProtectSpec, settings: &Settings) -> Result<Protection, Problem> {
+fn protection(spec: &ProtectSpec, settings: &CompileOptions) -> Result<Protection, Problem> {
     let alias = |text: &String| {
         Alias::parse(text).map_err(|error| invalid(format!("protect.registryAliases {text:?} cannot be used: {error}")))
     };
@@ -268,7 +269,7 @@ fn compile_rule(spec: &RuleSpec) -> Result<Rule, Problem> {
     })
 }
 
-fn base_url(text: &str, settings: &Settings) -> Result<Url, Problem> {
+fn base_url(text: &str, settings: &CompileOptions) -> Result<Url, Problem> {
     let unusable = |why: &str| invalid(format!("gitlab.url cannot be used: {why}"));
     let mut url = Url::parse(text).map_err(|error| unusable(&error.to_string()))?;
     let plain = url.username().is_empty() && url.password().is_none();
@@ -357,7 +358,7 @@ pub(crate) mod tests {
         "2026-11-22T12:00:00Z".parse().unwrap()
     }
 
-    fn problem(changes: &Value, settings: &Settings) -> (&'static str, String) {
+    fn problem(changes: &Value, settings: &CompileOptions) -> (&'static str, String) {
         let problem = compile(&spec(changes), settings, now()).unwrap_err();
         (problem.reason, problem.message)
     }
@@ -368,7 +369,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_sound_spec_compiles_and_defaults_are_those_of_the_schema() {
-        let policy = compile(&spec(&json!({})), &Settings::default(), now()).unwrap();
+        let policy = compile(&spec(&json!({})), &CompileOptions::default(), now()).unwrap();
         assert_eq!(policy.mode, Mode::DryRun);
         assert_eq!(policy.timeout, Duration::from_secs(30));
         assert_eq!(policy.starting_deadline, SignedDuration::from_secs(3600));
@@ -379,7 +380,7 @@ pub(crate) mod tests {
     #[case("https://gitlab.example.com/", "https://gitlab.example.com/")]
     #[case("https://gitlab.example.com/git/", "https://gitlab.example.com/git")]
     fn a_sub_path_is_kept_and_a_trailing_slash_is_not(#[case] url: &str, #[case] expected: &str) {
-        let policy = compile(&spec(&gitlab(url)), &Settings::default(), now()).unwrap();
+        let policy = compile(&spec(&gitlab(url)), &CompileOptions::default(), now()).unwrap();
         assert_eq!(policy.base_url.as_str(), expected);
     }
 
@@ -392,9 +393,9 @@ pub(crate) mod tests {
     #[case("https://[::ffff:127.0.0.1]")]
     #[case("https://0.0.0.0")]
     fn local_addresses_are_allowed_only_by_name(#[case] url: &str) {
-        assert_eq!(problem(&gitlab(url), &Settings::default()).0, reason::HOST_NOT_ALLOWED);
+        assert_eq!(problem(&gitlab(url), &CompileOptions::default()).0, reason::HOST_NOT_ALLOWED);
         let host = Url::parse(url).unwrap().host_str().unwrap().trim_matches(['[', ']']).to_owned();
-        let settings = Settings { allowed_hosts: vec![host], ..Settings::default() };
+        let settings = CompileOptions { allowed_hosts: vec![host], ..CompileOptions::default() };
         assert!(compile(&spec(&gitlab(url)), &settings, now()).is_ok());
     }
 
@@ -413,7 +414,7 @@ pub(crate) mod tests {
     #[case("::1", "https://[::1]:8443", true)]
     #[case("::1", "https://[::2]", false)]
     fn a_list_of_hosts_allows_those_and_no_other(#[case] entry: &str, #[case] url: &str, #[case] allowed: bool) {
-        let settings = Settings { allowed_hosts: vec![entry.to_owned()], ..Settings::default() };
+        let settings = CompileOptions { allowed_hosts: vec![entry.to_owned()], ..CompileOptions::default() };
         assert_eq!(compile(&spec(&gitlab(url)), &settings, now()).is_ok(), allowed);
     }
 
@@ -430,7 +431,7 @@ pub(crate) mod tests {
         let changes = json!({
             "gitlab": {"url": "http://gitlab.example.com", "insecure": policy, "secretRef": {"name": "token"}}
         });
-        let settings = Settings { allow_insecure_http: operator, ..Settings::default() };
+        let settings = CompileOptions { allow_insecure_http: operator, ..CompileOptions::default() };
         let result = compile(&spec(&changes), &settings, now());
         assert_eq!(result.is_ok(), works);
         if let Err(problem) = result {
@@ -456,7 +457,7 @@ pub(crate) mod tests {
     #[case(json!({"emptyRepositories": {"deleteOlderThan": "101y"}}), reason::INVALID_SPEC)]
     #[case(json!({"rules": [{"name": "r", "nameRegexDelete": ".*", "keepN": 0}]}), reason::INVALID_SPEC)]
     fn what_the_schema_did_not_catch_becomes_a_documented_reason(#[case] changes: Value, #[case] expected: &str) {
-        let (reason, message) = problem(&changes, &Settings::default());
+        let (reason, message) = problem(&changes, &CompileOptions::default());
         assert_eq!(reason, expected, "{message}");
         assert!(!message.contains("marker"), "{message}");
     }
@@ -465,7 +466,7 @@ pub(crate) mod tests {
     fn of_much_that_is_wrong_a_few_things_are_told() {
         let rules: Vec<Value> =
             (0..5).map(|n| json!({"name": format!("r{n}"), "nameRegexDelete": ".*", "keepN": 0})).collect();
-        let (_, message) = problem(&json!({"rules": rules, "method": "Exact"}), &Settings::default());
+        let (_, message) = problem(&json!({"rules": rules, "method": "Exact"}), &CompileOptions::default());
         assert!(message.starts_with("spec.rules[0]: this rule would remove every tag: "), "{message}");
         assert!(message.ends_with("; and 2 more"), "{message}");
         assert!(message.len() < api::conditions::MAX_MESSAGE_BYTES, "{message}");

@@ -244,7 +244,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::api::crd;
     use crate::policy::compile::tests::spec;
-    use crate::policy::{Settings, compile};
+    use crate::policy::{CompileOptions, compile};
 
     fn schema() -> Value {
         crd::definition().unwrap()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
@@ -377,7 +377,7 @@ pub(crate) mod tests {
     }
 
     fn policy(changes: &Value) -> CompiledPolicy {
-        compile(&spec(changes), &Settings::default(), at(0)).unwrap()
+        compile(&spec(changes), &CompileOptions::default(), at(0)).unwrap()
     }
 
     fn held_since(generation: i64) -> PolicyStatus {

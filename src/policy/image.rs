@@ -1,8 +1,8 @@
 //! References to images as Kubernetes takes them: the grammar of the distribution project, with Docker's short forms.
 //!
-//! The kubelet reads `image` with `github.com/distribution/reference` (`ParseNormalizedNamed`, v0.6), the container runtimes
-//! do the same. What is read here is what they read, so that two texts for one image come to the same name. One thing is
-//! added: the host is compared as DNS does, without regard to case.
+//! The kubelet reads `image` with `github.com/distribution/reference` (`ParseNormalizedNamed`, v0.6), the container
+//! runtimes do the same. What is read here is what they read, so that two texts for one image come to the same name.
+//! One thing is added: the host is compared as DNS does, without regard to case.
 
 use std::fmt;
 
@@ -21,8 +21,8 @@ pub(super) const ALGORITHMS: [(&str, usize); 4] = [("sha256", 64), ("sha384", 96
 /// A reference to an image. It has a tag, a digest or both.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ImageRef {
-    /// `host[:port]/path`: complete, and the same for every way to write it. `nginx` is `docker.io/library/nginx`. The host
-    /// is in lower case, unless it is a single word that only upper case makes a host (`REGISTRY/app`).
+    /// `host[:port]/path`: complete, and the same for every way to write it. `nginx` is `docker.io/library/nginx`. The
+    /// host is in lower case, unless it is a single word that only upper case makes a host (`REGISTRY/app`).
     pub name: String,
     /// The tag; `latest` where the text has neither tag nor digest.
     pub tag: Option<String>,
@@ -33,8 +33,8 @@ pub struct ImageRef {
 /// What an `imageID` tells of the image behind a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ImageId {
-    /// In which repository it is, as a rule with its digest. The repository need not be that of the name: kubelets report the
-    /// first name under which a node got to know the digest.
+    /// In which repository it is, as a rule with its digest. The repository need not be that of the name: kubelets
+    /// report the first name under which a node got to know the digest.
     In(ImageRef),
     /// A digest, `sha256:…`, of the image or of its configuration, and no repository.
     Digest(String),
@@ -121,8 +121,8 @@ impl ImageRef {
 }
 
 impl ImageId {
-    /// Reads `imageID` of a container's status, which every runtime writes in its own way: a reference with or without a
-    /// scheme (`docker-pullable://`), or a bare digest. `None` is nothing at all: the container has not started.
+    /// Reads `imageID` of a container's status, which every runtime writes in its own way: a reference with or without
+    /// a scheme (`docker-pullable://`), or a bare digest. `None` is nothing at all: the container has not started.
     ///
     /// # Errors
     /// When it is anything else.

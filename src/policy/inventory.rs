@@ -1,38 +1,42 @@
 //! What has to be read of a repository's tags for a plan, and what may be concluded from what was read.
 //!
-//! A plan over everything is always right, and reading everything takes one request for every 20 tags. Where the server sorts
-//! by push and every rule has an age, less is enough: the oldest pushes up to the youngest cut-off. What was not read is too
-//! young for every rule, and stays. `keepN` needs the names of the others besides, since they take places.
+//! A plan over everything is always right, and reading everything takes one request for every 20 tags. Where the server
+//! sorts by push and every rule has an age, less is enough: the oldest pushes up to the youngest cut-off. What was not
+//! read is too young for every rule, and stays. `keepN` needs the names of the others besides, since they take slots.
 //!
 //! Why this never removes more than the plan over everything:
 //!
-//! - A tag that was read but is not among the names, which are listed later, is gone. It is left out: it cannot be removed,
-//!   and it takes no place, so that another one stays in its stead.
-//! - A name that was not read was pushed later than everything that was read: the pages came in ascending order, each full, up
-//!   to the cut-off, and prove that they skipped none of the names (`policy::paging`; registries before 3.87 do skip some).
-//!   Without that proof everything is read by name, and names and tags must agree: a skipped tag is old, and would take the
-//!   place of one of the newest. Where no names are needed nothing competes, and a tag that was skipped merely stays. A tag that
-//!   comes twice proves the pages wrong as well. It takes a place, as it does in the plan over everything, and stays. That GitLab may protect it makes no
-//!   difference, since such a tag takes a place as well.
-//! - A name that was not read and whose date lies ahead, or that was pushed while the reading went on, takes no place in the plan
-//!   over everything. So the newest pushes are read after the names, back to the moment at which the reading began, and those
-//!   found there take none. Of these pages, too, the first is right by itself, and further ones must prove it.
-//! - Should the pages have come to their end before the cut-off, everything claims to have been read. The names are listed then
-//!   in any case, and one beyond proves the opposite: the repository fails. So it does where names are missing altogether.
-//! - A name that is missing from the list takes no place, so that another tag stays in its stead. Fewer competitors never
-//!   remove more.
-//! - A plan that is made again, as of an earlier moment, keeps what was pushed since; it takes no place, so that nothing else
-//!   loses its own by it.
-//! - Dates in whole seconds: a tag goes by its age if all of its second is older, and by its rank if `keepN` others are newer
-//!   for certain (`plan::ties`). A name that was not read was pushed no earlier than the cut-off, so that it is newer for certain
-//!   than any tag that is old enough to go.
-//! - Attachments take no places, whether they were read or not: their names tell what they are. One goes only where every tag is
-//!   known with its digest, so that none can have its subject; a newer tag may. Then reading everything is what decides
-//!   ([`TagPlan::wants_all`](super::plan::TagPlan::wants_all)). A tag that was read but is not among the names is no tag that is
-//!   known to be gone, as far as attachments are concerned. What GitLab tells of referrers under other names it tells of tags
-//!   that are read only: where one of those has some, nothing goes before everything was read.
-//! - A tag that was pushed again in between is ranked as older than it is, so that it keeps no other tag from its place; that it
-//!   stays itself is seen to before anything is removed.
+//! - A tag that was read but is not among the names, which are listed later, is gone. It is left out: it cannot be
+//!   removed, and it takes no slot, so that another one stays in its stead.
+//! - A name that was not read was pushed later than everything that was read: the pages came in ascending order, each
+//!   full, up to the cut-off, and prove that they skipped none of the names (`policy::paging`; registries before 3.87
+//!   do skip some). Without that proof everything is read by name, and names and tags must agree: a skipped tag is old,
+//!   and would take the place of one of the newest. Where no names are needed nothing competes, and a tag that was
+//!   skipped merely stays. A tag that comes twice proves the pages wrong as well. It takes a slot, as it does in the
+//!   plan over everything, and stays. That GitLab may protect it makes no difference, since such a tag takes a slot as
+//!   well.
+//! - A name that was not read and whose date lies ahead, or that was pushed while the reading went on, takes no slot in
+//!   the plan over everything. So the newest pushes are read after the names, back to the moment at which the reading
+//!   began, and those found there take none. Of these pages, too, the first is right by itself, and further ones must
+//!   prove it.
+//! - Should the pages have come to their end before the cut-off, everything claims to have been read. The names are
+//!   listed then in any case, and one beyond proves the opposite: the repository fails. So it does where names are
+//!   missing altogether.
+//! - A name that is missing from the list takes no slot, so that another tag stays in its stead. Fewer competitors
+//!   never remove more.
+//! - A plan that is made again, as of an earlier moment, keeps what was pushed since; it takes no slot, so that nothing
+//!   else loses its own by it.
+//! - Dates in whole seconds: a tag goes by its age if all of its second is older, and by its rank if `keepN` others are
+//!   newer for certain (`plan::ties`). A name that was not read was pushed no earlier than the cut-off, so that it is
+//!   newer for certain than any tag that is old enough to go.
+//! - Attachments take no slots, whether they were read or not: their names tell what they are. One goes only where
+//!   every tag is known with its digest, so that none can have its subject; a newer tag may. Then reading everything is
+//!   what decides ([`TagPlan::wants_all`](super::plan::TagPlan::wants_all)). A tag that was read but is not among the
+//!   names is no tag that is known to be gone, as far as attachments are concerned. What GitLab tells of referrers
+//!   under other names it tells of tags that are read only: where one of those has some, nothing goes before everything
+//!   was read.
+//! - A tag that was pushed again in between is ranked as older than it is, so that it keeps no other tag from its
+//!   place; that it stays itself is seen to before anything is removed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,8 +44,8 @@ use jiff::Timestamp;
 
 use crate::api::SortBy;
 
+use super::age::Age;
 use super::compile::Rule;
-use super::duration::Age;
 use super::limits::Limits;
 use super::tag::{Manifest, Moment, Tag, to_the_second};
 
@@ -54,7 +58,8 @@ pub struct Need {
     pub names: bool,
 }
 
-/// Decides what to read. `sorts_by_push` says whether the server can. A fuse that is a share of all tags needs the names, too.
+/// Decides what to read. `sorts_by_push` says whether the server can. A limit that is a share of all tags needs the
+/// names, too.
 #[must_use]
 pub fn need(rules: &[Rule], limits: Limits, sorts_by_push: bool, now: Timestamp) -> Need {
     let everything = Need { until: None, names: true };
@@ -116,8 +121,8 @@ impl Inventory {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Incomplete;
 
-/// Puts together what was read and the names that were listed after it, if they were. `to_the_end` says that the pages came
-/// to their end, not to the cut-off.
+/// Puts together what was read and the names that were listed after it, if they were. `to_the_end` says that the pages
+/// came to their end, not to the cut-off.
 ///
 /// # Errors
 /// When the names prove that something was missed, or are missing themselves.
@@ -142,8 +147,8 @@ pub fn assemble(read: Vec<Tag>, to_the_end: bool, names: Option<Vec<Box<str>>>) 
     Ok(Inventory { read, newer, lacking })
 }
 
-/// Whether pushes come in ascending order and are all known, which reading up to a cut-off depends on. `last` is the last push
-/// of the page before.
+/// Whether pushes come in ascending order and are all known, which reading up to a cut-off depends on. `last` is the
+/// last push of the page before.
 #[must_use]
 pub fn ascends(last: Option<Timestamp>, pushes: impl IntoIterator<Item = Option<Timestamp>>) -> bool {
     let mut last = last;
@@ -162,12 +167,12 @@ mod tests {
 
     use super::*;
     use crate::api::Attachments;
-    use crate::policy::claims::Claims;
     use crate::policy::compile::tests::spec;
     use crate::policy::in_use::tests::{SHA_1, SHA_2, of_shop_web};
     use crate::policy::plan::attachments::{Children, Context};
     use crate::policy::plan::exact::plan;
-    use crate::policy::{Method, Settings, compile};
+    use crate::policy::tag_protection::Claims;
+    use crate::policy::{CompileOptions, Method, compile};
 
     fn now() -> Timestamp {
         "2026-11-22T12:00:00Z".parse().unwrap()
@@ -179,7 +184,7 @@ mod tests {
 
     fn rules(rules: &Value) -> Vec<Rule> {
         let spec = spec(&json!({"method": "Exact", "rules": rules}));
-        match compile(&spec, &Settings::default(), now()).unwrap().method {
+        match compile(&spec, &CompileOptions::default(), now()).unwrap().method {
             Method::Exact(rules) => rules,
             Method::Bulk(_) => unreachable!(),
         }
@@ -298,8 +303,8 @@ mod tests {
         // Each case compiles patterns, which takes most of its time.
         #![proptest_config(ProptestConfig::with_cases(128))]
 
-        /// Reads the old end, lets tags vanish, names go missing and new tags appear, and compares with the plan over what is
-        /// really there. Some tags are protected by GitLab, or in use by name or digest; some dates lie ahead.
+        /// Reads the old end, lets tags vanish, names go missing and new tags appear, and compares with the plan over
+        /// what is really there. Some tags are protected by GitLab, or in use by name or digest; some dates lie ahead.
         #[test]
         fn reading_less_never_removes_more(
             images in registry(),
@@ -331,8 +336,8 @@ mod tests {
             let cut = ordered.iter().position(|tag| tag.pushed() >= until);
             let read: Vec<Tag> = ordered.iter().take(cut.map_or(ordered.len(), |cut| cut + 1)).map(There::tag).collect();
 
-            // Some tags vanish between the reading and the list of names, and others appear; some names are missing from it
-            // for no reason.
+            // Some tags vanish between the reading and the list of names, and others appear; some names are missing
+            // from it for no reason.
             let chosen = |indices: &[prop::sample::Index]| -> HashSet<&str> {
                 indices.iter().filter(|_| !tags.is_empty()).map(|index| tags[index.index(tags.len())].name.as_str()).collect()
             };

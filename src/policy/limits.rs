@@ -1,10 +1,10 @@
-//! Fuses: how much a run may remove before it must not remove anything. Nothing is shortened to fit.
+//! Limits: how much a run may remove before it must not remove anything. Nothing is shortened to fit.
 
 use std::fmt;
 
 use crate::api::LimitsSpec;
 
-/// The fuses of a policy; without any, everything may go.
+/// The limits of a policy; without any, everything may go.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Limits {
     per_repository: Option<u64>,
@@ -12,7 +12,7 @@ pub struct Limits {
     percent_per_repository: Option<u64>,
 }
 
-/// A fuse that blew, with the numbers.
+/// A limit that was exceeded, with the numbers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Exceeded {
     /// `maxTagsPerRepository`.
@@ -41,7 +41,7 @@ pub enum Exceeded {
 }
 
 impl Limits {
-    /// The fuses as the spec has them.
+    /// The limits as the spec has them.
     #[must_use]
     pub fn new(spec: Option<&LimitsSpec>) -> Self {
         let of = |field: fn(&LimitsSpec) -> Option<u32>| spec.and_then(field).map(u64::from);
@@ -52,7 +52,7 @@ impl Limits {
         }
     }
 
-    /// Whether there is any fuse, so that a plan is needed before something is removed.
+    /// Whether there is any limit, so that a plan is needed before something is removed.
     #[must_use]
     pub fn any(&self) -> bool {
         *self != Self::default()
@@ -73,7 +73,7 @@ impl Limits {
     /// Judges the plan of one repository: `tags` of its `of` tags would go.
     ///
     /// # Errors
-    /// The fuse that it blows.
+    /// The limit that it exceeds.
     pub fn repository(&self, tags: u64, of: u64) -> Result<(), Exceeded> {
         if let Some(limit) = self.per_repository.filter(|limit| tags > *limit) {
             return Err(Exceeded::PerRepository { tags, limit });
@@ -89,7 +89,7 @@ impl Limits {
     /// Judges a whole run that would remove so many tags.
     ///
     /// # Errors
-    /// The fuse that it blows.
+    /// The limit that it exceeds.
     pub fn run(&self, tags: u64) -> Result<(), Exceeded> {
         match self.per_run {
             Some(limit) if tags > limit => Err(Exceeded::PerRun { tags, limit }),

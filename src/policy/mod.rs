@@ -3,35 +3,35 @@
 //! Nothing here waits, asks a clock, does I/O or draws a random number: `now` and everything that was read come in as
 //! parameters. It imports `api` (the data) and nothing else of the crate.
 
-pub mod announce;
+pub mod age;
 pub mod approval;
 pub mod attachment;
 pub mod bulk;
-pub mod claims;
+pub mod bulk_ledger;
+pub mod bulk_verification;
 pub mod compile;
-pub mod conflict;
 pub mod definition;
-pub mod duration;
-pub mod empty;
-pub mod handled;
-pub mod hour;
+pub mod empty_repository;
+pub mod events;
+pub mod gitlab_cleanup_policy;
+pub mod handled_requests;
 pub mod image;
 pub mod in_use;
 pub mod inventory;
 pub mod limits;
 pub mod next_action;
 pub mod of_age;
-pub mod outcome;
 pub mod overlap;
 pub mod paging;
 pub mod pattern;
 pub mod plan;
 pub mod report;
+pub mod repository_outcome;
 pub mod schedule;
-pub mod settle;
-pub mod standing;
+pub mod status_conditions;
 pub mod tag;
+pub mod tag_protection;
 pub mod target;
 pub mod token;
 
-pub use compile::{CompiledPolicy, Method, Problem, Settings, compile};
+pub use compile::{CompileOptions, CompiledPolicy, Method, Problem, compile};

@@ -12,7 +12,7 @@ use crate::api::{
 
 use super::compile::{CompiledPolicy, Problem};
 use super::definition::Definition;
-use super::handled;
+use super::handled_requests;
 use super::schedule::Due;
 
 /// Longest wait. Timers run on another clock than schedules, and a nudge may get lost; so look again now and then.
@@ -93,7 +93,8 @@ pub enum Action {
     RecordInterruption,
     /// Take note of a new generation and arm the schedule. Nothing is ever removed because of an edit.
     Observe {
-        /// A run was asked for before anybody looked at the policy: creating one deletes nothing, so the request is only noted.
+        /// A run was asked for before anybody looked at the policy: creating one deletes nothing, so the request is
+        /// only noted.
         drop_run_request: bool,
     },
     /// Note a request for a run that is not granted.
@@ -166,12 +167,12 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     Action::Wait(moments.into_iter().flatten().fold(later(now, MAX_WAIT), Timestamp::min))
 }
 
-/// A request by annotation. A dry run may be asked for at any time; it removes nothing. What would remove something waits while
-/// the policy is held.
+/// A request by annotation. A dry run may be asked for at any time; it removes nothing. What would remove something
+/// waits while the policy is held.
 fn requested(view: &View<'_>, policy: &CompiledPolicy, held: bool) -> Option<Action> {
     let status = view.status;
     let last = status.last_handled_dry_run_at.as_deref();
-    if handled::is_new(view.tokens.dry_run, last, &status.handled_dry_run_requests) {
+    if handled_requests::is_new(view.tokens.dry_run, last, &status.handled_dry_run_requests) {
         return Some(Action::Begin { trigger: Trigger::DryRunRequested, mode: Mode::DryRun, slot: None });
     }
     if let Some(action) = approved(view, policy, held) {
@@ -189,7 +190,8 @@ fn requested(view: &View<'_>, policy: &CompiledPolicy, held: bool) -> Option<Act
     Some(Action::Begin { trigger: Trigger::RunRequested, mode: policy.mode, slot: None })
 }
 
-/// An approval. It stands as long as it names the plan that waits; a plan that waits for it a second time is the very same plan.
+/// An approval. It stands as long as it names the plan that waits; a plan that waits for it a second time is the very
+/// same plan.
 fn approved(view: &View<'_>, policy: &CompiledPolicy, held: bool) -> Option<Action> {
     let status = view.status;
     let approval = view.tokens.approval.filter(|token| !token.is_empty())?;
@@ -209,13 +211,13 @@ fn approved(view: &View<'_>, policy: &CompiledPolicy, held: bool) -> Option<Acti
         "no plan waits for approval"
     };
     // A hash is no time and asks for nothing else: it is answered once, however often it comes back meanwhile.
-    let answered = status.last_handled_approval.as_deref() == Some(&handled::shorten(approval));
+    let answered = status.last_handled_approval.as_deref() == Some(&handled_requests::shorten(approval));
     (!answered).then_some(Action::RefuseApproval(why))
 }
 
 fn run_requested(view: &View<'_>) -> bool {
     let status = view.status;
-    handled::is_new(view.tokens.run, status.last_handled_run_at.as_deref(), &status.handled_run_requests)
+    handled_requests::is_new(view.tokens.run, status.last_handled_run_at.as_deref(), &status.handled_run_requests)
 }
 
 fn check_due(view: &View<'_>, now: Timestamp) -> Timestamp {

@@ -1,7 +1,8 @@
 //! Tags of one moment come of age in one night: which they are, and how that is announced some days before.
 //!
-//! After an import into the metadata database all tags of a repository share their date (see `plan::ties`), so that all of them
-//! reach `olderThan` together. What a run has seen of that stands in the status, which is all that is left of it after a restart.
+//! After an import into the metadata database all tags of a repository share their date (see `plan::ties`), so that all
+//! of them reach `olderThan` together. What a run has seen of that stands in the status, which is all that is left of
+//! it after a restart.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::ComingOfAge;
 
 use super::compile::Rule;
-use super::outcome::OfAge;
 use super::plan::{KeepReason, TagPlan, Verdict};
+use super::repository_outcome::OfAge;
 use super::tag::{Moment, to_the_second};
 
 /// How long before it is announced.
@@ -68,7 +69,7 @@ mod tests {
 
     use super::*;
     use crate::policy::compile::tests::spec;
-    use crate::policy::{Method, Settings, compile};
+    use crate::policy::{CompileOptions, Method, compile};
 
     fn now() -> Timestamp {
         "2026-11-22T12:00:00Z".parse().unwrap()
@@ -76,7 +77,7 @@ mod tests {
 
     fn rule() -> Rule {
         let rules = json!([{"name": "r", "nameRegexDelete": ".*", "olderThan": "30d"}]);
-        match compile(&spec(&json!({"rules": rules})), &Settings::default(), now()).unwrap().method {
+        match compile(&spec(&json!({"rules": rules})), &CompileOptions::default(), now()).unwrap().method {
             Method::Bulk(rule) => *rule,
             Method::Exact(_) => unreachable!(),
         }

@@ -187,7 +187,7 @@ impl Reader<'_> {
 impl Overlap {
     /// What a status tells of it; `None` where nothing is shared.
     #[must_use]
-    pub fn told(&self, to: Reader<'_>) -> Option<OverlapStatus> {
+    pub fn to_status(&self, to: Reader<'_>) -> Option<OverlapStatus> {
         let mut policies: Vec<String> =
             self.with.iter().filter_map(|(namespace, name)| to.shown(namespace, name)).collect();
         // Those of the same namespace first.
@@ -201,11 +201,11 @@ impl Overlap {
     /// The same as a sentence.
     #[must_use]
     pub fn sentence(&self, to: Reader<'_>) -> Option<String> {
-        let told = self.told(to)?;
-        let mut named: Vec<String> = told.policies.iter().take(MAX_IN_SENTENCE).cloned().collect();
+        let status = self.to_status(to)?;
+        let mut named: Vec<String> = status.policies.iter().take(MAX_IN_SENTENCE).cloned().collect();
         let more = self.with.len() - named.len();
         if more > 0 {
-            let hidden = !to.name_others && told.policies.len() <= MAX_IN_SENTENCE;
+            let hidden = !to.name_others && status.policies.len() <= MAX_IN_SENTENCE;
             named.push(match (more, hidden) {
                 (1, true) => "1 policy of another namespace".to_owned(),
                 (_, true) => format!("{more} policies of other namespaces"),
@@ -214,7 +214,7 @@ impl Overlap {
         }
         let last = named.pop().unwrap_or_default();
         let who = if named.is_empty() { last } else { format!("{} and {last}", named.join(", ")) };
-        let kind = match told.policies.len() {
+        let kind = match status.policies.len() {
             0 => "",
             1 => "policy ",
             _ => "policies ",
@@ -313,12 +313,12 @@ mod tests {
         assert!(sub_path.includes(&Other { url: "https://git.test/git", ..its }));
     }
 
-    fn told(others: &[&str], namespace: &str, name_others: bool) -> (OverlapStatus, String) {
+    fn to_status(others: &[&str], namespace: &str, name_others: bool) -> (OverlapStatus, String) {
         let spec = target(&json!({"projects": ["shop/api"]}));
         let others: Vec<Other<'_>> = others.iter().map(|name| other(name, &spec)).collect();
         let found = find(&PLACES, &others);
         let to = Reader { namespace, name_others };
-        (found.told(to).unwrap(), found.sentence(to).unwrap())
+        (found.to_status(to).unwrap(), found.sentence(to).unwrap())
     }
 
     const SHARED: &str = "after repositories of this policy (2 of 4, the first shop/api); each decides alone, so one may \
@@ -337,7 +337,7 @@ mod tests {
         #[case] counted: u32,
         #[case] who: &str,
     ) {
-        let (status, text) = told(others, "team", name_others);
+        let (status, text) = to_status(others, "team", name_others);
         assert_eq!(
             (status.policies, status.others, status.repositories),
             (policies.iter().map(ToString::to_string).collect(), counted, 2)
@@ -349,11 +349,11 @@ mod tests {
     fn many_are_counted() {
         let names: Vec<String> = (0..30).map(|number| format!("p{number:02}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let (status, text) = told(&names, "team", false);
+        let (status, text) = to_status(&names, "team", false);
         assert_eq!((status.policies.len(), status.others), (MAX_NAMED, 10));
         assert_eq!(text, format!("policies p00, p01, p02, p03, p04 and 25 more also look {SHARED}"));
         let to = Reader { namespace: "team", name_others: true };
-        assert_eq!((Overlap::default().told(to), Overlap::default().sentence(to)), (None, None));
+        assert_eq!((Overlap::default().to_status(to), Overlap::default().sentence(to)), (None, None));
     }
 
     fn path() -> impl Strategy<Value = String> {

@@ -1,17 +1,19 @@
 //! What pages of tags in the order of their pushes prove about themselves.
 //!
-//! Registries before 3.87 page by push wrongly: what follows a page is not what comes after its last tag, but whatever has a
-//! *larger name* and is no older (newest first: a smaller name and no newer). A tag with a smaller name is skipped without a
-//! word; a date that is cut to the millisecond lets one come twice. GitLab does not tell the version of its registry, so the
-//! pages have to tell:
+//! Registries before 3.87 page by push wrongly: what follows a page is not what comes after its last tag, but whatever
+//! has a *larger name* and is no older (newest first: a smaller name and no newer). A tag with a smaller name is
+//! skipped without a word; a date that is cut to the millisecond lets one come twice. GitLab does not tell the version
+//! of its registry, so the pages have to tell:
 //!
 //! - The first page is right: it follows nothing.
-//! - A page that shows a tag which the wrong way would have skipped was not made the wrong way, and neither were the others.
-//! - Where no page shows one, what may have been skipped has a smaller name than the last tag of the page before the last: made
-//!   the wrong way, pages have ever larger names. If every name that was not read is larger, nothing was skipped.
+//! - A page that shows a tag which the wrong way would have skipped was not made the wrong way, and neither were the
+//!   others.
+//! - Where no page shows one, what may have been skipped has a smaller name than the last tag of the page before the
+//!   last: made the wrong way, pages have ever larger names. If every name that was not read is larger, nothing was
+//!   skipped.
 //!
-//! Which of two names is larger depends on the collation of the registry's database. So one counts as larger only if both the
-//! bytes and the letters and digits without regard to case say so.
+//! Which of two names is larger depends on the collation of the registry's database. So one counts as larger only if
+//! both the bytes and the letters and digits without regard to case say so.
 
 use std::cmp::Ordering;
 
@@ -105,8 +107,8 @@ mod tests {
     }
 
     proptest! {
-        /// Reads pages as a registry before 3.87 makes them, up to some page: where the proof holds, every tag that was not
-        /// read is younger than those that were.
+        /// Reads pages as a registry before 3.87 makes them, up to some page: where the proof holds, every tag that was
+        /// not read is younger than those that were.
         #[test]
         fn the_proof_never_holds_where_the_wrong_way_skipped_a_tag(
             names in proptest::collection::hash_set("[a-c][0-9]{1,2}", 1..40),

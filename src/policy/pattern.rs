@@ -1,8 +1,8 @@
 //! Patterns over tag names and repository paths: RE2 as GitLab reads it, matched against the whole name.
 //!
-//! GitLab evaluates patterns with RE2, this operator with the `regex` crate. Both read nearly the same language; what only
-//! one of them accepts, or what both accept and read differently, is refused here, so that a preview and GitLab's own
-//! evaluation never disagree about a name.
+//! GitLab evaluates patterns with RE2, this operator with the `regex` crate. Both read nearly the same language; what
+//! only one of them accepts, or what both accept and read differently, is refused here, so that a preview and GitLab's
+//! own evaluation never disagree about a name.
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast::{self, Ast, ClassSetItem, Flag, FlagsItemKind, HexLiteralKind, LiteralKind, RepetitionRange};
@@ -31,8 +31,8 @@ pub enum PatternError {
 }
 
 impl Pattern {
-    /// Compiles a pattern. It is compiled as it is first: `a)(b` is valid only once it is wrapped, and then means something
-    /// else than was written.
+    /// Compiles a pattern. It is compiled as it is first: `a)(b` is valid only once it is wrapped, and then means
+    /// something else than was written.
     ///
     /// # Errors
     /// When the pattern is invalid, or RE2 would read it differently.

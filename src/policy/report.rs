@@ -9,8 +9,8 @@ use crate::api::{
     TagCounts, Trigger,
 };
 
-use super::hour::eligible_after;
-use super::outcome::{End, Outcome, Proposal, Stop, coming_of_age, repository_reason};
+use super::bulk_ledger::eligible_after;
+use super::repository_outcome::{End, Outcome, Proposal, Stop, coming_of_age, repository_reason};
 
 /// Serialized status stays below this, in bytes: etcd takes 1.5 MiB, but every watcher gets every copy.
 pub const MAX_STATUS_BYTES: usize = 64 * 1024;
@@ -23,7 +23,8 @@ const MAX_SHORT_MESSAGE: usize = 256;
 /// Longest repository path in a status, in bytes.
 pub(super) const MAX_PATH: usize = 512;
 
-/// Writes a run that begins into the status, before anything is removed. `deadline` bounds the moment of its last request.
+/// Writes a run that begins into the status, before anything is removed. `deadline` bounds the moment of its last
+/// request.
 pub fn begin(status: &mut PolicyStatus, run: RunStatus, deadline: Timestamp) {
     if run.mode == Mode::Delete {
         // Should nobody ever finish this run, what it may have requested is not known by name.
@@ -32,8 +33,8 @@ pub fn begin(status: &mut PolicyStatus, run: RunStatus, deadline: Timestamp) {
     status.last_run = Some(run);
 }
 
-/// Writes a run that ended into the status. `others_before` is `othersEligibleTime` as it was before the run began: what this
-/// run did not look at stays spoken for. Does nothing when the status knows of no run.
+/// Writes a run that ended into the status. `others_before` is `othersEligibleTime` as it was before the run began:
+/// what this run did not look at stays reserved. Does nothing when the status knows of no run.
 pub fn finish(
     status: &mut PolicyStatus,
     others_before: Option<Timestamp>,
@@ -116,7 +117,7 @@ fn why(result: RunResult, outcomes: &[Outcome], end: &End) -> &'static str {
     }
 }
 
-/// The first repository in which a fuse blew.
+/// The first repository in which a limit was exceeded.
 fn exceeded(outcomes: &[Outcome]) -> Option<&Outcome> {
     outcomes.iter().find(|outcome| {
         outcome.result == RepositoryResult::Failed && outcome.reason == Some(repository_reason::DELETION_LIMIT_EXCEEDED)
@@ -264,7 +265,8 @@ fn count(number: u64, one: &str, several: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { several })
 }
 
-/// Names the repositories that matter most: failures first, then what goes as a whole, then the most tags, then by path.
+/// Names the repositories that matter most: failures first, then what goes as a whole, then the most tags, then by
+/// path.
 fn name_repositories(status: &mut PolicyStatus, mut outcomes: Vec<Outcome>, now: Timestamp) {
     outcomes.sort_by(|a, b| {
         let failed = |outcome: &Outcome| outcome.result == RepositoryResult::Failed;
@@ -304,8 +306,8 @@ fn history_entry(run: &RunStatus) -> HistoryEntry {
     }
 }
 
-/// Makes the status fit its budget: samples go first, from the end, then whole repositories, then what is watched for its
-/// emptiness, which then only begins anew.
+/// Makes the status fit its budget: samples go first, from the end, then whole repositories, then what is watched for
+/// its emptiness, which then only begins anew.
 fn fit(status: &mut PolicyStatus) {
     let too_large =
         |status: &PolicyStatus| serde_json::to_vec(status).map_or(usize::MAX, |bytes| bytes.len()) > MAX_STATUS_BYTES;
@@ -330,7 +332,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::policy::{conflict, empty};
+    use crate::policy::{empty_repository, gitlab_cleanup_policy};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -544,8 +546,8 @@ mod tests {
             })
             .collect();
         let mut status = PolicyStatus {
-            empty_repositories: (0..50).map(|id| empty::watch(id, &"p".repeat(600), at(0))).collect(),
-            projects_with_cleanup_policy: vec!["p".repeat(255); conflict::MAX_NAMED],
+            empty_repositories: (0..50).map(|id| empty_repository::watch(id, &"p".repeat(600), at(0))).collect(),
+            projects_with_cleanup_policy: vec!["p".repeat(255); gitlab_cleanup_policy::MAX_NAMED],
             ..PolicyStatus::default()
         };
         begin(&mut status, run("Delete"), at(3600));

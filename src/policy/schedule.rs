@@ -1,7 +1,7 @@
 //! When runs are due: five cron fields in a time zone, and what becomes of a slot that was missed.
 //!
-//! The two days a year on which clocks change follow the cron of the library: a time that does not exist runs once, right
-//! after the gap; a time that exists twice runs once, at its first occurrence.
+//! The two days a year on which clocks change follow the cron of the library: a time that does not exist runs once,
+//! right after the gap; a time that exists twice runs once, at its first occurrence.
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};

@@ -10,11 +10,13 @@ const FIRST_MEANINGFUL_SECOND: i64 = 315_619_200;
 pub enum Moment {
     /// Not known.
     Unknown,
-    /// What the server says, which is a placeholder: known to nobody but GitLab, whose bulk deletion takes it at its word.
+    /// What the server says, which is a placeholder: known to nobody but GitLab, whose bulk deletion takes it at its
+    /// word.
     Placeholder(Timestamp),
     /// At this moment.
     At(Timestamp),
-    /// What the server says, which lies ahead and cannot be: known to nobody but GitLab, whose bulk deletion ranks by it.
+    /// What the server says, which lies ahead and cannot be: known to nobody but GitLab, whose bulk deletion ranks by
+    /// it.
     Ahead(Timestamp),
     /// Not read, because it is known to be later than every tag that was.
     Newer,

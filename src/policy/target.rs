@@ -69,8 +69,8 @@ pub fn is_numeric(project: &str) -> bool {
     project.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a repository lies in a project of the group itself, not of a subgroup. The project's path is what is left of the
-/// repository's path without the image name.
+/// Whether a repository lies in a project of the group itself, not of a subgroup. The project's path is what is left of
+/// the repository's path without the image name.
 #[must_use]
 pub fn directly_in_group(group: &str, project_path: &str) -> bool {
     project_path

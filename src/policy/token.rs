@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use crate::api::Mode;
 use crate::api::conditions::{ConditionStatus, reason};
 
-use super::standing::{EXPIRES_SOON, Findings};
+use super::status_conditions::{EXPIRES_SOON, Findings};
 
 /// Scopes that say something about the API; a token with scopes of another kind is simply tried.
 const CLASSIC_SCOPES: &[&str] = &[

@@ -3,7 +3,7 @@
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use registry_cleanup_operator::api::{RegistryCleanupPolicy, RegistryCleanupPolicySpec, crd};
-use registry_cleanup_operator::policy::{Settings, compile};
+use registry_cleanup_operator::policy::{CompileOptions, compile};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -58,12 +58,13 @@ async fn a_policy_that_can_be_meant_is_taken_and_understood(#[case] pointer: &st
     let mut policy = plain_policy("taken");
     change(&mut policy, pointer, &value);
     let stored = taken(policy).await;
-    let settings = Settings { allow_insecure_http: true, ..Settings::default() };
+    let settings = CompileOptions { allow_insecure_http: true, ..CompileOptions::default() };
     compile(&spec(&stored), &settings, START.parse().unwrap())
         .expect("what the schema takes, the operator understands");
 }
 
-/// The server gives up on an object whose rules together cost too much; the largest one that the bounds allow must pass.
+/// The server gives up on an object whose rules together cost too much; the largest one that the bounds allow must
+/// pass.
 #[tokio::test]
 async fn the_largest_policy_that_the_bounds_allow_is_taken() {
     // Numbers first, so that all differ; letters last, so that all are as long as may be.
@@ -99,7 +100,7 @@ async fn the_examples_are_taken_as_they_stand() {
         .items
         .into_iter()
         .filter_map(|policy| {
-            let compiled = compile(&policy.spec, &Settings::default(), START.parse().unwrap());
+            let compiled = compile(&policy.spec, &CompileOptions::default(), START.parse().unwrap());
             compiled.unwrap_or_else(|problem| panic!("{:?}: {problem:?}", policy.metadata.name));
             policy.metadata.name
         })

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use registry_cleanup_operator::api::conditions::reason;
-use registry_cleanup_operator::policy::announce::event_reason;
-use registry_cleanup_operator::policy::outcome::repository_reason;
+use registry_cleanup_operator::policy::events::event_reason;
 use registry_cleanup_operator::policy::plan::{KeepReason, RemoveReason, Verdict};
+use registry_cleanup_operator::policy::repository_outcome::repository_reason;
 
 use crate::world::path;
 

@@ -1,5 +1,5 @@
-//! Repositories without tags: each condition by itself saves one, all together let it go, and a registry that fails in whatever
-//! way loses nothing.
+//! Repositories without tags: each condition by itself saves one, all together let it go, and a registry that fails in
+//! whatever way loses nothing.
 
 use gitlab_simulator::{
     Action, Backend, Endpoint, Fault, HoldPoint, Matcher, Push, RepositoryStatus as Standing, Role,

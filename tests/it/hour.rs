@@ -1,5 +1,5 @@
-//! The hour: whatever happens to the operator, GitLab never gets a second bulk deletion for a repository within 3600 s of an
-//! accepted one, and none that it would have to refuse.
+//! The hour: whatever happens to the operator, GitLab never gets a second bulk deletion for a repository within 3600 s
+//! of an accepted one, and none that it would have to refuse.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Fuses: a plan that removes more than it may is not carried out, by neither method, and says the numbers.
+//! Limits: a plan that removes more than it may is not carried out, by neither method, and says the numbers.
 
 use gitlab_simulator::Endpoint;
 use registry_cleanup_operator::api::RunResult;

@@ -64,8 +64,8 @@ pub(crate) async fn in_time<T>(what: &str, happens: impl Future<Output = T>) -> 
     tokio::time::timeout(PATIENCE, happens).await.unwrap_or_else(|_| panic!("{what} did not happen"))
 }
 
-/// How often an event with this reason was published, repetitions that the API counts in one object included. The operator
-/// must have stopped, or the event may still be on its way.
+/// How often an event with this reason was published, repetitions that the API counts in one object included. The
+/// operator must have stopped, or the event may still be on its way.
 pub(crate) async fn events_of(world: &World, reason: &str) -> i32 {
     let api: Api<Event> = Api::namespaced(world.kube.clone(), &world.namespace);
     let events = api.list(&ListParams::default()).await.unwrap().items;

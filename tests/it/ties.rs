@@ -1,5 +1,5 @@
-//! Dates that say less than they seem to: equal ones, placeholders, those of builds, and lists in the order of pushes that lack
-//! some tags. Whatever they leave open only ever leads to keeping more.
+//! Dates that say less than they seem to: equal ones, placeholders, those of builds, and lists in the order of pushes
+//! that lack some tags. Whatever they leave open only ever leads to keeping more.
 
 use gitlab_simulator::{Backend, Endpoint, Push, Settings, Version};
 use jiff::{SignedDuration, Timestamp};
@@ -96,7 +96,8 @@ async fn what_a_pipeline_pushed_within_a_second_is_told_apart_by_its_millisecond
 ) {
     let world = World::start().await;
     let api = world.repository("shop/backend/api", &[]);
-    // The later in the alphabet, the older, but for the number: GitLab ranks by the microsecond, GraphQL tells the second.
+    // The later in the alphabet, the older, but for the number: GitLab ranks by the microsecond, GraphQL tells the
+    // second.
     let second = Timestamp::from_second(days_ago(&world, 20).as_second()).unwrap();
     world.sim.edit(|registry| {
         if let Some(name) = before {

@@ -178,7 +178,8 @@ async fn no_more_time_passes_from_check_to_removal_than_the_documentation_says(
     #[case] removal: Endpoint,
 ) {
     let scene = Scene::with(change, tags).await;
-    // The last request is turned away twice, when the others have arrived: its pauses turn the clock for all. Each answer takes a while.
+    // The last request is turned away twice, when the others have arrived: its pauses turn the clock for all. Each
+    // answer takes a while.
     let last = tags.div_ceil(20) as u64;
     for nth in [last, last + 1] {
         let again = Action::TooManyRequests { retry_after: Some(45) };

@@ -5,16 +5,17 @@ use std::str::FromStr;
 
 use serde_json::value::RawValue;
 
-use super::places::{Step, at_key};
+use super::json_path::{Step, at_key};
 use super::pod::PodSpec;
 use super::unreadable::Unreadable;
 
 /// A kind that is no part of Kubernetes itself but makes Pods, or runs images in another way that looks like a Pod.
 ///
-/// Written as `group/version/Kind=path`, with more paths after commas. A path leads from the object to a pod template (which has
-/// a `spec` with `containers`) or to a pod spec (which has `containers`). Its segments are separated by dots; `*` stands for every
-/// value of a map and `name[*]` for every item of a list. A path that ends in `?` may lead nowhere; without it an object that
-/// lacks the path cannot be read, so that a mistyped path does not look like a workload without images.
+/// Written as `group/version/Kind=path`, with more paths after commas. A path leads from the object to a pod template
+/// (which has a `spec` with `containers`) or to a pod spec (which has `containers`). Its segments are separated by
+/// dots; `*` stands for every value of a map and `name[*]` for every item of a list. A path that ends in `?` may lead
+/// nowhere; without it an object that lacks the path cannot be read, so that a mistyped path does not look like a
+/// workload without images.
 ///
 /// - `argoproj.io/v1alpha1/Rollout=spec.template?` (a Rollout with `workloadRef` has no template)
 /// - `serving.knative.dev/v1/Service=spec.template`

@@ -5,7 +5,7 @@ use kube::core::ApiResource;
 use serde::Deserialize;
 
 use super::custom::CustomWorkload;
-use super::requests::{Trouble, discover};
+use super::requests::{WatchError, discover};
 
 /// What API discovery says of a group.
 #[derive(Deserialize)]
@@ -43,11 +43,11 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// When that cannot be found out, or the cluster has the kind but not so that it can be watched.
-pub(super) async fn find(client: &Client, workload: &CustomWorkload) -> Result<Option<Found>, Trouble> {
+pub(super) async fn find(client: &Client, workload: &CustomWorkload) -> Result<Option<Found>, WatchError> {
     let group = workload.group();
     let versions = match discover::<Group>(client, "/apis", group).await {
         Ok(group) => group.versions,
-        Err(Trouble::Absent) => return Ok(None),
+        Err(WatchError::Absent) => return Ok(None),
         Err(other) => return Err(other),
     };
     let mut elsewhere = None;
@@ -55,7 +55,7 @@ pub(super) async fn find(client: &Client, workload: &CustomWorkload) -> Result<O
         let resources = match discover::<Resources>(client, &format!("/apis/{group}"), &version).await {
             Ok(found) => found.resources,
             // Its last definition was removed a moment ago.
-            Err(Trouble::Absent) => continue,
+            Err(WatchError::Absent) => continue,
             Err(other) => return Err(other),
         };
         // The others of this kind are subresources.
@@ -69,15 +69,15 @@ pub(super) async fn find(client: &Client, workload: &CustomWorkload) -> Result<O
     match elsewhere {
         // Its objects exist all the same, perhaps with other paths.
         Some(version) => {
-            Err(Trouble::Failed(format!("the cluster has it in version {version}, not {}", workload.version())))
+            Err(WatchError::Failed(format!("the cluster has it in version {version}, not {}", workload.version())))
         }
         None => Ok(None),
     }
 }
 
-fn found(workload: &CustomWorkload, resource: Resource) -> Result<Found, Trouble> {
+fn found(workload: &CustomWorkload, resource: Resource) -> Result<Found, WatchError> {
     if !["list", "watch"].iter().all(|verb| resource.verbs.iter().any(|it| it == verb)) {
-        return Err(Trouble::failed("it cannot be both listed and watched"));
+        return Err(WatchError::failed("it cannot be both listed and watched"));
     }
     let (group, version) = (workload.group().to_owned(), workload.version().to_owned());
     let api_version = format!("{group}/{version}");

@@ -1,29 +1,31 @@
 //! Confirms that the index is not behind the API server.
 //!
-//! A watch tells of a change a moment after it was acknowledged, or minutes after if something is stuck; the index cannot tell the
-//! difference by itself. So before something is done that cannot be undone, the API server is asked where it is. When
-//! [`confirm`] answers that all is well, then **the index shows every creation and every change of every source that the API
-//! server acknowledged before `confirm` began**; a deletion may be missing, which only protects an image for longer.
+//! A watch tells of a change a moment after it was acknowledged, or minutes after if something is stuck; the index
+//! cannot tell the difference by itself. So before something is done that cannot be undone, the API server is asked
+//! where it is. When [`confirm`] answers that all is well, then **the index shows every creation and every change of
+//! every source that the API server acknowledged before `confirm` began**; a deletion may be missing, which only
+//! protects an image for longer.
 //!
 //! For each source, all at the same time:
 //!
-//! 1. A list that names no resourceVersion is answered with the state at some version R that is not older than the question: it
-//!    is the API server's consistent read, also where the answer comes from its cache.
-//! 2. The position X of a source is the version up to which the index has everything: that of its list, and after it of the last
-//!    event or bookmark, since a watch tells of changes in their order. If X reaches R, the index is as new as the answer, and
-//!    that is the proof.
-//! 3. Versions count the changes of the whole cluster, so X stays behind R while nothing happens to the source. There are two ways
-//!    out. A *small* source is compared: the list holds the metadata of its objects, and each must be in the index in that version or a later
-//!    one. For a *big* one the list is asked for with a selector that nothing matches, which gives R alone, and the watch is begun
-//!    anew for three seconds: two seconds before the end of a watch the API server sends a bookmark, and X jumps ahead. Where that
-//!    does not happen (an API server that does not ask etcd for its progress), a big source is compared as well, page by page.
+//! 1. A list that names no resourceVersion is answered with the state at some version R that is not older than the
+//!    question: it is the API server's consistent read, also where the answer comes from its cache.
+//! 2. The position X of a source is the version up to which the index has everything: that of its list, and after it of
+//!    the last event or bookmark, since a watch tells of changes in their order. If X reaches R, the index is as new as
+//!    the answer, and that is the proof.
+//! 3. Versions count the changes of the whole cluster, so X stays behind R while nothing happens to the source. There
+//!    are two ways out. A *small* source is compared: the list holds the metadata of its objects, and each must be in
+//!    the index in that version or a later one. For a *big* one the list is asked for with a selector that nothing
+//!    matches, which gives R alone, and the watch is begun anew for three seconds: two seconds before the end of a
+//!    watch the API server sends a bookmark, and X jumps ahead. Where that does not happen (an API server that does not
+//!    ask etcd for its progress), a big source is compared as well, page by page.
 //! 4. What the index lacks is waited for. What does not come in time is a gap.
 //!
-//! Counting objects would be cheaper than comparing them, but a count does not see that a Deployment was given another image, and
-//! a rollout that adds a `ReplicaSet` and removes the oldest leaves it as it was.
+//! Counting objects would be cheaper than comparing them, but a count does not see that a Deployment was given another
+//! image, and a rollout that adds a `ReplicaSet` and removes the oldest leaves it as it was.
 //!
-//! An R that is less than an X that was known before the question means that the past was restored from a backup: a watch then
-//! tells nothing until the versions are used up again. This is a gap as well, and the source is listed anew.
+//! An R that is less than an X that was known before the question means that the past was restored from a backup: a
+//! watch then tells nothing until the versions are used up again. This is a gap as well, and the source is listed anew.
 //!
 //! A custom kind that the cluster did not have is looked for again, because it may have been installed in the meantime.
 
@@ -36,11 +38,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::discovery;
 use super::kind::Kind;
 use super::projection::{self, NoObject};
-use super::requests::{self, Page, Trouble};
-use super::sources::{Gap, Phase, Shared, Source};
+use super::requests::{self, Page, WatchError};
+use super::watch_state::{Gap, Phase, Shared, Source};
 
 /// How long it may take in all.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 /// How long a bookmark may take; the API server looks every second whether one is due.
 const BOOKMARK_PATIENCE: Duration = Duration::from_secs(4);
 /// A source with more objects is big. The metadata of an object are some 2 kB.
@@ -57,7 +59,7 @@ pub(super) async fn confirm(shared: &Shared) -> Result<(), Vec<Gap>> {
     if shared.sources.is_empty() {
         return Err(shared.gaps());
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + MAX_WAIT;
     let confirmed: Vec<Result<(), Gap>> = stream::iter(&shared.sources)
         .map(|source| async move {
             let confirmed = timeout_at(deadline, confirm_source(shared, source)).await;
@@ -91,7 +93,7 @@ async fn confirm_source(shared: &Shared, source: &Source) -> Result<(), Gap> {
         return match found {
             Ok(None) => Ok(()),
             Ok(Some(_)) => {
-                source.hurry.notify_one();
+                source.request_bookmark.notify_one();
                 Err(source.gap("not completely listed yet"))
             }
             Err(trouble) => Err(gap(source, trouble)),
@@ -107,12 +109,12 @@ async fn confirm_source(shared: &Shared, source: &Source) -> Result<(), Gap> {
     shared.gap(source).map_or(Ok(()), Err)
 }
 
-fn gap(source: &Source, trouble: Trouble) -> Gap {
+fn gap(source: &Source, trouble: WatchError) -> Gap {
     source.gap(match trouble {
-        Trouble::Forbidden(_) => return Gap { forbidden: true, ..source.gap(trouble.to_string()) },
-        Trouble::Failed(why) => why,
-        Trouble::Absent => "the cluster does not have it any more".to_owned(),
-        Trouble::Expired => "it changes faster than it can be read".to_owned(),
+        WatchError::Forbidden(_) => return Gap { forbidden: true, ..source.gap(trouble.to_string()) },
+        WatchError::Failed(why) => why,
+        WatchError::Absent => "the cluster does not have it any more".to_owned(),
+        WatchError::Expired => "it changes faster than it can be read".to_owned(),
     })
 }
 
@@ -125,8 +127,8 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// Waits until the index has reached where the API server is. Answers false when it does not get there in time, which may
-    /// only mean that nobody said so.
+    /// Waits until the index has reached where the API server is. Answers false when it does not get there in time,
+    /// which may only mean that nobody said so.
     async fn reach(&self) -> Result<bool, Gap> {
         let mut body = Vec::new();
         let wanted = self.ask(&ListParams::default().labels(NOTHING), &mut body).await?;
@@ -134,7 +136,7 @@ impl Question<'_> {
         self.check(wanted)?;
         let mut position = self.source.position.subscribe();
         if *position.borrow_and_update() < wanted {
-            self.source.hurry.notify_one();
+            self.source.request_bookmark.notify_one();
         }
         Ok(timeout(BOOKMARK_PATIENCE, position.wait_for(|position| *position >= wanted)).await.is_ok())
     }
@@ -153,7 +155,7 @@ impl Question<'_> {
                 Ok((meta.key(), meta.version()?))
             });
             let objects = objects.collect::<Result<Vec<_>, NoObject>>();
-            let mut missing = objects.map_err(|NoObject| gap(self.source, Trouble::not_understood("list")))?;
+            let mut missing = objects.map_err(|NoObject| gap(self.source, WatchError::not_understood("list")))?;
             let next = page.next();
             loop {
                 if *position.borrow_and_update() >= wanted {
@@ -186,7 +188,7 @@ impl Question<'_> {
             return Ok(());
         }
         // The bookmark that this brings makes everything be listed anew.
-        self.source.hurry.notify_one();
+        self.source.request_bookmark.notify_one();
         Err(self.source.gap("the API server has gone back in time"))
     }
 }

@@ -16,8 +16,8 @@ use super::custom::CustomWorkload;
 pub(super) enum Kind {
     Pod,
     Deployment,
-    /// Every one that exists counts: the Deployment controller itself deletes those beyond `revisionHistoryLimit`, so what
-    /// exists is in the rollout history.
+    /// Every one that exists counts: the Deployment controller itself deletes those beyond `revisionHistoryLimit`, so
+    /// what exists is in the rollout history.
     ReplicaSet,
     StatefulSet,
     DaemonSet,

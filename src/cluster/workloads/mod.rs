@@ -1,30 +1,31 @@
 //! Which images the cluster uses: watches everything that names images and keeps an index of them.
 //!
-//! Pods, Deployments, `ReplicaSet`s, `StatefulSet`s, `DaemonSet`s, `ControllerRevision`s, Jobs, `CronJob`s, `ReplicationController`s
-//! and [custom workloads](CustomWorkload) are listed and watched, each kind in all namespaces or in each of some. Only list and
-//! watch permissions are needed, and for custom workloads API discovery, which everybody may use unless an administrator has
-//! taken that away.
+//! Pods, Deployments, `ReplicaSet`s, `StatefulSet`s, `DaemonSet`s, `ControllerRevision`s, Jobs, `CronJob`s,
+//! `ReplicationController`s and [custom workloads](CustomWorkload) are listed and watched, each kind in all namespaces
+//! or in each of some. Only list and watch permissions are needed, and for custom workloads API discovery, which
+//! everybody may use unless an administrator has taken that away.
 //!
-//! What cannot be seen is a [`Gap`]: as long as there is one, nothing may be concluded from an image not being in the index.
-//! [`Workloads::confirm`] says whether the index is behind the API server.
+//! What cannot be seen is a [`Gap`]: as long as there is one, nothing may be concluded from an image not being in the
+//! index. [`Workloads::confirm`] says whether the index is behind the API server.
 //!
-//! `custom`, `kind`, `pod` and `projection` say what is read of which object, `index` keeps it, `watch` listens, `sources` is how that
-//! stands, `freshness` compares with the API server. What an image text means is not known here.
+//! `custom`, `kind`, `pod` and `projection` say what is read of which object, `image_index` keeps it, `watch` listens,
+//! `watch_state` is how that stands, `freshness` compares with the API server. What an image text means is not known
+//! here.
 
 mod custom;
 mod discovery;
 mod freshness;
-mod index;
+mod image_index;
+mod json_path;
 mod kind;
 mod options;
-mod places;
 mod pod;
 mod projection;
 mod requests;
-mod rounds;
-mod sources;
+mod single_flight;
 mod unreadable;
 mod watch;
+mod watch_state;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -37,11 +38,11 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use custom::{CustomWorkload, CustomWorkloadError};
-pub use index::UsedImage;
+pub use image_index::UsedImage;
 pub use options::{FINISHED_FOR, Options, Scope};
-pub use sources::Gap;
+pub use watch_state::Gap;
 
-use sources::{Phase, Shared};
+use watch_state::{Phase, Shared};
 
 /// The images that a cluster uses. Clones share everything.
 #[derive(Clone)]
@@ -60,7 +61,8 @@ struct Narrowed {
 }
 
 impl Workloads {
-    /// Begins to watch, until `shutdown` is cancelled or the last clone is dropped. Must be called within a tokio runtime.
+    /// Begins to watch, until `shutdown` is cancelled or the last clone is dropped. Must be called within a tokio
+    /// runtime.
     #[must_use]
     pub fn watch(client: Client, options: Options, shutdown: &CancellationToken) -> Self {
         let narrowed = options.narrowed().map(|options| {
@@ -73,15 +75,15 @@ impl Workloads {
             tokio::spawn(async move {
                 let _ = stop.run_until_cancelled(watch::follow(Arc::clone(&shared), position)).await;
                 if let Some(source) = shared.sources.get(position) {
-                    shared.stands(source, Phase::Over);
+                    shared.set_phase(source, Phase::Over);
                 }
             });
         }
         Self { shared, narrowed, _watching: Some(Arc::new(stop.drop_guard())) }
     }
 
-    /// What the [narrower](Options::narrower) namespaces use, if there are any; they are watched from the first call on. It shows
-    /// a part of the cluster: only for somebody who knows of the rest in another way.
+    /// What the [narrower](Options::narrower) namespaces use, if there are any; they are watched from the first call
+    /// on. It shows a part of the cluster: only for somebody who knows of the rest in another way.
     #[must_use]
     pub fn narrowed(&self) -> Option<Self> {
         let Narrowed { client, options, shutdown, begun } = &**self.narrowed.as_ref()?;
@@ -99,7 +101,8 @@ impl Workloads {
         if gaps.is_empty() { Ok(Self { shared, narrowed: None, _watching: None }) } else { Err(gaps) }
     }
 
-    /// Waits until everything is listed and watched, or until it is clear that something cannot be, but no longer than `patience`.
+    /// Waits until everything is listed and watched, or until it is clear that something cannot be, but no longer than
+    /// `patience`.
     ///
     /// # Errors
     /// With what is not known.
@@ -110,17 +113,18 @@ impl Workloads {
         if gaps.is_empty() { Ok(()) } else { Err(gaps) }
     }
 
-    /// What is not known just now: sources that are not completely listed, whose watch fails or was not heard of within three
-    /// minutes, and objects that cannot be read. Empty when all is well.
+    /// What is not known just now: sources that are not completely listed, whose watch fails or was not heard of within
+    /// three minutes, and objects that cannot be read. Empty when all is well.
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {
         self.shared.gaps()
     }
 
-    /// Makes sure that the index is not behind the API server: when this succeeds, every creation and every change that the API
-    /// server had acknowledged before the call is in the index. Takes a tenth of a second as a rule, because an API server asks etcd
-    /// for its progress that often; up to two seconds where a kind with more than 500 objects is idle; never more than ten. How it
-    /// works is in the module `freshness`. Calls at the same time share the requests, as far as that keeps the promise.
+    /// Makes sure that the index is not behind the API server: when this succeeds, every creation and every change that
+    /// the API server had acknowledged before the call is in the index. Takes a tenth of a second as a rule, because an
+    /// API server asks etcd for its progress that often; up to two seconds where a kind with more than 500 objects is
+    /// idle; never more than ten. How it works is in the module `freshness`. Calls at the same time share the requests,
+    /// as far as that keeps the promise.
     ///
     /// # Errors
     /// With what is not known.
@@ -128,14 +132,16 @@ impl Workloads {
         self.shared.confirmations.next(freshness::confirm(&self.shared)).await
     }
 
-    /// Grows with every change after which [`images`](Self::images) may answer differently. Time alone does not make it grow: as
-    /// long as it stays the same, images only ever vanish from the answer, when what uses them has been finished for long enough.
+    /// Grows with every change after which [`images`](Self::images) may answer differently. Time alone does not make it
+    /// grow: as long as it stays the same, images only ever vanish from the answer, when what uses them has been
+    /// finished for long enough.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.shared.index(|index| index.version())
     }
 
-    /// The images in use at a time, in alphabetical order. As long as there are [gaps](Self::gaps), there may be others.
+    /// The images in use at a time, in alphabetical order. As long as there are [gaps](Self::gaps), there may be
+    /// others.
     #[must_use]
     pub fn images(&self, now: Timestamp) -> Vec<UsedImage> {
         self.shared.index(|index| index.images(now, self.shared.finished_for))

@@ -21,12 +21,13 @@ pub enum Scope {
 pub struct Options {
     /// Where.
     pub scope: Scope,
-    /// Namespaces that can be looked into alone, where all of them may not be seen: [`Workloads::narrowed`](super::Workloads::narrowed).
+    /// Namespaces that can be looked into alone, where all of them may not be seen:
+    /// [`Workloads::narrowed`](super::Workloads::narrowed).
     pub narrower: Vec<String>,
     /// Kinds besides those of Kubernetes itself.
     pub custom: Vec<CustomWorkload>,
-    /// How long the images of a Pod or Job count after it has finished. If it is not known when that was, they count for as long
-    /// as it exists.
+    /// How long the images of a Pod or Job count after it has finished. If it is not known when that was, they count
+    /// for as long as it exists.
     pub finished_for: SignedDuration,
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::places::Text;
+use super::json_path::Text;
 
 /// An image as an object tells of it.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -161,7 +161,8 @@ impl<'a> PodStatus<'a> {
             .flatten()
     }
 
-    /// What the node reported, each with the name that the spec has for it: nodes may report the same image under another.
+    /// What the node reported, each with the name that the spec has for it: nodes may report the same image under
+    /// another.
     pub(super) fn images(&self, spec: &PodSpec<'a>) -> impl Iterator<Item = Image<'a>> {
         let volumes = |container: &ContainerStatus<'a>| -> Vec<(Text<'a>, Cow<'a, str>)> {
             let mounts = container.volume_mounts.iter().flatten();
@@ -178,8 +179,8 @@ impl<'a> PodStatus<'a> {
             .map(|(id, name)| Image::Reported { id: id.0, name })
     }
 
-    /// When the last container ended, in a Pod that is over. Unknown where one is still said to run: a node that was lost
-    /// leaves that behind, and the container may run on there.
+    /// When the last container ended, in a Pod that is over. Unknown where one is still said to run: a node that was
+    /// lost leaves that behind, and the container may run on there.
     pub(super) fn finished(&self) -> Option<Timestamp> {
         if !matches!(&*self.phase.0, "Succeeded" | "Failed") {
             return None;

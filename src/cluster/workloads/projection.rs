@@ -1,11 +1,12 @@
-//! What is read of each kind: its name, its version and the images it names. Nothing else is kept or even parsed, least of all
-//! managedFields and annotations, which are most of an object (160 kB of memory for a Pod of 13 kB, against 1 kB for this).
+//! What is read of each kind: its name, its version and the images it names. Nothing else is kept or even parsed, least
+//! of all managedFields and annotations, which are most of an object (160 kB of memory for a Pod of 13 kB, against 1 kB
+//! for this).
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
+use super::json_path::{Text, at_key};
 use super::kind::Kind;
-use super::places::{Text, at_key};
 use super::pod::{Image, PodSpec, PodStatus};
 use super::unreadable::Unreadable;
 
@@ -42,14 +43,15 @@ pub(super) struct Meta<'a> {
 }
 
 impl Meta<'_> {
-    /// Namespace and name; cluster-wide objects have an empty namespace. Two objects of a kind never share it at the same time,
-    /// and a list or a watch tells of the old one's end before it tells of the new one, so the uid is not needed.
+    /// Namespace and name; cluster-wide objects have an empty namespace. Two objects of a kind never share it at the
+    /// same time, and a list or a watch tells of the old one's end before it tells of the new one, so the uid is not
+    /// needed.
     pub(super) fn key(&self) -> String {
         format!("{}/{}", self.namespace.0, self.name.0)
     }
 
-    /// The version. Kubernetes promises since 1.35 that these are numbers that grow, and they never were anything else where
-    /// objects are in etcd.
+    /// The version. Kubernetes promises since 1.35 that these are numbers that grow, and they never were anything else
+    /// where objects are in etcd.
     pub(super) fn version(&self) -> Result<u64, NoObject> {
         self.resource_version.0.parse().map_err(|_| NoObject)
     }
@@ -233,8 +235,8 @@ impl<'a> From<LeanCronJob<'a>> for Object<'a> {
 impl<'a> From<LeanRevision<'a>> for Object<'a> {
     fn from(revision: LeanRevision<'a>) -> Self {
         let inside = |place: &'a RawValue, key| at_key(place, key).flatten();
-        // Other controllers than Kubernetes' own keep other things in their revisions (KubeVirt: virtual machines), so what has
-        // no containers at this place is no history of Pods.
+        // Other controllers than Kubernetes' own keep other things in their revisions (KubeVirt: virtual machines), so
+        // what has no containers at this place is no history of Pods.
         let keys = ["spec", "template", "spec"];
         let spec = revision.data.and_then(|data| keys.into_iter().try_fold(data, inside));
         let uses = match spec.filter(|spec| inside(spec, "containers").is_some()) {

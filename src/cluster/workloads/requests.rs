@@ -1,8 +1,8 @@
 //! The requests to the API server, and what of their answers matters.
 //!
-//! Answers are read here and not by kube's own calls, for two reasons: those write the whole body to the log when it cannot be
-//! parsed, and a Pod may hold secrets; and they parse a page or an event whole or not at all, while one object that is odd must
-//! not hide the others.
+//! Answers are read here and not by kube's own calls, for two reasons: those write the whole body to the log when it
+//! cannot be parsed, and a Pod may hold secrets; and they parse a page or an event whole or not at all, while one
+//! object that is odd must not hide the others.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,11 +19,11 @@ use tokio::time::timeout;
 
 use crate::cluster::CALL_TIMEOUT;
 
-use super::places::Text;
+use super::json_path::Text;
 
 /// What went wrong with a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Trouble {
+pub(super) enum WatchError {
     /// Where the watch was to go on is too long ago: everything has to be listed again.
     Expired,
     /// There is no such resource.
@@ -34,7 +34,7 @@ pub(super) enum Trouble {
     Failed(String),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for WatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Forbidden(verb) => write!(f, "{verb} is forbidden"),
@@ -45,7 +45,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl Trouble {
+impl WatchError {
     pub(super) fn failed(why: impl Into<String>) -> Self {
         Self::Failed(why.into())
     }
@@ -97,8 +97,8 @@ struct PageMeta<'a> {
 
 impl<'a> Page<'a> {
     /// The moment that the list shows, the same on all its pages.
-    pub(super) fn version(&self) -> Result<u64, Trouble> {
-        self.metadata.resource_version.0.parse().map_err(|_| Trouble::not_understood("list"))
+    pub(super) fn version(&self) -> Result<u64, WatchError> {
+        self.metadata.resource_version.0.parse().map_err(|_| WatchError::not_understood("list"))
     }
 
     pub(super) fn items(&self) -> &[&'a RawValue] {
@@ -144,50 +144,52 @@ pub(super) type Body = Pin<Box<dyn AsyncBufRead + Send>>;
 
 /// Asks for a page of a list and puts the body into `buffer`. With `metadata`, objects come without spec and status.
 ///
-/// The parameters name no resourceVersion, so the answer shows everything that was acknowledged before it was asked for: the
-/// documentation calls it "most recent". "Any" would be cheaper, but may show the past, and comes as one page whatever its size.
+/// The parameters name no resourceVersion, so the answer shows everything that was acknowledged before it was asked
+/// for: the documentation calls it "most recent". "Any" would be cheaper, but may show the past, and comes as one page
+/// whatever its size.
 pub(super) async fn list(
     client: &Client,
     url: &str,
     parameters: &ListParams,
     metadata: bool,
     buffer: &mut Vec<u8>,
-) -> Result<(), Trouble> {
+) -> Result<(), WatchError> {
     let request = Request::new(url);
     let request = if metadata { request.list_metadata(parameters) } else { request.list(parameters) };
-    let request = request.map_err(|_| Trouble::unasked("list"))?;
+    let request = request.map_err(|_| WatchError::unasked("list"))?;
     let read = async {
-        let mut body = Box::pin(client.request_stream(request).await.map_err(|error| Trouble::of("list", &error))?);
+        let mut body = Box::pin(client.request_stream(request).await.map_err(|error| WatchError::of("list", &error))?);
         buffer.clear();
-        body.read_to_end(buffer).await.map_err(|_| Trouble::failed("the API server broke off"))
+        body.read_to_end(buffer).await.map_err(|_| WatchError::failed("the API server broke off"))
     };
     timeout(CALL_TIMEOUT, read).await.map_err(|_| no_answer())?.map(drop)
 }
 
 /// Reads a page.
-pub(super) fn page(body: &[u8]) -> Result<Page<'_>, Trouble> {
-    serde_json::from_slice(body).map_err(|_| Trouble::not_understood("list"))
+pub(super) fn page(body: &[u8]) -> Result<Page<'_>, WatchError> {
+    serde_json::from_slice(body).map_err(|_| WatchError::not_understood("list"))
 }
 
-/// Begins a watch after a resourceVersion, and returns once the API server has agreed to it. The API server ends it after
-/// `seconds`.
-pub(super) async fn watch(client: &Client, url: &str, after: u64, seconds: u32) -> Result<Body, Trouble> {
+/// Begins a watch after a resourceVersion, and returns once the API server has agreed to it. The API server ends it
+/// after `seconds`.
+pub(super) async fn watch(client: &Client, url: &str, after: u64, seconds: u32) -> Result<Body, WatchError> {
     let request = Request::new(url).watch(&WatchParams::default().timeout(seconds), &after.to_string());
-    let request = request.map_err(|_| Trouble::unasked("watch"))?;
+    let request = request.map_err(|_| WatchError::unasked("watch"))?;
     let answer = timeout(CALL_TIMEOUT, client.request_stream(request)).await.map_err(|_| no_answer())?;
-    Ok(Box::pin(answer.map_err(|error| Trouble::of("watch", &error))?))
+    Ok(Box::pin(answer.map_err(|error| WatchError::of("watch", &error))?))
 }
 
 /// Reads the next line of a watch into `line`. Answers whether there was one; there is none when the watch has ended.
 pub(super) async fn next_line(body: &mut Body, line: &mut Vec<u8>) -> bool {
     line.clear();
-    // A connection that breaks off, even in the middle of a line, is how a watch ends when a server or a proxy goes away.
+    // A connection that breaks off, even in the middle of a line, is how a watch ends when a server or a proxy goes
+    // away.
     body.read_until(b'\n', line).await.is_ok() && line.last() == Some(&b'\n')
 }
 
 /// Reads an event.
-pub(super) fn event(line: &[u8]) -> Result<Event<'_>, Trouble> {
-    let not_understood = |_| Trouble::not_understood("watch");
+pub(super) fn event(line: &[u8]) -> Result<Event<'_>, WatchError> {
+    let not_understood = |_| WatchError::not_understood("watch");
     let Line { type_, object } = serde_json::from_slice(line).map_err(not_understood)?;
     let sign = || serde_json::from_str::<Sign<'_>>(object.get()).map_err(not_understood);
     match &*type_ {
@@ -195,29 +197,29 @@ pub(super) fn event(line: &[u8]) -> Result<Event<'_>, Trouble> {
         "DELETED" => Ok(Event::Deleted(object)),
         "BOOKMARK" => {
             let version = sign()?.metadata.and_then(|metadata| metadata.resource_version.0.parse().ok());
-            version.map(Event::Bookmark).ok_or_else(|| Trouble::not_understood("watch"))
+            version.map(Event::Bookmark).ok_or_else(|| WatchError::not_understood("watch"))
         }
-        "ERROR" => Err(Trouble::of_code("watch", sign()?.code)),
-        _ => Err(Trouble::not_understood("watch")),
+        "ERROR" => Err(WatchError::of_code("watch", sign()?.code)),
+        _ => Err(WatchError::not_understood("watch")),
     }
 }
 
 /// Asks for a document of API discovery: what `name` under `path` is.
-pub(super) async fn discover<T: DeserializeOwned>(client: &Client, path: &str, name: &str) -> Result<T, Trouble> {
+pub(super) async fn discover<T: DeserializeOwned>(client: &Client, path: &str, name: &str) -> Result<T, WatchError> {
     let request = Request::new(path).get(name, &GetParams::default());
-    let request = request.map_err(|_| Trouble::unasked("discovery"))?;
+    let request = request.map_err(|_| WatchError::unasked("discovery"))?;
     let mut document = Vec::new();
     let read = async {
         let answer = client.request_stream(request).await;
-        let mut body = Box::pin(answer.map_err(|error| Trouble::of("discovery", &error))?);
-        body.read_to_end(&mut document).await.map_err(|_| Trouble::failed("the API server broke off"))
+        let mut body = Box::pin(answer.map_err(|error| WatchError::of("discovery", &error))?);
+        body.read_to_end(&mut document).await.map_err(|_| WatchError::failed("the API server broke off"))
     };
     timeout(CALL_TIMEOUT, read).await.map_err(|_| no_answer())??;
-    serde_json::from_slice(&document).map_err(|_| Trouble::not_understood("discovery"))
+    serde_json::from_slice(&document).map_err(|_| WatchError::not_understood("discovery"))
 }
 
-fn no_answer() -> Trouble {
-    Trouble::Failed(format!("the API server does not answer within {} seconds", CALL_TIMEOUT.as_secs()))
+fn no_answer() -> WatchError {
+    WatchError::Failed(format!("the API server does not answer within {} seconds", CALL_TIMEOUT.as_secs()))
 }
 
 #[cfg(test)]
@@ -241,18 +243,21 @@ mod tests {
     }
 
     #[rstest]
-    #[case::too_old(r#"{"type":"ERROR","object":{"kind":"Status","code":410}}"#, Trouble::Expired)]
+    #[case::too_old(r#"{"type":"ERROR","object":{"kind":"Status","code":410}}"#, WatchError::Expired)]
     #[case::other_error(
         r#"{"type":"ERROR","object":{"code":500}}"#,
-        Trouble::failed("watch is answered with status 500")
+        WatchError::failed("watch is answered with status 500")
     )]
-    #[case::error_without_code(r#"{"type":"ERROR","object":{}}"#, Trouble::failed("watch is answered with status 0"))]
-    #[case::unknown(r#"{"type":"RENAMED","object":{}}"#, Trouble::not_understood("watch"))]
-    #[case::bookmark_to_nowhere(r#"{"type":"BOOKMARK","object":{"metadata":{}}}"#, Trouble::not_understood("watch"))]
-    #[case::a_status(r#"{"kind":"Status","code":403}"#, Trouble::not_understood("watch"))]
-    #[case::no_json("<html>", Trouble::not_understood("watch"))]
-    #[case::half(r#"{"type":"ADDED","object":{"#, Trouble::not_understood("watch"))]
-    fn a_line_that_is_no_event_is_trouble(#[case] line: &str, #[case] expected: Trouble) {
+    #[case::error_without_code(
+        r#"{"type":"ERROR","object":{}}"#,
+        WatchError::failed("watch is answered with status 0")
+    )]
+    #[case::unknown(r#"{"type":"RENAMED","object":{}}"#, WatchError::not_understood("watch"))]
+    #[case::bookmark_to_nowhere(r#"{"type":"BOOKMARK","object":{"metadata":{}}}"#, WatchError::not_understood("watch"))]
+    #[case::a_status(r#"{"kind":"Status","code":403}"#, WatchError::not_understood("watch"))]
+    #[case::no_json("<html>", WatchError::not_understood("watch"))]
+    #[case::half(r#"{"type":"ADDED","object":{"#, WatchError::not_understood("watch"))]
+    fn a_line_that_is_no_event_is_trouble(#[case] line: &str, #[case] expected: WatchError) {
         assert_eq!(event(line.as_bytes()).unwrap_err(), expected);
     }
 

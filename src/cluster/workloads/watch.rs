@@ -1,7 +1,7 @@
 //! Listing and watching one source: a loop of its own around lists and watches.
 //!
-//! kube's ready-made watch hides when a watch has begun, when it was last heard of and when it fails. All three decide here
-//! whether the index may be relied on.
+//! kube's ready-made watch hides when a watch has begun, when it was last heard of and when it fails. All three decide
+//! here whether the index may be relied on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::discovery;
 use super::kind::Kind;
 use super::projection::{self, NoObject};
-use super::requests::{self, Event, Trouble};
-use super::sources::{Phase, Shared, Source, url};
+use super::requests::{self, Event, WatchError};
+use super::watch_state::{Phase, Shared, Source, url};
 
 /// Objects in a page of a list: a page is held whole while it is read.
 const PAGE_SIZE: u32 = 50;
@@ -52,7 +52,7 @@ pub(super) async fn read(shared: &Shared, source: &Source) {
         Ok(None) => Ok(Phase::Absent),
         Err(trouble) => Err(trouble),
     };
-    shared.stands(source, result.unwrap_or_else(Phase::Failing));
+    shared.set_phase(source, result.unwrap_or_else(Phase::Failing));
 }
 
 struct Follower<'a> {
@@ -66,17 +66,17 @@ struct Follower<'a> {
 
 /// Why a watch ended, and after which resourceVersion it can go on, if it can.
 struct Ended {
-    trouble: Option<Trouble>,
+    trouble: Option<WatchError>,
     after: Option<u64>,
 }
 
 impl Follower<'_> {
     /// Where the objects are; `None` where the cluster does not have the kind.
-    async fn locate(&self) -> Result<Option<String>, Trouble> {
+    async fn locate(&self) -> Result<Option<String>, WatchError> {
         let Kind::Custom(workload) = &self.source.kind else { return Ok(self.shared.url(self.source)) };
         let found = discovery::find(&self.shared.client, workload).await?;
         if found.as_ref().is_some_and(|found| !found.namespaced && self.source.namespace.is_some()) {
-            return Err(Trouble::failed("it is in no namespace"));
+            return Err(WatchError::failed("it is in no namespace"));
         }
         let url = found.map(|found| url(&found.resource, self.source.namespace.as_deref()));
         self.shared.found_at(self.source, url.clone());
@@ -87,9 +87,9 @@ impl Follower<'_> {
     async fn wait_until_present(&mut self) {
         self.failures = 0;
         self.shared.index(|index| index.clear(self.source.id));
-        self.shared.stands(self.source, Phase::Absent);
+        self.shared.set_phase(self.source, Phase::Absent);
         // Either is a reason to look again.
-        let _ = timeout(LOOK_AGAIN, self.source.hurry.notified()).await;
+        let _ = timeout(LOOK_AGAIN, self.source.request_bookmark.notified()).await;
     }
 
     /// Lists and watches, for as long as the resource exists.
@@ -106,7 +106,7 @@ impl Follower<'_> {
             after = ended.after;
             if let Some(trouble) = ended.trouble {
                 self.fail(&trouble).await;
-                if trouble == Trouble::Absent {
+                if trouble == WatchError::Absent {
                     return;
                 }
             }
@@ -114,10 +114,10 @@ impl Follower<'_> {
     }
 
     /// Lists everything, and answers the resourceVersion of the list: the moment that all of its pages show.
-    async fn list(&self, url: &str) -> Result<u64, Trouble> {
+    async fn list(&self, url: &str) -> Result<u64, WatchError> {
         // What fails is said to fail until it works again.
         if matches!(self.shared.phase(self.source), Some(Phase::Watched | Phase::Absent)) {
-            self.shared.stands(self.source, Phase::Listing);
+            self.shared.set_phase(self.source, Phase::Listing);
         }
         // The semaphore is never closed.
         let _permit = self.shared.lists.acquire().await;
@@ -128,7 +128,7 @@ impl Follower<'_> {
             requests::list(&self.shared.client, url, &parameters, false, &mut body).await?;
             let page = requests::page(&body)?;
             for object in page.items() {
-                self.apply(object).map_err(|NoObject| Trouble::not_understood("list"))?;
+                self.apply(object).map_err(|NoObject| WatchError::not_understood("list"))?;
             }
             self.shared.heard(self.source);
             if let Some(token) = page.next() {
@@ -149,17 +149,17 @@ impl Follower<'_> {
         let begun = Instant::now();
         let mut body = match requests::watch(&self.shared.client, url, after, seconds).await {
             Ok(body) => body,
-            Err(Trouble::Expired) => return Ended { trouble: Some(Trouble::Expired), after: None },
+            Err(WatchError::Expired) => return Ended { trouble: Some(WatchError::Expired), after: None },
             Err(trouble) => return Ended { trouble: Some(trouble), after: Some(after) },
         };
-        self.shared.stands(self.source, Phase::Watched);
+        self.shared.set_phase(self.source, Phase::Watched);
         let (mut reached, mut line, mut expects_bookmark) = (after, Vec::new(), hurried);
         loop {
             let there_is_more = tokio::select! {
                 more = requests::next_line(&mut body, &mut line) => more,
                 () = sleep(SILENCE) => false,
                 // A second request waits until the first is answered, or no bookmark would ever come.
-                () = self.source.hurry.notified(), if !expects_bookmark => {
+                () = self.source.request_bookmark.notified(), if !expects_bookmark => {
                     self.hurried = true;
                     return Ended { trouble: None, after: Some(reached) };
                 }
@@ -185,9 +185,10 @@ impl Follower<'_> {
         Ended { trouble: None, after: Some(reached) }
     }
 
-    /// Takes in a line of a watch. Answers the resourceVersion that it brings the index to, and whether it was a bookmark.
-    fn take(&self, line: &[u8], reached: u64) -> Result<(u64, bool), Trouble> {
-        let not_understood = |NoObject| Trouble::not_understood("watch");
+    /// Takes in a line of a watch. Answers the resourceVersion that it brings the index to, and whether it was a
+    /// bookmark.
+    fn take(&self, line: &[u8], reached: u64) -> Result<(u64, bool), WatchError> {
+        let not_understood = |NoObject| WatchError::not_understood("watch");
         match requests::event(line)? {
             Event::Applied(object) => {
                 let version = self.apply(object).map_err(not_understood)?;
@@ -199,7 +200,7 @@ impl Follower<'_> {
                 Ok((meta.version().map_err(not_understood)?.max(reached), false))
             }
             // The past has come back, out of a backup.
-            Event::Bookmark(version) if version < reached => Err(Trouble::Expired),
+            Event::Bookmark(version) if version < reached => Err(WatchError::Expired),
             Event::Bookmark(version) => Ok((version, true)),
         }
     }
@@ -220,13 +221,13 @@ impl Follower<'_> {
     }
 
     /// Notes what went wrong, and waits before it is tried again.
-    async fn fail(&mut self, trouble: &Trouble) {
-        if *trouble == Trouble::Expired && self.failures == 0 {
+    async fn fail(&mut self, trouble: &WatchError) {
+        if *trouble == WatchError::Expired && self.failures == 0 {
             // Happens to every watch that was away for a while.
             self.failures = 1;
             return;
         }
-        self.shared.stands(self.source, Phase::Failing(trouble.clone()));
+        self.shared.set_phase(self.source, Phase::Failing(trouble.clone()));
         self.pause().await;
     }
 

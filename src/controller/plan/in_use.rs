@@ -1,7 +1,8 @@
-//! What is known of images in use while a run goes on: what this cluster's workloads name, and what other clusters list.
+//! What is known of images in use while a run goes on: what this cluster's workloads name, and what other clusters
+//! list.
 //!
-//! Asked before a plan is made, and again right before anything of it is carried out. Whatever is not known for certain ends the
-//! run.
+//! Asked before a plan is made, and again right before anything of it is carried out. Whatever is not known for certain
+//! ends the run.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +22,7 @@ use super::in_use_lists::OtherClusters;
 use crate::controller::context::Context;
 
 /// How long a run waits for the first complete list of workloads after the operator started.
-const PATIENCE: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Most registries of which a status says that nothing is in use, and the longest host that it can hold, in bytes.
 const MAX_UNUSED_REGISTRIES: usize = 5;
 const MAX_HOST: usize = 260;
@@ -73,12 +74,12 @@ impl Usage {
                         in the policy";
             return Err(Unknown(text.to_owned()));
         };
-        let workloads = match workloads.complete_within(PATIENCE).await {
+        let workloads = match workloads.complete_within(MAX_WAIT).await {
             Ok(()) => workloads.clone(),
             Err(gaps) => {
                 let narrowed = stands_in(policy, &gaps).then(|| workloads.narrowed()).flatten();
                 let narrowed = narrowed.ok_or_else(|| told(&gaps))?;
-                narrowed.complete_within(PATIENCE).await.map_err(|gaps| told(&gaps))?;
+                narrowed.complete_within(MAX_WAIT).await.map_err(|gaps| told(&gaps))?;
                 narrowed
             }
         };

@@ -1,5 +1,5 @@
-//! What other clusters use, and what of this one the operator may not see, as lists in `ConfigMap`s say: read when a run begins, and again before anything is removed if a
-//! list has changed or no longer counts.
+//! What other clusters use, and what of this one the operator may not see, as lists in `ConfigMap`s say: read when a
+//! run begins, and again before anything is removed if a list has changed or no longer counts.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -15,8 +15,8 @@ use super::planner::Planner;
 const MAX_INDEXES: usize = 50;
 
 impl Planner<'_> {
-    /// What is inside of the indexes of a repository that has attachments, as far as GitLab tells: those of images first, of
-    /// these the newest.
+    /// What is inside of the indexes of a repository that has attachments, as far as GitLab tells: those of images
+    /// first, of these the newest.
     pub(super) async fn children(&self, inventory: &Inventory, repository: &Repository) -> Result<Children, Error> {
         let attached = |tag: &Tag| attachment::subject(&tag.name).is_some();
         let mut children = Children::new();

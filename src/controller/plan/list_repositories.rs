@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::api::RepositoryResult;
 use crate::api::conditions::reason;
 use crate::gitlab::{Class, Client, Error, ErrorKind, Namespace, Repository};
-use crate::policy::outcome::{Outcome, repository_reason as why};
-use crate::policy::standing::Findings;
+use crate::policy::repository_outcome::{Outcome, repository_reason as why};
+use crate::policy::status_conditions::Findings;
 use crate::policy::target::{Target, directly_in_group};
 
 use crate::controller::connect::namespaces;

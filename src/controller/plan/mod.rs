@@ -1,7 +1,6 @@
-//! Finds out which tags would be removed: lists the repositories of a policy, reads their tags, knows which images are in use,
-//! and plans one repository at a time. Nothing here removes anything, and nothing here knows of runs.
+//! Finds out which tags would be removed: lists the repositories of a policy, reads their tags, knows which images are
+//! in use, and plans one repository at a time. Nothing here removes anything, and nothing here knows of runs.
 
-mod claims;
 pub(super) mod failure;
 pub(super) mod in_use;
 mod in_use_lists;
@@ -10,3 +9,4 @@ pub(super) mod list_repositories;
 pub(super) mod newest;
 pub(super) mod planner;
 pub(super) mod read_tags;
+mod tag_protection;

@@ -1,5 +1,6 @@
-//! Looks at a repository right before GitLab's bulk deletion is asked to clean it: whether the dates that GitLab goes by say
-//! which tags are the newest. Where GitLab sorts by push a few pages tell, otherwise the dates are read as a preview reads them.
+//! Looks at a repository right before GitLab's bulk deletion is asked to clean it: whether the dates that GitLab goes
+//! by say which tags are the newest. Where GitLab sorts by push a few pages tell, otherwise the dates are read as a
+//! preview reads them.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -7,11 +8,11 @@ use crate::gitlab::{Error, Repository, TagOrder};
 use crate::policy::compile::Rule;
 use crate::policy::inventory::ascends;
 use crate::policy::of_age;
-use crate::policy::outcome::OfAge;
 use crate::policy::paging;
 use crate::policy::plan::doubt::Doubt;
 use crate::policy::plan::ties::MOST_READ;
-use crate::policy::plan::{TagPlan, decide_by_name, server};
+use crate::policy::plan::{TagPlan, bulk, decide_by_name};
+use crate::policy::repository_outcome::OfAge;
 use crate::policy::tag::{Tag, TagView, to_the_second};
 
 use super::failure::Failure;
@@ -28,7 +29,8 @@ pub(crate) struct Found {
     pub(crate) of_age: Option<OfAge>,
 }
 
-/// Looks at a repository with more candidates than stay by their number. `in_use` names the tags that GitLab is told to keep.
+/// Looks at a repository with more candidates than stay by their number. `in_use` names the tags that GitLab is told to
+/// keep.
 pub(crate) async fn look(
     planner: &Planner<'_>,
     rule: &Rule,
@@ -59,7 +61,7 @@ pub(crate) async fn in_plan(
     repository: &Repository,
     plan: &TagPlan,
 ) -> Result<Found, Error> {
-    let doubt = planner.doubt(rule, repository, &server::candidates(plan)).await?;
+    let doubt = planner.doubt(rule, repository, &bulk::candidates(plan)).await?;
     let of_age = of_age::in_plan(plan, std::slice::from_ref(rule), planner.reader.clock.now());
     Ok(Found { doubt, of_age })
 }
@@ -94,8 +96,8 @@ async fn by_push(
     Ok(Some(found))
 }
 
-/// The newest candidates: one more than stay by their number, and all that share the date of the last that stays, unless these
-/// are more than can be told apart. `None` where pages do not hold together, or end too early.
+/// The newest candidates: one more than stay by their number, and all that share the date of the last that stays,
+/// unless these are more than can be told apart. `None` where pages do not hold together, or end too early.
 async fn newest(
     planner: &Planner<'_>,
     keep_n: usize,
@@ -128,8 +130,8 @@ async fn newest(
     }
 }
 
-/// Whether candidates in the order of their pushes show everything that shares its date with the last that stays, or more of it
-/// than can be told apart.
+/// Whether candidates in the order of their pushes show everything that shares its date with the last that stays, or
+/// more of it than can be told apart.
 fn shows_border(newest: &[Tag], keep_n: usize) -> bool {
     let second = |tag: &Tag| tag.pushed.stated().map(to_the_second);
     let Some(border) = keep_n.checked_sub(1).and_then(|last| newest.get(last)).map(second) else { return false };

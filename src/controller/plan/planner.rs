@@ -9,10 +9,9 @@ use jiff::Timestamp;
 use crate::gitlab::{Error, Repository, TagOrder};
 use crate::policy::Method;
 use crate::policy::bulk::{keeping_attachments, parameters};
-use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
 use crate::policy::in_use::RepositoryUse;
-use crate::policy::in_use::keep::keep_pattern;
+use crate::policy::in_use::keep_regex::keep_pattern;
 use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
 use crate::policy::plan::attachments;
@@ -20,8 +19,9 @@ use crate::policy::plan::doubt::{Doubt, Judgement, judge};
 use crate::policy::plan::exact::Draft;
 use crate::policy::plan::leftover::{Leftover, orphans, spared};
 use crate::policy::plan::ties::Settled;
-use crate::policy::plan::{KeepReason, PlannedTag, TagPlan, Verdict, decide_by_name, exact, server};
+use crate::policy::plan::{KeepReason, PlannedTag, TagPlan, Verdict, bulk, decide_by_name, exact};
 use crate::policy::tag::{Tag, TagView};
+use crate::policy::tag_protection::Claims;
 
 use super::failure::{Failure, Unknown};
 use super::in_use::Usage;
@@ -62,7 +62,7 @@ impl Planner<'_> {
                 if let Err(message) = plan.spared(rule, &self.reader.policy.protect, keep.as_deref(), true) {
                     return Err(Failure::Unresolved(message));
                 }
-                match self.doubt(rule, repository, &server::candidates(&plan.tags)).await? {
+                match self.doubt(rule, repository, &bulk::candidates(&plan.tags)).await? {
                     Some(doubt) => Err(Failure::Doubted(doubt)),
                     None => Ok(plan),
                 }
@@ -109,7 +109,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Why GitLab's bulk deletion is not to be trusted with these candidates, if it is not: all of a repository, or its newest.
+    /// Why GitLab's bulk deletion is not to be trusted with these candidates, if it is not: all of a repository, or its
+    /// newest.
     pub(crate) async fn doubt(
         &self,
         rule: &Rule,
@@ -146,12 +147,12 @@ impl Planner<'_> {
         let in_use = |tag: &&Tag| claims.certain(&tag.name, tag.digest.as_deref()).is_some();
         let in_use: BTreeSet<Box<str>> = inventory.read.iter().filter(in_use).map(|tag| tag.name.clone()).collect();
         let leftover = self.leftover(rule, repository, inventory.read.iter().map(|tag| &*tag.name)).await?;
-        let tags = server::plan(inventory.read, rule, &self.reader.policy.protect, &in_use, at);
+        let tags = bulk::plan(inventory.read, rule, &self.reader.policy.protect, &in_use, at);
         Ok(Plan { tags, source, claims, leftover })
     }
 
-    /// Which of these tags of a repository are attachments that only the pattern for them makes GitLab's bulk deletion keep. How many
-    /// of them have no image takes reading every tag, which is done where that is 20 a request.
+    /// Which of these tags of a repository are attachments that only the pattern for them makes GitLab's bulk deletion
+    /// keep. How many of them have no image takes reading every tag, which is done where that is 20 a request.
     pub(crate) async fn leftover(
         &self,
         rule: &Rule,
@@ -175,8 +176,8 @@ impl Planner<'_> {
         Ok(Some(Leftover { attachments, orphans: without }))
     }
 
-    /// Lists the names and reads the dates that matter: by GraphQL where it tells the last push, by which GitLab goes, or takes
-    /// fewer requests; otherwise those of the candidates by REST.
+    /// Lists the names and reads the dates that matter: by GraphQL where it tells the last push, by which GitLab goes,
+    /// or takes fewer requests; otherwise those of the candidates by REST.
     async fn names_and_dates(
         &self,
         rule: &Rule,
@@ -188,7 +189,7 @@ impl Planner<'_> {
         let protect = self.reader.policy.protect.as_slice();
         let candidate = |name: &str| decide_by_name(name, rule, protect, in_use).is_none();
         let candidates = names.iter().filter(|name| candidate(name)).count();
-        let dated = server::needs_dates(candidates, rule);
+        let dated = bulk::needs_dates(candidates, rule);
         let source = |ages| Source { graphql: false, ages, sorts_by_push: false, extent: Extent::All, at };
         if !dated && !self.reader.everything {
             self.reader.note_read(names.len());
@@ -294,7 +295,8 @@ impl Plan {
 
     /// Who uses tags that would go otherwise or not, the first few: `v1.2 by prod/Deployment/web`.
     pub(crate) fn users(&self) -> Option<String> {
-        self.claims.told(self.tags.read.iter().map(|PlannedTag { tag, .. }| (&*tag.name, tag.digest.as_deref())))
+        self.claims
+            .users_message(self.tags.read.iter().map(|PlannedTag { tag, .. }| (&*tag.name, tag.digest.as_deref())))
     }
 
     /// How many tags stay because they may be in use, and why it is not known.

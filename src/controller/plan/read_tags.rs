@@ -1,5 +1,5 @@
-//! Reads of a repository's tags what the rules need: by GraphQL, 20 tags a request, or tag by tag where GitLab has no GraphQL.
-//! What may be concluded from it is decided by `policy::inventory`.
+//! Reads of a repository's tags what the rules need: by GraphQL, 20 tags a request, or tag by tag where GitLab has no
+//! GraphQL. What may be concluded from it is decided by `policy::inventory`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -151,12 +151,12 @@ struct Parts {
     /// The pages came to their end, not to the moment up to which they were wanted.
     to_the_end: bool,
     names: Option<Vec<Box<str>>>,
-    /// Of the names that were not read, those that take no places, with their last push.
+    /// Of the names that were not read, those that take no slots, with their last push.
     since: HashMap<Box<str>, Timestamp>,
 }
 
-/// Reads pages, names and the newest pushes, as far as they are needed. `None` where the order of the pages does not hold, or
-/// does not prove that none of the names was skipped.
+/// Reads pages, names and the newest pushes, as far as they are needed. `None` where the order of the pages does not
+/// hold, or does not prove that none of the names was skipped.
 async fn parts(
     reader: &TagReader<'_>,
     repository: &Repository,
@@ -204,8 +204,8 @@ pub(crate) struct Pushes {
     pub(crate) complete: bool,
 }
 
-/// What was pushed from a moment on: the newest pages, back to that moment. `None` where the order does not hold, or the pages
-/// may have skipped some, so that nothing can be concluded.
+/// What was pushed from a moment on: the newest pages, back to that moment. `None` where the order does not hold, or
+/// the pages may have skipped some, so that nothing can be concluded.
 pub(crate) async fn pushed_since(
     client: &Client,
     repository: &Repository,
@@ -305,8 +305,8 @@ pub(crate) fn known(tag: gitlab::Tag, now: Timestamp) -> Tag {
     }
 }
 
-/// A tag as its details tell of it. One whose details are not there may be gone or of a kind that has none; either way its age
-/// is not known.
+/// A tag as its details tell of it. One whose details are not there may be gone or of a kind that has none; either way
+/// its age is not known.
 pub(crate) fn tag(name: Box<str>, details: Option<TagDetails>, now: Timestamp) -> Tag {
     let created = Moment::read(details.as_ref().and_then(|details| details.created_at), now);
     Tag {
@@ -339,9 +339,9 @@ async fn by_rest(reader: &TagReader<'_>, rules: &[Rule], repository: &Repository
     Ok(Inventory { read, ..Inventory::default() })
 }
 
-/// Whether what is to be known of a tag besides its name can decide about it. Of what may go the digest matters in any case: an
-/// approval is for an image, not only for its name; an image can be in use by digest; and it shows whether the tag was pushed
-/// again before it goes.
+/// Whether what is to be known of a tag besides its name can decide about it. Of what may go the digest matters in any
+/// case: an approval is for an image, not only for its name; an image can be in use by digest; and it shows whether the
+/// tag was pushed again before it goes.
 fn matters(reader: &TagReader<'_>, rules: &[Rule], name: &str) -> bool {
     let stays = name == "latest" || reader.policy.protect.iter().any(|pattern| pattern.matches(name));
     !stays

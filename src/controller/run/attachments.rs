@@ -1,8 +1,8 @@
 //! Which attachments may go, once it is known which images are gone.
 //!
-//! Every tag that had or contained the subject has to be gone by GitLab's own word: one that was kept meanwhile, was not found, or of
-//! which the answer was lost keeps them. And no other tag may have come to have the subject since the plan was made: the newest
-//! pushes tell, where GitLab sorts by push, otherwise all tags are read again.
+//! Every tag that had or contained the subject has to be gone by GitLab's own word: one that was kept meanwhile, was
+//! not found, or of which the answer was lost keeps them. And no other tag may have come to have the subject since the
+//! plan was made: the newest pushes tell, where GitLab sorts by push, otherwise all tags are read again.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -14,7 +14,7 @@ use crate::controller::error::Error;
 use crate::controller::gate::RunGate;
 use crate::policy::next_action::Tokens;
 use crate::policy::report;
-use crate::policy::standing::{self, Subject};
+use crate::policy::status_conditions::{self, Subject};
 
 /// Writes the record of a run into the status of its policy.
 ///
@@ -31,10 +31,13 @@ pub(super) async fn begin<'a>(
     let id = run_id(started, order.trigger);
     let generation = before.metadata.generation.unwrap_or_default();
     let mut status = before.status.clone().unwrap_or_default();
-    standing::note_trigger(&mut status, order.trigger, order.slot, Tokens::of(before));
+    status_conditions::note_trigger(&mut status, order.trigger, order.slot, Tokens::of(before));
     if !order.policy.suspended {
         let definition = context.definition().clone();
-        standing::arm(&mut status, Subject { policy: order.policy, generation, definition: &definition, now: started });
+        status_conditions::arm(
+            &mut status,
+            Subject { policy: order.policy, generation, definition: &definition, now: started },
+        );
     }
     report::begin(&mut status, record(&order, &id, generation, started), deadline);
     let live = status::write(&context.policies(&namespace), before, &status, &context.dropped_fields()).await?;

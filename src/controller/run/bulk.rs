@@ -9,19 +9,19 @@ use crate::api::conditions::reason;
 use crate::api::{RepositoryResult, TagCounts};
 use crate::gitlab::{BulkAnswer, BulkDelete, Repository};
 use crate::policy::bulk::{Parameters, keeping_attachments, parameters};
+use crate::policy::bulk_ledger::Blocked;
+use crate::policy::bulk_verification::{PAUSES, Watch};
 use crate::policy::compile::Rule;
-use crate::policy::hour::Blocked;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::limits::Exceeded;
-use crate::policy::outcome::{OfAge, Outcome, repository_reason as why};
 use crate::policy::plan::leftover::{Leftover, spared};
-use crate::policy::plan::{decide_by_name, server};
+use crate::policy::plan::{bulk as bulk_plan, decide_by_name};
 use crate::policy::report::MAX_SAMPLES;
-use crate::policy::settle::{PAUSES, Watch};
+use crate::policy::repository_outcome::{OfAge, Outcome, repository_reason as why};
 
 use super::in_use_guard::Look;
 use super::job::Job;
-use super::plan_repositories::{blown, delete_scheduled, doubted, not_planned, unresolved};
+use super::plan_repositories::{delete_scheduled, doubted, limit_exceeded, not_planned, unresolved};
 use super::report::{Halt, Report};
 use crate::controller::plan::failure::Failure;
 use crate::controller::plan::list_repositories::concerns_all;
@@ -30,8 +30,8 @@ use crate::controller::plan::planner::Spared;
 
 /// Repositories that are listed at the same time. The pace per host is the real limit.
 const LISTINGS_IN_FLIGHT: usize = 4;
-/// A repository that is free again within this time is waited for: an hourly schedule would otherwise find it taken by a few
-/// seconds every time.
+/// A repository that is free again within this time is waited for: an hourly schedule would otherwise find it taken by
+/// a few seconds every time.
 const WORTH_WAITING: SignedDuration = SignedDuration::from_mins(2);
 /// Names of tags that are kept in memory to see later which are gone; beyond it, what was requested is verified first.
 const MAX_NAMES: usize = 200_000;
@@ -184,10 +184,10 @@ impl Preparation<'_> {
         if let Some(Found { doubt: Some(doubt), of_age }) = found {
             return Ok(doubted(doubt, of_age));
         }
-        let removable = planned.unwrap_or_else(|| server::removable(candidates.len(), rule));
+        let removable = planned.unwrap_or_else(|| bulk_plan::removable(candidates.len(), rule));
         if let Err(exceeded) = limits.repository(removable as u64, scanned as u64) {
             let outcome = Outcome::new(&repository.path, repository.id, RepositoryResult::Failed, None);
-            return Ok(Step::Done(blown(&exceeded, Outcome { tags: counts(removable), ..outcome })));
+            return Ok(Step::Done(limit_exceeded(&exceeded, Outcome { tags: counts(removable), ..outcome })));
         }
         if removable == 0 {
             let unchanged = RepositoryResult::Unchanged;
@@ -334,7 +334,9 @@ impl Sender<'_> {
         match blocked {
             None => self.send(prepared).await?,
             // Another policy was quicker than this run, which will not wait for the hour.
-            Some(blocked) if blocked.until.duration_since(now) > WORTH_WAITING => self.leave(repository, &blocked),
+            Some(blocked) if blocked.until.duration_since(now) > WORTH_WAITING => {
+                self.skip_rate_limited(repository, &blocked);
+            }
             Some(blocked) => later.push_back((blocked.until, prepared)),
         }
         Ok(())
@@ -345,7 +347,7 @@ impl Sender<'_> {
         match step {
             Ok(Step::Ready(prepared)) => return Ok(Some(*prepared)),
             Ok(Step::Done(outcome)) => self.report.outcomes.push(outcome),
-            Ok(Step::Blocked(blocked)) => self.leave(repository, &blocked),
+            Ok(Step::Blocked(blocked)) => self.skip_rate_limited(repository, &blocked),
             Err(Failure::InUse(unknown)) => return Err(unknown.into()),
             Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
             Err(failure) => self.fail(repository, &failure),
@@ -353,8 +355,8 @@ impl Sender<'_> {
         Ok(None)
     }
 
-    /// Leaves a repository alone that has been spoken for, and notes the policy if it is another one.
-    fn leave(&mut self, repository: &Repository, blocked: &Blocked) {
+    /// Leaves a repository alone that is reserved, and notes the policy if it is another one.
+    fn skip_rate_limited(&mut self, repository: &Repository, blocked: &Blocked) {
         if blocked.owner != self.job.owner {
             self.report.overlaps.push((repository.path.clone(), blocked.owner.clone()));
         }
@@ -382,13 +384,13 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Sends one request. The repository is spoken for before it leaves, so no other run can send one meanwhile.
+    /// Sends one request. The repository is reserved before it leaves, so no other run can send one meanwhile.
     async fn send_once(&mut self, prepared: Prepared) -> Result<Sent, Halt> {
         let job = self.job;
         let repository = &prepared.repository;
         let reserved = job.context.ledger().reserve(job.key(repository), &job.owner, job.context.clock.now());
         if let Err(blocked) = reserved {
-            self.leave(repository, &blocked);
+            self.skip_rate_limited(repository, &blocked);
             return Ok(Sent::Done);
         }
         let request = BulkDelete { name_regex_keep: prepared.keep.clone(), ..self.request.clone() };
@@ -490,8 +492,8 @@ impl Sender<'_> {
     }
 }
 
-/// The outcome of a repository after the last look at it. `aged` says that GitLab spares what is too young, so that not
-/// everything that was requested is expected to go.
+/// The outcome of a repository after the final check at it. `aged` says that GitLab spares what is too young, so that
+/// not everything that was requested is expected to go.
 fn verified(pending: Pending, aged: bool) -> Outcome {
     let Pending { repository, mut tags, of_age, lost, watch, leftover } = pending;
     let gone = watch.confirmed().map(|gone| u64::try_from(gone).unwrap_or(u64::MAX).min(tags.requested));

@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, FutureExt};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
-use crate::gitlab::{Client, Error, ErrorKind, LastLook, Repository, TagNow};
+use crate::gitlab::{Client, Error, ErrorKind, FinalCheck, Repository, TagNow};
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::tag::{Moment, Tag, to_the_second};
 
@@ -182,7 +182,7 @@ impl TagCheck {
     }
 }
 
-impl LastLook for TagCheck {
+impl FinalCheck for TagCheck {
     fn still(&self) -> BoxFuture<'_, bool> {
         async {
             let found = self.check().await.err();

@@ -1,5 +1,5 @@
-//! Looks for projects in which GitLab's own cleanup policy is enabled. A courtesy: whatever goes wrong is passed over, and
-//! nothing depends on it.
+//! Looks for projects in which GitLab's own cleanup policy is enabled. A courtesy: whatever goes wrong is passed over,
+//! and nothing depends on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,8 @@ use crate::gitlab::{Class, Project, Repository};
 
 use super::job::Job;
 
-/// Asks about those projects of the run whose turn it is, and answers which are to be named. `named` are those that were.
+/// Asks about those projects of the run whose turn it is, and answers which are to be named. `named` are those that
+/// were.
 pub(super) async fn look(job: &Job<'_>, repositories: &[Repository], named: &[String]) -> Vec<String> {
     let uid = &job.uid;
     let projects: BTreeMap<&str, Project> =

@@ -1,4 +1,5 @@
-//! Runs that remove nothing: a dry run, and one that proposes a plan for approval. Both plan everything and tell every verdict.
+//! Runs that remove nothing: a dry run, and one that proposes a plan for approval. Both plan everything and tell every
+//! verdict.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -7,18 +8,18 @@ use crate::api::PendingApproval;
 use crate::api::conditions::reason;
 use crate::gitlab::Repository;
 use crate::policy::approval::plan_hash;
-use crate::policy::outcome::{Proposal, repository_reason as why};
+use crate::policy::repository_outcome::{Proposal, repository_reason as why};
 
 use super::job::Job;
-use super::plan_repositories::{Planned, at_a_time, judge, plan_all};
+use super::plan_repositories::{Planned, batches, check_limits, plan_all};
 use super::report::{Halt, Report};
 
 /// Plans every repository.
 pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut Report) -> Result<(), Halt> {
-    for chunk in at_a_time(job, repositories) {
+    for chunk in batches(job, repositories) {
         let (plans, halt) = plan_all(job, chunk).await;
         if halt.is_none() {
-            if let Err(exceeded) = judge(job, &plans) {
+            if let Err(exceeded) = check_limits(job, &plans) {
                 let reason = why::DELETION_LIMIT_EXCEEDED;
                 report.outcomes.extend(plans.into_iter().map(|plan| plan.left(reason)));
                 return Err(Halt::Refused { reason: reason::DELETION_LIMIT_EXCEEDED, message: exceeded.to_string() });

@@ -1,5 +1,6 @@
-//! Deletes repositories without tags, or says what keeps them. Comes after the work on the tags, by whatever method: what that
-//! found without tags is looked at once more, right before anything is decided. What that proves is decided by `policy::empty`.
+//! Deletes repositories without tags, or says what keeps them. Comes after the work on the tags, by whatever method:
+//! what that found without tags is looked at once more, right before anything is decided. What that proves is decided
+//! by `policy::empty_repository`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,11 +11,13 @@ use jiff::Timestamp;
 
 use crate::api::{EmptyRepository, RepositoryResult, Trigger};
 use crate::gitlab::{
-    Client, LastLook, Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryRef, RepositoryStatus,
+    Client, FinalCheck, Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryRef, RepositoryStatus,
 };
-use crate::policy::empty::{Holds, Keep, Look as Seen, MAX_WATCHED, Rule, look, prove, since, watch};
+use crate::policy::empty_repository::{
+    Holds, KeptBecause, MAX_WATCHED, Observation as Seen, Rule, observe, prove, since, watch,
+};
 use crate::policy::in_use::RepositoryUse;
-use crate::policy::outcome::{Outcome, repository_reason as why};
+use crate::policy::repository_outcome::{Outcome, repository_reason as why};
 
 use super::in_use_guard::Look;
 use super::job::{Job, Task};
@@ -99,7 +102,7 @@ impl Watch<'_> {
             .filter_map(|repository| {
                 let place = *places.get(&repository.id)?;
                 let since = since(watched, repository.id, &repository.path);
-                let empty = look(outcomes.get(place)?) == Seen::Empty;
+                let empty = observe(outcomes.get(place)?) == Seen::Empty;
                 empty.then_some(Turn { repository, outcome: place, since })
             })
             .collect();
@@ -128,14 +131,14 @@ impl Watch<'_> {
     async fn examine(&self, turn: &Turn<'_>, room: bool, outcome: &mut Outcome) -> Result<Option<Timestamp>, Halt> {
         let repository = turn.repository;
         if let Err(keep) = self.spares(repository)? {
-            return Ok(told(outcome, &keep, None));
+            return Ok(kept(outcome, &keep, None));
         }
         if !room {
-            return Ok(told(outcome, &Keep::NoRoom, None));
+            return Ok(kept(outcome, &KeptBecause::NoRoom, None));
         }
         let contents = match self.contents(repository).await? {
             Ok(contents) => contents,
-            Err(keep) => return Ok(told(outcome, &keep, None)),
+            Err(keep) => return Ok(kept(outcome, &keep, None)),
         };
         let now = Repository { status: contents.status, ..repository.clone() };
         if let Some(scheduled) = delete_scheduled(&now) {
@@ -143,31 +146,31 @@ impl Watch<'_> {
             return Ok(None);
         }
         if contents.status == Some(RepositoryStatus::Other) {
-            return Ok(told(outcome, &Keep::UnknownStatus, None));
+            return Ok(kept(outcome, &KeptBecause::UnknownStatus, None));
         }
         let at = self.job.context.clock.now();
         let since = match turn.since {
             Some(since) => since,
-            None if self.previews => return Ok(told(outcome, &Keep::Previewed, None)),
+            None if self.previews => return Ok(kept(outcome, &KeptBecause::Previewed, None)),
             None => watch(repository.id, &repository.path, at).since.0,
         };
         if let Err(keep) = self.rule.judge(repository.created_at, since, at) {
-            return Ok(told(outcome, &keep, Some(since)));
+            return Ok(kept(outcome, &keep, Some(since)));
         }
-        self.part(&now, since, outcome).await
+        self.delete_or_report(&now, since, outcome).await
     }
 
     /// What keeps a repository whatever it holds.
-    fn spares(&self, repository: &Repository) -> Result<Result<(), Keep>, Halt> {
+    fn spares(&self, repository: &Repository) -> Result<Result<(), KeptBecause>, Halt> {
         let used = self.job.planner().used(repository)?;
         Ok(match used.any_users() {
-            Some(users) => Err(Keep::InUse(users.clone())),
+            Some(users) => Err(KeptBecause::InUse(users.clone())),
             None => self.rule.admits(repository.path == repository.project_path()),
         })
     }
 
     /// Lists the names of the tags, asks what the registry says it holds, and then whether it says anything at all.
-    async fn contents(&self, repository: &Repository) -> Result<Result<RepositoryContents, Keep>, Halt> {
+    async fn contents(&self, repository: &Repository) -> Result<Result<RepositoryContents, KeptBecause>, Halt> {
         let client = &self.job.client;
         let names = client.tag_names(&repository.reference()).await?;
         let contents = client.repository_contents(repository.id).await?;
@@ -179,11 +182,11 @@ impl Watch<'_> {
                 Err(_) => Some(Holds::default()),
             },
         };
-        Ok(prove(holds(contents, names.len()), witness).map(|()| contents).map_err(Keep::Doubtful))
+        Ok(prove(holds(contents, names.len()), witness).map(|()| contents).map_err(KeptBecause::Doubtful))
     }
 
     /// Deletes a repository, or says that it would go, as the run is to do.
-    async fn part(
+    async fn delete_or_report(
         &self,
         repository: &Repository,
         since: Timestamp,
@@ -196,14 +199,14 @@ impl Watch<'_> {
         let message = match self.job.task {
             Task::Preview => format!("empty since {since}; would be deleted{again}"),
             Task::Propose(_) | Task::CarryOut(_) => {
-                return Ok(told(outcome, &Keep::Approval { since }, Some(since)));
+                return Ok(kept(outcome, &KeptBecause::Approval { since }, Some(since)));
             }
             Task::Remove => {
                 let look = Arc::new(StillEmpty::of(self.job, repository));
-                let client = self.job.client.looking(Arc::clone(&look) as Arc<dyn LastLook>);
+                let client = self.job.client.looking(Arc::clone(&look) as Arc<dyn FinalCheck>);
                 let deletion = match client.delete_repository(&repository.reference()).await {
                     Err(error) if error.is_withdrawn() => {
-                        return Ok(told(outcome, &look.found()?, None));
+                        return Ok(kept(outcome, &look.found()?, None));
                     }
                     deletion => deletion?,
                 };
@@ -228,7 +231,8 @@ impl Watch<'_> {
     }
 }
 
-/// The last look at a repository that is to be deleted: that none of its images is in use, and that it still lists no tag.
+/// The final check at a repository that is to be deleted: that none of its images is in use, and that it still lists no
+/// tag.
 struct StillEmpty {
     unused: Option<Arc<Look>>,
     client: Client,
@@ -245,17 +249,17 @@ impl StillEmpty {
     }
 
     /// What kept the repository.
-    fn found(&self) -> Result<Keep, Halt> {
+    fn found(&self) -> Result<KeptBecause, Halt> {
         match &self.unused {
             Some(look) if !self.has_tags.load(Ordering::Relaxed) => {
-                Ok(Keep::InUse(look.found()?.any_users().cloned().unwrap_or_default()))
+                Ok(KeptBecause::InUse(look.found()?.any_users().cloned().unwrap_or_default()))
             }
-            _ => Ok(Keep::NotStill),
+            _ => Ok(KeptBecause::NotStill),
         }
     }
 }
 
-impl LastLook for StillEmpty {
+impl FinalCheck for StillEmpty {
     fn still(&self) -> BoxFuture<'_, bool> {
         async {
             if let Some(look) = &self.unused
@@ -273,7 +277,7 @@ impl LastLook for StillEmpty {
 }
 
 /// Says why a repository stays; hands back since when it is watched.
-fn told(outcome: &mut Outcome, keep: &Keep, since: Option<Timestamp>) -> Option<Timestamp> {
+fn kept(outcome: &mut Outcome, keep: &KeptBecause, since: Option<Timestamp>) -> Option<Timestamp> {
     outcome.result = RepositoryResult::Unchanged;
     outcome.reason = Some(why::REPOSITORY_EMPTY);
     outcome.message = Some(keep.to_string());

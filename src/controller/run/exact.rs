@@ -6,11 +6,11 @@ use crate::api::RepositoryResult;
 use crate::api::conditions::reason;
 use crate::gitlab::{Error, Repository, Version};
 use crate::policy::approval::differences;
-use crate::policy::outcome::{Outcome, Proposal, repository_reason as why};
+use crate::policy::repository_outcome::{Outcome, Proposal, repository_reason as why};
 
 use super::dry_run::propose;
 use super::job::{Approval, Job, Task};
-use super::plan_repositories::{Planned, Removable, at_a_time, judge, plan_all};
+use super::plan_repositories::{Planned, Removable, batches, check_limits, plan_all};
 use super::remove_tags;
 use super::report::{Halt, Report};
 use crate::controller::plan::list_repositories::{concerns_all, failure};
@@ -21,13 +21,13 @@ pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut
         report.outcomes.extend(repositories.iter().map(|repository| too_old(repository, &version.text)));
         return Ok(());
     }
-    for chunk in at_a_time(job, repositories) {
+    for chunk in batches(job, repositories) {
         let (plans, halt) = plan_all(job, chunk).await;
         if let Some(halt) = halt {
             report.outcomes.extend(plans.into_iter().map(|plan| plan.left(why::NOT_REACHED)));
             return Err(halt);
         }
-        if let Err(exceeded) = judge(job, &plans) {
+        if let Err(exceeded) = check_limits(job, &plans) {
             report.outcomes.extend(plans.into_iter().map(|plan| plan.left(why::DELETION_LIMIT_EXCEEDED)));
             return Err(Halt::Refused { reason: reason::DELETION_LIMIT_EXCEEDED, message: exceeded.to_string() });
         }
@@ -63,7 +63,8 @@ fn too_old(repository: &Repository, version: &str) -> Outcome {
     }
 }
 
-/// Whether the plan, made again, still is the one that was approved; if not, the one that waits from now on, and what changed.
+/// Whether the plan, made again, still is the one that was approved; if not, the one that waits from now on, and what
+/// changed.
 fn compare(job: &Job<'_>, approval: &Approval, plans: &[Planned<'_>]) -> Result<(), (Proposal, String)> {
     let at: Timestamp = approval.plan.time.0;
     let (now, hash) = match propose(job, plans, at) {

@@ -7,11 +7,11 @@ use super::job::Run;
 use super::report::Report;
 use crate::api::{PolicyStatus, RepositoryResult};
 use crate::controller::notify::Change;
-use crate::policy::announce::{self, Announcement, event_reason};
-use crate::policy::outcome::{End, Outcome};
+use crate::policy::events::{self, Announcement, event_reason};
 use crate::policy::overlap::Reader;
-use crate::policy::standing::{self, Subject};
-use crate::policy::{hour, report};
+use crate::policy::repository_outcome::{End, Outcome};
+use crate::policy::status_conditions::{self, Subject};
+use crate::policy::{bulk_ledger, report};
 
 /// What the run changes.
 pub(super) fn finish(run: Run<'_>, report: Report) -> Change {
@@ -28,7 +28,7 @@ pub(super) fn finish(run: Run<'_>, report: Report) -> Change {
     let reader = run.context.reader(&run.namespace);
     let generation = run.live.metadata.generation.unwrap_or_default();
     if let Some(overlap) = &report.shared {
-        standing::note_overlap(&mut status, overlap, reader, generation, now);
+        status_conditions::note_overlap(&mut status, overlap, reader, generation, now);
     }
     let definition = run.context.definition().clone();
     if let Some(registries) = report.unused_registries {
@@ -40,23 +40,23 @@ pub(super) fn finish(run: Run<'_>, report: Report) -> Change {
     if !matches!(report.end, End::Stopped(_)) {
         // A run that was stopped says nothing about the credentials.
         let subject = Subject { policy: run.order.policy, generation, definition: &definition, now };
-        standing::checked(&mut status, subject, &report.findings);
+        status_conditions::checked(&mut status, subject, &report.findings);
         let (uid, healthy) = (run.live.uid().unwrap_or_default(), report.findings.trouble.is_none());
         run.context.memory().note_check(&uid, generation, now, healthy);
     }
     log_end(&run, &status);
-    let mut events = announce::run_ended(&status);
+    let mut events = events::run_ended(&status);
     events.extend(overlap(&report.overlaps, reader));
     Change { live: run.live, status, events, action: format!("Run-{}", run.id) }
 }
 
-/// Says of every repository from when on it may get a bulk deletion, if that lies ahead: the status is all that is left of it
-/// after a restart, and a repository that it names without a time is free.
+/// Says of every repository from when on it may get a bulk deletion, if that lies ahead: the status is all that is left
+/// of it after a restart, and a repository that it names without a time is free.
 fn with_hours(run: &Run<'_>, outcomes: Vec<Outcome>, now: Timestamp) -> Vec<Outcome> {
     let instance = run.order.policy.base_url.to_string();
     let ledger = run.context.ledger();
     let until = |outcome: &Outcome| {
-        let repository = hour::Repository { instance: &instance, id: outcome.id, path: &outcome.path };
+        let repository = bulk_ledger::Repository { instance: &instance, id: outcome.id, path: &outcome.path };
         ledger.blocked(repository, now).map(|blocked| blocked.until)
     };
     let with_hour = |outcome: Outcome| Outcome { eligible: outcome.eligible.or_else(|| until(&outcome)), ..outcome };

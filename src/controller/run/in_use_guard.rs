@@ -1,14 +1,14 @@
-//! The last look at what is in use of a repository, right before a request that removes some of it leaves.
+//! The final check at what is in use of a repository, right before a request that removes some of it leaves.
 //!
-//! What this guarantees: a workload that the API server had acknowledged before the look began is known when it ends, and
-//! between its end and the request there is nothing to wait for. A request that lost its turn, or was turned away and sent
-//! again, is looked at again.
+//! What this guarantees: a workload that the API server had acknowledged before the look began is known when it ends,
+//! and between its end and the request there is nothing to wait for. A request that lost its turn, or was turned away
+//! and sent again, is looked at again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::{BoxFuture, FutureExt};
 
-use crate::gitlab::{Client, LastLook, Repository};
+use crate::gitlab::{Client, FinalCheck, Repository};
 use crate::policy::in_use::RepositoryUse;
 
 use super::job::Job;
@@ -18,7 +18,7 @@ use crate::controller::plan::in_use::Usage;
 /// Whether a request leaves alone what is in use.
 type Spares = Box<dyn Fn(&RepositoryUse) -> bool + Send + Sync>;
 
-/// The last look at one request.
+/// The final check at one request.
 pub(crate) struct Look {
     usage: Arc<Usage>,
     repository: Repository,
@@ -28,14 +28,15 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// The client for a request that may only leave while it spares what is in use, and the look at it, if the policy wants one.
+    /// The client for a request that may only leave while it spares what is in use, and the look at it, if the policy
+    /// wants one.
     pub(crate) fn at(
         job: &Job<'_>,
         repository: &Repository,
         spares: impl Fn(&RepositoryUse) -> bool + Send + Sync + 'static,
     ) -> (Client, Option<Arc<Self>>) {
         let Some(look) = Self::of(job, repository, spares) else { return (job.client.clone(), None) };
-        (job.client.looking(Arc::clone(&look) as Arc<dyn LastLook>), Some(look))
+        (job.client.looking(Arc::clone(&look) as Arc<dyn FinalCheck>), Some(look))
     }
 
     /// The look alone, if the policy wants one.
@@ -80,7 +81,7 @@ impl Look {
     }
 }
 
-impl LastLook for Look {
+impl FinalCheck for Look {
     fn still(&self) -> BoxFuture<'_, bool> {
         async { self.judge(self.now().await) }.boxed()
     }

@@ -1,4 +1,5 @@
-//! What the steps of a run know: what was ordered, what the run is to do, and the way to GitLab and to the images in use.
+//! What the steps of a run know: what was ordered, what the run is to do, and the way to GitLab and to the images in
+//! use.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::controller::plan::in_use::Usage;
 use crate::controller::plan::planner::Planner;
 use crate::controller::plan::read_tags::TagReader;
 use crate::gitlab::{Client, Repository};
-use crate::policy::{CompiledPolicy, hour};
+use crate::policy::{CompiledPolicy, bulk_ledger};
 
 /// What to run, decided by `policy::next_action`.
 pub(crate) struct Order<'a> {
@@ -153,8 +154,8 @@ impl<'a> Job<'a> {
     }
 
     /// A repository as the ledger knows it.
-    pub(crate) fn key<'k>(&'k self, repository: &'k Repository) -> hour::Repository<'k> {
-        hour::Repository { instance: &self.instance, id: repository.id, path: &repository.path }
+    pub(crate) fn key<'k>(&'k self, repository: &'k Repository) -> bulk_ledger::Repository<'k> {
+        bulk_ledger::Repository { instance: &self.instance, id: repository.id, path: &repository.path }
     }
 
     /// One line of the audit trail.

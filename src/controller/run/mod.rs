@@ -1,7 +1,7 @@
 //! One run, on one page: begin, work, finish. Nothing skips `finish` once `begin` has written the record of the run.
 //!
-//! Steps add to the [`Report`] and return a [`Halt`] when something ends the run early. The run writes its record at the
-//! beginning; what it changed in the end is handed back, and `reconcile` writes and publishes it.
+//! Steps add to the [`Report`] and return a [`Halt`] when something ends the run early. The run writes its record at
+//! the beginning; what it changed in the end is handed back, and `reconcile` writes and publishes it.
 
 mod attachments;
 mod begin;

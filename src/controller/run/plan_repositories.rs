@@ -1,5 +1,5 @@
-//! Plans the repositories of a run, and makes of each plan what the status says of it. Fuses are judged here, so that whoever
-//! carries plans out gets only those that may be.
+//! Plans the repositories of a run, and makes of each plan what the status says of it. Limits are judged here, so that
+//! whoever carries plans out gets only those that may be.
 
 use std::slice::Chunks;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use crate::api::{RepositoryResult, TagCounts};
 use crate::gitlab::{Repository, RepositoryStatus};
 use crate::policy::Method;
 use crate::policy::approval::Item;
-use crate::policy::claims::Claims;
 use crate::policy::limits::Exceeded;
 use crate::policy::of_age;
-use crate::policy::outcome::{Outcome, repository_reason as why};
 use crate::policy::plan::doubt::Doubt;
 use crate::policy::plan::removals::Removals;
 use crate::policy::plan::ties;
 use crate::policy::report::MAX_SAMPLES;
+use crate::policy::repository_outcome::{Outcome, repository_reason as why};
 use crate::policy::tag::Ages;
+use crate::policy::tag_protection::Claims;
 
 use super::job::Job;
 use super::report::Halt;
@@ -82,9 +82,9 @@ impl Planned<'_> {
     }
 }
 
-/// The repositories whose plans are made before anything comes of them: a few, or all where something is to be said of all of
-/// them together.
-pub(crate) fn at_a_time<'r>(job: &Job<'_>, repositories: &'r [Repository]) -> Chunks<'r, Repository> {
+/// The repositories whose plans are made before anything comes of them: a few, or all where something is to be said of
+/// all of them together.
+pub(crate) fn batches<'r>(job: &Job<'_>, repositories: &'r [Repository]) -> Chunks<'r, Repository> {
     let together = job.task.plans_first() || job.policy.limits.over_run();
     let size = if together { repositories.len() } else { PLANS_IN_FLIGHT };
     repositories.chunks(size.max(1))
@@ -105,7 +105,7 @@ pub(crate) async fn plan_all<'r>(job: &Job<'_>, repositories: &'r [Repository]) 
 }
 
 /// Whether all plans together may be carried out.
-pub(crate) fn judge(job: &Job<'_>, plans: &[Planned<'_>]) -> Result<(), Exceeded> {
+pub(crate) fn check_limits(job: &Job<'_>, plans: &[Planned<'_>]) -> Result<(), Exceeded> {
     job.policy.limits.run(plans.iter().map(Planned::tags).sum())
 }
 
@@ -169,7 +169,7 @@ pub(crate) fn doubted(repository: &Repository, doubt: &Doubt) -> Outcome {
     }
 }
 
-/// What the status says of a plan, and what is to be removed if the fuses hold.
+/// What the status says of a plan, and what is to be removed if the limits hold.
 fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<'r> {
     if job.task.tells_every_tag() {
         audit(job, repository, &plan);
@@ -208,7 +208,7 @@ fn judged<'r>(job: &Job<'_>, repository: &'r Repository, plan: Plan) -> Planned<
         return Planned::only(repository, result(RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE)));
     }
     if let Err(exceeded) = job.policy.limits.repository(counts.matched, counts.scanned) {
-        return Planned::only(repository, blown(&exceeded, result(RepositoryResult::Failed, None)));
+        return Planned::only(repository, limit_exceeded(&exceeded, result(RepositoryResult::Failed, None)));
     }
     let outcome = result(RepositoryResult::Changed, None);
     Planned { repository, outcome, removal: Some(Removable { tags, source, claims: Arc::new(claims) }) }
@@ -222,8 +222,8 @@ fn told(method: &Method, ages: Option<Ages>) -> Option<Ages> {
     }
 }
 
-/// The outcome of a repository in which a fuse blew.
-pub(crate) fn blown(exceeded: &Exceeded, outcome: Outcome) -> Outcome {
+/// The outcome of a repository in which a limit was exceeded.
+pub(crate) fn limit_exceeded(exceeded: &Exceeded, outcome: Outcome) -> Outcome {
     Outcome {
         result: RepositoryResult::Failed,
         reason: Some(why::DELETION_LIMIT_EXCEEDED),

@@ -1,7 +1,9 @@
-//! Removes planned tags of one repository by name, several requests at a time, and keeps account of what became of each.
+//! Removes planned tags of one repository by name, several requests at a time, and keeps account of what became of
+//! each.
 //!
-//! What was pushed again since the plan was made, or came into use, stays: `check_tags` looks right before every request
-//! leaves. Attachments go last, once it is certain that their images are gone: see `attachments`. What others removed meanwhile is told apart from what this run removed, as far as it can be known.
+//! What was pushed again since the plan was made, or came into use, stays: `check_tags` looks right before every
+//! request leaves. Attachments go last, once it is certain that their images are gone: see `attachments`. What others
+//! removed meanwhile is told apart from what this run removed, as far as it can be known.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::stream::{self, StreamExt};
 
 use crate::api::RepositoryResult;
-use crate::gitlab::{Client, Error, LastLook, Repository, TagRemoval};
-use crate::policy::claims::Claims;
+use crate::gitlab::{Client, Error, FinalCheck, Repository, TagRemoval};
 use crate::policy::in_use::RepositoryUse;
-use crate::policy::outcome::{Outcome, repository_reason as why};
 use crate::policy::plan::removals::Removals;
 use crate::policy::plan::{KeepReason, RemoveReason, Verdict};
 use crate::policy::report::MAX_SAMPLES;
+use crate::policy::repository_outcome::{Outcome, repository_reason as why};
 use crate::policy::tag::Tag;
+use crate::policy::tag_protection::Claims;
 
 use super::attachments::{self, Step};
 use super::check_tags::{Found, Newest, Now, TagCheck, Way};
@@ -38,7 +40,7 @@ const MAX_LATE: usize = 2;
 
 /// What became of the tags that were to go.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct Tally {
     requested: u64,
     removed: u64,
     bytes: u64,
@@ -56,7 +58,7 @@ pub(crate) struct Told {
     names: HashSet<Box<str>>,
 }
 
-impl Told {
+impl Tally {
     pub(crate) fn write(self, outcome: &mut Outcome) {
         outcome.tags.requested = self.requested;
         outcome.tags.confirmed = self.removed;
@@ -97,7 +99,7 @@ pub(crate) async fn run<'a>(
     job: &'a Job<'a>,
     repository: &'a Repository,
     removable: &'a Removable,
-) -> (Told, Option<Halt>) {
+) -> (Tally, Option<Halt>) {
     let Removable { tags, source, claims } = removable;
     // Where one request holds all tags, asking for them by name costs no more than asking for the newest pushes, and
     // tells more.
@@ -105,12 +107,12 @@ pub(crate) async fn run<'a>(
     // The clocks may differ.
     let since = source.at.saturating_sub(CLOCKS_MAY_DIFFER).unwrap_or(source.at);
     let newest = (source.sorts_by_push && !few).then(|| Newest::since(since));
-    let (told, stopped) = (Mutex::default(), AtomicBool::new(false));
+    let (tally, stopped) = (Mutex::default(), AtomicBool::new(false));
     let reason = RemoveReason::RuleMatches;
     let by_name = source.graphql;
-    let mut removal = Removal { job, repository, source: *source, reason, claims, by_name, newest, told, stopped };
+    let mut removal = Removal { job, repository, source: *source, reason, claims, by_name, newest, tally, stopped };
     let error = removal.all(tags).await.err();
-    (removal.told.into_inner().unwrap_or_else(PoisonError::into_inner), error)
+    (removal.tally.into_inner().unwrap_or_else(PoisonError::into_inner), error)
 }
 
 /// The removal of one repository's tags.
@@ -127,8 +129,8 @@ struct Removal<'a> {
     by_name: bool,
     /// What was pushed since then, where GitLab sorts by push.
     newest: Option<Arc<Newest>>,
-    told: Mutex<Told>,
-    /// No further request is begun; those under way are awaited, since what they remove is to be told.
+    tally: Mutex<Tally>,
+    /// No further request is begun; those under way are awaited, since what they remove is to be tally.
     stopped: AtomicBool,
 }
 
@@ -145,9 +147,9 @@ impl Removal<'_> {
     async fn all(&mut self, removals: &Removals) -> Result<(), Halt> {
         self.run(&removals.images).await?;
         for step in &removals.steps {
-            let gone = self.told().names.clone();
+            let gone = self.tally().names.clone();
             let Step { free, kept } = attachments::step(self.job, self.repository, self.source, step, &gone).await?;
-            self.told().attached += kept.len() as u64;
+            self.tally().attached += kept.len() as u64;
             for (tag, reason) in kept {
                 self.audit(tag, Verdict::Keep(reason), None);
             }
@@ -186,7 +188,7 @@ impl Removal<'_> {
                 continue;
             }
             let check = self.check(&request);
-            let client = self.job.client.looking(Arc::clone(&check) as Arc<dyn LastLook>);
+            let client = self.job.client.looking(Arc::clone(&check) as Arc<dyn FinalCheck>);
             match self.remove(&client, &request.tags).await {
                 Ok(fates) => self.answered(&request.tags, fates),
                 Err(error) if error.is_withdrawn() => requests.extend(self.withdrawn(request, check.found())?),
@@ -230,7 +232,7 @@ impl Removal<'_> {
                 let claims = self.claims.again(now);
                 // At least one of them, or the look would have said yes.
                 for tag in tags.extract_if(.., |tag| held(&claims, tag)) {
-                    self.told().in_use += 1;
+                    self.tally().in_use += 1;
                     self.audit(tag, Verdict::Keep(KeepReason::InUse), users(&claims, tag).as_deref());
                 }
                 Ok(vec![Request { tags, way, late }])
@@ -241,9 +243,9 @@ impl Removal<'_> {
                     match now {
                         Now::Same => rest.push(tag),
                         Now::Crowded => alone.push(Request { tags: vec![tag], way: Way::Single, late: 0 }),
-                        Now::Missing => self.told().gone += 1,
-                        Now::Again => self.keep(tag, |told| &mut told.again),
-                        Now::Untold => self.keep(tag, |told| &mut told.untold),
+                        Now::Missing => self.tally().gone += 1,
+                        Now::Again => self.keep(tag, |tally| &mut tally.again),
+                        Now::Untold => self.keep(tag, |tally| &mut tally.untold),
                     }
                 }
                 alone.push(Request { tags: rest, way, late });
@@ -257,7 +259,7 @@ impl Removal<'_> {
             Found::Late if late < MAX_LATE => Ok(vec![Request { tags, way: Way::Single, late: late + 1 }]),
             Found::Late => {
                 for tag in tags {
-                    self.keep(tag, |told| &mut told.late);
+                    self.keep(tag, |tally| &mut tally.late);
                 }
                 Ok(Vec::new())
             }
@@ -267,7 +269,7 @@ impl Removal<'_> {
     async fn remove(&self, client: &Client, tags: &[&Tag]) -> Result<Vec<TagRemoval>, Error> {
         if self.by_name {
             let names: Vec<&str> = tags.iter().map(|tag| &*tag.name).collect();
-            let gone = client.destroy_tags(self.repository.id, &names).await?;
+            let gone = client.delete_tags(self.repository.id, &names).await?;
             let fate = |name: &str| {
                 if gone.iter().any(|gone| **gone == *name) { TagRemoval::Gone } else { TagRemoval::Protected }
             };
@@ -282,25 +284,25 @@ impl Removal<'_> {
 
     /// Takes note of what became of the tags of a request.
     fn answered(&self, tags: &[&Tag], fates: Vec<TagRemoval>) {
-        let mut told = self.told();
-        told.requested += tags.len() as u64;
+        let mut tally = self.tally();
+        tally.requested += tags.len() as u64;
         for (tag, fate) in tags.iter().zip(fates) {
             match fate {
                 TagRemoval::Gone => {
-                    told.names.insert(tag.name.clone());
-                    told.removed += 1;
-                    told.bytes += tag.bytes.unwrap_or(0);
-                    if told.samples.len() < MAX_SAMPLES {
-                        told.samples.push(tag.name.to_string());
+                    tally.names.insert(tag.name.clone());
+                    tally.removed += 1;
+                    tally.bytes += tag.bytes.unwrap_or(0);
+                    if tally.samples.len() < MAX_SAMPLES {
+                        tally.samples.push(tag.name.to_string());
                     }
                     self.audit(tag, Verdict::Remove(self.reason), None);
                 }
                 TagRemoval::AlreadyGone => {
-                    told.names.insert(tag.name.clone());
-                    told.gone += 1;
+                    tally.names.insert(tag.name.clone());
+                    tally.gone += 1;
                 }
                 TagRemoval::Protected => {
-                    told.protected += 1;
+                    tally.protected += 1;
                     self.audit(tag, Verdict::Keep(KeepReason::ProtectedByGitLab), None);
                 }
             }
@@ -312,22 +314,22 @@ impl Removal<'_> {
         if !error.is_answer_lost() {
             return Err(error.into());
         }
-        let mut told = self.told();
-        told.requested += tags.len() as u64;
-        told.lost += tags.len() as u64;
-        told.lost_requests += 1;
-        if told.lost_requests > MAX_LOST { Err(error.into()) } else { Ok(()) }
+        let mut tally = self.tally();
+        tally.requested += tags.len() as u64;
+        tally.lost += tags.len() as u64;
+        tally.lost_requests += 1;
+        if tally.lost_requests > MAX_LOST { Err(error.into()) } else { Ok(()) }
     }
 
     /// Takes note of a tag that may have been pushed again.
-    fn keep(&self, tag: &Tag, number: impl Fn(&mut Told) -> &mut u64) {
-        *number(&mut self.told()) += 1;
+    fn keep(&self, tag: &Tag, number: impl Fn(&mut Tally) -> &mut u64) {
+        *number(&mut self.tally()) += 1;
         self.audit(tag, Verdict::Keep(KeepReason::PushedAgain), None);
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
+    fn tally(&self) -> MutexGuard<'_, Tally> {
         // The numbers are valid between any two statements.
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn audit(&self, tag: &Tag, verdict: Verdict, used_by: Option<&str>) {
@@ -340,5 +342,5 @@ fn users(claims: &Claims, tag: &Tag) -> Option<String> {
 }
 
 fn held(claims: &Claims, tag: &Tag) -> bool {
-    claims.hold(&tag.name, tag.digest.as_deref(), tag.single_image)
+    claims.must_keep(&tag.name, tag.digest.as_deref(), tag.single_image)
 }

@@ -11,10 +11,10 @@ use crate::controller::error::chain;
 use crate::controller::gate::RunGate;
 use crate::controller::plan::failure::Unknown;
 use crate::gitlab::{Class, Error as GitLabError, Repository};
-use crate::policy::empty;
-use crate::policy::outcome::{End, Outcome, Proposal, Stop, repository_reason};
+use crate::policy::empty_repository;
 use crate::policy::overlap::Overlap;
-use crate::policy::standing::Findings;
+use crate::policy::repository_outcome::{End, Outcome, Proposal, Stop, repository_reason};
+use crate::policy::status_conditions::Findings;
 use crate::policy::token;
 
 /// How far GitLab's clock and ours may be apart. The shortest age that a rule can have is an hour.
@@ -70,7 +70,7 @@ pub(crate) struct Report {
     pub(crate) end: End,
     /// What the run found out about the token and the targets.
     pub(crate) findings: Findings,
-    /// Repositories that another policy has spoken for: path and policy.
+    /// Repositories that another policy has reserved: path and policy.
     pub(crate) overlaps: Vec<(String, String)>,
     /// What becomes of the plan that waits for an approval.
     pub(crate) proposal: Proposal,
@@ -108,11 +108,11 @@ impl Report {
         self.outcomes.extend(rest.map(skipped));
     }
 
-    /// Goes on watching repositories for their emptiness where the run did not get to look at them itself. `before` is what runs
-    /// before this one saw.
+    /// Goes on watching repositories for their emptiness where the run did not get to look at them itself. `before` is
+    /// what runs before this one saw.
     pub(crate) fn still_watched(&mut self, before: &[EmptyRepository]) {
         if self.watched.is_none() {
-            self.watched = Some(empty::still(before, &self.outcomes));
+            self.watched = Some(empty_repository::still(before, &self.outcomes));
         }
     }
 

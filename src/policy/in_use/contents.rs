@@ -1,4 +1,5 @@
-//! What images are made of, as far as a registry was asked: the images inside of indexes, and the configurations of images.
+//! What images are made of, as far as a registry was asked: the images inside of indexes, and the configurations of
+//! images.
 //!
 //! A node may report an image by either, and tags point at neither. Both are contents of a digest and never change.
 

@@ -12,13 +12,13 @@
 //! }
 //! ```
 //!
-//! - `generatedAt` is when the cluster was looked at. A list counts for a limited time, since a cluster that stopped telling
-//!   goes on using images.
+//! - `generatedAt` is when the cluster was looked at. A list counts for a limited time, since a cluster that stopped
+//!   telling goes on using images.
 //! - `registry` is the host the list is about. A list about another one says nothing, not that nothing is used.
 //! - `complete` must be `true`: somebody looked everywhere. An empty list is an answer only with that.
-//! - `images` are references as in a Pod, in any order. [`List::new`] writes the registry's own host where the cluster uses an
-//!   alias. A reference that cannot be read stands there too, with the registry's host somewhere in it, so that the reader
-//!   does not take what can be read for everything.
+//! - `images` are references as in a Pod, in any order. [`List::new`] writes the registry's own host where the cluster
+//!   uses an alias. A reference that cannot be read stands there too, with the registry's host somewhere in it, so that
+//!   the reader does not take what can be read for everything.
 //! - `imageID` is what a node reports of that image where it names no repository: the digest of the image or of its
 //!   configuration. A reader that does not know the field takes the image alone.
 //! - `usedBy` names some users and `usedByMore` counts the others; both may be left out.
@@ -115,9 +115,9 @@ struct Entry {
 }
 
 impl List {
-    /// The images of a registry among all that a cluster uses: those that have its host (`registry.example.com:5050`) or an
-    /// alias, and those that cannot be read and may mean it. What has an alias gets the registry's host, so that the reader
-    /// need not know under which names this cluster pulls.
+    /// The images of a registry among all that a cluster uses: those that have its host (`registry.example.com:5050`)
+    /// or an alias, and those that cannot be read and may mean it. What has an alias gets the registry's host, so that
+    /// the reader need not know under which names this cluster pulls.
     ///
     /// To be made only when the cluster's answer is complete, because the list says that it is.
     #[must_use]
@@ -157,7 +157,8 @@ impl List {
         list
     }
 
-    /// The images in order, each with its users. What a node reports of one without a repository stands behind it in brackets.
+    /// The images in order, each with its users. What a node reports of one without a repository stands behind it in
+    /// brackets.
     pub fn images(&self) -> impl Iterator<Item = (Cow<'_, str>, &Users)> {
         self.images.iter().map(|((image, id), users)| match id {
             None => (Cow::Borrowed(image.as_str()), users),
@@ -223,8 +224,8 @@ impl List {
         host_of(&self.registry) == host_of(location)
     }
 
-    /// The images, for [`InUse`](super::InUse) to sort together with others. The users are told with where the list comes from:
-    /// `prod/Deployment/web (cluster-west)`.
+    /// The images, for [`InUse`](super::InUse) to sort together with others. The users are told with where the list
+    /// comes from: `prod/Deployment/web (cluster-west)`.
     pub fn into_used(self, source: &str) -> impl Iterator<Item = UsedImage> {
         self.images.into_iter().map(move |((image, id), users)| {
             let named: Vec<Box<str>> =

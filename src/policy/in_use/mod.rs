@@ -1,11 +1,11 @@
 //! What of a registry is in use: from the images that a cluster's objects name to the tags that must stay.
 //!
-//! [`InUse`] sorts all images by repository once, [`RepositoryUse`] answers for one repository, [`keep`] tells GitLab, and
-//! [`list`] is how one cluster tells another. Nothing here knows whether the images that came in are all there are; whoever
-//! brings them does.
+//! [`InUse`] sorts all images by repository once, [`RepositoryUse`] answers for one repository, [`keep_regex`] tells
+//! GitLab, and [`list`] is how one cluster tells another. Nothing here knows whether the images that came in are all
+//! there are; whoever brings them does.
 
 mod contents;
-pub mod keep;
+pub mod keep_regex;
 pub mod list;
 mod registry;
 mod repository;
@@ -29,7 +29,8 @@ use used::{MAX_TEXT, Meaning};
 /// Most unreadable references that are told one by one.
 pub const MAX_UNREADABLE: usize = 10;
 
-/// A reference that cannot be read and may mean an image of the registry: while there is one, it is not known what is in use.
+/// A reference that cannot be read and may mean an image of the registry: while there is one, it is not known what is
+/// in use.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{text} (used by {users}): {error}")]
 pub struct Unreadable {
@@ -66,9 +67,9 @@ struct Sorted {
 impl InUse {
     /// Sorts the images in use. Their order does not matter, and neither does naming one twice.
     ///
-    /// `images` are those of this cluster, `listed` those that others list under the registry's own name. `locations` are the
-    /// repositories in question, or just their hosts (`registry.example.com:5050`): a reference that cannot be read and has such
-    /// a host, or that of an alias, is [`Self::unreadable`].
+    /// `images` are those of this cluster, `listed` those that others list under the registry's own name. `locations`
+    /// are the repositories in question, or just their hosts (`registry.example.com:5050`): a reference that cannot be
+    /// read and has such a host, or that of an alias, is [`Self::unreadable`].
     pub fn new<'l>(
         images: impl IntoIterator<Item = UsedImage>,
         listed: impl IntoIterator<Item = UsedImage>,
@@ -125,14 +126,14 @@ impl InUse {
         &mut sorted.of
     }
 
-    /// The registries in question, by host, of which this cluster uses no image under a name that is known. Either nothing of
-    /// them runs here, or the cluster pulls from them under another name.
+    /// The registries in question, by host, of which this cluster uses no image under a name that is known. Either
+    /// nothing of them runs here, or the cluster pulls from them under another name.
     pub fn unused_hosts(&self) -> impl Iterator<Item = &str> {
         self.unused_hosts.iter().map(String::as_str)
     }
 
-    /// What is in use of a GitLab repository, by its `location` (`registry.example.com:5050/shop/backend/api`) and its `path`
-    /// (`shop/backend/api`).
+    /// What is in use of a GitLab repository, by its `location` (`registry.example.com:5050/shop/backend/api`) and its
+    /// `path` (`shop/backend/api`).
     ///
     /// A reference belongs to the repository when it names the location, or an alias followed by the path, or an alias
     /// followed by the registry's host and the path, as pull-through proxies are used. Port 443 is no port at all.
@@ -171,8 +172,8 @@ impl InUse {
         }
     }
 
-    /// References that cannot be read and may mean an image of the registry, the first few of [`Self::unreadable_total`]. As
-    /// long as there is one, nothing may be removed.
+    /// References that cannot be read and may mean an image of the registry, the first few of
+    /// [`Self::unreadable_total`]. As long as there is one, nothing may be removed.
     #[must_use]
     pub fn unreadable(&self) -> &[Unreadable] {
         &self.unreadable

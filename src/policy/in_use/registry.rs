@@ -9,8 +9,8 @@ const HTTPS: &str = ":443";
 
 /// Another prefix under which a cluster pulls from the registry: a mirror's or proxy's host, with or without a path.
 ///
-/// It is read like the beginning of an image reference, so that `team` is `docker.io/team`, as it is in a Pod. `docker.io`
-/// itself is an alias for clusters whose runtime completes short names with this registry.
+/// It is read like the beginning of an image reference, so that `team` is `docker.io/team`, as it is in a Pod.
+/// `docker.io` itself is an alias for clusters whose runtime completes short names with this registry.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Alias {
     prefix: String,
@@ -74,8 +74,8 @@ impl<'a> Registries<'a> {
         self.hosts.get(&host_of(&key)).cloned().into_iter().collect()
     }
 
-    /// The paths that a reference may have in the registries; none, if it is to an image elsewhere. It is several where an
-    /// alias could be read in more than one way.
+    /// The paths that a reference may have in the registries; none, if it is to an image elsewhere. It is several where
+    /// an alias could be read in more than one way.
     pub(super) fn paths(&self, reference: &ImageRef) -> BTreeSet<String> {
         let key = key(&reference.name);
         let mut paths = BTreeSet::new();
@@ -91,8 +91,8 @@ impl<'a> Registries<'a> {
         paths
     }
 
-    /// Whether somebody who wrote this, which is no reference, may have meant an image there: it has one of the hosts in it,
-    /// or no host and Docker Hub is one.
+    /// Whether somebody who wrote this, which is no reference, may have meant an image there: it has one of the hosts
+    /// in it, or no host and Docker Hub is one.
     pub(super) fn may_be_meant_by(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         let aliases = self.aliases.iter().map(|alias| host_of(&alias.prefix));

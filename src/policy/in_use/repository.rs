@@ -1,12 +1,12 @@
 //! What is in use of one repository: tags by name, images by digest, and what belongs to them.
 //!
-//! GitLab's garbage collection takes an image once its last tag is gone. A digest in use therefore keeps every tag that has
-//! it, and a tag whose digest is not known stays as long as any digest is in use.
+//! GitLab's garbage collection takes an image once its last tag is gone. A digest in use therefore keeps every tag that
+//! has it, and a tag whose digest is not known stays as long as any digest is in use.
 //!
-//! What cannot be told from tags alone: a digest in use may be that of one platform's image inside a multi-platform tag, which
-//! has a digest of its own. Such digests are [`RepositoryUse::unresolved`], until [`Contents`] tell which tag it is, and so are
-//! those of images that lost their tag to a newer push. A node may also report a digest without a repository, which may be that
-//! of the image's configuration.
+//! What cannot be told from tags alone: a digest in use may be that of one platform's image inside a multi-platform
+//! tag, which has a digest of its own. Such digests are [`RepositoryUse::unresolved`], until [`Contents`] tell which
+//! tag it is, and so are those of images that lost their tag to a newer push. A node may also report a digest without a
+//! repository, which may be that of the image's configuration.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +22,11 @@ use crate::policy::image::ImageRef;
 pub struct RepositoryUse {
     tags: BTreeMap<Box<str>, Users>,
     digests: BTreeMap<Box<str>, Users>,
-    /// Digests that nodes report for images of this repository without naming one: of the image or of its configuration.
+    /// Digests that nodes report for images of this repository without naming one: of the image or of its
+    /// configuration.
     ids: BTreeMap<Box<str>, Users>,
-    /// Digests that contain one of those in use, as far as [`Contents`] tell: indexes, and images by their configuration.
+    /// Digests that contain one of those in use, as far as [`Contents`] tell: indexes, and images by their
+    /// configuration.
     containers: BTreeMap<Box<str>, Users>,
     /// Digests of tags that are in use by name: they keep what refers to them, not other tags.
     subjects: BTreeMap<Box<str>, Users>,
@@ -126,8 +128,8 @@ impl RepositoryUse {
         }
     }
 
-    /// Takes note of the digests of those tags that are in use by name, so that their signatures are in use as well. Tags are
-    /// given with their digest where it is known; those that are not in use make no difference.
+    /// Takes note of the digests of those tags that are in use by name, so that their signatures are in use as well.
+    /// Tags are given with their digest where it is known; those that are not in use make no difference.
     pub fn note_digests<'t>(&mut self, tags: impl IntoIterator<Item = (&'t str, Option<&'t str>)>) {
         for (name, digest) in tags {
             if let (Some(users), Some(digest)) = (self.tags.get(name), digest) {
@@ -143,7 +145,8 @@ impl RepositoryUse {
         }
     }
 
-    /// Who uses a tag, by its name and, where it is known, the digest it points at (`sha256:…`). `None` is: nobody does.
+    /// Who uses a tag, by its name and, where it is known, the digest it points at (`sha256:…`). `None` is: nobody
+    /// does.
     #[must_use]
     pub fn users_of_tag(&self, name: &str, digest: Option<&str>) -> Option<Use<'_>> {
         let by_name = self.tags.get(name);
@@ -229,8 +232,8 @@ impl RepositoryUse {
         self.digest_users.join(&other.digest_users);
     }
 
-    /// Whether a tag that has this digest, or an unknown one, cannot be told from the digests in use. Digests of different
-    /// algorithms cannot be compared; in the order of the texts, one algorithm stands together.
+    /// Whether a tag that has this digest, or an unknown one, cannot be told from the digests in use. Digests of
+    /// different algorithms cannot be compared; in the order of the texts, one algorithm stands together.
     fn may_be_used(&self, digest: Option<&str>) -> bool {
         let Some(digest) = digest else { return self.by_digest() };
         let mut digests = self.digests.keys();

@@ -23,8 +23,8 @@ pub struct UsedImage {
 /// What a used image means.
 #[derive(Debug)]
 pub(super) enum Meaning {
-    /// These images: more than one where a node reports an image under another name than that of the specification. A digest
-    /// counts for both.
+    /// These images: more than one where a node reports an image under another name than that of the specification. A
+    /// digest counts for both.
     Images(Vec<ImageRef>),
     /// An image of this name, of which a node reports something that names no repository.
     Reported(ImageRef, Box<str>),

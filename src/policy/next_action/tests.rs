@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::conditions::{READY, reason};
 use crate::policy::compile::tests::spec;
-use crate::policy::{Settings, compile, definition, standing};
+use crate::policy::{CompileOptions, compile, definition, status_conditions};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -35,7 +35,7 @@ impl Case {
             ..PolicyStatus::default()
         };
         Self {
-            policy: compile(&spec(changes), &Settings::default(), at(NOON)),
+            policy: compile(&spec(changes), &CompileOptions::default(), at(NOON)),
             status,
             tokens: Tokens::default(),
             generation: 3,
@@ -122,8 +122,8 @@ fn a_new_token_runs_once_in_the_mode_of_the_policy() {
 fn a_token_that_comes_back_after_another_one_runs_nothing() {
     let mut case = Case::at_rest(&delete());
     for token in ["a", "b"] {
-        standing::handled_run(&mut case.status, Some(token));
-        standing::handled_dry_run(&mut case.status, Some(token));
+        status_conditions::handled_run(&mut case.status, Some(token));
+        status_conditions::handled_dry_run(&mut case.status, Some(token));
     }
     case.tokens = Tokens { run: Some("a"), dry_run: Some("a"), approval: None };
     assert!(matches!(case.next(NOON), Action::Wait(_)));
@@ -150,7 +150,7 @@ fn a_token_that_is_too_long_to_note_still_runs_only_once() {
     let mut case = Case::at_rest(&delete());
     case.tokens.run = Some(long);
     assert!(matches!(case.next(NOON), Action::Begin { .. }));
-    standing::handled_run(&mut case.status, Some(long));
+    status_conditions::handled_run(&mut case.status, Some(long));
     assert!(matches!(case.next(NOON), Action::Wait(_)));
 }
 

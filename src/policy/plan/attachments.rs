@@ -1,17 +1,17 @@
 //! What becomes of attachments: tags that are no images but belong to one, such as signatures, attestations and SBOMs.
 //!
-//! A tag is an attachment if its name says so ([`attachment`]) or if GitLab tells that its manifest refers to that of another tag.
-//! One that has the digest it is named after is that image itself, under another name.
+//! A tag is an attachment if its name says so ([`attachment`]) or if GitLab tells that its manifest refers to that of
+//! another tag. One that has the digest it is named after is that image itself, under another name.
 //!
-//! - An attachment takes no `keepN` slot, and stays while any tag that has its subject stays, whatever keeps that. So does the one
-//!   of an image inside of an index. It goes when the last such tag goes in the same run.
-//! - Its own name can only keep it: by `protect`, by use, by `nameRegexKeep` of the rule that matches it, and, unless the policy says
-//!   [`WithSubject`](crate::api::Attachments), by no rule matching it.
-//! - An orphan is an attachment whose subject no tag has or contains. It follows the rules as any tag, but competes for slots with
-//!   other orphans only.
-//! - Whatever is not known keeps it. Each tag whose digest is not known may have its subject; each index whose images are not
-//!   known may contain it. Two exceptions, by what is pushed in practice: an index is not inside of another one, and a list of
-//!   referrers contains no image.
+//! - An attachment takes no `keepN` slot, and stays while any tag that has its subject stays, whatever keeps that. So
+//!   does the one of an image inside of an index. It goes when the last such tag goes in the same run.
+//! - Its own name can only keep it: by `protect`, by use, by `nameRegexKeep` of the rule that matches it, and, unless
+//!   the policy says [`WithSubject`](crate::api::Attachments), by no rule matching it.
+//! - An orphan is an attachment whose subject no tag has or contains. It follows the rules as any tag, but competes for
+//!   slots with other orphans only.
+//! - Whatever is not known keeps it. Each tag whose digest is not known may have its subject; each index whose images
+//!   are not known may contain it. Two exceptions, by what is pushed in practice: an index is not inside of another
+//!   one, and a list of referrers contains no image.
 //! - Attachments of attachments follow in the same way. A circle, which no real digests can make, stays.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -108,8 +108,8 @@ impl Family {
         }
     }
 
-    /// Decides about the attachments, once everything else is decided. `free` are those that nothing of their own keeps, each
-    /// with the rule that matches its name.
+    /// Decides about the attachments, once everything else is decided. `free` are those that nothing of their own
+    /// keeps, each with the rule that matches its name.
     pub(super) fn settle(self, plan: &mut TagPlan, mut free: BTreeMap<usize, Option<usize>>) {
         for (at, own) in &self.members {
             if self.kind(*at) == Kind::Orphan {
@@ -264,12 +264,12 @@ mod tests {
     use super::super::exact;
     use super::super::removals::Removals;
     use super::*;
-    use crate::policy::claims::Claims;
     use crate::policy::compile::tests::spec;
     use crate::policy::in_use::tests::of_shop_web;
     use crate::policy::inventory::Inventory;
     use crate::policy::tag::{Manifest, Moment, Tag};
-    use crate::policy::{CompiledPolicy, Method, Settings, compile};
+    use crate::policy::tag_protection::Claims;
+    use crate::policy::{CompileOptions, CompiledPolicy, Method, compile};
 
     fn now() -> Timestamp {
         "2026-11-22T12:00:00Z".parse().unwrap()
@@ -311,7 +311,7 @@ mod tests {
         for (key, value) in changes.as_object().unwrap() {
             all[key] = value.clone();
         }
-        compile(&spec(&all), &Settings::default(), now()).unwrap()
+        compile(&spec(&all), &CompileOptions::default(), now()).unwrap()
     }
 
     fn all_but_the_newest() -> CompiledPolicy {
@@ -462,7 +462,8 @@ mod tests {
         };
         assert_eq!(of(&known(&[7]), &tags), ["NoRuleMatches", "RuleMatches", "RuleMatches", "SubjectRemoved"]);
         assert_eq!(of(&known(&[9, 1]), &tags), ["NoRuleMatches", "SubjectKept", "RuleMatches", "SubjectKept"]);
-        // With the index goes what belongs to the images inside of it, and to itself; no index is inside of another one.
+        // With the index goes what belongs to the images inside of it, and to itself; no index is inside of another
+        // one.
         let old = [index("v5", 5, 9), attached(9, ".sig", 11, 9), attached(5, ".sig", 12, 9), index("main", 6, 1)];
         let both = Children::from([(Box::from(sha(5)), [Box::from(sha(9))].into()), (Box::from(sha(6)), [].into())]);
         assert_eq!(of(&both, &old), ["RuleMatches", "SubjectRemoved", "SubjectRemoved", "NoRuleMatches"]);
@@ -533,7 +534,8 @@ mod tests {
     }
 
     prop_compose! {
-        /// Images of four digests and attachments of five, one of which no image has; some indexes, some unknown digests.
+        /// Images of four digests and attachments of five, one of which no image has; some indexes, some unknown
+        /// digests.
         fn registry()(
             images in proptest::collection::btree_map("[vw][0-9]", (1_usize..5, 1_i64..20, 0..12), 0..8),
             attached_ in proptest::collection::btree_map((1_usize..6, prop::sample::select(vec![".sig", ".att", ""])), 1_i64..20, 0..8),

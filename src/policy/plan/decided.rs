@@ -1,5 +1,5 @@
-//! The tags of a repository, each with what is decided about it: what both methods plan, and what everybody reads who carries
-//! a plan out or shows it. A tag and its decision are never apart.
+//! The tags of a repository, each with what is decided about it: what both methods plan, and what everybody reads who
+//! carries a plan out or shows it. A tag and its decision are never apart.
 
 use super::{KeepReason, Verdict, reasons_to_keep};
 use crate::policy::inventory::Inventory;

@@ -1,14 +1,15 @@
 //! Whether GitLab's bulk deletion is to be trusted with a repository.
 //!
-//! GitLab ranks equal dates by name and takes placeholders at their word. Over v1 to v10 of an imported registry, `keepN: 5`
-//! keeps v9 to v5 and removes v10; an image that was pushed today and is dated 1970 is the first to go. It cannot be told to do
-//! otherwise, so a repository in which that could cost a tag that is among the newest, or young, is left alone.
+//! GitLab ranks equal dates by name and takes placeholders at their word. Over v1 to v10 of an imported registry,
+//! `keepN: 5` keeps v9 to v5 and removes v10; an image that was pushed today and is dated 1970 is the first to go. It
+//! cannot be told to do otherwise, so a repository in which that could cost a tag that is among the newest, or young,
+//! is left alone.
 
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::server::removable;
+use super::bulk::removable;
 use super::ties::{CAUSE, Settled, Standing, pushed_once, rank, standings, to_read};
 use crate::api::SortBy;
 use crate::policy::compile::Rule;
@@ -48,8 +49,8 @@ pub enum Judgement {
     Open(Vec<Box<str>>),
 }
 
-/// Judges the candidates of a repository: all of them, or the newest, at least `keepN` + 1 with all that share their date with
-/// the last of these.
+/// Judges the candidates of a repository: all of them, or the newest, at least `keepN` + 1 with all that share their
+/// date with the last of these.
 #[must_use]
 pub fn judge(candidates: &[TagView<'_>], rule: &Rule, settled: &Settled, now: Timestamp) -> Judgement {
     let keep_n = candidates.len() - removable(candidates.len(), rule);
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
     use crate::policy::compile::tests::spec;
     use crate::policy::tag::{Manifest, Tag};
-    use crate::policy::{Method, Settings, compile};
+    use crate::policy::{CompileOptions, Method, compile};
 
     fn now() -> Timestamp {
         "2026-11-22T12:00:00Z".parse().unwrap()
@@ -134,7 +135,7 @@ mod tests {
     fn judged(rule: &Value, dates: &[&str]) -> Judgement {
         let mut rule = rule.clone();
         (rule["name"], rule["nameRegexDelete"]) = (json!("r"), json!(".*"));
-        let policy = compile(&spec(&json!({"rules": [rule]})), &Settings::default(), now()).unwrap();
+        let policy = compile(&spec(&json!({"rules": [rule]})), &CompileOptions::default(), now()).unwrap();
         let Method::Bulk(rule) = policy.method else { unreachable!() };
         let tags: Vec<Tag> = dates
             .iter()

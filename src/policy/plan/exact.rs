@@ -1,12 +1,12 @@
 //! The plan that is carried out exactly: up to ten rules over everything that is known of the tags of one repository.
 //!
 //! Every tag gets one verdict, of several reasons to keep it the first of [`KeepReason`]. The first rule whose
-//! `nameRegexDelete` matches decides; a tag that no rule matches stays. Tags that the policy protects or keeps by name take none
-//! of the `keepN` slots, and neither do tags in use or of unknown rank: whatever is not known only ever leads to keeping more.
-//! A tag goes if it is certain that `keepN` others are newer; where equal dates leave that open, see [`super::ties`].
-//! Tags that GitLab protects do take places, as in its own bulk deletion (gitlab-api.md 2.1): the newest `keepN` stay, whoever
-//! keeps them, and it makes no difference whether a tag that is too young anyhow was read. Attachments of images are no images and
-//! take none either; what becomes of them is decided last, in [`attachments`].
+//! `nameRegexDelete` matches decides; a tag that no rule matches stays. Tags that the policy protects or keeps by name
+//! take none of the `keepN` slots, and neither do tags in use or of unknown rank: whatever is not known only ever leads
+//! to keeping more. A tag goes if it is certain that `keepN` others are newer; where equal dates leave that open, see
+//! [`super::ties`]. Tags that GitLab protects do take slots, as in its own bulk deletion (gitlab-api.md 2.1): the
+//! newest `keepN` stay, whoever keeps them, and it makes no difference whether a tag that is too young anyhow was read.
+//! Attachments of images are no images and take none either; what becomes of them is decided last, in [`attachments`].
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,11 +16,11 @@ use super::attachments::{self, Family, Kind};
 use super::ties::{self, Candidate, Rank, Settled};
 use super::{Decision, KeepReason, REMOVE, TagPlan, Verdict};
 use crate::api::Attachments;
-use crate::policy::claims::Claims;
 use crate::policy::compile::Rule;
 use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
 use crate::policy::tag::{Moment, TagView, to_the_second};
+use crate::policy::tag_protection::Claims;
 
 /// A tag that competes for the places of its rule and group.
 struct Contender<'a> {
@@ -41,8 +41,8 @@ pub struct Draft {
     pub open: Vec<Box<str>>,
 }
 
-/// Decides about every tag of a repository. `now` is the moment as of which the plan is made: what was pushed in the same second
-/// or later stays and takes no place.
+/// Decides about every tag of a repository. `now` is the moment as of which the plan is made: what was pushed in the
+/// same second or later stays and takes no slot.
 #[must_use]
 pub fn plan(
     inventory: Inventory,
@@ -55,8 +55,8 @@ pub fn plan(
     draft(inventory, rules, protect, claims, context, now, &Settled::default()).tags
 }
 
-/// The same with dates to the millisecond of some tags. To be repeated with those of the tags it leaves open, until it leaves
-/// none.
+/// The same with dates to the millisecond of some tags. To be repeated with those of the tags it leaves open, until it
+/// leaves none.
 #[must_use]
 pub fn draft(
     inventory: Inventory,
@@ -111,7 +111,7 @@ fn places(rules: &[Rule], rule: usize) -> usize {
     usize::try_from(keep_n).unwrap_or(usize::MAX)
 }
 
-/// A reason to keep a tag that takes no place, with the rule that decided.
+/// A reason to keep a tag that takes no slot, with the rule that decided.
 type Kept = (Option<usize>, KeepReason);
 
 /// The rule that decides about a tag.
@@ -168,7 +168,7 @@ fn pushed_since(tag: &TagView<'_>, now: Timestamp) -> bool {
     matches!(tag.pushed, Moment::At(pushed) if pushed >= to_the_second(now))
 }
 
-/// Looks at one tag by itself: a reason to keep it that takes no place, or where it competes.
+/// Looks at one tag by itself: a reason to keep it that takes no slot, or where it competes.
 fn look<'t>(
     tag: &TagView<'t>,
     rules: &[Rule],
@@ -206,7 +206,7 @@ fn look<'t>(
         },
     };
     if claims.possible(tag.name, tag.digest, tag.single_image) {
-        // Were it known to be in use, it would take no place.
+        // Were it known to be in use, it would take no slot.
         return keep(if young { KeepReason::TooYoung } else { KeepReason::InUse });
     }
     let verdict = match (tag.protected, young) {
@@ -230,7 +230,7 @@ pub(super) mod tests {
     use crate::policy::compile::tests::spec;
     use crate::policy::in_use::tests::{SHA_1, SHA_2, of_shop_web};
     use crate::policy::tag::{Manifest, Tag};
-    use crate::policy::{CompiledPolicy, Method, Settings, compile};
+    use crate::policy::{CompileOptions, CompiledPolicy, Method, compile};
 
     fn now() -> Timestamp {
         "2026-11-22T12:00:00Z".parse().unwrap()
@@ -242,7 +242,7 @@ pub(super) mod tests {
 
     fn policy(rules: &Value, protect: &[&str]) -> CompiledPolicy {
         let spec = spec(&json!({"method": "Exact", "rules": rules, "protect": {"nameRegex": protect}}));
-        compile(&spec, &Settings::default(), now()).unwrap()
+        compile(&spec, &CompileOptions::default(), now()).unwrap()
     }
 
     /// Nothing is known of what indexes contain.
@@ -465,7 +465,8 @@ pub(super) mod tests {
         proptest::collection::btree_map("v?[0-9]{1,2}\\.[0-9]\\.[0-9](-rc\\.[0-9])?|[a-c][0-9]{1,2}", ages, 0..12)
     }
 
-    /// Whether the first of two tags comes before the other, as it is sorted: `Greater` if so, `None` where one has no rank.
+    /// Whether the first of two tags comes before the other, as it is sorted: `Greater` if so, `None` where one has no
+    /// rank.
     fn before(one: &TagView<'_>, other: &TagView<'_>, sort: &str) -> Option<Ordering> {
         let date = |moment| if let Moment::At(date) = moment { Some(date) } else { None };
         let version = |name: &str| semver::Version::parse(name.trim_start_matches('v')).ok();
@@ -547,7 +548,7 @@ pub(super) mod tests {
             let tied: Vec<TagView<'_>> = tied.collect();
             let ranked = tags.iter().map(Tag::view).filter(|tag| before(tag, tag, sort).is_some()).count();
             let slots = ranked.min(usize::try_from(keep_n).unwrap());
-            prop_assert_eq!(stays.len() + tied.len() + goes.len(), ranked, "what has no rank stays, and takes no place");
+            prop_assert_eq!(stays.len() + tied.len() + goes.len(), ranked, "what has no rank stays, and takes no slot");
             if tied.is_empty() {
                 prop_assert_eq!(stays.len(), slots, "{} {:?}", sort, plan);
             } else {

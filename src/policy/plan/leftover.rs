@@ -16,7 +16,8 @@ pub fn spared(name: &str, rule: &Rule, protect: &[Pattern]) -> bool {
     attachment::subject(name).is_some() && rule.delete.matches(name) && !kept()
 }
 
-/// How many of these tags are [`spared`] and have a subject that none of them has. `None` where the digest of a tag is not known.
+/// How many of these tags are [`spared`] and have a subject that none of them has. `None` where the digest of a tag is
+/// not known.
 #[must_use]
 pub fn orphans(tags: &[Tag], rule: &Rule, protect: &[Pattern]) -> Option<usize> {
     let digests: BTreeSet<&str> = tags.iter().map(|tag| tag.digest.as_deref()).collect::<Option<_>>()?;
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
     use crate::policy::compile::tests::spec;
     use crate::policy::tag::{Manifest, Moment};
-    use crate::policy::{Settings, compile};
+    use crate::policy::{CompileOptions, compile};
 
     fn tag(name: &str, digest: Option<String>) -> Tag {
         Tag {
@@ -81,7 +82,8 @@ mod tests {
     fn attachments_that_the_rule_matches_are_spared_and_those_without_an_image_are_counted() {
         let rules = json!([{"name": "r", "nameRegexDelete": ".*", "nameRegexKeep": ".*att", "keepN": 1}]);
         let changes = json!({"rules": rules, "protect": {"nameRegex": [".*sbom"]}});
-        let policy = compile(&spec(&changes), &Settings::default(), "2026-11-22T12:00:00Z".parse().unwrap()).unwrap();
+        let policy =
+            compile(&spec(&changes), &CompileOptions::default(), "2026-11-22T12:00:00Z".parse().unwrap()).unwrap();
         let [rule] = policy.method.rules() else { unreachable!() };
         let sha = |number: u32| format!("sha256:{number:0>64}");
         let of = |number, suffix: &str| tag(&format!("{}{suffix}", sha(number).replace(':', "-")), Some(sha(70)));

@@ -1,16 +1,16 @@
 //! Which tags go and which stay, and why.
 //!
-//! [`exact`] is the plan that is carried out tag by tag; [`server`] foretells what GitLab's bulk deletion does. Both are pure
-//! functions of the complete list of tags, make a [`TagPlan`] of it, and share the verdicts here. What equal dates mean to
-//! `keepN` is in [`ties`].
+//! [`exact`] is the plan that is carried out tag by tag; [`bulk`] foretells what GitLab's bulk deletion does. Both are
+//! pure functions of the complete list of tags, make a [`TagPlan`] of it, and share the verdicts here. What equal dates
+//! mean to `keepN` is in [`ties`].
 
 pub mod attachments;
+pub mod bulk;
 mod decided;
 pub mod doubt;
 pub mod exact;
 pub mod leftover;
 pub mod removals;
-pub mod server;
 pub mod ties;
 
 use std::cmp::Reverse;
@@ -136,7 +136,8 @@ impl KeepReason {
     }
 }
 
-/// Why tags stay, with how many, the most frequent reason first: `12 TooYoung, 5 WithinKeepN, 1 Latest`. Empty where none stays.
+/// Why tags stay, with how many, the most frequent reason first: `12 TooYoung, 5 WithinKeepN, 1 Latest`. Empty where
+/// none stays.
 #[must_use]
 pub fn reasons_to_keep(verdicts: impl IntoIterator<Item = Verdict>) -> String {
     let mut reasons: Vec<(usize, KeepReason)> = Vec::new();
@@ -152,8 +153,8 @@ pub fn reasons_to_keep(verdicts: impl IntoIterator<Item = Verdict>) -> String {
     list.join(", ")
 }
 
-/// What the name alone decides about a tag, for GitLab's bulk deletion: a reason to stay, or nothing, which makes the tag a candidate. `in_use` names the tags whose images
-/// are in use.
+/// What the name alone decides about a tag, for GitLab's bulk deletion: a reason to stay, or nothing, which makes the
+/// tag a candidate. `in_use` names the tags whose images are in use.
 #[must_use]
 pub fn decide_by_name(name: &str, rule: &Rule, protect: &[Pattern], in_use: &BTreeSet<Box<str>>) -> Option<KeepReason> {
     if name == "latest" {

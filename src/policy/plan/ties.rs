@@ -1,17 +1,18 @@
 //! Equal ranks: which tags are among the `keepN` newest for certain, and what to do where nobody knows.
 //!
-//! Importing a registry into the metadata database gives every tag of a repository the same date, builders of reproducible
-//! images date everything 1970 or 1980, and GraphQL tells whole seconds only. So a date is a span of time, not a moment: the
-//! second that a date without a fraction begins, the millisecond otherwise. Of two tags whose spans overlap nobody knows which
-//! is newer. A tag goes if at least `keepN` others are newer for certain. Where some of those that share a rank would stay and
-//! others go, all of them stay: [`KeepReason::DateTied`]. In the same way `v1.0.0`, `1.0.0` and `1.0.0+build` are one version.
+//! Importing a registry into the metadata database gives every tag of a repository the same date, builders of
+//! reproducible images date everything 1970 or 1980, and GraphQL tells whole seconds only. So a date is a span of time,
+//! not a moment: the second that a date without a fraction begins, the millisecond otherwise. Of two tags whose spans
+//! overlap nobody knows which is newer. A tag goes if at least `keepN` others are newer for certain. Where some of
+//! those that share a rank would stay and others go, all of them stay: [`KeepReason::DateTied`]. In the same way
+//! `v1.0.0`, `1.0.0` and `1.0.0+build` are one version.
 //!
-//! This never removes more than an order that is known: whoever is newer for certain is newer. And one competitor less, or one
-//! date less certain, never makes more tags that are newer for certain.
+//! This never removes more than an order that is known: whoever is newer for certain is newer. And one competitor less,
+//! or one date less certain, never makes more tags that are newer for certain.
 //!
-//! Dates to the millisecond, which REST tells of the first push, can settle what whole seconds leave open, for tags that were
-//! pushed once. They are not read where that cannot help: of more than [`MOST_READ`] tags, or once two of them have turned out
-//! to be equal, as they are after an import.
+//! Dates to the millisecond, which REST tells of the first push, can settle what whole seconds leave open, for tags
+//! that were pushed once. They are not read where that cannot help: of more than [`MOST_READ`] tags, or once two of
+//! them have turned out to be equal, as they are after an import.
 
 use std::collections::HashMap;
 
@@ -134,8 +135,8 @@ pub fn standings<'a, 'r: 'a>(ranks: impl Iterator<Item = &'a Rank<'r>> + Clone, 
     ranks.map(standing).collect()
 }
 
-/// Decides which of the candidates of one rule and group stay by their number. Answers the names of tags whose dates to the
-/// millisecond may tell more.
+/// Decides which of the candidates of one rule and group stay by their number. Answers the names of tags whose dates to
+/// the millisecond may tell more.
 pub(super) fn decide(
     candidates: Vec<Candidate<'_>>,
     keep_n: usize,
@@ -160,8 +161,8 @@ pub(super) fn decide(
     open
 }
 
-/// Which of the tags at a border to read: those of which whole seconds are all that is known, at most [`MOST_READ`], the first
-/// two first. None where two are known to be equal.
+/// Which of the tags at a border to read: those of which whole seconds are all that is known, at most [`MOST_READ`],
+/// the first two first. None where two are known to be equal.
 pub(super) fn to_read<'a, 'r: 'a>(
     tied: impl Iterator<Item = (&'r str, bool, &'a Rank<'r>)>,
     settled: &Settled,
@@ -186,8 +187,8 @@ pub(super) fn to_read<'a, 'r: 'a>(
     open.into_iter().filter(|name| !settled.contains_key(*name)).map(Box::from).collect()
 }
 
-/// What to say of the tags of a plan that stay because they share their dates: how many share which moment, what the cause
-/// usually is, and what helps.
+/// What to say of the tags of a plan that stay because they share their dates: how many share which moment, what the
+/// cause usually is, and what helps.
 #[must_use]
 pub fn sentence(plan: &TagPlan, rules: &[Rule]) -> Option<String> {
     let mut shared: HashMap<Timestamp, usize> = HashMap::new();
@@ -220,14 +221,14 @@ mod tests {
 
     use super::*;
     use crate::api::Attachments;
-    use crate::policy::claims::Claims;
     use crate::policy::compile::tests::spec;
     use crate::policy::inventory::Inventory;
     use crate::policy::plan::doubt::{Judgement, judge};
     use crate::policy::plan::exact::draft;
     use crate::policy::plan::exact::tests::context;
     use crate::policy::tag::{Manifest, Tag};
-    use crate::policy::{Method, Settings, compile};
+    use crate::policy::tag_protection::Claims;
+    use crate::policy::{CompileOptions, Method, compile};
 
     fn now() -> Timestamp {
         "2026-11-22T12:00:00Z".parse().unwrap()
@@ -240,7 +241,8 @@ mod tests {
     fn rules(method: &str, rule: &Value) -> Vec<Rule> {
         let mut rule = rule.clone();
         (rule["name"], rule["nameRegexDelete"]) = (json!("r"), json!(".*"));
-        let policy = compile(&spec(&json!({"method": method, "rules": [rule]})), &Settings::default(), now()).unwrap();
+        let policy =
+            compile(&spec(&json!({"method": method, "rules": [rule]})), &CompileOptions::default(), now()).unwrap();
         match policy.method {
             Method::Exact(rules) => rules,
             Method::Bulk(rule) => vec![*rule],

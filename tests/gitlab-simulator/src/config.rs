@@ -85,8 +85,8 @@ pub struct Settings {
     /// GraphQL says null without an error where a caller may not see a repository, project or group; the reference has
     /// both (gitlab-api reference 8a).
     pub graphql_silent_nulls: bool,
-    /// The registry is older than 3.87: what follows a page by push are the tags with a larger name and no older push, not
-    /// those after its last tag, and its cursors are cut to the millisecond (gitlab-api reference 10).
+    /// The registry is older than 3.87: what follows a page by push are the tags with a larger name and no older push,
+    /// not those after its last tag, and its cursors are cut to the millisecond (gitlab-api reference 10).
     pub pages_by_push_skip: bool,
     /// The registry answers its tag listings, and the question for a repository's size, with an error (gitlab-api
     /// reference 1.6).

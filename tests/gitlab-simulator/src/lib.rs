@@ -1,9 +1,9 @@
 //! A GitLab that only knows its container registry API, and behaves in it as the real server does.
 //!
-//! A [`Simulator`] listens on loopback and answers `/api/v4` and `/api/graphql`. Its state is a [`Registry`], filled and
-//! read by [`Simulator::edit`] and [`Simulator::read`]; its [`Clock`] can stand still and be advanced. Background jobs
-//! run when the clock has reached their time. Every request is in a log, [`Fault`]s disturb requests, and a [`Hold`] keeps them
-//! open. Dropping the simulator stops it.
+//! A [`Simulator`] listens on loopback and answers `/api/v4` and `/api/graphql`. Its state is a [`Registry`], filled
+//! and read by [`Simulator::edit`] and [`Simulator::read`]; its [`Clock`] can stand still and be advanced. Background
+//! jobs run when the clock has reached their time. Every request is in a log, [`Fault`]s disturb requests, and a
+//! [`Hold`] keeps them open. Dropping the simulator stops it.
 //!
 //! ```
 //! use gitlab_simulator::{Clock, Config, Endpoint, Push, Role, Simulator};
@@ -185,8 +185,8 @@ impl Simulator {
         self.shared.log.to(endpoint)
     }
 
-    /// How many requests each endpoint got since [`Simulator::clear_requests`], also those that the log, which keeps the
-    /// last 200,000, has forgotten.
+    /// How many requests each endpoint got since [`Simulator::clear_requests`], also those that the log, which keeps
+    /// the last 200,000, has forgotten.
     #[must_use]
     pub fn request_counts(&self) -> BTreeMap<Endpoint, u64> {
         self.shared.log.counts()

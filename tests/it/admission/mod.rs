@@ -1,13 +1,13 @@
-//! What is refused, and the sentence that somebody who typed it reads: from the API server, and from the operator and `plan -f` for
-//! what no API server judged. One table of samples for all of them.
+//! What is refused, and the sentence that somebody who typed it reads: from the API server, and from the operator and
+//! `plan -f` for what no API server judged. One table of samples for all of them.
 
 mod samples;
 
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Error};
-use registry_cleanup_operator::api::{RegistryCleanupPolicy, crd, document};
-use registry_cleanup_operator::policy::{Settings, compile};
+use registry_cleanup_operator::api::{RegistryCleanupPolicy, crd, manifest};
+use registry_cleanup_operator::policy::{CompileOptions, compile};
 use serde_json::{Value, json};
 
 use crate::world::{client, cluster, output};
@@ -17,7 +17,8 @@ async fn policies() -> Api<RegistryCleanupPolicy> {
     Api::namespaced(client(cluster().await.kubeconfig()).await, "default")
 }
 
-/// Applies a policy that is to be refused; answers the fields that are complained about, and the text as kubectl prints it.
+/// Applies a policy that is to be refused; answers the fields that are complained about, and the text as kubectl prints
+/// it.
 async fn refused(api: &Api<RegistryCleanupPolicy>, sample: &Refused) -> (Vec<String>, String) {
     match api.patch("refused", &PatchParams::apply("test").force(), &Patch::Apply(&sample.policy)).await {
         Err(Error::Api(status)) => {
@@ -71,7 +72,7 @@ fn stored(policy: &Value) -> Result<(), String> {
         serde_json::from_value(policy.clone()).map_err(|error| format!("unreadable: {error}"))?;
     let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
     // Allowed as far as the operator can, so that only the definition stands in the way.
-    let settings = Settings { allow_insecure_http: true, ..Settings::default() };
+    let settings = CompileOptions { allow_insecure_http: true, ..CompileOptions::default() };
     compile(&policy.spec, &settings, now)
         .map(|_| ())
         .map_err(|problem| format!("{}: {}", problem.reason, problem.message))
@@ -79,7 +80,7 @@ fn stored(policy: &Value) -> Result<(), String> {
 
 /// What `plan -f` makes of a file, before it asks anybody.
 fn from_file(policy: &Value) -> Result<(), String> {
-    let read = document::read(&policy.to_string(), None).map_err(|error| error.to_string())?;
+    let read = manifest::read(&policy.to_string(), None).map_err(|error| error.to_string())?;
     stored(&serde_json::to_value(read).unwrap())
 }
 

@@ -64,8 +64,8 @@ async fn a_list_that_cannot_be_had_fails_its_repository_and_no_other(
     assert_only_the_first_failed(scene, mode, (reason, words)).await;
 }
 
-/// A connection that breaks takes everything with it that is on its way there, also a request to remove something, whose fate
-/// is then told as lost. So this is a dry run, and the other repository is through before anything breaks.
+/// A connection that breaks takes everything with it that is on its way there, also a request to remove something,
+/// whose fate is then told as lost. So this is a dry run, and the other repository is through before anything breaks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_connection_fails_its_repository_and_no_other() {
     let scene = two_repositories(&json!({})).await;

@@ -12,8 +12,8 @@ use crate::world::World;
 
 const HOUR: SignedDuration = SignedDuration::from_secs(3600);
 
-/// GitLab did it and the answer was lost, or GitLab did nothing and says so in words that prove nothing. Nobody can tell the
-/// two apart, so both count as accepted.
+/// GitLab did it and the answer was lost, or GitLab did nothing and says so in words that prove nothing. Nobody can
+/// tell the two apart, so both count as accepted.
 #[rstest]
 #[case::an_error_before(answer(500, ""), HoldPoint::BeforeProcessing)]
 #[case::an_error_after(answer(500, ""), HoldPoint::AfterProcessing)]

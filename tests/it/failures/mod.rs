@@ -1,5 +1,5 @@
-//! Each failure has one defined outcome: a condition, a repository's reason, the result of a run, and the requests that were
-//! and were not sent.
+//! Each failure has one defined outcome: a condition, a repository's reason, the result of a run, and the requests that
+//! were and were not sent.
 
 mod answers;
 mod bulk;

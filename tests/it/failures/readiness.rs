@@ -1,5 +1,5 @@
-//! GitLab cannot be reached or answers nonsense when a policy is checked: the policy is not ready, says why, and is again once
-//! GitLab is.
+//! GitLab cannot be reached or answers nonsense when a policy is checked: the policy is not ready, says why, and is
+//! again once GitLab is.
 
 use std::io;
 use std::net::SocketAddr;

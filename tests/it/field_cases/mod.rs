@@ -1,5 +1,5 @@
-//! Registries from the field: each file of `cases` is one, with policies and what must come out, of `plan -f` and of a run
-//! alike. README.md says how to add one.
+//! Registries from the field: each file of `cases` is one, with policies and what must come out, of `plan -f` and of a
+//! run alike. README.md says how to add one.
 
 mod case;
 

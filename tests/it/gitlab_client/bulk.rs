@@ -7,7 +7,7 @@ use std::time::Duration;
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher, Role};
 use jiff::SignedDuration;
 use registry_cleanup_operator::gitlab::{
-    BulkAnswer, BulkDelete, Class, Connection, ErrorKind, Open, Project, RepositoryRef, Unreached,
+    AlwaysOpen, BulkAnswer, BulkDelete, Class, Connection, ErrorKind, Project, RepositoryRef, Unreached,
 };
 use serde_json::json;
 
@@ -85,7 +85,7 @@ async fn parameters_that_gitlab_does_not_take_are_refused_and_cost_no_hour() {
 async fn a_developer_is_forbidden_and_a_missing_repository_is_not_found() {
     let world = World::new().await;
     let token = world.sim.edit(|registry| registry.access_token("shop", Role::Developer));
-    let developer = world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(Open)).unwrap();
+    let developer = world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(AlwaysOpen)).unwrap();
     assert_eq!(kind(developer.bulk_delete(&world.repository, &everything()).await), ErrorKind::Forbidden);
     let missing = RepositoryRef { id: 1, ..world.repository.clone() };
     assert_eq!(kind(world.client().bulk_delete(&missing, &everything()).await), ErrorKind::NotFound);
@@ -199,7 +199,7 @@ async fn a_request_for_which_there_is_no_connection_is_tried_again_and_not_lost(
     let world = World::new().await;
     // A port that was free a moment ago: nobody listens there.
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let client = world.gitlab.connect(&connection(&format!("http://{nobody}"), "token"), Arc::new(Open)).unwrap();
+    let client = world.gitlab.connect(&connection(&format!("http://{nobody}"), "token"), Arc::new(AlwaysOpen)).unwrap();
     let unreached = kind(client.bulk_delete(&world.repository, &everything()).await);
     assert_eq!(unreached, ErrorKind::Unreachable(Unreached::Connect));
     assert_eq!(world.clock.long_sleeps().len(), 3);
@@ -269,7 +269,7 @@ async fn a_connection_that_the_server_closed_while_idle_does_not_lose_the_reques
     }
     assert!(client.bulk_delete(&world.repository, &everything()).await.is_ok());
     let connection = Connection { timeout: Duration::from_secs(5), ..world.connection() };
-    let again = world.gitlab.connect(&connection, Arc::new(Open)).unwrap();
+    let again = world.gitlab.connect(&connection, Arc::new(AlwaysOpen)).unwrap();
     assert!(again.bulk_delete(&world.repository, &everything()).await.is_ok());
     assert_eq!(world.count(Endpoint::BulkDeleteTags), 2);
 }

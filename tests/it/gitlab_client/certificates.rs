@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use registry_cleanup_operator::clock::SystemClock;
 use registry_cleanup_operator::gitlab::{
-    Class, Client, Connection, Error, ErrorKind, GitLab, Open, Setting, TlsProblem, Version,
+    AlwaysOpen, Class, Client, Connection, Error, ErrorKind, GitLab, Setting, TlsProblem, Version,
 };
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -82,7 +82,7 @@ fn client(address: SocketAddr, authority: &Authority, identity: Option<String>) 
         timeout: Duration::from_secs(5),
         ..connection(&format!("https://{address}"), "token")
     };
-    GitLab::new(full_speed(), Arc::new(SystemClock)).connect(&connection, Arc::new(Open))
+    GitLab::new(full_speed(), Arc::new(SystemClock)).connect(&connection, Arc::new(AlwaysOpen))
 }
 
 async fn version(address: SocketAddr, authority: &Authority, identity: Option<String>) -> Result<Version, Error> {

@@ -1,13 +1,13 @@
 //! What GitLab says about tokens and roles.
 
 use gitlab_simulator::{Action, Endpoint, Role, Scope, TokenKind};
-use registry_cleanup_operator::gitlab::{Class, Client, ErrorKind, Namespace, Open, Project, TokenProblem};
+use registry_cleanup_operator::gitlab::{AlwaysOpen, Class, Client, ErrorKind, Namespace, Project, TokenProblem};
 use std::sync::Arc;
 
 use super::{World, connection, kind, project, shop};
 
 fn client_with(world: &World, token: &str) -> Client {
-    world.gitlab.connect(&connection(world.sim.url(), token), Arc::new(Open)).unwrap()
+    world.gitlab.connect(&connection(world.sim.url(), token), Arc::new(AlwaysOpen)).unwrap()
 }
 
 #[tokio::test]

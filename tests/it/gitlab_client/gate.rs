@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures::future::{self, BoxFuture, FutureExt};
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher};
 use jiff::{SignedDuration, Timestamp};
-use registry_cleanup_operator::gitlab::{Class, ErrorKind, GitLab, LastLook, TagOrder};
+use registry_cleanup_operator::gitlab::{Class, ErrorKind, FinalCheck, GitLab, TagOrder};
 
 use super::{StandingClock, TestGate, World, bulk::everything, full_speed, kind, shop, soon};
 
@@ -28,7 +28,7 @@ async fn nothing_is_sent_through_a_closed_gate() {
     assert_eq!(kind(client.tag_page(1, TagOrder::Name, None).await), ErrorKind::Stopped);
     assert_eq!(kind(client.tags_now(1, &["a"]).await), ErrorKind::Stopped);
     assert_eq!(kind(client.cutting_in().version().await), ErrorKind::Stopped);
-    assert_eq!(kind(client.destroy_tags(1, &["a"]).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.delete_tags(1, &["a"]).await), ErrorKind::Stopped);
     assert_eq!(kind(client.delete_tag(&world.repository, "a").await), ErrorKind::Stopped);
     assert_eq!(kind(client.repository_contents(1).await), ErrorKind::Stopped);
     assert_eq!(kind(client.delete_repository(&world.repository).await), ErrorKind::Stopped);
@@ -153,7 +153,7 @@ impl TestLook {
     }
 }
 
-impl LastLook for TestLook {
+impl FinalCheck for TestLook {
     fn still(&self) -> BoxFuture<'_, bool> {
         let mut looks = self.looks.lock().unwrap();
         looks.push(self.world.now());
@@ -171,7 +171,7 @@ async fn what_removes_something_does_not_leave_when_the_last_look_says_no() {
     let look = TestLook::new(&world, 0);
     let client = world.client().looking(look.clone());
     assert_eq!(kind(client.bulk_delete(&world.repository, &everything()).await), ErrorKind::Withdrawn);
-    assert_eq!(kind(client.destroy_tags(world.repository.id, &["t-0"]).await), ErrorKind::Withdrawn);
+    assert_eq!(kind(client.delete_tags(world.repository.id, &["t-0"]).await), ErrorKind::Withdrawn);
     assert_eq!(kind(client.delete_tag(&world.repository, "t-0").await), ErrorKind::Withdrawn);
     assert_eq!((look.count(), world.sim.requests().len()), (3, 0));
     // Reading is nobody's business.
@@ -190,7 +190,7 @@ async fn the_last_look_comes_after_every_wait() {
     world.fault(Endpoint::GraphqlMutation, Action::TooManyRequests { retry_after: Some(60) });
     let begun = world.sim.clock().now();
     // Turned away once; then there is a second look, which says no.
-    assert_eq!(kind(client.destroy_tags(world.repository.id, &["t-0"]).await), ErrorKind::Withdrawn);
+    assert_eq!(kind(client.delete_tags(world.repository.id, &["t-0"]).await), ErrorKind::Withdrawn);
     assert_eq!(world.count(Endpoint::GraphqlMutation), 1);
     let looks = look.looks.lock().unwrap().clone();
     assert!(looks[0] > begun, "the pace comes first");
@@ -205,6 +205,6 @@ async fn a_gate_that_closes_during_the_last_look_keeps_the_request_back() {
     let look =
         Arc::new(TestLook { world: world.sim.clock(), yes: 1, looks: Mutex::default(), closes: Some(gate.clone()) });
     let client = world.client_behind(gate).looking(look);
-    assert_eq!(kind(client.destroy_tags(1, &["a"]).await), ErrorKind::Stopped);
+    assert_eq!(kind(client.delete_tags(1, &["a"]).await), ErrorKind::Stopped);
     assert!(world.sim.requests().is_empty());
 }

@@ -338,7 +338,7 @@ async fn a_group_whose_name_is_a_number_is_not_mistaken_for_the_group_with_that_
     });
     let connection = super::connection(world.sim.url(), &token);
     let client =
-        world.gitlab.connect(&connection, std::sync::Arc::new(registry_cleanup_operator::gitlab::Open)).unwrap();
+        world.gitlab.connect(&connection, std::sync::Arc::new(registry_cleanup_operator::gitlab::AlwaysOpen)).unwrap();
     let group = Namespace::Group { path: name };
     for listed in [kind(client.repositories(&group).await), kind(client.check(&group).await)] {
         assert!(matches!(listed, ErrorKind::InvalidAnswer { .. }), "{listed:?}");
@@ -377,7 +377,7 @@ async fn reading_needs_no_more_than_the_reporter_role() {
     let token = world.sim.edit(|registry| registry.access_token("shop", Role::Reporter));
     let connection = super::connection(world.sim.url(), &token);
     let client =
-        world.gitlab.connect(&connection, std::sync::Arc::new(registry_cleanup_operator::gitlab::Open)).unwrap();
+        world.gitlab.connect(&connection, std::sync::Arc::new(registry_cleanup_operator::gitlab::AlwaysOpen)).unwrap();
     assert_eq!(client.tag_names(&world.repository).await.unwrap().len(), 2);
     assert!(client.tag(&world.repository, "t-0").await.unwrap().is_some());
 }

@@ -24,7 +24,7 @@ use gitlab_simulator::{Action, Config, Endpoint, Fault, Matcher, Push, Role, Set
 use jiff::{SignedDuration, Timestamp};
 use registry_cleanup_operator::clock::Clock;
 use registry_cleanup_operator::gitlab::{
-    self, Client, Connection, ErrorKind, Gate, GitLab, Namespace, Open, Project, RepositoryRef, Stopped,
+    self, AlwaysOpen, Client, Connection, ErrorKind, Gate, GitLab, Namespace, Project, RepositoryRef, Stopped,
 };
 use tokio::sync::watch;
 
@@ -161,13 +161,13 @@ impl World {
     }
 
     fn client(&self) -> Client {
-        self.gitlab.connect(&self.connection(), Arc::new(Open)).unwrap()
+        self.gitlab.connect(&self.connection(), Arc::new(AlwaysOpen)).unwrap()
     }
 
     /// A client that does not wait long for answers.
     fn hasty_client(&self) -> Client {
         let connection = Connection { timeout: Duration::from_millis(50), ..self.connection() };
-        self.gitlab.connect(&connection, Arc::new(Open)).unwrap()
+        self.gitlab.connect(&connection, Arc::new(AlwaysOpen)).unwrap()
     }
 
     /// A client that would wait an hour for an answer, so that only something else can end its requests.
@@ -205,8 +205,8 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("it ends")
 }
 
-fn full_speed() -> gitlab::Settings {
-    gitlab::Settings {
+fn full_speed() -> gitlab::ClientSettings {
+    gitlab::ClientSettings {
         requests_per_second: 1000.0,
         user_agent: "registry-cleanup-operator/test".to_owned(),
         allowed_hosts: ["127.0.0.1", "127.0.0.2"].map(str::to_owned).into(),

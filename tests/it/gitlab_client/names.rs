@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures::future::{BoxFuture, FutureExt};
 use gitlab_simulator::{Action, Endpoint, Fault, Matcher};
 use registry_cleanup_operator::gitlab::{
-    Class, Client, Connection, ErrorKind, GitLab, Lookup, Open, Proxy, Settings, Unreached,
+    AlwaysOpen, Class, Client, ClientSettings, Connection, ErrorKind, GitLab, Lookup, Proxy, Unreached,
 };
 use rstest::rstest;
 
@@ -42,7 +42,7 @@ impl Lookup for Told {
 
 fn gitlab(world: &World, told: &Arc<Told>, allowed: &[&str]) -> GitLab {
     let allowed_hosts = allowed.iter().map(ToString::to_string).collect();
-    GitLab::with_lookup(Settings { allowed_hosts, ..full_speed() }, world.clock.clone(), Arc::clone(told) as _)
+    GitLab::with_lookup(ClientSettings { allowed_hosts, ..full_speed() }, world.clock.clone(), Arc::clone(told) as _)
 }
 
 /// The world's GitLab under a name.
@@ -51,7 +51,7 @@ fn by_name(world: &World) -> Connection {
 }
 
 fn client(world: &World, told: &Arc<Told>, allowed: &[&str]) -> Client {
-    gitlab(world, told, allowed).connect(&by_name(world), Arc::new(Open)).unwrap()
+    gitlab(world, told, allowed).connect(&by_name(world), Arc::new(AlwaysOpen)).unwrap()
 }
 
 #[rstest]
@@ -136,7 +136,7 @@ async fn of_a_proxy_the_own_name_is_judged(#[case] allowed: &[&str], #[case] rea
     drop(listener);
     let proxy = Some(Proxy { address: address.parse().unwrap(), username: None, password: None });
     let connection = Connection { proxy, ..by_name(&world) };
-    let client = gitlab(&world, &told, allowed).connect(&connection, Arc::new(Open)).unwrap();
+    let client = gitlab(&world, &told, allowed).connect(&connection, Arc::new(AlwaysOpen)).unwrap();
     let local =
         || ErrorKind::LocalAddress { host: "proxy.example.com".to_owned(), address: "127.0.0.1".parse().unwrap() };
     assert_eq!(kind(client.version().await), reached.map_or_else(local, ErrorKind::Unreachable));

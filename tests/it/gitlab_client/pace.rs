@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gitlab_simulator::{Action, Endpoint, Fault, Matcher, RateLimit, Scope};
 use jiff::Timestamp;
-use registry_cleanup_operator::gitlab::{GitLab, Open, Settings};
+use registry_cleanup_operator::gitlab::{AlwaysOpen, ClientSettings, GitLab};
 
 use super::{World, connection, full_speed};
 
@@ -15,14 +15,14 @@ fn times(world: &World) -> Vec<Timestamp> {
 #[tokio::test]
 async fn all_clients_of_a_host_stay_below_its_ceiling_together() {
     let world = World::new().await;
-    let settings = Settings { requests_per_second: 4.0, user_agent: "test".to_owned(), ..full_speed() };
+    let settings = ClientSettings { requests_per_second: 4.0, user_agent: "test".to_owned(), ..full_speed() };
     let gitlab = GitLab::new(settings, world.clock.clone());
     let other = world.sim.edit(|registry| {
         let user = registry.user("anna");
         registry.personal_token(user, &[Scope::Api])
     });
-    let one = gitlab.connect(&world.connection(), Arc::new(Open)).unwrap();
-    let two = gitlab.connect(&connection(world.sim.url(), &other), Arc::new(Open)).unwrap();
+    let one = gitlab.connect(&world.connection(), Arc::new(AlwaysOpen)).unwrap();
+    let two = gitlab.connect(&connection(world.sim.url(), &other), Arc::new(AlwaysOpen)).unwrap();
     for _ in 0..5 {
         one.version().await.unwrap();
         two.version().await.unwrap();
@@ -35,13 +35,13 @@ async fn all_clients_of_a_host_stay_below_its_ceiling_together() {
 #[tokio::test]
 async fn a_request_that_cuts_in_leaves_at_once_and_the_next_waits_for_both() {
     let world = World::new().await;
-    let settings = Settings {
+    let settings = ClientSettings {
         requests_per_second: 0.5,
         user_agent: "test".to_owned(),
         allowed_hosts: Arc::from(["127.0.0.1".to_owned()]),
     };
     let gitlab = GitLab::new(settings, world.clock.clone());
-    let client = gitlab.connect(&world.connection(), Arc::new(Open)).unwrap();
+    let client = gitlab.connect(&world.connection(), Arc::new(AlwaysOpen)).unwrap();
     client.version().await.unwrap();
     let one = client.cutting_in();
     for _ in 0..2 {
@@ -96,7 +96,7 @@ async fn another_host_is_not_slowed_down() {
     let other = World::new().await;
     world.sim.fault(Fault::new(Matcher::any(), Action::TooManyRequests { retry_after: Some(3600) }));
     world.client().version().await.unwrap_err();
-    let elsewhere = world.gitlab.connect(&other.connection(), Arc::new(Open)).unwrap();
+    let elsewhere = world.gitlab.connect(&other.connection(), Arc::new(AlwaysOpen)).unwrap();
     elsewhere.version().await.unwrap();
     assert!(world.clock.long_sleeps().is_empty());
 }

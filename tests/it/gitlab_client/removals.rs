@@ -7,7 +7,8 @@ use gitlab_simulator::{
     Version,
 };
 use registry_cleanup_operator::gitlab::{
-    BulkDelete, Class, Client, ErrorKind, Open, Project, RepositoryRef, TagOrder, TagRemoval, Version as GitLabVersion,
+    AlwaysOpen, BulkDelete, Class, Client, ErrorKind, Project, RepositoryRef, TagOrder, TagRemoval,
+    Version as GitLabVersion,
 };
 
 use super::{TestGate, World, connection, kind};
@@ -21,7 +22,7 @@ fn removing() -> [Matcher; 2] {
 /// Removes `t-0` by the endpoint.
 async fn remove(client: &Client, repository: &RepositoryRef, endpoint: Option<Endpoint>) -> Result<(), ErrorKind> {
     let result = if endpoint == Some(Endpoint::GraphqlMutation) {
-        client.destroy_tags(repository.id, &["t-0"]).await.map(drop)
+        client.delete_tags(repository.id, &["t-0"]).await.map(drop)
     } else {
         client.delete_tag(repository, "t-0").await.map(drop)
     };
@@ -42,7 +43,7 @@ fn left(world: &World) -> Vec<String> {
 
 fn member(world: &World, role: Role) -> Client {
     let token = world.sim.edit(|registry| registry.access_token("shop", role));
-    world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(Open)).unwrap()
+    world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(AlwaysOpen)).unwrap()
 }
 
 fn reader(world: &World) -> Client {
@@ -50,7 +51,7 @@ fn reader(world: &World) -> Client {
         let user = registry.find_token(&world.token).unwrap().user;
         registry.personal_token(user, &[Scope::ReadApi])
     });
-    world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(Open)).unwrap()
+    world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(AlwaysOpen)).unwrap()
 }
 
 #[tokio::test]
@@ -61,7 +62,7 @@ async fn a_client_that_only_reads_sends_nothing_that_removes() {
     let bulk = BulkDelete { name_regex_delete: Some("(?:.*)".to_owned()), ..BulkDelete::default() };
     let refused = [
         kind(client.bulk_delete(&world.repository, &bulk).await),
-        kind(client.destroy_tags(world.repository.id, &["t-0"]).await),
+        kind(client.delete_tags(world.repository.id, &["t-0"]).await),
         kind(client.delete_tag(&world.repository, "t-0").await),
     ];
     for kind in refused {
@@ -78,7 +79,7 @@ async fn tags_go_by_name_and_those_that_were_gone_are_gone_too() {
         let world = World::with(|settings| settings.backend = backend).await;
         world.push(4);
         let client = world.client();
-        let gone = client.destroy_tags(world.repository.id, &["t-1", "t-3", "never-there"]).await.unwrap();
+        let gone = client.delete_tags(world.repository.id, &["t-1", "t-3", "never-there"]).await.unwrap();
         assert_eq!(gone, ["t-1", "t-3", "never-there"].map(Box::from));
         assert_eq!(left(&world), ["t-0", "t-2"]);
         let [request] = &world.sim.requests()[..] else { panic!("one request") };
@@ -93,9 +94,9 @@ async fn protected_tags_are_missing_from_the_answer() {
     world.push(3);
     protect(&world, "t-1");
     let client = world.client();
-    let gone = client.destroy_tags(world.repository.id, &["t-0", "t-1", "t-2"]).await.unwrap();
+    let gone = client.delete_tags(world.repository.id, &["t-0", "t-1", "t-2"]).await.unwrap();
     assert_eq!(gone, ["t-0", "t-2"].map(Box::from));
-    assert!(client.destroy_tags(world.repository.id, &["t-1"]).await.unwrap().is_empty());
+    assert!(client.delete_tags(world.repository.id, &["t-1"]).await.unwrap().is_empty());
     assert_eq!(left(&world), ["t-1"]);
 }
 
@@ -105,10 +106,10 @@ async fn twenty_tags_go_at_once_and_more_are_not_sent() {
     let names = world.push(21);
     let names: Vec<&str> = names.iter().map(|name| &**name).collect();
     let client = world.client();
-    let error = client.destroy_tags(world.repository.id, &names).await.unwrap_err();
+    let error = client.delete_tags(world.repository.id, &names).await.unwrap_err();
     assert_eq!(error.to_string(), "failed to remove tags: it was not sent, GitLab takes at most 20 tags at once");
     assert!(world.sim.requests().is_empty());
-    assert_eq!(client.destroy_tags(world.repository.id, &names[..20]).await.unwrap().len(), 20);
+    assert_eq!(client.delete_tags(world.repository.id, &names[..20]).await.unwrap().len(), 20);
     assert_eq!(left(&world), names[20..]);
 }
 
@@ -117,12 +118,12 @@ async fn what_cannot_be_a_tag_is_not_sent_and_nothing_is_not_sent_either() {
     let world = World::new().await;
     let client = world.client();
     for name in ["", "..", ".", "a/b", "sha256:0123", "a b", "ä", "%2e%2e"] {
-        let many = client.destroy_tags(world.repository.id, &["a", name]).await;
+        let many = client.delete_tags(world.repository.id, &["a", name]).await;
         assert!(matches!(kind(many), ErrorKind::NotSent { .. }), "{name}");
         let one = client.delete_tag(&world.repository, name).await;
         assert!(matches!(kind(one), ErrorKind::NotSent { .. }), "{name}");
     }
-    assert!(client.destroy_tags(world.repository.id, &[]).await.unwrap().is_empty());
+    assert!(client.delete_tags(world.repository.id, &[]).await.unwrap().is_empty());
     assert!(world.sim.requests().is_empty());
 }
 
@@ -131,13 +132,13 @@ async fn a_mutation_of_a_role_or_scope_that_may_not_is_not_found() {
     let world = World::new().await;
     world.push(1);
     for client in [member(&world, Role::Reporter), member(&world, Role::Guest), reader(&world)] {
-        let error = client.destroy_tags(world.repository.id, &["t-0"]).await.unwrap_err();
+        let error = client.delete_tags(world.repository.id, &["t-0"]).await.unwrap_err();
         assert_eq!((error.kind(), error.class()), (&ErrorKind::NotFound, Class::Target));
     }
-    assert_eq!(kind(world.client().destroy_tags(1, &["t-0"]).await), ErrorKind::NotFound);
+    assert_eq!(kind(world.client().delete_tags(1, &["t-0"]).await), ErrorKind::NotFound);
     assert_eq!(left(&world), ["t-0"]);
     let developer = member(&world, Role::Developer);
-    assert_eq!(developer.destroy_tags(world.repository.id, &["t-0"]).await.unwrap().len(), 1);
+    assert_eq!(developer.delete_tags(world.repository.id, &["t-0"]).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -159,7 +160,7 @@ async fn servers_without_the_mutation_are_told_and_nothing_happens() {
     for (major, minor) in [(11, 8), (12, 5), (13, 6)] {
         let world = World::with(|settings| settings.version = Version::new(major, minor)).await;
         world.push(1);
-        let error = kind(world.client().destroy_tags(world.repository.id, &["t-0"]).await);
+        let error = kind(world.client().delete_tags(world.repository.id, &["t-0"]).await);
         assert!(matches!(error, ErrorKind::Unsupported { .. }), "{error:?}");
         assert_eq!(left(&world), ["t-0"]);
     }
@@ -170,13 +171,13 @@ async fn a_registry_that_refuses_is_told_and_one_that_is_unreachable_leaves_the_
     let world = World::with(|settings| settings.registry_deletes_fail = true).await;
     world.push(1);
     let client = world.client();
-    let error = client.destroy_tags(world.repository.id, &["t-0"]).await.unwrap_err();
+    let error = client.delete_tags(world.repository.id, &["t-0"]).await.unwrap_err();
     assert_eq!((error.kind(), error.class()), (&ErrorKind::Registry, Class::Transient));
     assert_eq!(kind(client.delete_tag(&world.repository, "t-0").await), ErrorKind::Registry);
     world.sim.edit(|registry| {
         (registry.settings.registry_deletes_fail, registry.settings.registry_unreachable) = (false, true);
     });
-    assert_eq!(kind(client.destroy_tags(world.repository.id, &["t-0"]).await), ErrorKind::AnswerLost);
+    assert_eq!(kind(client.delete_tags(world.repository.id, &["t-0"]).await), ErrorKind::AnswerLost);
     assert_eq!(kind(client.delete_tag(&world.repository, "t-0").await), ErrorKind::AnswerLost);
     assert_eq!((world.count(Endpoint::GraphqlMutation), world.count(Endpoint::DeleteTag)), (2, 2));
     assert_eq!(left(&world), ["t-0"]);
@@ -217,7 +218,7 @@ async fn a_mutation_whose_answer_cannot_be_read_is_lost_and_nothing_is_sent_agai
         let world = World::new().await;
         world.push(1);
         world.sim.fault(Fault::new(Matcher::endpoint(Endpoint::GraphqlMutation), fault).after_processing());
-        let result = world.client().destroy_tags(world.repository.id, &["t-0"]).await;
+        let result = world.client().delete_tags(world.repository.id, &["t-0"]).await;
         assert!(result.unwrap_err().is_answer_lost());
         assert_eq!(world.sim.requests().len(), 1);
     }
@@ -285,7 +286,7 @@ async fn names_that_were_not_asked_for_are_no_answer() {
     let world = World::new().await;
     let body = r#"{"data":{"destroyContainerRepositoryTags":{"deletedTagNames":["t-0","main"],"errors":[]}}}"#;
     world.fault(Endpoint::GraphqlMutation, Action::Answer { status: 200, headers: vec![], body: body.to_owned() });
-    let error = kind(world.client().destroy_tags(world.repository.id, &["t-0"]).await);
+    let error = kind(world.client().delete_tags(world.repository.id, &["t-0"]).await);
     assert!(matches!(error, ErrorKind::InvalidAnswer { .. }), "{error:?}");
 }
 

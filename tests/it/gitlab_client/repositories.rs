@@ -5,7 +5,8 @@ use std::sync::Arc;
 use gitlab_simulator::{Action, Backend, Endpoint, Fault, HoldPoint, Matcher, Push, Role, Scope, Version};
 use jiff::SignedDuration;
 use registry_cleanup_operator::gitlab::{
-    Class, Client, ErrorKind, Open, Project, RepositoryContents, RepositoryDeletion, RepositoryRef, RepositoryStatus,
+    AlwaysOpen, Class, Client, ErrorKind, Project, RepositoryContents, RepositoryDeletion, RepositoryRef,
+    RepositoryStatus,
 };
 
 use super::{TestGate, World, connection, kind};
@@ -19,7 +20,7 @@ fn contents(tags_count: Option<u64>, size: Option<u64>) -> RepositoryContents {
 }
 
 fn with_token(world: &World, token: &str) -> Client {
-    world.gitlab.connect(&connection(world.sim.url(), token), Arc::new(Open)).unwrap()
+    world.gitlab.connect(&connection(world.sim.url(), token), Arc::new(AlwaysOpen)).unwrap()
 }
 
 fn exists(world: &World) -> bool {

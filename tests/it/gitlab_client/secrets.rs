@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitlab_simulator::{Action, Fault, Matcher};
-use registry_cleanup_operator::gitlab::{Connection, ErrorKind, Open, Proxy, Setting, TagOrder};
+use registry_cleanup_operator::gitlab::{AlwaysOpen, Connection, ErrorKind, Proxy, Setting, TagOrder};
 
 use super::{World, bulk::everything, connection, project, shop};
 
@@ -45,7 +45,7 @@ async fn no_error_shows_the_token_or_the_answer() {
         let world = World::new().await;
         world.sim.fault(Fault::new(Matcher::any(), action.clone()));
         let connection = Connection { timeout: Duration::from_secs(5), ..connection(world.sim.url(), MARKER) };
-        let client = world.gitlab.connect(&connection, Arc::new(Open)).unwrap();
+        let client = world.gitlab.connect(&connection, Arc::new(AlwaysOpen)).unwrap();
         let errors = [
             client.version().await.err(),
             client.token_self().await.err(),
@@ -57,7 +57,7 @@ async fn no_error_shows_the_token_or_the_answer() {
             client.bulk_delete(&world.repository, &everything()).await.err(),
             client.capabilities(1).await.err(),
             client.tag_page(1, TagOrder::Name, Some(MARKER)).await.err(),
-            client.destroy_tags(1, &[MARKER]).await.err(),
+            client.delete_tags(1, &[MARKER]).await.err(),
             client.delete_tag(&world.repository, MARKER).await.err(),
             client.repository_contents(1).await.err(),
             client.delete_repository(&world.repository).await.err(),
@@ -76,7 +76,7 @@ async fn no_error_shows_the_token_or_the_answer() {
 async fn a_token_that_no_header_can_carry_is_refused_without_showing_it() {
     let world = World::new().await;
     for token in [format!("{MARKER}\n"), format!("{MARKER}\0"), String::new()] {
-        let refused = world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(Open)).unwrap_err();
+        let refused = world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(AlwaysOpen)).unwrap_err();
         assert_eq!(refused.kind(), &ErrorKind::Configuration(Setting::Token));
         assert!(!format!("{refused} {refused:?}").contains("MARKER"));
     }
@@ -94,7 +94,7 @@ async fn no_debug_form_shows_a_secret() {
         }),
         ..connection("https://gitlab.example.com", MARKER)
     };
-    let client = world.gitlab.connect(&connection, Arc::new(Open)).unwrap();
+    let client = world.gitlab.connect(&connection, Arc::new(AlwaysOpen)).unwrap();
     let shown = format!("{connection:?} {client:?} {:?}", world.gitlab);
     assert!(!shown.contains("MARKER"), "{shown}");
 }

@@ -7,7 +7,7 @@ use gitlab_simulator::{
     TagKind, Version,
 };
 use jiff::{SignedDuration, Timestamp};
-use registry_cleanup_operator::gitlab::{Capabilities, Class, Client, Error, ErrorKind, Open, Tag, TagOrder};
+use registry_cleanup_operator::gitlab::{AlwaysOpen, Capabilities, Class, Client, Error, ErrorKind, Tag, TagOrder};
 
 use super::{START, World, connection, kind};
 
@@ -155,7 +155,7 @@ async fn what_a_rule_or_the_role_keeps_from_this_token_is_protected() {
     assert_eq!(protected(&tags), [true, false]);
     for (role, expected) in [(Role::Owner, [false, false]), (Role::Reporter, [true, true])] {
         let token = world.sim.edit(|registry| registry.access_token("shop", role));
-        let client = world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(Open)).unwrap();
+        let client = world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(AlwaysOpen)).unwrap();
         let tags = all(&client, world.repository.id, TagOrder::Name).await.unwrap();
         assert_eq!(protected(&tags), expected, "{role:?}");
     }
@@ -331,7 +331,7 @@ async fn a_repository_that_is_missing_or_hidden_is_not_found_with_and_without_a_
     for silent in [false, true] {
         let world = World::with(|settings| settings.graphql_silent_nulls = silent).await;
         let token = world.sim.edit(|registry| registry.access_token("other", Role::Owner));
-        let stranger = world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(Open)).unwrap();
+        let stranger = world.gitlab.connect(&connection(world.sim.url(), &token), Arc::new(AlwaysOpen)).unwrap();
         let hidden = stranger.tag_page(world.repository.id, TagOrder::Name, None).await.unwrap_err();
         assert_eq!((hidden.kind(), hidden.class()), (&ErrorKind::NotFound, Class::Target), "{silent}");
         // What the server can do does not depend on it.
@@ -344,7 +344,7 @@ async fn a_repository_that_is_missing_or_hidden_is_not_found_with_and_without_a_
 #[tokio::test]
 async fn a_token_that_is_not_accepted_is_told() {
     let world = World::new().await;
-    let client = world.gitlab.connect(&connection(world.sim.url(), "nobody"), Arc::new(Open)).unwrap();
+    let client = world.gitlab.connect(&connection(world.sim.url(), "nobody"), Arc::new(AlwaysOpen)).unwrap();
     let error = client.capabilities(world.repository.id).await.unwrap_err();
     assert_eq!(error.class(), Class::Credentials);
 }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gitlab_simulator::{Action, Config, Endpoint, Fault, Matcher};
-use registry_cleanup_operator::gitlab::{Class, Client, Connection, ErrorKind, Open, Proxy, TlsProblem, Unreached};
+use registry_cleanup_operator::gitlab::{
+    AlwaysOpen, Class, Client, Connection, ErrorKind, Proxy, TlsProblem, Unreached,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -20,7 +22,7 @@ fn trusting(world: &World, ca_pem: Option<&str>) -> Connection {
 }
 
 fn connect(world: &World, connection: &Connection) -> Client {
-    world.gitlab.connect(connection, Arc::new(Open)).unwrap()
+    world.gitlab.connect(connection, Arc::new(AlwaysOpen)).unwrap()
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Every kind of workload, and every place in it that names an image: the image survives both methods, an unused sibling goes.
+//! Every kind of workload, and every place in it that names an image: the image survives both methods, an unused
+//! sibling goes.
 
 use jiff::{SignedDuration, Timestamp};
 use registry_cleanup_operator::api::PolicyStatus;

@@ -66,8 +66,8 @@ async fn a_deployment_created_between_plan_and_removal_saves_its_image_with_exac
     let hold = kept_at(&scene, "exact", planning, HoldPoint::AfterProcessing).await;
     deploy(&scene, "late", &reference.replace("{digest}", &scene.digests("late")[1])).await;
     let status = go_on(&scene, "exact", hold).await;
-    // A server that does not tell whether a tag is several images in one leaves open in which of them the digest is. The next
-    // run looks at it.
+    // A server that does not tell whether a tag is several images in one leaves open in which of them the digest is.
+    // The next run looks at it.
     let is_open = reference.starts_with('@') && scene.world.sim.read(|registry| !tells_kinds(&registry.settings));
     let left: &[&str] = if is_open { &TAGS } else { &["late", "used"] };
     assert_eq!(scene.tags()[1], left, "{status:#?}");

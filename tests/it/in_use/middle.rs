@@ -1,4 +1,5 @@
-//! What was known when a run was planned, and is not known any more when its requests are to leave: none of them leaves.
+//! What was known when a run was planned, and is not known any more when its requests are to leave: none of them
+//! leaves.
 
 use gitlab_simulator::{Endpoint, HoldPoint, Matcher};
 use registry_cleanup_operator::api::PolicyStatus;
@@ -21,7 +22,8 @@ fn planning(policy: &str) -> Matcher {
     }
 }
 
-/// An operator with an account of its own that may do everything it needs, and what stands between it and the API server.
+/// An operator with an account of its own that may do everything it needs, and what stands between it and the API
+/// server.
 async fn operator(scene: &Scene) -> (Operator, Between) {
     scene.apply(&json!({})).await;
     let between = Between::default();

@@ -1,5 +1,5 @@
-//! The protection of images in use from end to end: a real API server, a GitLab that behaves like one, and an operator that is
-//! asked to remove everything that is old, by both methods.
+//! The protection of images in use from end to end: a real API server, a GitLab that behaves like one, and an operator
+//! that is asked to remove everything that is old, by both methods.
 
 mod approval;
 mod bulk;
@@ -198,7 +198,8 @@ async fn account(scene: &Scene, rules: &[Value]) -> PathBuf {
     kubeconfig
 }
 
-/// Waits until the account may do something, or may not any more: the authorizer hears of roles and bindings a moment later.
+/// Waits until the account may do something, or may not any more: the authorizer hears of roles and bindings a moment
+/// later.
 async fn account_may(scene: &Scene, verb: &str, resource: &str, may: bool) {
     let namespace = &scene.place.namespace;
     let account = format!("system:serviceaccount:{namespace}:operator");

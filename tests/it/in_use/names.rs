@@ -1,5 +1,5 @@
-//! Images under other names than the registry's own: what a node reports of an image under another one or none, and a registry
-//! that the cluster knows by another name.
+//! Images under other names than the registry's own: what a node reports of an image under another one or none, and a
+//! registry that the cluster knows by another name.
 
 use gitlab_simulator::Endpoint;
 use registry_cleanup_operator::api::{PolicyStatus, RepositoryResult, conditions};

@@ -1,10 +1,10 @@
 //! A race of a thousand: Deployments are created for tags that are about to go, while a run removes them.
 //!
-//! What is promised: an image whose Deployment the API server had acknowledged before the last look at a request began is not in
-//! that request. From outside, a look cannot be seen. But when as many requests wait in GitLab as a run has at a time, no other is
-//! being prepared; so whatever was acknowledged by then may not be in any request that arrives later. Between two such moments
-//! everything happens at the same time, and there a Deployment may come too late: for the requests that arrive before the next one
-//! of these moments, no more.
+//! What is promised: an image whose Deployment the API server had acknowledged before the last look at a request began
+//! is not in that request. From outside, a look cannot be seen. But when as many requests wait in GitLab as a run has
+//! at a time, no other is being prepared; so whatever was acknowledged by then may not be in any request that arrives
+//! later. Between two such moments everything happens at the same time, and there a Deployment may come too late: for
+//! the requests that arrive before the next one of these moments, no more.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,8 @@ struct Removal {
     batch: usize,
     /// Tags of the repository: so many that they are removed in one go, without a look at what was pushed meanwhile.
     tags: usize,
-    /// How many of the last nobody uses: so many that the run comes to its end without being stopped with fewer requests.
+    /// How many of the last nobody uses: so many that the run comes to its end without being stopped with fewer
+    /// requests.
     unused: usize,
     /// Deployments that are created each time the run is stopped, and, twice as many as this, while it goes on.
     created: [usize; 2],
@@ -128,8 +129,8 @@ fn some_of(range: std::ops::Range<usize>, number: usize, taken: &mut BTreeSet<us
     free.into_iter().map(tag).collect()
 }
 
-/// One run of Exact over one repository. Answers how many Deployments were created before all requests for their tags, and how
-/// many while those were prepared, with how many of the latter came too late.
+/// One run of Exact over one repository. Answers how many Deployments were created before all requests for their tags,
+/// and how many while those were prepared, with how many of the latter came too late.
 async fn exact(lags: bool, removal: Removal) -> (usize, usize, usize) {
     let Removal { endpoint, batch, tags, unused, created: [in_time, meanwhile] } = removal;
     let graphql = endpoint == Endpoint::GraphqlMutation;

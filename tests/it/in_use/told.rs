@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use registry_cleanup_operator::api::conditions;
-use registry_cleanup_operator::policy::Settings;
+use registry_cleanup_operator::policy::CompileOptions;
 use serde_json::{Value, json};
 
 use super::{OLD, Scene, deploy};
@@ -72,7 +72,7 @@ async fn a_policy_says_in_which_namespaces_images_in_use_are_seen_unless_it_is_i
         let scene = Scene::with(&["v1"]).await;
         let usual = Setup::of(&scene.world);
         let seen_namespaces = seen.iter().map(|name| (*name).to_owned()).collect();
-        let settings = Settings { seen_namespaces, ..usual.settings };
+        let settings = CompileOptions { seen_namespaces, ..usual.settings };
         scene.apply(&json!({})).await;
         let operator = scene.operator_as(Setup { settings, ..Setup::of(&scene.world) }).await;
         let message = async |policy: &str| {

@@ -1,5 +1,5 @@
-//! Nothing is removed while it is not known for certain which images are in use; what is missing is said, and the next run after
-//! it is there again removes.
+//! Nothing is removed while it is not known for certain which images are in use; what is missing is said, and the next
+//! run after it is there again removes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

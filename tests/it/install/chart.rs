@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use registry_cleanup_operator::api::{InUse, RegistryCleanupPolicy};
-use registry_cleanup_operator::policy::{Settings, compile};
+use registry_cleanup_operator::policy::{CompileOptions, compile};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -350,7 +350,8 @@ fn the_chart_can_be_a_dependency_of_another() {
     assert!(texts(&container(the(&objects, "Deployment"))["args"]).contains(&"--log-format=text"));
 }
 
-/// Helm's hooks need Jobs and images that vanish; lookups and capabilities differ between `helm template` and a cluster.
+/// Helm's hooks need Jobs and images that vanish; lookups and capabilities differ between `helm template` and a
+/// cluster.
 #[test]
 fn the_chart_renders_the_same_everywhere() {
     for template in super::files_in(&path(&format!("{CHART}/templates"))) {
@@ -392,7 +393,7 @@ fn the_first_policy_of_the_notes_names_a_host_that_is_allowed(#[case] host: &str
     let (_, policy) = notes(&[&format!("--set=gitlab.allowedHosts={{{host}}}")]);
     let policy: RegistryCleanupPolicy = serde_saphyr::from_str(&policy).unwrap();
     assert_eq!(policy.spec.gitlab.url, url);
-    let settings = Settings { allowed_hosts: vec![host.to_owned()], ..Settings::default() };
+    let settings = CompileOptions { allowed_hosts: vec![host.to_owned()], ..CompileOptions::default() };
     compile(&policy.spec, &settings, jiff::Timestamp::UNIX_EPOCH).unwrap();
 }
 

@@ -1,7 +1,8 @@
 //! The chart and the manifests: what they render, and what a real API server makes of it.
 //!
 //! Tests that install or remove the definition, which belongs to the whole cluster, have a cluster of their own
-//! ([`Own`]), one after the other. All others share the one of the remaining tests and never touch the definition there.
+//! ([`Own`]), one after the other. All others share the one of the remaining tests and never touch the definition
+//! there.
 
 mod chart;
 mod deploy;
@@ -33,7 +34,8 @@ fn shared() -> &'static Cluster {
     runtime.block_on(world::cluster())
 }
 
-/// A cluster in which a test may do what it likes with the definition. Only one test has it at a time, and gets it empty.
+/// A cluster in which a test may do what it likes with the definition. Only one test has it at a time, and gets it
+/// empty.
 struct Own(MutexGuard<'static, Cluster>);
 
 impl Own {

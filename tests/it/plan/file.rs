@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use gitlab_simulator::{Action, Endpoint, Fault, Matcher, Scope};
-use registry_cleanup_operator::api::document;
+use registry_cleanup_operator::api::manifest;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -322,7 +322,7 @@ fn the_examples_can_be_read_from_files() {
     let mut read = 0;
     for file in folder.chain([path("hack/demo/policy.yaml").into()]).filter(|file| !file.ends_with("secret.yaml")) {
         let text = std::fs::read_to_string(&file).unwrap();
-        document::read(&text, None).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        manifest::read(&text, None).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         read += 1;
     }
     assert!(read > 6, "only {read}");

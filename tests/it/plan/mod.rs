@@ -1,4 +1,5 @@
-//! `plan`, the program, against the real API server and a GitLab over https: what it says is what a run does, and it does nothing.
+//! `plan`, the program, against the real API server and a GitLab over https: what it says is what a run does, and it
+//! does nothing.
 
 mod cluster;
 mod file;

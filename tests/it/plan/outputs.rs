@@ -139,8 +139,8 @@ fn end_of(command: &mut std::process::Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs a program with its standard error on a terminal of its own, and answers what is written there: `script` is part of every
-/// Debian.
+/// Runs a program with its standard error on a terminal of its own, and answers what is written there: `script` is part
+/// of every Debian.
 fn on_a_terminal(command: &std::process::Command, out: &std::path::Path) -> String {
     let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));
     let mut words: Vec<String> = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect();

@@ -22,8 +22,8 @@ pub(crate) async fn world_in_real_time() -> World {
     .await
 }
 
-/// The program, watching the world's namespace with the permissions of the install manifest. Other tests run strange things in
-/// other namespaces.
+/// The program, watching the world's namespace with the permissions of the install manifest. Other tests run strange
+/// things in other namespaces.
 pub(crate) async fn operator(world: &World, arguments: &[&str]) -> Process {
     let arguments: Vec<&str> = ["--watch-namespace", &world.namespace, "--in-use-scope", "WatchedNamespaces"]
         .into_iter()

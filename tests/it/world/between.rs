@@ -69,7 +69,8 @@ impl Drop for Held {
 }
 
 impl Between {
-    /// Watches tell of an object only after a list has shown it, as those of an API server do that lag behind without end.
+    /// Watches tell of an object only after a list has shown it, as those of an API server do that lag behind without
+    /// end.
     pub(crate) fn with_reluctant_watches() -> Self {
         Self { shared: Arc::new(Shared { reluctant: true, ..Shared::default() }) }
     }
@@ -168,8 +169,8 @@ fn how(watches: &HashMap<String, Watches>, path: &str) -> Option<Watches> {
     watches.iter().find(|(end, _)| path.ends_with(*end)).map(|(_, how)| *how)
 }
 
-/// A watch as far as it is not spoilt. What it does not tell while it is silent it never tells: it ends then, and may go on where
-/// it was.
+/// A watch as far as it is not spoilt. What it does not tell while it is silent it never tells: it ends then, and may
+/// go on where it was.
 fn spoilt(
     body: Body,
     path: String,

@@ -1,5 +1,5 @@
-//! What most tests need: the shared cluster, a namespace of their own, a GitLab of their own over https with a clock that
-//! stands still, and operators that can be started, stopped and killed.
+//! What most tests need: the shared cluster, a namespace of their own, a GitLab of their own over https with a clock
+//! that stands still, and operators that can be started, stopped and killed.
 
 mod between;
 mod operator;
@@ -88,7 +88,8 @@ pub(crate) fn output(command: &mut Command) -> (bool, String) {
     (output.status.success(), text)
 }
 
-/// A kubeconfig with the token of the ServiceAccount that the install manifest makes for the operator, and nothing else.
+/// A kubeconfig with the token of the ServiceAccount that the install manifest makes for the operator, and nothing
+/// else.
 pub(crate) async fn service_account_kubeconfig() -> PathBuf {
     static MADE: OnceCell<PathBuf> = OnceCell::const_new();
     let cluster = cluster().await;

@@ -1,4 +1,5 @@
-//! An operator in a runtime of its own, so that it can be killed: dropping the runtime drops everything it does in the middle.
+//! An operator in a runtime of its own, so that it can be killed: dropping the runtime drops everything it does in the
+//! middle.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use registry_cleanup_operator::clock::Clock;
 use registry_cleanup_operator::cluster::events::Events;
 use registry_cleanup_operator::cluster::workloads::{self, Options, Workloads};
 use registry_cleanup_operator::controller::{self, Context, Scope};
-use registry_cleanup_operator::gitlab::{GitLab, Lookup, Settings as GitLabSettings, SystemLookup};
-use registry_cleanup_operator::policy::Settings;
+use registry_cleanup_operator::gitlab::{ClientSettings, GitLab, Lookup, SystemLookup};
+use registry_cleanup_operator::policy::CompileOptions;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,7 @@ impl Clock for TestClock {
 
 /// What an operator is given, where it is not the usual.
 pub(crate) struct Setup {
-    pub(crate) settings: Settings,
+    pub(crate) settings: CompileOptions,
     /// Who it is; without one, the account of the install manifest.
     pub(crate) kubeconfig: Option<PathBuf>,
     /// What it looks at to know which images are in use, if anything.
@@ -64,7 +65,7 @@ impl Setup {
     /// The usual.
     pub(crate) fn of(world: &World) -> Self {
         Self {
-            settings: Settings { allowed_hosts: vec!["127.0.0.1".to_owned()], ..Settings::default() },
+            settings: CompileOptions { allowed_hosts: vec!["127.0.0.1".to_owned()], ..CompileOptions::default() },
             kubeconfig: None,
             in_use: Some(Options {
                 scope: workloads::Scope::Namespaces(vec![world.namespace.clone()]),
@@ -78,8 +79,8 @@ impl Setup {
 }
 
 impl Operator {
-    /// Starts an operator that watches the world's namespace with the permissions of the install manifest, and waits until it
-    /// knows all policies.
+    /// Starts an operator that watches the world's namespace with the permissions of the install manifest, and waits
+    /// until it knows all policies.
     pub(crate) async fn start(world: &World) -> Self {
         Self::set_up(world, Setup::of(world)).await
     }
@@ -102,7 +103,7 @@ impl Operator {
             let kube = client(&kubeconfig).await;
             let kube = between.map_or(kube.clone(), |between| between.client(kube));
             // As fast as GitLab can be asked: the pace has tests of its own.
-            let gitlab = GitLabSettings {
+            let gitlab = ClientSettings {
                 requests_per_second: 1000.0,
                 user_agent: "test".to_owned(),
                 allowed_hosts: settings.allowed_hosts.clone().into(),

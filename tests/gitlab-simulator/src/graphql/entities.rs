@@ -228,8 +228,8 @@ fn platform(at: usize) -> Value {
     json!({ "os": "linux", "architecture": if at == 0 { "amd64" } else { "arm64" } })
 }
 
-/// The text of a manifest as GitLab gets it from its registry, which it asks for single images only: none of an OCI index; that
-/// of a list by its digest, since no other would have it, and by the name of a tag that of its first image.
+/// The text of a manifest as GitLab gets it from its registry, which it asks for single images only: none of an OCI
+/// index; that of a list by its digest, since no other would have it, and by the name of a tag that of its first image.
 pub(super) fn manifest(repository: &Repository, reference: &str) -> Option<String> {
     let image =
         |config: &str| json!({ "schemaVersion": 2, "mediaType": IMAGE, "config": { "digest": config }, "layers": [] });

@@ -176,8 +176,8 @@ pub(super) fn of_registry<'r>(
     shown(RegistryPage { tags: page, earlier: begin > 0, later: end < tags.len() }, sort, asked)
 }
 
-/// The same by the last push and over all tags, in a time that does not depend on how many there are. `skips` tells of a
-/// registry before 3.87.
+/// The same by the last push and over all tags, in a time that does not depend on how many there are. `skips` tells of
+/// a registry before 3.87.
 pub(super) fn of_registry_by_push<'r>(
     found: &'r Repository,
     descending: bool,
@@ -230,8 +230,8 @@ fn next_by_push<'r>(
     (keys, more, passed)
 }
 
-/// The same of a registry before 3.87: the tags with a larger name and no older push than the cursor (or a smaller name and no
-/// newer push), which skips some and may show others again (gitlab-api reference 10).
+/// The same of a registry before 3.87: the tags with a larger name and no older push than the cursor (or a smaller name
+/// and no newer push), which skips some and may show others again (gitlab-api reference 10).
 fn skipping<'r>(
     order: &'r BTreeSet<LastPush>,
     descending: bool,

@@ -154,8 +154,8 @@ impl Registry {
         }
     }
 
-    /// Imports a repository into the metadata database at a moment: every tag gets it as the date of its only push, whenever it was
-    /// pushed before (gitlab-api reference 10a).
+    /// Imports a repository into the metadata database at a moment: every tag gets it as the date of its only push,
+    /// whenever it was pushed before (gitlab-api reference 10a).
     pub fn import(&mut self, repository: u64, at: Timestamp) {
         if let Some(found) = self.repositories.get_mut(&repository) {
             found.import(at);

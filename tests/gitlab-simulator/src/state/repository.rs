@@ -52,7 +52,8 @@ pub struct Repository {
     pub(super) by_push: OnceLock<BTreeSet<LastPush>>,
     /// Some tag was pushed with a subject.
     pub(super) has_subjects: bool,
-    /// All names, a line each, from the first time somebody searches them; those that are gone since may still be there.
+    /// All names, a line each, from the first time somebody searches them; those that are gone since may still be
+    /// there.
     pub(super) names: OnceLock<String>,
 }
 
@@ -78,8 +79,8 @@ impl Repository {
         &self.tags
     }
 
-    /// All tags in the order of their last pushes, without putting them into it each time: a page of a long list must not
-    /// take longer than one of a short list.
+    /// All tags in the order of their last pushes, without putting them into it each time: a page of a long list must
+    /// not take longer than one of a short list.
     pub(crate) fn by_push(&self) -> &BTreeSet<LastPush> {
         self.by_push.get_or_init(|| self.tags.values().map(Tag::last_push).collect())
     }
@@ -154,8 +155,8 @@ pub struct Tag {
     pub children: Vec<String>,
     /// Bytes of layers, config and manifest.
     pub size: u64,
-    /// The digest of the manifest that its own names as its subject (gitlab-api reference 11; OCI distribution specification
-    /// 1.1).
+    /// The digest of the manifest that its own names as its subject (gitlab-api reference 11; OCI distribution
+    /// specification 1.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// Position in the order of first pushes.

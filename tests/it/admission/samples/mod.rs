@@ -71,7 +71,8 @@ pub(super) fn everything() -> Vec<Refused> {
     patterns.map(|pattern| refused(pattern, "/rules", rule(pattern), "spec.rules[0]", sentence)).into()
 }
 
-/// What is no pattern. The API server's own words tell where it breaks, the same sentence follows; the operator has its own.
+/// What is no pattern. The API server's own words tell where it breaks, the same sentence follows; the operator has its
+/// own.
 pub(super) fn by_pattern() -> Vec<Refused> {
     let sentence = "give a valid RE2 pattern (look-around and back-references do not exist there)";
     let both = |server| [server, sentence];

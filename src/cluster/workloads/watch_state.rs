@@ -1,0 +1,249 @@
+//! The sources and how they stand: whether each has been listed, is watched, and was heard of lately. What the tasks
+//! that watch write and everybody else reads.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use kube::Client;
+use kube::Resource;
+use kube::core::{ApiResource, DynamicObject};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
+
+use super::image_index::{Index, SourceId};
+use super::kind::Kind;
+use super::options::{Options, Scope};
+use super::requests::WatchError;
+use super::single_flight::Rounds;
+
+/// A source that was not heard of for this long says nothing about the present. The API server sends a bookmark about
+/// every minute where nothing else happens.
+pub(super) const STALE: Duration = Duration::from_secs(180);
+/// How many lists are read at the same time: each holds a page in memory, and more of them do not make two cores
+/// faster.
+const LISTS_AT_ONCE: usize = 4;
+
+/// Something that is not known about the cluster's use of images.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Gap {
+    /// What is not known: the resource, such as `pods`, or `Kind.group` of a custom workload.
+    pub kind: String,
+    /// In which namespace; `None` for all of them.
+    pub namespace: Option<String>,
+    /// Why, in plain words.
+    pub why: String,
+    /// Whether the reason is that the operator may not look.
+    pub forbidden: bool,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} in namespace {namespace}: {}", self.kind, self.why),
+            None => write!(f, "{} in all namespaces: {}", self.kind, self.why),
+        }
+    }
+}
+
+/// What the tasks that watch and those who ask share.
+pub(super) struct Shared {
+    pub(super) client: Client,
+    pub(super) scope: Scope,
+    pub(super) finished_for: SignedDuration,
+    pub(super) sources: Vec<Source>,
+    /// Permits to list.
+    pub(super) lists: Semaphore,
+    pub(super) confirmations: Rounds<Result<(), Vec<Gap>>>,
+    state: Mutex<State>,
+    /// Tells whenever a source stands otherwise than before.
+    standings: watch::Sender<()>,
+}
+
+/// One kind in one namespace, or in all.
+pub(super) struct Source {
+    pub(super) id: SourceId,
+    pub(super) kind: Kind,
+    pub(super) namespace: Option<String>,
+    /// The index has everything that happened to this source up to this resourceVersion.
+    pub(super) position: watch::Sender<u64>,
+    /// Asks the task that watches to hear from the API server soon.
+    pub(super) request_bookmark: Notify,
+    standing: usize,
+}
+
+struct State {
+    index: Index,
+    standings: Vec<Standing>,
+}
+
+struct Standing {
+    phase: Phase,
+    /// Where the API server has it, as far as that is known.
+    url: Option<String>,
+    heard: Instant,
+}
+
+/// How a source stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// It is not completely listed yet, or has to be listed again.
+    Listing,
+    /// It is listed, and watched since.
+    Watched,
+    /// It was listed, once and for all.
+    Read,
+    /// The cluster does not have the kind.
+    Absent,
+    /// Something does not work.
+    Failing(WatchError),
+    /// Nobody watches it any more.
+    Over,
+}
+
+impl Shared {
+    pub(super) fn new(client: Client, options: Options) -> Self {
+        let Options { scope, custom, finished_for, .. } = options;
+        let custom = custom.into_iter().map(|workload| Kind::Custom(Arc::new(workload)));
+        let kinds: Vec<Kind> = Kind::BUILT_IN.into_iter().chain(custom).collect();
+        // Each namespace once.
+        let namespaces: Vec<Option<String>> = match &scope {
+            Scope::All => vec![None],
+            Scope::Namespaces(names) => names.iter().collect::<BTreeSet<_>>().into_iter().cloned().map(Some).collect(),
+        };
+        let (mut index, mut sources, mut standings) = (Index::default(), Vec::new(), Vec::new());
+        for kind in kinds {
+            for namespace in &namespaces {
+                let url = kind.resource().map(|resource| url(&resource, namespace.as_deref()));
+                sources.push(Source {
+                    id: index.add_source(kind.clone()),
+                    kind: kind.clone(),
+                    namespace: namespace.clone(),
+                    position: watch::Sender::new(0),
+                    request_bookmark: Notify::new(),
+                    standing: standings.len(),
+                });
+                standings.push(Standing { phase: Phase::Listing, url, heard: Instant::now() });
+            }
+        }
+        Self {
+            client,
+            scope,
+            finished_for,
+            sources,
+            lists: Semaphore::new(LISTS_AT_ONCE),
+            confirmations: Rounds::new(),
+            state: Mutex::new(State { index, standings }),
+            standings: watch::Sender::new(()),
+        }
+    }
+
+    /// Works with the index. Never held across an `await`.
+    pub(super) fn index<T>(&self, work: impl FnOnce(&mut Index) -> T) -> T {
+        work(&mut self.state().index)
+    }
+
+    /// Where the API server has the objects of a source, if that is known.
+    pub(super) fn url(&self, source: &Source) -> Option<String> {
+        self.state().standings.get(source.standing)?.url.clone()
+    }
+
+    /// Notes where the API server has the objects of a custom kind.
+    pub(super) fn found_at(&self, source: &Source, url: Option<String>) {
+        if let Some(standing) = self.state().standings.get_mut(source.standing) {
+            standing.url = url;
+        }
+    }
+
+    pub(super) fn phase(&self, source: &Source) -> Option<Phase> {
+        self.state().standings.get(source.standing).map(|standing| standing.phase.clone())
+    }
+
+    /// Notes that the API server was heard of just now.
+    pub(super) fn heard(&self, source: &Source) {
+        if let Some(standing) = self.state().standings.get_mut(source.standing) {
+            standing.heard = Instant::now();
+        }
+    }
+
+    /// Notes how a source stands. Whatever it is, it was found out just now.
+    pub(super) fn set_phase(&self, source: &Source, phase: Phase) {
+        let before = {
+            let mut state = self.state();
+            let Some(standing) = state.standings.get_mut(source.standing) else { return };
+            standing.heard = Instant::now();
+            if standing.phase == phase {
+                return;
+            }
+            std::mem::replace(&mut standing.phase, phase.clone())
+        };
+        let (kind, namespace) = (source.kind.label(), source.namespace.as_deref());
+        match (before, phase) {
+            (_, Phase::Failing(why)) => tracing::warn!(kind, namespace, %why, "workloads cannot be watched"),
+            (Phase::Failing(_), now) => tracing::info!(kind, namespace, ?now, "workloads can be watched again"),
+            (_, now) => tracing::debug!(kind, namespace, ?now, "workloads"),
+        }
+        self.standings.send_replace(());
+    }
+
+    /// Why a source cannot be relied on, if so.
+    pub(super) fn gap(&self, source: &Source) -> Option<Gap> {
+        let state = self.state();
+        let standing = state.standings.get(source.standing)?;
+        let silent = standing.heard.elapsed() > STALE;
+        let why = match &standing.phase {
+            Phase::Listing => "not completely listed yet".to_owned(),
+            Phase::Failing(WatchError::Forbidden(verb)) => {
+                let why = WatchError::Forbidden(verb.clone()).to_string();
+                return Some(Gap { forbidden: true, ..source.gap(why) });
+            }
+            Phase::Failing(why) => why.to_string(),
+            Phase::Over => "not watched any more".to_owned(),
+            Phase::Watched | Phase::Absent if silent => {
+                format!("nothing was heard of the API server for {} seconds", STALE.as_secs())
+            }
+            Phase::Absent => return None,
+            Phase::Watched | Phase::Read => match state.index.unreadable(source.id)? {
+                (key, 1) => format!("{} cannot be read", key.trim_start_matches('/')),
+                (key, all) => format!("{} and {} more cannot be read", key.trim_start_matches('/'), all - 1),
+            },
+        };
+        drop(state);
+        Some(source.gap(why))
+    }
+
+    /// What is not known just now.
+    pub(super) fn gaps(&self) -> Vec<Gap> {
+        if self.sources.is_empty() {
+            // Seeing nothing is not the same as there being nothing.
+            let why = "no namespace is watched".to_owned();
+            return vec![Gap { kind: "workloads".to_owned(), namespace: None, why, forbidden: false }];
+        }
+        self.sources.iter().filter_map(|source| self.gap(source)).collect()
+    }
+
+    /// Waits until no source is being listed any more.
+    pub(super) async fn listed(&self) {
+        let mut changes = self.standings.subscribe();
+        let listing = || self.state().standings.iter().any(|standing| standing.phase == Phase::Listing);
+        // The sender is in `self`, so there is no end to this but the one that is wanted.
+        while listing() && changes.changed().await.is_ok() {}
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source {
+    pub(super) fn gap(&self, why: impl Into<String>) -> Gap {
+        Gap { kind: self.kind.label(), namespace: self.namespace.clone(), why: why.into(), forbidden: false }
+    }
+}
+
+/// The path of a resource on the API server.
+pub(super) fn url(resource: &ApiResource, namespace: Option<&str>) -> String {
+    DynamicObject::url_path(resource, namespace)
+}

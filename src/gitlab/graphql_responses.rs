@@ -1,0 +1,546 @@
+//! GraphQL: what answers mean.
+//!
+//! Pure. Nearly every answer has status 200, so the errors inside are compared with known texts; nothing of them is
+//! kept.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use reqwest::StatusCode;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::error::{Error, ErrorKind, Operation};
+use super::graphql::{PAGE, Part, Parts};
+use super::lenient::lenient;
+use super::pagination::Gap;
+use super::responses::{configuration, incomplete, invalid, refusal};
+use super::retry::Failure;
+use super::transport::{Answer, by_status};
+use super::types::{ImagePage, Tag, TagPage, is_tag_name};
+
+/// What an answer to a query says that may pass: the registry may be back in a moment, like a server after a 503.
+pub(super) fn failure(answer: &Answer) -> Option<Failure> {
+    by_status(answer).or_else(|| {
+        let trouble = Envelope::of(answer)?.trouble()?;
+        (trouble == GraphqlFault::Registry).then_some(Failure::Status { status: 503, retry_after: None })
+    })
+}
+
+/// An answer's outermost object.
+#[derive(Debug, Deserialize)]
+pub(super) struct Envelope {
+    pub(super) data: Option<Value>,
+    errors: Option<Vec<Problem>>,
+}
+
+/// One of GraphQL's errors. Only compared with known texts, never shown.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    #[serde(default, deserialize_with = "lenient")]
+    message: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    extensions: Option<Extensions>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Extensions {
+    #[serde(default, deserialize_with = "lenient")]
+    code: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    field_name: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    argument_name: Option<String>,
+}
+
+/// What errors mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GraphqlFault {
+    /// The server knows at most these parts. It has not done anything.
+    Unknown(Parts),
+    /// The server does not know the rest of the query either. It has not done anything.
+    Missing,
+    /// It does not exist, or the token may not.
+    Hidden,
+    /// The registry cannot be reached.
+    Registry,
+    Other,
+}
+
+impl Problem {
+    fn trouble(&self) -> GraphqlFault {
+        let lacking = |part: Option<Part>| {
+            part.map_or(GraphqlFault::Missing, |part| GraphqlFault::Unknown(Parts::ALL.without(part)))
+        };
+        let extensions = self.extensions.as_ref();
+        let code = extensions.and_then(|extensions| extensions.code.as_deref());
+        let field = extensions.and_then(|extensions| extensions.field_name.as_deref());
+        let argument = extensions.and_then(|extensions| extensions.argument_name.as_deref());
+        let message = self.message.as_deref().unwrap_or_default();
+        match code {
+            Some("undefinedField") if field.is_some() => return lacking(field.and_then(Part::of_field)),
+            Some("argumentNotAccepted") => return lacking(argument.and_then(of_argument)),
+            Some("argumentLiteralsIncompatible") if argument == Some("sort") => return lacking(Some(Part::PushOrder)),
+            Some("variableRequiresValidType" | "undefinedType") => return GraphqlFault::Missing,
+            _ => {}
+        }
+        // The same in words, for servers that say no more.
+        if let Some((field, rest)) = message.strip_prefix("Field '").and_then(|rest| rest.split_once('\'')) {
+            if rest.starts_with(" doesn't exist on type") {
+                return lacking(Part::of_field(field));
+            }
+            if rest.starts_with(" doesn't accept argument") {
+                return lacking(rest.split('\'').find_map(of_argument));
+            }
+        }
+        if message.starts_with("Argument 'sort' on Field 'tags' has an invalid value") {
+            return lacking(Some(Part::PushOrder));
+        }
+        let message = message.to_lowercase();
+        if message.contains("connect to the container registry") {
+            GraphqlFault::Registry
+        } else if message.contains("does not exist or you don't have permission") {
+            GraphqlFault::Hidden
+        } else {
+            GraphqlFault::Other
+        }
+    }
+}
+
+/// The part an unknown argument of tags belongs to.
+fn of_argument(name: &str) -> Option<Part> {
+    match name {
+        "sort" => Some(Part::Sort),
+        "referrers" => Some(Part::Referrers),
+        _ => None,
+    }
+}
+
+impl Envelope {
+    /// `None` for what is no answer of GraphQL.
+    pub(super) fn of(answer: &Answer) -> Option<Self> {
+        let envelope: Self = serde_json::from_slice(&answer.body).ok()?;
+        (answer.status.is_success() && (envelope.data.is_some() || envelope.errors.is_some())).then_some(envelope)
+    }
+
+    /// What the errors say together; `None` without any. Only what all of them agree on is believed, except that a
+    /// query with something unknown in it is refused as a whole.
+    pub(super) fn trouble(&self) -> Option<GraphqlFault> {
+        let troubles = self.errors.iter().flatten().map(Problem::trouble);
+        troubles.reduce(|one, other| match (one, other) {
+            (one, other) if one == other => one,
+            (GraphqlFault::Unknown(one), GraphqlFault::Unknown(other)) => GraphqlFault::Unknown(one.both(other)),
+            (GraphqlFault::Missing, _) | (_, GraphqlFault::Missing) => GraphqlFault::Missing,
+            _ => GraphqlFault::Other,
+        })
+    }
+}
+
+/// Whether the answer comes from something that is not GraphQL: no route, or a page for people.
+pub(super) fn is_elsewhere(answer: &Answer) -> bool {
+    let page = || answer.body.trim_ascii_start().starts_with(b"<");
+    matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+        || (answer.status.is_success() && page())
+}
+
+/// What an answer says about the parts that were asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Probed {
+    /// The server knows them all.
+    Known,
+    /// It knows only these of them.
+    Less(Parts),
+    /// There is no GraphQL that knows container repositories.
+    Nothing,
+}
+
+/// Reads the answer to `probe_query`. A query that was carried out is known, whatever came of it.
+pub(super) fn probed(operation: Operation, answer: &Answer, asked: Parts) -> Result<Probed, Error> {
+    if is_elsewhere(answer) {
+        return Ok(Probed::Nothing);
+    }
+    let envelope = envelope(operation, answer)?;
+    match envelope.trouble() {
+        Some(GraphqlFault::Missing) => Ok(Probed::Nothing),
+        Some(GraphqlFault::Unknown(parts)) if asked.both(parts) != asked => Ok(Probed::Less(asked.both(parts))),
+        _ if envelope.data.is_some_and(|data| data.is_object()) => Ok(Probed::Known),
+        _ => Err(invalid(operation, "its errors are unknown")),
+    }
+}
+
+pub(super) fn envelope(operation: Operation, answer: &Answer) -> Result<Envelope, Error> {
+    if !answer.status.is_success() {
+        return Err(refusal(operation, answer));
+    }
+    Envelope::of(answer).ok_or_else(|| invalid(operation, "it is not the expected JSON"))
+}
+
+/// The data of a page.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RepositoryAnswer<T> {
+    container_repository: Option<T>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RepositoryPage {
+    tags: Connection,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Connection {
+    pub(super) nodes: Vec<Node>,
+    pub(super) page_info: PageInfo,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PageInfo {
+    pub(super) has_next_page: bool,
+    end_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Node {
+    pub(super) name: Box<str>,
+    #[serde(default, deserialize_with = "lenient")]
+    digest: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
+    revision: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
+    published_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient")]
+    created_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient")]
+    total_size: Option<Value>,
+    #[serde(default, deserialize_with = "lenient")]
+    media_type: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
+    protection: Option<Protection>,
+    #[serde(default, deserialize_with = "lenient")]
+    user_permissions: Option<Permissions>,
+    #[serde(default, deserialize_with = "lenient")]
+    referrers: Option<Vec<Referrer>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Referrer {
+    digest: Box<str>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Protection {
+    #[serde(default, deserialize_with = "lenient")]
+    immutable: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Permissions {
+    #[serde(default, deserialize_with = "lenient")]
+    destroy_container_repository_tag: Option<bool>,
+}
+
+/// Media types of manifests that are an index of others.
+const INDEXES: [&str; 2] =
+    ["application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.oci.image.index.v1+json"];
+
+/// Media types of manifests that are one image and contain no other.
+pub(super) const SINGLE_IMAGES: [&str; 2] =
+    ["application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"];
+
+impl Node {
+    pub(super) fn tag(self) -> Tag {
+        // GitLab behaviour: a BigInt is written as text.
+        let total_size = self.total_size.and_then(|size| match size {
+            Value::String(text) => text.parse().ok(),
+            other => other.as_u64(),
+        });
+        let immutable = self.protection.and_then(|protection| protection.immutable) == Some(true);
+        let permitted = self.user_permissions.and_then(|may| may.destroy_container_repository_tag) != Some(false);
+        Tag {
+            name: self.name,
+            digest: self.digest.filter(|digest| !digest.is_empty()),
+            published_at: self.published_at,
+            created_at: self.created_at,
+            total_size,
+            single_image: self.media_type.as_deref().is_some_and(|media_type| SINGLE_IMAGES.contains(&media_type)),
+            is_index: self.media_type.as_deref().is_some_and(|media_type| INDEXES.contains(&media_type)),
+            referrers: self.referrers.into_iter().flatten().map(|referrer| referrer.digest).collect(),
+            protected: immutable || !permitted,
+        }
+    }
+}
+
+/// Reads a page that was asked for after a cursor; `None` when the server does not know the query (any more).
+pub(super) fn page(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<TagPage>, Error> {
+    let nodes = nodes(operation, answer, after)?;
+    Ok(nodes.map(|(nodes, next)| TagPage { tags: nodes.into_iter().map(Node::tag).collect(), next }))
+}
+
+/// The same of a page of images with their configurations.
+pub(super) fn images(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<ImagePage>, Error> {
+    let image = |node: Node| Some((node.digest?, configuration(&node.revision?)?));
+    let nodes = nodes(operation, answer, after)?;
+    Ok(nodes.map(|(nodes, next)| ImagePage { images: nodes.into_iter().filter_map(image).collect(), next }))
+}
+
+/// The entries of a page, and the next cursor.
+type Entries = (Vec<Node>, Option<String>);
+
+fn nodes(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<Entries>, Error> {
+    let Some(RepositoryPage { tags }) = of_repository(operation, answer)? else { return Ok(None) };
+    accept_page(operation, tags, after).map(Some)
+}
+
+/// What an answer tells of the one repository that was asked about; `None` when the server does not know the query (any
+/// more).
+pub(super) fn of_repository<T: DeserializeOwned>(operation: Operation, answer: &Answer) -> Result<Option<T>, Error> {
+    if is_elsewhere(answer) {
+        return Ok(None);
+    }
+    let envelope = envelope(operation, answer)?;
+    match envelope.trouble() {
+        Some(GraphqlFault::Unknown(_) | GraphqlFault::Missing) => return Ok(None),
+        Some(GraphqlFault::Hidden) => return Err(Error::new(operation, ErrorKind::NotFound)),
+        Some(GraphqlFault::Registry) => return Err(Error::new(operation, ErrorKind::Registry)),
+        Some(GraphqlFault::Other) => return Err(invalid(operation, "its errors are unknown")),
+        None => {}
+    }
+    // The parser's own message would quote the body.
+    let data: RepositoryAnswer<T> = serde_json::from_value(envelope.data.unwrap_or_default())
+        .map_err(|_| invalid(operation, "it is not the expected JSON"))?;
+    data.container_repository.map(Some).ok_or_else(|| Error::new(operation, ErrorKind::NotFound))
+}
+
+fn accept_page(operation: Operation, page: Connection, after: Option<&str>) -> Result<Entries, Error> {
+    let Connection { nodes, page_info } = page;
+    if nodes.len() > PAGE {
+        return Err(invalid(operation, "the page has more tags than were asked for"));
+    }
+    if !nodes.iter().all(|node| is_tag_name(&node.name)) {
+        return Err(invalid(operation, "a tag has a name that no tag can have"));
+    }
+    let mut names = HashSet::new();
+    if !nodes.iter().all(|node| names.insert(&node.name)) {
+        return Err(incomplete(operation, Gap::Duplicate));
+    }
+    let next = match page_info.end_cursor.filter(|cursor| !cursor.is_empty()) {
+        _ if !page_info.has_next_page => None,
+        Some(cursor) if Some(cursor.as_str()) != after => Some(cursor),
+        _ => return Err(incomplete(operation, Gap::BadCursor)),
+    };
+    if nodes.is_empty() && next.is_some() {
+        return Err(incomplete(operation, Gap::ShortPage));
+    }
+    Ok((nodes, next))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use reqwest::header::HeaderMap;
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::super::rate_limit_headers::Hints;
+    use super::*;
+
+    const READ: Operation = Operation::ReadTags;
+
+    pub(in super::super) fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: body.as_bytes().to_vec(),
+            hints: Hints::default(),
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    pub(in super::super) fn errors(texts: &[&str]) -> String {
+        let errors: Vec<_> = texts.iter().map(|text| json!({ "message": text })).collect();
+        json!({ "data": { "containerRepository": null }, "errors": errors }).to_string()
+    }
+
+    pub(in super::super) const HIDDEN: &str = "The resource that you are attempting to access does not exist or you don't have permission to \
+                          perform this action";
+    pub(in super::super) const DOWN: &str = "Can't connect to the Container Registry. If this error persists, …";
+    const UNKNOWN: &str =
+        "Field 'publishedAt' doesn't exist on type 'ContainerRepositoryTag' (Did you mean `createdAt`?)";
+
+    #[rstest]
+    #[case::hidden(&[HIDDEN], ErrorKind::NotFound)]
+    #[case::registry(&[DOWN], ErrorKind::Registry)]
+    #[case::registry_for_each_field(&[DOWN, DOWN], ErrorKind::Registry)]
+    #[case::too_complex(&["Query has complexity of 300, which exceeds max complexity of 250"], ErrorKind::InvalidAnswer { what: "its errors are unknown" })]
+    #[case::two_of_them(&[HIDDEN, DOWN], ErrorKind::InvalidAnswer { what: "its errors are unknown" })]
+    #[case::without_a_text(&[""], ErrorKind::InvalidAnswer { what: "its errors are unknown" })]
+    fn an_error_inside_a_success_is_an_error(#[case] texts: &[&str], #[case] kind: ErrorKind) {
+        assert_eq!(page(READ, &answer(200, &errors(texts)), None).unwrap_err().kind(), &kind);
+    }
+
+    #[test]
+    fn an_error_beside_data_is_an_error() {
+        let mut body = json!({ "data": { "containerRepository": { "tags": {
+            "nodes": [{ "name": "a" }], "pageInfo": { "hasNextPage": false, "endCursor": null },
+        } } } });
+        assert!(page(READ, &answer(200, &body.to_string()), None).is_ok());
+        body["errors"] = json!([{ "message": "Timeout on ContainerRepositoryTag.digest" }]);
+        assert!(page(READ, &answer(200, &body.to_string()), None).is_err());
+    }
+
+    #[rstest]
+    #[case::by_code(json!({ "message": "x", "extensions": { "code": "undefinedField", "fieldName": "publishedAt" } }))]
+    #[case::by_text(json!({ "message": UNKNOWN }))]
+    fn an_unknown_field_is_left_out(#[case] problem: Value) {
+        let answer = answer(200, &json!({ "errors": [problem] }).to_string());
+        let less = Parts::ALL.without(Part::PublishedAt);
+        assert_eq!(probed(READ, &answer, Parts::ALL).unwrap(), Probed::Less(less));
+        assert_eq!(page(READ, &answer, None).unwrap(), None);
+        // What was not asked for cannot be unknown, so nothing is left to try.
+        assert!(probed(READ, &answer, less).is_err());
+    }
+
+    #[rstest]
+    #[case::a_value("Argument 'sort' on Field 'tags' has an invalid value (PUBLISHED_AT_ASC). Expected type 'X'.", Probed::Less(Parts::ALL.without(Part::PushOrder)))]
+    #[case::the_argument("Field 'tags' doesn't accept argument 'sort'", Probed::Less(Parts::ALL.without(Part::Sort)))]
+    #[case::the_referrers("Field 'tags' doesn't accept argument 'referrers'", Probed::Less(Parts::ALL.without(Part::Referrers)))]
+    #[case::the_field_of_referrers("Field 'referrers' doesn't exist on type 'ContainerRepositoryTag'", Probed::Less(Parts::ALL.without(Part::Referrers)))]
+    #[case::another_argument("Field 'tags' doesn't accept argument 'first'", Probed::Nothing)]
+    #[case::the_tags("Field 'tags' doesn't exist on type 'ContainerRepository'", Probed::Nothing)]
+    fn unknown_arguments_are_told_apart(#[case] text: &str, #[case] expected: Probed) {
+        let body = json!({ "errors": [{ "message": text }] }).to_string();
+        assert_eq!(probed(READ, &answer(200, &body), Parts::ALL).unwrap(), expected);
+    }
+
+    #[rstest]
+    #[case::no_route(404, "")]
+    #[case::no_method(405, "{}")]
+    #[case::a_page_for_people(200, "\n<!DOCTYPE html>")]
+    fn where_there_is_no_graphql_is_no_error(#[case] status: u16, #[case] body: &str) {
+        assert_eq!(probed(READ, &answer(status, body), Parts::ALL).unwrap(), Probed::Nothing);
+        assert_eq!(page(READ, &answer(status, body), None).unwrap(), None);
+    }
+
+    #[rstest]
+    #[case::nothing("")]
+    #[case::empty("{}")]
+    #[case::a_list("[]")]
+    #[case::no_data(r#"{"data":null}"#)]
+    #[case::cut_off(r#"{"data":{"containerRepository":{"tags":{"nodes":[{"name":"a"}"#)]
+    #[case::null_tags(r#"{"data":{"containerRepository":{"tags":null}}}"#)]
+    #[case::a_null_tag(
+        r#"{"data":{"containerRepository":{"tags":{"nodes":[null],"pageInfo":{"hasNextPage":false}}}}}"#
+    )]
+    #[case::null_nodes(r#"{"data":{"containerRepository":{"tags":{"nodes":null,"pageInfo":{"hasNextPage":false}}}}}"#)]
+    #[case::no_page_info(r#"{"data":{"containerRepository":{"tags":{"nodes":[]}}}}"#)]
+    #[case::no_word_of_a_next_page(r#"{"data":{"containerRepository":{"tags":{"nodes":[],"pageInfo":{}}}}}"#)]
+    #[case::another_name(
+        r#"{"data":{"containerRepository":{"tags":{"nodes":[{"name":"../x"}],"pageInfo":{"hasNextPage":false}}}}}"#
+    )]
+    fn a_page_of_another_shape_is_not_taken(#[case] body: &str) {
+        let error = page(READ, &answer(200, body), None).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::InvalidAnswer { .. }), "{error}");
+    }
+
+    fn connection(names: &[&str], next: bool, cursor: Option<&str>) -> Answer {
+        let nodes: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+        let tags = json!({ "nodes": nodes, "pageInfo": { "hasNextPage": next, "endCursor": cursor } });
+        answer(200, &json!({ "data": { "containerRepository": { "tags": tags } } }).to_string())
+    }
+
+    #[rstest]
+    #[case::empty_with_a_next(&[], true, Some("c"), Gap::ShortPage)]
+    #[case::no_cursor(&["a"], true, None, Gap::BadCursor)]
+    #[case::an_empty_cursor(&["a"], true, Some(""), Gap::BadCursor)]
+    #[case::the_same_cursor(&["a"], true, Some("before"), Gap::BadCursor)]
+    #[case::a_tag_twice(&["a", "a"], false, None, Gap::Duplicate)]
+    fn a_page_that_contradicts_itself_is_incomplete(
+        #[case] names: &[&str],
+        #[case] next: bool,
+        #[case] cursor: Option<&str>,
+        #[case] why: Gap,
+    ) {
+        let error = page(READ, &connection(names, next, cursor), Some("before")).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Incomplete { why });
+    }
+
+    #[test]
+    fn a_cursor_on_the_last_page_leads_nowhere_and_more_than_twenty_tags_are_too_many() {
+        let last = page(READ, &connection(&["a"], false, Some("c")), None).unwrap().unwrap();
+        assert_eq!(last.next, None);
+        let names: Vec<String> = (0..21).map(|number| format!("t{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert!(page(READ, &connection(&names, false, None), None).is_err());
+        assert!(page(READ, &connection(&names[..20], false, None), None).is_ok());
+    }
+
+    #[rstest]
+    #[case::both_allow(json!({ "immutable": false }), json!({ "destroyContainerRepositoryTag": true }), false)]
+    #[case::immutable(json!({ "immutable": true }), json!({ "destroyContainerRepositoryTag": true }), true)]
+    #[case::not_permitted(json!(null), json!({ "destroyContainerRepositoryTag": false }), true)]
+    #[case::not_told(json!(null), json!(null), false)]
+    #[case::of_another_shape(json!({ "immutable": "no" }), json!([]), false)]
+    fn a_tag_is_protected_when_gitlab_says_so(#[case] protection: Value, #[case] may: Value, #[case] protected: bool) {
+        let node = json!({ "name": "a", "totalSize": "42", "protection": protection, "userPermissions": may });
+        let tag = serde_json::from_value::<Node>(node).unwrap().tag();
+        assert_eq!((tag.protected, tag.total_size), (protected, Some(42)));
+    }
+
+    #[rstest]
+    #[case::docker(json!("application/vnd.docker.distribution.manifest.v2+json"), true, false)]
+    #[case::oci(json!("application/vnd.oci.image.manifest.v1+json"), true, false)]
+    #[case::index(json!("application/vnd.oci.image.index.v1+json"), false, true)]
+    #[case::list(json!("application/vnd.docker.distribution.manifest.list.v2+json"), false, true)]
+    #[case::not_told(json!(null), false, false)]
+    #[case::of_another_shape(json!(7), false, false)]
+    fn only_what_is_known_to_be_one_image_or_several_counts_as_such(
+        #[case] media_type: Value,
+        #[case] single: bool,
+        #[case] index: bool,
+    ) {
+        let node = json!({ "name": "a", "mediaType": media_type });
+        let tag = serde_json::from_value::<Node>(node).unwrap().tag();
+        assert_eq!((tag.single_image, tag.is_index), (single, index));
+    }
+
+    #[rstest]
+    #[case(json!([{ "digest": "sha256:a" }, { "digest": "sha256:b" }]), &["sha256:a", "sha256:b"])]
+    #[case::none(json!([]), &[])]
+    #[case::not_told(json!(null), &[])]
+    #[case::of_another_shape(json!([{ "digest": null }]), &[])]
+    fn referrers_are_told_by_their_digests(#[case] referrers: Value, #[case] digests: &[&str]) {
+        let node = json!({ "name": "a", "referrers": referrers });
+        let tag = serde_json::from_value::<Node>(node).unwrap().tag();
+        assert_eq!(tag.referrers.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), digests);
+    }
+
+    #[test]
+    fn only_a_registry_that_is_down_is_worth_another_attempt() {
+        let down = Failure::Status { status: 503, retry_after: None };
+        assert_eq!(failure(&answer(200, &errors(&[DOWN]))), Some(down));
+        assert_eq!(failure(&answer(503, "")), Some(down));
+        assert_eq!(failure(&answer(200, &errors(&[HIDDEN]))), None);
+        assert_eq!(failure(&answer(200, "{}")), None);
+        assert_eq!(failure(&answer(200, "<html>")), None);
+    }
+
+    #[test]
+    fn images_are_told_with_their_configurations_where_they_have_one() {
+        let nodes = json!([
+            {"name": "v1", "digest": "sha256:a", "revision": "c1"}, {"name": "index", "digest": "sha256:b", "revision": ""},
+            {"name": "lost", "digest": null, "revision": "c2"}, {"name": "old", "digest": "sha256:d"},
+        ]);
+        let tags = json!({"nodes": nodes, "pageInfo": {"hasNextPage": true, "endCursor": "next"}});
+        let body = json!({"data": {"containerRepository": {"tags": tags}}}).to_string();
+        let page = images(READ, &answer(200, &body), None).unwrap().unwrap();
+        assert_eq!(
+            page,
+            ImagePage { images: vec![("sha256:a".into(), "sha256:c1".into())], next: Some("next".to_owned()) }
+        );
+        assert!(images(READ, &answer(200, &body), Some("next")).is_err(), "it would never end");
+    }
+}

@@ -1,0 +1,245 @@
+//! The line in front of one host: waits for the turn that the pacer gives.
+//!
+//! The thin shell around `pacer`. It may not send; it only says when somebody may.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::gate::{Gate, Stopped};
+use super::pacer::Pacer;
+use super::rate_limit_headers::{Hints, until};
+use super::retry::MAX_WAIT;
+use crate::clock::Clock;
+
+/// Why a request did not get its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoTurn {
+    /// The gate closed.
+    Stopped,
+    /// The gate's deadline comes before the turn.
+    Deadline,
+    /// The turn is further away than anybody waits for, by so much.
+    TooFar(Duration),
+}
+
+impl From<Stopped> for NoTurn {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+/// The line in front of one host.
+#[derive(Debug)]
+pub(super) struct Turns(Mutex<Pacer>);
+
+impl Turns {
+    pub(super) fn new(requests_per_second: f64, now: Timestamp) -> Self {
+        Self(Mutex::new(Pacer::new(requests_per_second, now)))
+    }
+
+    /// Waits until a request may leave; the gate is asked before the wait and as the last thing after it.
+    pub(super) async fn wait(&self, clock: &dyn Clock, gate: &dyn Gate) -> Result<(), NoTurn> {
+        gate.may_send()?;
+        let mut slot = {
+            let now = clock.now();
+            let mut pacer = self.pacer();
+            // Looked at before it is taken: whoever leaves again must not hold a place.
+            worth_waiting(pacer.wait(now), now, gate)?;
+            pacer.next_slot(now)
+        };
+        let mut wait = slot.wait;
+        while !wait.is_zero() {
+            tokio::select! {
+                biased;
+                () = gate.stopped() => return Err(NoTurn::Stopped),
+                () = clock.sleep(wait) => {}
+            }
+            wait = self.pacer().delayed(&mut slot);
+            worth_waiting(wait, clock.now(), gate)?;
+        }
+        gate.may_send()?;
+        Ok(())
+    }
+
+    /// For a request that belongs to one whose turn has come: it leaves at once, and everybody else waits longer.
+    /// Inside a pause it waits like everybody.
+    pub(super) async fn cut_in(&self, clock: &dyn Clock, gate: &dyn Gate) -> Result<(), NoTurn> {
+        gate.may_send()?;
+        if self.pacer().cut_in(clock.now()) { Ok(()) } else { self.wait(clock, gate).await }
+    }
+
+    /// Learns from an answer.
+    pub(super) fn observe(&self, now: Timestamp, hints: &Hints) {
+        self.pacer().observe(now, hints);
+    }
+
+    /// Whether forgetting this line changes nothing.
+    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
+        self.pacer().wait(now).is_zero()
+    }
+
+    fn pacer(&self) -> MutexGuard<'_, Pacer> {
+        // Nothing in this file panics while it holds the lock, and a pacer is valid between any two statements.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn worth_waiting(wait: Duration, now: Timestamp, gate: &dyn Gate) -> Result<(), NoTurn> {
+    if wait > MAX_WAIT {
+        return Err(NoTurn::TooFar(wait));
+    }
+    match gate.deadline() {
+        Some(deadline) if until(deadline, now) <= wait => Err(NoTurn::Deadline),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures::future::{self, BoxFuture, FutureExt};
+    use rstest::rstest;
+
+    use super::*;
+
+    type Event = Box<dyn FnOnce(Timestamp) + Send>;
+
+    /// A clock on which something happens during the first sleep; sleepers wake at once, later.
+    struct Eventful {
+        now: Mutex<Timestamp>,
+        event: Mutex<Option<Event>>,
+    }
+
+    impl Eventful {
+        fn new(event: impl FnOnce(Timestamp) + Send + 'static) -> Self {
+            Self { now: Mutex::new(Timestamp::UNIX_EPOCH), event: Mutex::new(Some(Box::new(event))) }
+        }
+    }
+
+    impl Clock for Eventful {
+        fn now(&self) -> Timestamp {
+            *self.now.lock().unwrap()
+        }
+
+        fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+            if let Some(event) = self.event.lock().unwrap().take() {
+                event(self.now());
+            }
+            *self.now.lock().unwrap() += duration;
+            future::ready(()).boxed()
+        }
+    }
+
+    /// A gate that tells nobody when it closes.
+    #[derive(Default)]
+    struct Silent {
+        closed: AtomicBool,
+        deadline: Option<Timestamp>,
+    }
+
+    impl Gate for Silent {
+        fn may_send(&self) -> Result<(), Stopped> {
+            if self.closed.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+        }
+
+        fn deadline(&self) -> Option<Timestamp> {
+            self.deadline
+        }
+
+        fn stopped(&self) -> BoxFuture<'_, ()> {
+            future::pending().boxed()
+        }
+    }
+
+    fn pause(seconds: u64) -> Hints {
+        Hints { retry_after: Some(Duration::from_secs(seconds)), ..Hints::default() }
+    }
+
+    fn turns() -> Arc<Turns> {
+        Arc::new(Turns::new(1.0, Timestamp::UNIX_EPOCH))
+    }
+
+    #[tokio::test]
+    async fn a_pause_that_begins_while_somebody_waits_is_waited_for_too() {
+        let turns = turns();
+        let clock = Eventful::new({
+            let turns = Arc::clone(&turns);
+            move |now| turns.observe(now, &pause(30))
+        });
+        turns.wait(&clock, &Silent::default()).await.unwrap();
+        turns.wait(&clock, &Silent::default()).await.unwrap();
+        assert!(clock.now().as_second() >= 30, "{}", clock.now());
+    }
+
+    #[rstest]
+    #[case::for_anybody(300, None, NoTurn::TooFar(Duration::from_secs(300)))]
+    #[case::for_this_deadline(30, Timestamp::from_second(5).ok(), NoTurn::Deadline)]
+    #[tokio::test]
+    async fn a_pause_that_begins_while_somebody_waits_can_be_too_long(
+        #[case] seconds: u64,
+        #[case] deadline: Option<Timestamp>,
+        #[case] refused: NoTurn,
+    ) {
+        let (turns, gate) = (turns(), Silent { deadline, ..Silent::default() });
+        let clock = Eventful::new({
+            let turns = Arc::clone(&turns);
+            move |now| turns.observe(now, &pause(seconds))
+        });
+        turns.wait(&clock, &gate).await.unwrap();
+        assert_eq!(turns.wait(&clock, &gate).await, Err(refused));
+        assert_eq!(clock.now().as_second(), 1, "the pause itself was not waited for");
+    }
+
+    #[tokio::test]
+    async fn whoever_cuts_in_does_not_wait_except_for_a_pause_and_a_closed_gate() {
+        let (turns, gate) = (turns(), Silent::default());
+        let clock = Eventful::new(|_| {});
+        turns.wait(&clock, &gate).await.unwrap();
+        turns.cut_in(&clock, &gate).await.unwrap();
+        assert_eq!(clock.now(), Timestamp::UNIX_EPOCH);
+        turns.wait(&clock, &gate).await.unwrap();
+        assert_eq!(clock.now().as_second(), 2, "both places are taken");
+        turns.observe(clock.now(), &pause(30));
+        turns.cut_in(&clock, &gate).await.unwrap();
+        assert!(clock.now().as_second() >= 32, "{}", clock.now());
+        gate.closed.store(true, Ordering::Relaxed);
+        assert_eq!(turns.cut_in(&clock, &gate).await, Err(NoTurn::Stopped));
+    }
+
+    #[tokio::test]
+    async fn the_gate_has_the_last_word_after_a_wait() {
+        let (turns, gate) = (turns(), Arc::new(Silent::default()));
+        let clock = Eventful::new({
+            let gate = Arc::clone(&gate);
+            move |_| gate.closed.store(true, Ordering::Relaxed)
+        });
+        turns.wait(&clock, &*gate).await.unwrap();
+        assert_eq!(turns.wait(&clock, &*gate).await, Err(NoTurn::Stopped));
+    }
+
+    #[tokio::test]
+    async fn whoever_may_not_send_takes_no_place_in_the_line() {
+        let turns = turns();
+        let clock = Eventful::new(|_| {});
+        let closed = Silent { closed: AtomicBool::new(true), ..Silent::default() };
+        let late = Silent { deadline: Some(Timestamp::UNIX_EPOCH), ..Silent::default() };
+        for _ in 0..10 {
+            assert_eq!(turns.wait(&clock, &closed).await, Err(NoTurn::Stopped));
+            assert_eq!(turns.wait(&clock, &late).await, Err(NoTurn::Deadline));
+        }
+        turns.wait(&clock, &Silent::default()).await.unwrap();
+        assert_eq!(clock.now(), Timestamp::UNIX_EPOCH);
+    }
+
+    #[tokio::test]
+    async fn a_closed_gate_is_told_before_a_long_pause() {
+        let turns = turns();
+        turns.observe(Timestamp::UNIX_EPOCH, &pause(600));
+        let closed = Silent { closed: AtomicBool::new(true), ..Silent::default() };
+        assert_eq!(turns.wait(&Eventful::new(|_| {}), &closed).await, Err(NoTurn::Stopped));
+    }
+}

@@ -1,0 +1,437 @@
+//! GitLab's answers: its JSON, and what each status means.
+//!
+//! Pure. Bodies of errors are only compared with known texts; nothing of them is kept.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{Error, ErrorKind, Operation, TokenProblem};
+use super::lenient::lenient;
+use super::pagination::Gap;
+use super::transport::Answer;
+use super::types::{Namespace, Project, Repository, RepositoryContents, RepositoryStatus, TagDetails};
+
+/// Reads the JSON of a success; any other status becomes its error.
+pub(super) fn read<T: DeserializeOwned>(operation: Operation, answer: &Answer) -> Result<T, Error> {
+    if !answer.status.is_success() {
+        return Err(refusal(operation, answer));
+    }
+    // The parser's own message would quote the body.
+    serde_json::from_slice(&answer.body).map_err(|_| invalid(operation, "it is not the expected JSON"))
+}
+
+/// What a status that is no success means.
+pub(super) fn refusal(operation: Operation, answer: &Answer) -> Error {
+    let kind = match answer.status.as_u16() {
+        401 => ErrorKind::Unauthorized(ErrorAnswer::of(answer).token_problem()),
+        403 if ErrorAnswer::of(answer).is_about_scope() => ErrorKind::InsufficientScope,
+        403 => ErrorKind::Forbidden,
+        404 => ErrorKind::NotFound,
+        429 => ErrorKind::RateLimited { retry_after: answer.hints.asked_to_wait() },
+        status @ 300..=399 => ErrorKind::Redirected { status },
+        status @ 400..=499 => ErrorKind::Refused { status },
+        status => ErrorKind::Server { status },
+    };
+    Error::new(operation, kind)
+}
+
+pub(super) const fn invalid(operation: Operation, what: &'static str) -> Error {
+    Error::new(operation, ErrorKind::InvalidAnswer { what })
+}
+
+pub(super) const fn incomplete(operation: Operation, why: Gap) -> Error {
+    Error::new(operation, ErrorKind::Incomplete { why })
+}
+
+/// Takes repositories over that belong to what was asked for.
+///
+/// GitLab behaviour: a group named by digits is read as the *id* of a group, so the answer can be about another one.
+/// Every repository's path shows its group. A project that was asked for by its path may have moved: reading requests
+/// are redirected to where it is now. Patterns over paths and images named by the old path would no longer fit, so that
+/// is an error.
+pub(super) fn accept(
+    operation: Operation,
+    namespace: &Namespace,
+    answers: Vec<RepositoryAnswer>,
+) -> Result<Vec<Repository>, Error> {
+    let within = |repository: &Repository| match namespace {
+        Namespace::Project(Project::Id(_)) => Ok(()),
+        Namespace::Project(Project::Path(path)) if is_below(repository, path) || repository.path == lower(path) => {
+            Ok(())
+        }
+        Namespace::Project(Project::Path(_)) => Err(Error::new(operation, ErrorKind::Moved)),
+        Namespace::Group { path } if is_below(repository, path) => Ok(()),
+        Namespace::Group { .. } => Err(invalid(operation, "a repository is outside the group")),
+    };
+    answers
+        .into_iter()
+        .map(|answer| match answer.accept() {
+            Some(repository) => within(&repository).map(|()| repository),
+            None => Err(invalid(operation, "a repository does not say whose it is")),
+        })
+        .collect()
+}
+
+/// Paths of repositories are in lower case, those of projects and groups need not be.
+fn lower(path: &str) -> String {
+    path.to_lowercase()
+}
+
+fn is_below(repository: &Repository, path: &str) -> bool {
+    repository.path.strip_prefix(&lower(path)).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// A repository in GitLab's JSON.
+#[derive(Debug, Deserialize)]
+pub(super) struct RepositoryAnswer {
+    id: u64,
+    path: String,
+    name: Option<String>,
+    project_id: Option<u64>,
+    location: String,
+    created_at: Timestamp,
+    status: Option<RepositoryStatus>,
+    #[serde(default, deserialize_with = "lenient")]
+    cleanup_policy_started_at: Option<Timestamp>,
+}
+
+impl RepositoryAnswer {
+    /// `None` when nothing tells which project it belongs to, so that no request could name it safely.
+    pub(super) fn accept(self) -> Option<Repository> {
+        let repository = Repository {
+            id: self.id,
+            path: self.path,
+            name: self.name.unwrap_or_default(),
+            project_id: self.project_id,
+            location: self.location,
+            created_at: self.created_at,
+            status: self.status,
+            cleanup_policy_started_at: self.cleanup_policy_started_at,
+        };
+        let known = repository.project_id.is_some()
+            || repository.name.is_empty()
+            || repository.project_path().len() < repository.path.len();
+        known.then_some(repository)
+    }
+}
+
+/// What a repository holds, in GitLab's JSON.
+#[derive(Debug, Deserialize)]
+pub(super) struct ContentsAnswer {
+    id: u64,
+    #[serde(default)]
+    tags_count: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    size: Option<u64>,
+    #[serde(default)]
+    status: Option<RepositoryStatus>,
+}
+
+impl ContentsAnswer {
+    /// `None` when this is another repository than the one asked for.
+    pub(super) fn accept(self, id: u64) -> Option<RepositoryContents> {
+        let Self { tags_count, size, status, .. } = self;
+        (self.id == id).then_some(RepositoryContents { tags_count, size, status })
+    }
+}
+
+/// A tag in GitLab's lists. GitLab behaviour: lists have no dates.
+#[derive(Debug, Deserialize)]
+pub(super) struct TagAnswer {
+    pub(super) name: Box<str>,
+}
+
+/// A tag's details in GitLab's JSON.
+#[derive(Debug, Deserialize)]
+pub(super) struct TagDetailsAnswer {
+    name: Box<str>,
+    #[serde(default)]
+    digest: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    revision: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    created_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient")]
+    total_size: Option<u64>,
+}
+
+/// The digest of a configuration. GitLab behaviour: told as `revision`, without its algorithm; empty for what has none,
+/// such as an index.
+pub(super) fn configuration(revision: &str) -> Option<Box<str>> {
+    (!revision.is_empty()).then(|| format!("sha256:{revision}").into())
+}
+
+impl TagDetailsAnswer {
+    /// `None` when these are the details of another tag than the one asked for.
+    pub(super) fn accept(self, name: &str) -> Option<TagDetails> {
+        (&*self.name == name).then_some(TagDetails {
+            name: self.name,
+            digest: self.digest.filter(|digest| !digest.is_empty()),
+            configuration: self.revision.as_deref().and_then(configuration),
+            created_at: self.created_at,
+            total_size: self.total_size,
+        })
+    }
+}
+
+/// A project in GitLab's JSON, as far as its own cleanup policy is concerned.
+#[derive(Debug, Deserialize)]
+pub(super) struct ProjectAnswer {
+    pub(super) id: u64,
+    #[serde(default, deserialize_with = "lenient")]
+    container_expiration_policy: Option<PolicyAnswer>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PolicyAnswer {
+    #[serde(default, deserialize_with = "lenient")]
+    enabled: Option<bool>,
+}
+
+impl ProjectAnswer {
+    /// `None` when the server does not say.
+    pub(super) fn cleanup_policy_enabled(&self) -> Option<bool> {
+        self.container_expiration_policy.as_ref()?.enabled
+    }
+}
+
+/// The version in GitLab's JSON.
+#[derive(Debug, Deserialize)]
+pub(super) struct VersionAnswer {
+    pub(super) version: String,
+}
+
+/// The two shapes of GitLab's error bodies. Only compared with known texts, never shown.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ErrorAnswer {
+    #[serde(default, deserialize_with = "lenient")]
+    message: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    error: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    error_description: Option<String>,
+}
+
+impl ErrorAnswer {
+    /// The body of an answer, empty when it is no JSON.
+    pub(super) fn of(answer: &Answer) -> Self {
+        serde_json::from_slice(&answer.body).unwrap_or_default()
+    }
+
+    /// GitLab behaviour: 401 bodies are `{"message":"401 Unauthorized"}` or OAuth's, whose description tells more.
+    fn token_problem(&self) -> TokenProblem {
+        match self.error_description.as_deref() {
+            Some(text) if text.contains("expired") => TokenProblem::Expired,
+            Some(text) if text.contains("revoked") => TokenProblem::Revoked,
+            _ => TokenProblem::Rejected,
+        }
+    }
+
+    /// GitLab behaviour: `insufficient_scope`; fine-grained tokens have an error of their own that starts the same.
+    fn is_about_scope(&self) -> bool {
+        self.error.as_deref().is_some_and(|error| error.starts_with("insufficient"))
+    }
+
+    /// GitLab behaviour: a missing route is told by `error`, a missing object by `message`. Any other text is not
+    /// GitLab's, and says nothing about what the server can do.
+    pub(super) fn is_missing_route(&self) -> bool {
+        self.error.as_deref() == Some("404 Not Found")
+    }
+
+    /// GitLab behaviour: "This request has already been made. You can run this at most once an hour for a given
+    /// container repository", as `message`; parameters that are not taken are told by `error`.
+    pub(super) fn is_lease(&self) -> bool {
+        let lease = |text: &str| text.contains("already been made") || text.contains("once an hour");
+        self.error.is_none() && self.message.as_deref().is_some_and(lease)
+    }
+
+    /// GitLab behaviour: "404 Tag Not Found"; projects and repositories have other texts.
+    pub(super) fn is_missing_tag(&self) -> bool {
+        self.message.as_deref() == Some("404 Tag Not Found")
+    }
+
+    /// GitLab behaviour: "403 Forbidden - cannot delete protected tag(s)" up to 17, later only "403 Forbidden".
+    pub(super) fn is_about_protected_tags(&self) -> bool {
+        self.message.as_deref().is_some_and(|text| text.contains("protected tag"))
+    }
+
+    /// GitLab behaviour: "403 Forbidden - Deleting protected container repository forbidden."
+    pub(super) fn is_about_protected_repository(&self) -> bool {
+        self.message.as_deref().is_some_and(|text| text.contains("protected container repository"))
+    }
+
+    /// GitLab behaviour: parameters that are not taken are told by `error`.
+    pub(super) const fn is_about_parameters(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// GitLab behaviour: 405 to a deletion says "Non GET methods are not allowed for moved projects".
+    pub(super) fn is_moved(&self) -> bool {
+        self.message.as_deref().is_some_and(|text| text.contains("moved"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+    use reqwest::header::HeaderMap;
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::super::rate_limit_headers::Hints;
+    use super::super::types::Project;
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: body.as_bytes().to_vec(),
+            hints: Hints::default(),
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[rstest]
+    #[case::unknown(401, r#"{"message":"401 Unauthorized"}"#, ErrorKind::Unauthorized(TokenProblem::Rejected))]
+    #[case::expired(
+        401,
+        r#"{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}"#,
+        ErrorKind::Unauthorized(TokenProblem::Expired)
+    )]
+    #[case::revoked(
+        401,
+        r#"{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}"#,
+        ErrorKind::Unauthorized(TokenProblem::Revoked)
+    )]
+    #[case::no_json(401, "<html>", ErrorKind::Unauthorized(TokenProblem::Rejected))]
+    #[case::scope(
+        403,
+        r#"{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api"}"#,
+        ErrorKind::InsufficientScope
+    )]
+    #[case::role(403, r#"{"message":"403 Forbidden"}"#, ErrorKind::Forbidden)]
+    #[case::missing(404, r#"{"message":"404 Project Not Found"}"#, ErrorKind::NotFound)]
+    #[case::throttled(429, "Retry later", ErrorKind::RateLimited { retry_after: None })]
+    #[case::parameters(400, r#"{"error":"per_page is invalid"}"#, ErrorKind::Refused { status: 400 })]
+    #[case::broken(500, r#"{"message":"500 Internal Server Error"}"#, ErrorKind::Server { status: 500 })]
+    #[case::redirected(303, "", ErrorKind::Redirected { status: 303 })]
+    #[case::messages_of_another_shape(403, r#"{"message":{"base":["no"]},"error":7}"#, ErrorKind::Forbidden)]
+    fn a_status_and_a_known_text_make_an_error(#[case] status: u16, #[case] body: &str, #[case] kind: ErrorKind) {
+        let error = read::<Value>(Operation::ListTags, &answer(status, body)).unwrap_err();
+        assert_eq!(error.kind(), &kind);
+    }
+
+    #[rstest]
+    #[case::the_lease(
+        r#"{"message":"This request has already been made. You can run this at most once an hour for a given container repository"}"#,
+        true
+    )]
+    #[case::a_parameter(r#"{"error":"keep_n is invalid"}"#, false)]
+    #[case::another_message(r#"{"message":"400 Bad request"}"#, false)]
+    #[case::a_bare_number("400", false)]
+    fn the_hourly_refusal_is_told_from_others(#[case] body: &str, #[case] lease: bool) {
+        assert_eq!(ErrorAnswer::of(&answer(400, body)).is_lease(), lease);
+    }
+
+    #[rstest]
+    #[case::a_route(r#"{"error":"404 Not Found"}"#, true)]
+    #[case::an_object(r#"{"message":"404 Not found"}"#, false)]
+    #[case::another_server(r#"{"error":"no backend"}"#, false)]
+    #[case::a_page("<html>404</html>", false)]
+    fn a_missing_route_is_told_from_a_missing_object(#[case] body: &str, #[case] route: bool) {
+        assert_eq!(ErrorAnswer::of(&answer(404, body)).is_missing_route(), route);
+    }
+
+    #[rstest]
+    #[case::protected(r#"{"message":"403 Forbidden - Deleting protected container repository forbidden."}"#, true)]
+    #[case::a_role(r#"{"message":"403 Forbidden"}"#, false)]
+    #[case::a_tag(r#"{"message":"403 Forbidden - cannot delete protected tag(s)"}"#, false)]
+    fn a_protected_repository_is_told_from_other_refusals(#[case] body: &str, #[case] protected: bool) {
+        assert_eq!(ErrorAnswer::of(&answer(403, body)).is_about_protected_repository(), protected);
+    }
+
+    #[test]
+    fn a_body_that_does_not_fit_is_not_quoted() {
+        let error = read::<VersionAnswer>(Operation::ReadVersion, &answer(200, r#"{"version":["marker"]}"#));
+        assert!(!format!("{:?}", error.unwrap_err()).contains("marker"));
+    }
+
+    fn repository(change: &serde_json::Value) -> Option<Repository> {
+        let mut answer = json!({
+            "id": 7, "name": "web", "path": "shop/backend/web", "location": "registry.example.com/shop/backend/web",
+            "created_at": "2019-01-10T13:38:57.391Z",
+        });
+        for (key, value) in change.as_object().unwrap() {
+            answer[key] = value.clone();
+        }
+        serde_json::from_value::<RepositoryAnswer>(answer).unwrap().accept()
+    }
+
+    #[rstest]
+    #[case::by_its_id(json!({"project_id": 4}), Some(Project::Id(4)))]
+    #[case::by_the_path_without_the_name(json!({}), Some(Project::Path("shop/backend".to_owned())))]
+    #[case::the_root_image(json!({"name": "", "path": "shop/backend"}), Some(Project::Path("shop/backend".to_owned())))]
+    #[case::a_name_of_two_parts(json!({"name": "backend/web"}), Some(Project::Path("shop".to_owned())))]
+    #[case::a_name_that_is_not_in_the_path(json!({"name": "other"}), None)]
+    #[case::a_name_that_only_ends_like_it(json!({"name": "eb"}), None)]
+    fn a_repository_names_its_project(#[case] change: serde_json::Value, #[case] project: Option<Project>) {
+        assert_eq!(repository(&change).map(|repository| repository.reference().project), project);
+    }
+
+    #[test]
+    fn a_status_of_a_later_version_is_not_mistaken_for_none() {
+        let status = |value| repository(&json!({"status": value})).unwrap().status;
+        assert_eq!(status(json!(null)), None);
+        assert_eq!(status(json!("delete_ongoing")), Some(RepositoryStatus::DeleteOngoing));
+        assert_eq!(status(json!("being_copied")), Some(RepositoryStatus::Other));
+    }
+
+    #[test]
+    fn details_that_cannot_be_read_are_unknown() {
+        let answer = json!({"name": "a", "digest": "", "created_at": "long ago", "total_size": "12"});
+        let details = serde_json::from_value::<TagDetailsAnswer>(answer).unwrap().accept("a").unwrap();
+        assert_eq!((details.digest, details.created_at, details.total_size), (None, None, None));
+        assert_eq!(details.configuration, None);
+    }
+
+    #[test]
+    fn the_digest_of_a_configuration_is_told_without_its_algorithm_or_not_at_all() {
+        for (revision, expected) in [("d7a5", Some("sha256:d7a5")), ("", None)] {
+            let answer = json!({"name": "a", "revision": revision});
+            let details = serde_json::from_value::<TagDetailsAnswer>(answer).unwrap().accept("a").unwrap();
+            assert_eq!(details.configuration.as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn both_ways_gitlab_writes_dates_are_read() {
+        for date in ["2023-11-22T10:00:00.000+00:00", "2023-11-22T10:00:00.000Z"] {
+            let answer = json!({"name": "a", "created_at": date});
+            let details = serde_json::from_value::<TagDetailsAnswer>(answer).unwrap().accept("a").unwrap();
+            assert_eq!(details.created_at, Some("2023-11-22T10:00:00Z".parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn the_details_of_another_tag_are_not_taken() {
+        let answer = serde_json::from_value::<TagDetailsAnswer>(json!({"name": "v1.10"})).unwrap();
+        assert_eq!(answer.accept("v1.1"), None);
+    }
+
+    #[rstest]
+    #[case::in_the_group("shop", "shop/backend/web", true)]
+    #[case::in_upper_case("Shop", "shop/backend/web", true)]
+    #[case::in_a_subgroup("shop/eu", "shop/eu/backend", true)]
+    #[case::a_group_whose_name_is_a_number("2024", "other/backend", false)]
+    #[case::a_group_that_starts_the_same("shop", "shopping/backend", false)]
+    fn repositories_outside_the_group_are_refused(#[case] group: &str, #[case] path: &str, #[case] inside: bool) {
+        let answer = json!([{
+            "id": 7, "name": "", "path": path, "project_id": 4, "location": "x", "created_at": "2019-01-10T13:38:57.391Z",
+        }]);
+        let namespace = Namespace::Group { path: group.to_owned() };
+        let accepted = accept(Operation::ListRepositories, &namespace, serde_json::from_value(answer).unwrap());
+        assert_eq!(accepted.is_ok(), inside);
+    }
+}

@@ -1,0 +1,348 @@
+//! Sends one request: gate, pace, final check, attempts, redirects and the size limit are here and nowhere else.
+//!
+//! Knows HTTP but no endpoint. It may not read more of an answer than it was told to, send anything while the gate is
+//! closed, or send to any origin but the API's.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Method, Response, StatusCode};
+use url::Url;
+
+use super::error::{Error, ErrorKind, Operation, Unreached};
+use super::gate::{FinalCheck, Gate};
+use super::graphql::Parts;
+use super::queue::{NoTurn, Turns};
+use super::rate_limit_headers::{Hints, until};
+use super::remembered::Contents;
+use super::retry::{self, Failure, Repeat};
+use super::transport_error::Fault;
+use crate::clock::Clock;
+
+/// GitLab behaviour: takes personal, project and group access tokens.
+const PRIVATE_TOKEN: HeaderName = HeaderName::from_static("private-token");
+
+/// Redirects followed for one request. GitLab behaviour: a moved project is one.
+const MOST_REDIRECTS: u32 = 3;
+
+/// How much of an answer is read that is no success, in bytes. GitLab's errors are one line.
+const ERROR_LIMIT: usize = 64 * 1024;
+
+/// What is known of one host, shared by all its clients.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) turns: Turns,
+    /// Set once a server has shown that it cannot page by keyset.
+    pub(super) no_keyset: AtomicBool,
+    /// What GraphQL can be asked for, once somebody found out.
+    pub(super) graphql: Mutex<Option<Known>>,
+    /// What was told of the contents of images.
+    pub(super) contents: Mutex<Contents>,
+    /// Held by who is finding it out, so that the others wait for the answer instead of asking as well.
+    pub(super) probing: tokio::sync::Mutex<()>,
+    /// How far its clock is ahead of ours, by its last answer that told.
+    pub(super) ahead: Mutex<Option<SignedDuration>>,
+}
+
+/// What one server's GraphQL can be asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// The API it is about: two servers can share a host, each below a path of its own.
+    pub(super) api: Url,
+    /// `None` when there is no GraphQL, or none that knows container repositories.
+    pub(super) parts: Option<Parts>,
+    /// When it was found out.
+    pub(super) since: Timestamp,
+}
+
+impl Host {
+    pub(super) fn new(requests_per_second: f64, now: Timestamp) -> Self {
+        Self {
+            turns: Turns::new(requests_per_second, now),
+            no_keyset: AtomicBool::new(false),
+            graphql: Mutex::default(),
+            contents: Mutex::default(),
+            probing: tokio::sync::Mutex::default(),
+            ahead: Mutex::default(),
+        }
+    }
+}
+
+/// The way to one server with one token.
+#[derive(Clone)]
+pub(super) struct Http {
+    pub(super) client: reqwest::Client,
+    pub(super) host: Arc<Host>,
+    /// The root of the API, with a slash at its end.
+    pub(super) api: Url,
+    /// Marked sensitive.
+    pub(super) token: HeaderValue,
+    pub(super) timeout: Duration,
+    pub(super) proxied: bool,
+    /// Requests that change something are not sent.
+    pub(super) reads_only: bool,
+    pub(super) gate: Arc<dyn Gate>,
+    /// Whether the next request leaves without a turn of its own.
+    pub(super) cuts_in: Arc<AtomicBool>,
+    /// Asked before whatever removes something, if there is anything to ask.
+    pub(super) final_check: Option<Arc<dyn FinalCheck>>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) operation: Operation,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// JSON.
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) repeat: Repeat,
+    /// Bytes of a successful answer that are read at most.
+    pub(super) limit: usize,
+    /// What an answer says that may pass: [`by_status`], unless the body says more.
+    pub(super) failure: fn(&Answer) -> Option<Failure>,
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// Complete for a success; possibly cut off for anything else.
+    pub(super) body: Vec<u8>,
+    pub(super) hints: Hints,
+    /// The clock when the head of the answer had arrived.
+    pub(super) at: Timestamp,
+}
+
+impl Http {
+    /// Sends a request, again where [`retry`] allows it, and returns the last answer whatever its status.
+    pub(super) async fn send(&self, request: &Request) -> Result<Answer, Error> {
+        if self.reads_only && request.repeat != Repeat::Harmless {
+            let what = "this client only reads";
+            return Err(Error::new(request.operation, ErrorKind::NotSent { what }));
+        }
+        let mut url = request.url.clone();
+        let mut redirects = 0;
+        let mut attempt = 1;
+        let mut last = None;
+        loop {
+            if let Err(no_turn) = self.turn().await {
+                return no_turn_for(request, no_turn, last);
+            }
+            self.look(request).await?;
+            let (failure, result) = match self.exchange(request, &url).await {
+                Ok(answer) => {
+                    if let Some(next) = self.redirect(request, &answer, &url)?
+                        && redirects < MOST_REDIRECTS
+                    {
+                        redirects += 1;
+                        url = next;
+                        continue;
+                    }
+                    ((request.failure)(&answer), Ok(answer))
+                }
+                Err(fault) => (fault.failure, Err(Error::new(request.operation, fault.kind))),
+            };
+            let delay = failure.and_then(|failure| retry::delay(failure, request.repeat, attempt, jitter()));
+            let Some(delay) = delay else { return result };
+            if self.gate.deadline().is_some_and(|deadline| until(deadline, self.clock.now()) <= delay) {
+                return result;
+            }
+            tokio::select! {
+                biased;
+                () = self.gate.stopped() => return Err(Error::new(request.operation, ErrorKind::Stopped)),
+                () = self.clock.sleep(delay) => {}
+            }
+            attempt += 1;
+            last = Some(result);
+        }
+    }
+
+    async fn turn(&self) -> Result<(), NoTurn> {
+        let (turns, clock, gate) = (&self.host.turns, &*self.clock, &*self.gate);
+        if self.cuts_in.swap(false, Ordering::Relaxed) {
+            turns.cut_in(clock, gate).await
+        } else {
+            turns.wait(clock, gate).await
+        }
+    }
+
+    /// The final check at a request that removes something. It may take a while, so the gate is asked once more.
+    async fn look(&self, request: &Request) -> Result<(), Error> {
+        let (Some(look), Repeat::OnlyUnprocessed) = (&self.final_check, request.repeat) else { return Ok(()) };
+        if !look.still().await {
+            return Err(Error::new(request.operation, ErrorKind::Withdrawn));
+        }
+        self.gate.may_send().map_err(|_| Error::new(request.operation, ErrorKind::Stopped))
+    }
+
+    /// One request on the wire. Reading requests end when the gate closes; one that changes something is awaited to its
+    /// end, since cutting it off would only hide what became of it.
+    async fn exchange(&self, request: &Request, url: &Url) -> Result<Answer, Fault> {
+        match request.repeat {
+            Repeat::Harmless => tokio::select! {
+                biased;
+                () = self.gate.stopped() => Err(Fault::last(ErrorKind::Stopped)),
+                result = self.round_trip(request, url) => result,
+            },
+            Repeat::OnlyUnprocessed => self
+                .round_trip(request, url)
+                .await
+                .map_err(|fault| if fault.unsent { fault } else { Fault::last(ErrorKind::AnswerLost) }),
+        }
+    }
+
+    async fn round_trip(&self, request: &Request, url: &Url) -> Result<Answer, Fault> {
+        let mut builder = self
+            .client
+            .request(request.method.clone(), url.clone())
+            .header(PRIVATE_TOKEN, self.token.clone())
+            .header(ACCEPT, HeaderValue::from_static("application/json"))
+            .timeout(self.time_for(request));
+        if let Some(body) = &request.body {
+            builder = builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.clone());
+        }
+        let response = builder.send().await.map_err(|error| Fault::of(&error, self.proxied))?;
+
+        let at = self.clock.now();
+        let status = response.status();
+        let headers = response.headers().clone();
+        let hints = Hints::read(status, &headers, at);
+        self.host.turns.observe(at, &hints);
+        if let (true, Some(ahead)) = (status.is_success(), hints.ahead) {
+            *self.host.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+        }
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            // Comes from the proxy, so GitLab saw nothing.
+            let kind = ErrorKind::Unreachable(Unreached::Proxy);
+            return Err(Fault { kind, failure: None, unsent: true });
+        }
+        let body = if status.is_success() && request.repeat == Repeat::Harmless {
+            self.read(response, request.limit).await?
+        } else {
+            // The status says it all; the text of an error only refines it.
+            self.read_some(response).await
+        };
+        Ok(Answer { status, headers, body, hints, at })
+    }
+
+    /// Reading ends with the deadline; what changes something is given its whole time, or its fate would be lost.
+    fn time_for(&self, request: &Request) -> Duration {
+        match (request.repeat, self.gate.deadline()) {
+            (Repeat::Harmless, Some(deadline)) => self.timeout.min(until(deadline, self.clock.now())),
+            _ => self.timeout,
+        }
+    }
+
+    /// Reads a whole body of at most `limit` bytes, counted after decompression.
+    async fn read(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
+        let announced = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: usize| length > limit) {
+            return Err(Fault::last(ErrorKind::TooLarge { limit }));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| Fault::of(&error, self.proxied))? {
+            if body.len().saturating_add(chunk.len()) > limit {
+                return Err(Fault::last(ErrorKind::TooLarge { limit }));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// Reads the start of a body that may be lost.
+    async fn read_some(&self, mut response: Response) -> Vec<u8> {
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            if body.len().saturating_add(chunk.len()) > ERROR_LIMIT {
+                break;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        body
+    }
+
+    /// Where a redirect leads that may be followed: for a GET, inside the API of the same origin.
+    ///
+    /// GitLab behaviour: a moved project's GET is redirected to its new id with all parameters; other methods get 405.
+    /// Anything else would carry the token, or our trust, to another place.
+    fn redirect(&self, request: &Request, answer: &Answer, from: &Url) -> Result<Option<Url>, Error> {
+        let status = answer.status.as_u16();
+        if !matches!(status, 301 | 302 | 307 | 308) {
+            return Ok(None);
+        }
+        let target = answer.headers.get(LOCATION).and_then(|location| from.join(location.to_str().ok()?).ok());
+        match target {
+            Some(target) if request.method == Method::GET && within(&target, &self.api) => Ok(Some(target)),
+            _ => Err(Error::new(request.operation, ErrorKind::Redirected { status })),
+        }
+    }
+}
+
+/// The failure that an answer's status stands for.
+pub(super) fn by_status(answer: &Answer) -> Option<Failure> {
+    Failure::of_status(answer.status.as_u16(), answer.hints.asked_to_wait())
+}
+
+/// Whether `url` is below `root`: the same scheme, host and port, and its path inside.
+fn within(url: &Url, root: &Url) -> bool {
+    url.origin() == root.origin()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.path().starts_with(root.path())
+}
+
+fn no_turn_for(request: &Request, no_turn: NoTurn, last: Option<Result<Answer, Error>>) -> Result<Answer, Error> {
+    let kind = match (no_turn, last) {
+        (NoTurn::Stopped, _) => ErrorKind::Stopped,
+        // What the earlier attempt met is worth more than the fact that there was no time for another.
+        (_, Some(result)) => return result,
+        (NoTurn::Deadline, None) => ErrorKind::DeadlineReached,
+        (NoTurn::TooFar(wait), None) => ErrorKind::RateLimited { retry_after: Some(wait) },
+    };
+    Err(Error::new(request.operation, kind))
+}
+
+/// A number between 0 and 1 that differs from call to call; the hasher's keys are random.
+#[expect(clippy::disallowed_methods, reason = "retries of several operators have to differ")]
+fn jitter() -> f64 {
+    let random = RandomState::new().hash_one(());
+    f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::the_new_place_of_a_project("https://h.example/gitlab/api/v4/projects/7/x", true)]
+    #[case::the_default_port("https://h.example:443/gitlab/api/v4/projects/7", true)]
+    #[case::upper_case("https://H.EXAMPLE/gitlab/api/v4/projects/7", true)]
+    #[case::another_host("https://other.example/gitlab/api/v4/projects/7", false)]
+    #[case::a_host_that_starts_the_same("https://h.example.evil/gitlab/api/v4/", false)]
+    #[case::another_port("https://h.example:8443/gitlab/api/v4/projects/7", false)]
+    #[case::plain_text("http://h.example/gitlab/api/v4/projects/7", false)]
+    #[case::a_sign_in_page("https://h.example/gitlab/users/sign_in", false)]
+    #[case::another_application("https://h.example/other/api/v4/projects/7", false)]
+    #[case::out_by_dots("https://h.example/gitlab/api/v4/../../x", false)]
+    #[case::user_info("https://user@h.example/gitlab/api/v4/projects/7", false)]
+    fn a_redirect_stays_inside_the_api(#[case] target: &str, #[case] inside: bool) {
+        let api = Url::parse("https://h.example/gitlab/api/v4/").unwrap();
+        assert_eq!(within(&target.parse().unwrap(), &api), inside);
+    }
+
+    #[test]
+    fn jitter_is_between_zero_and_one_and_changes() {
+        let some: Vec<_> = (0..100).map(|_| jitter()).collect();
+        assert!(some.iter().all(|jitter| (0.0..=1.0).contains(jitter)));
+        assert!(some.windows(2).any(|pair| pair[0].to_bits() != pair[1].to_bits()));
+    }
+}

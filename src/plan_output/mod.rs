@@ -1,0 +1,526 @@
+//! A plan as people and programs read it: as a table, as JSON and YAML, as a comment on a merge request.
+//!
+//! Pure: data becomes text. What was planned comes in, nothing is decided here but what a run would make of the limits,
+//! and that by the same judges.
+
+mod json;
+pub mod markdown;
+pub mod table;
+mod text;
+pub mod units;
+
+use jiff::Timestamp;
+
+use crate::api::{Method, Mode};
+use crate::policy::CompiledPolicy;
+use crate::policy::approval::{Item, plan_hash};
+use crate::policy::definition;
+use crate::policy::in_use::{Use, unused_sentence};
+use crate::policy::limits::{Exceeded, Limits};
+use crate::policy::overlap::{Overlap, Reader};
+use crate::policy::plan::leftover::Leftover;
+use crate::policy::plan::{Decision, KeepReason, TagPlan, Verdict};
+use crate::policy::tag::{self, Ages, Moment, TagView};
+use crate::policy::tag_protection::Claims;
+
+/// What was planned, and how.
+#[derive(Clone, Debug)]
+pub struct PlanHeader {
+    /// `namespace/name` of the policy, or its name where it has no namespace.
+    pub policy: String,
+    /// The generation of its spec; 0 where no cluster has counted it. Part of the plan's hash.
+    pub generation: i64,
+    /// Address of the GitLab instance.
+    pub gitlab: String,
+    /// How a run would remove.
+    pub method: Method,
+    /// What a run would do.
+    pub mode: Mode,
+    /// The limits.
+    pub limits: Limits,
+    /// The names of the rules, in their order.
+    pub rules: Vec<String>,
+    /// The moment as of which was planned; ages are counted up to it.
+    pub at: Timestamp,
+    /// Whether every tag was read in full, and is to be shown.
+    pub everything: bool,
+    /// Whether a run would keep images that are in use, and nobody looked which they are.
+    pub in_use_unknown: bool,
+    /// What the policy shares with others, as far as they are known.
+    pub overlap: Overlap,
+    /// Fields that the policy may have lost, because the definition in its cluster does not know them.
+    pub dropped_fields: Vec<String>,
+    /// The registries of which the cluster uses no image, as far as names tell.
+    pub unused_registries: Vec<String>,
+}
+
+impl PlanHeader {
+    /// Describes a policy whose plan is read no further than it needs, with a look at what is in use.
+    #[must_use]
+    pub fn new(name: String, generation: i64, policy: &CompiledPolicy, at: Timestamp) -> Self {
+        Self {
+            policy: name,
+            generation,
+            gitlab: policy.base_url.to_string().trim_end_matches('/').to_owned(),
+            method: policy.method.name(),
+            mode: policy.mode,
+            limits: policy.limits,
+            rules: policy.method.rules().iter().map(|rule| rule.name.clone()).collect(),
+            at,
+            everything: false,
+            in_use_unknown: false,
+            overlap: Overlap::default(),
+            dropped_fields: Vec::new(),
+            unused_registries: Vec::new(),
+        }
+    }
+
+    /// Whoever asks for a plan knows the policies that were looked at, and reads in the namespace of this one.
+    fn reader(&self) -> Reader<'_> {
+        let namespace = self.policy.split_once('/').map(|(namespace, _)| namespace).unwrap_or_default();
+        Reader { namespace, name_others: true }
+    }
+
+    fn rule(&self, decision: Decision) -> Option<&str> {
+        self.rules.get(decision.rule?).map(String::as_str)
+    }
+}
+
+/// A repository with what would become of it.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// GitLab's id; 0 for a project or group that could not be listed.
+    pub id: u64,
+    /// Full path; of what could not be listed, "project PATH" or "group PATH".
+    pub path: String,
+    /// What was found out.
+    pub state: State,
+}
+
+/// What was found out about a repository.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// There is a plan.
+    Planned(Box<Planned>),
+    /// There is none, and should be.
+    Failed(String),
+    /// A run leaves it alone.
+    Skipped(String),
+}
+
+/// The tags of a repository, each with a decision.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The tags, each with what is decided about it.
+    pub tags: TagPlan,
+    /// What is in use of them.
+    pub claims: Claims,
+    /// Whether these are all tags. Otherwise there may be younger ones, which stay and were not looked at.
+    pub complete: bool,
+    /// What ages are counted from; `None` where no dates were read.
+    pub ages: Option<Ages>,
+    /// What there is to say of tags that share their dates.
+    pub tied: Option<String>,
+    /// Attachments that GitLab's bulk deletion is told to keep.
+    pub leftover: Option<Leftover>,
+    /// A limit that this plan exceeds, so that a run would remove nothing here.
+    pub exceeded: Option<Exceeded>,
+}
+
+/// One tag of a plan.
+#[derive(Clone, Debug)]
+pub struct Tag<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The digest it points at, if it was read.
+    pub digest: Option<&'a str>,
+    /// When it was last pushed, if GitLab told.
+    pub published_at: Option<Timestamp>,
+    /// When it was first pushed, if GitLab told.
+    pub created_at: Option<Timestamp>,
+    /// Its size, if it was read.
+    pub bytes: Option<u64>,
+    /// What its age is counted from.
+    pub pushed: Moment,
+    /// What becomes of it.
+    pub decision: Decision,
+    /// Who uses it, if that keeps it.
+    pub users: Option<Use<'a>>,
+}
+
+impl Tag<'_> {
+    /// Whether it would go.
+    #[must_use]
+    pub fn goes(&self) -> bool {
+        self.decision.removes()
+    }
+}
+
+impl Planned {
+    /// The tags: first those that would go, each part by name.
+    #[must_use]
+    pub fn tags(&self) -> Vec<Tag<'_>> {
+        let read =
+            self.tags.read.iter().map(|planned| self.row(planned.tag.view(), planned.decision, Some(&planned.tag)));
+        let newer =
+            self.tags.newer.iter().map(|planned| self.row(TagView::newer(&planned.name), planned.decision, None));
+        let mut tags: Vec<Tag<'_>> = read.chain(newer).collect();
+        tags.sort_unstable_by_key(|tag| (!tag.goes(), tag.name));
+        tags
+    }
+
+    fn row<'a>(&'a self, tag: TagView<'a>, decision: Decision, read: Option<&tag::Tag>) -> Tag<'a> {
+        let in_use = decision.verdict == Verdict::Keep(KeepReason::InUse);
+        Tag {
+            name: tag.name,
+            digest: tag.digest,
+            published_at: read.filter(|read| read.push_told).and_then(|read| read.pushed.stated()),
+            created_at: tag.created.stated(),
+            bytes: read.and_then(|read| read.bytes),
+            pushed: tag.pushed,
+            decision,
+            users: if in_use { self.claims.certain(tag.name, tag.digest) } else { None },
+        }
+    }
+}
+
+impl Repository {
+    /// The plan, if there is one.
+    #[must_use]
+    pub fn planned(&self) -> Option<&Planned> {
+        match &self.state {
+            State::Planned(planned) => Some(planned),
+            State::Failed(_) | State::Skipped(_) => None,
+        }
+    }
+
+    /// Why a run would fail here, by itself.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match &self.state {
+            State::Failed(message) => Some(message.clone()),
+            State::Planned(planned) => planned.exceeded.as_ref().map(Exceeded::numbers),
+            State::Skipped(_) => None,
+        }
+    }
+
+    fn removals(&self) -> u64 {
+        self.planned().map_or(0, |planned| planned.tags.removals())
+    }
+}
+
+/// Numbers over all repositories.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Totals {
+    /// Repositories that were looked at, failed and skipped ones included.
+    pub repositories: usize,
+    /// Those of them from which tags would go.
+    pub changed: usize,
+    /// Those of them that fail.
+    pub failed: usize,
+    /// Tags that are known of.
+    pub scanned: u64,
+    /// Those of them that the rules remove.
+    pub remove: u64,
+    /// Those of them that stay.
+    pub keep: u64,
+    /// The size in bytes of those that the rules remove, as far as it is known.
+    pub bytes: u64,
+    /// Those that the rules remove where no limit of the repository is exceeded.
+    pub carried_out: u64,
+}
+
+/// How much of a repository is still wanted once it was counted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Retain {
+    /// All of it.
+    Everything,
+    /// What would go.
+    Removals,
+}
+
+/// Everything that was planned.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// What was planned.
+    pub about: PlanHeader,
+    /// The numbers.
+    pub totals: Totals,
+    /// The repositories, in the order in which they were added.
+    pub repositories: Vec<Repository>,
+}
+
+impl Listing {
+    /// Nothing, so far.
+    #[must_use]
+    pub fn new(about: PlanHeader) -> Self {
+        Self { about, totals: Totals::default(), repositories: Vec::new() }
+    }
+
+    /// Counts a repository and takes it in.
+    pub fn add(&mut self, mut repository: Repository, keep: Retain) {
+        let totals = &mut self.totals;
+        totals.repositories += 1;
+        totals.failed += usize::from(repository.trouble().is_some());
+        if let State::Planned(planned) = &mut repository.state {
+            let (scanned, remove) = (planned.tags.len() as u64, planned.tags.removals());
+            totals.changed += usize::from(remove > 0);
+            totals.scanned += scanned;
+            totals.remove += remove;
+            totals.keep += scanned.saturating_sub(remove);
+            totals.bytes += planned.tags.bytes();
+            totals.carried_out += if planned.exceeded.is_none() { remove } else { 0 };
+            if keep == Retain::Removals {
+                planned.tags.retain_removed();
+            }
+        }
+        self.repositories.push(repository);
+    }
+
+    /// The limit over the whole run that the plan exceeds, so that a run would remove nothing at all.
+    #[must_use]
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.about.limits.run(self.totals.carried_out).err()
+    }
+
+    /// Why a run would not do in a repository what the rules say.
+    #[must_use]
+    pub fn error(&self, repository: &Repository) -> Option<String> {
+        let by_run = || self.exceeded().filter(|_| repository.removals() > 0).map(|exceeded| exceeded.numbers());
+        repository.trouble().or_else(by_run)
+    }
+
+    /// Whether a run would fail, at least in part.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.totals.failed > 0 || self.exceeded().is_some()
+    }
+
+    /// The hash of what a run would remove: that of the plan which a run in the mode RequireApproval proposes as of the
+    /// same moment. Repositories with an error are no part of it.
+    #[must_use]
+    pub fn plan_hash(&self) -> String {
+        let repositories = self.repositories.iter().filter(|repository| self.error(repository).is_none());
+        let items = repositories.flat_map(|repository| {
+            let removed = repository.planned().into_iter().flat_map(|planned| planned.tags.removed());
+            removed.map(|tag| Item { repository: &repository.path, name: &tag.name, digest: tag.digest.as_deref() })
+        });
+        plan_hash(self.about.generation, items)
+    }
+
+    /// What it comes to, in a sentence: "235 of 576 tags in 7 of 9 repositories would be removed, 1.2 GiB".
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let Totals { repositories, changed, scanned, remove, bytes, .. } = self.totals;
+        let (tags, places) =
+            (units::of(scanned, "tag", "tags"), units::of(repositories as u64, "repository", "repositories"));
+        if remove == 0 {
+            format!("none of {tags} in {places} would be removed")
+        } else {
+            format!("{remove} of {tags} in {changed} of {places} would be removed, {}", units::size(bytes))
+        }
+    }
+
+    /// What the policy and the limits make of the plan, a sentence each.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if let Some(exceeded) = self.exceeded() {
+            remarks.push(format!("a run would remove nothing at all: {}", exceeded.numbers()));
+        }
+        if self.totals.failed > 0 {
+            let places = units::of(self.totals.repositories as u64, "repository", "repositories");
+            remarks.push(format!("{} of {places} failed", self.totals.failed));
+        }
+        if self.about.in_use_unknown {
+            remarks.push("a run keeps images that are in use; nobody looked here which they are".to_owned());
+        }
+        remarks.extend(definition::remark(&self.about.dropped_fields));
+        remarks.extend(self.about.overlap.sentence(self.about.reader()));
+        remarks.extend(unused_sentence(&self.about.unused_registries));
+        if self.about.mode == Mode::DryRun && self.totals.remove > 0 {
+            remarks.push("in the mode DryRun a run only tells".to_owned());
+        }
+        remarks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::compile::tests::spec;
+    use crate::policy::in_use::tests::of_shop_web;
+    use crate::policy::plan::{PlannedName, PlannedTag, RemoveReason};
+    use crate::policy::{CompileOptions, compile};
+
+    pub(super) fn now() -> Timestamp {
+        "2026-11-22T12:00:00.5Z".parse().unwrap()
+    }
+
+    fn days_ago(days: i64) -> Timestamp {
+        Timestamp::from_second(now().as_second() - days * 86_400).unwrap()
+    }
+
+    pub(super) fn about(changes: &Value) -> PlanHeader {
+        let rules = json!([{"name": "old", "nameRegexDelete": "t.*", "olderThan": "7d", "keepN": 1}]);
+        let mut all = json!({"method": "Exact", "mode": "Delete", "rules": rules});
+        for (key, value) in changes.as_object().unwrap() {
+            all[key] = value.clone();
+        }
+        let policy = compile(&spec(&all), &CompileOptions::default(), now()).unwrap();
+        PlanHeader::new("team/shop".to_owned(), 3, &policy, now())
+    }
+
+    /// A tag pushed so many days ago, and what is decided about it.
+    pub(super) fn tag(name: &str, days: i64, verdict: Verdict) -> PlannedTag {
+        let pushed = Moment::At(days_ago(days));
+        let tag = tag::Tag {
+            name: name.into(),
+            digest: Some(format!("sha256:{name}").into()),
+            pushed,
+            push_told: true,
+            created: Moment::At(days_ago(days + 1)),
+            single_image: true,
+            protected: false,
+            bytes: Some(1024 * 1024),
+            manifest: tag::Manifest::default(),
+        };
+        let rule = (verdict != Verdict::Keep(KeepReason::Latest)).then_some(0);
+        PlannedTag { tag, decision: Decision { verdict, rule }, attached: None }
+    }
+
+    /// A tag that was not read.
+    pub(super) fn newer(name: &str, verdict: Verdict) -> PlannedName {
+        PlannedName { name: name.into(), decision: Decision { verdict, rule: Some(0) } }
+    }
+
+    pub(super) fn planned(tags: Vec<PlannedTag>) -> Box<Planned> {
+        Box::new(Planned {
+            tags: TagPlan { read: tags, ..TagPlan::default() },
+            claims: Claims::default(),
+            complete: true,
+            ages: Some(Ages::LastPush),
+            tied: None,
+            leftover: None,
+            exceeded: None,
+        })
+    }
+
+    pub(super) fn repository(id: u64, path: &str, state: State) -> Repository {
+        Repository { id, path: path.to_owned(), state }
+    }
+
+    pub(super) const GOES: Verdict = Verdict::Remove(RemoveReason::RuleMatches);
+    pub(super) const YOUNG: Verdict = Verdict::Keep(KeepReason::TooYoung);
+    pub(super) const LATEST: Verdict = Verdict::Keep(KeepReason::Latest);
+
+    /// Two tags of three would go, none of one, and one repository fails.
+    pub(super) fn listing(about: PlanHeader, keep: Retain) -> Listing {
+        let mut listing = Listing::new(about);
+        let api = planned(vec![tag("t2", 20, GOES), tag("latest", 90, LATEST), tag("t10", 10, GOES)]);
+        listing.add(repository(7, "shop/api", State::Planned(api)), keep);
+        listing.add(repository(8, "shop/web", State::Planned(planned(vec![tag("t1", 1, YOUNG)]))), keep);
+        listing.add(repository(9, "shop/old", State::Skipped("it is about to be deleted".to_owned())), keep);
+        listing.add(repository(10, "shop/odd", State::Failed("GitLab answered 502".to_owned())), keep);
+        listing
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_tags_and_do_not_depend_on_what_is_remembered() {
+        let all = listing(about(&json!({})), Retain::Everything);
+        let totals = all.totals;
+        assert_eq!((totals.repositories, totals.changed, totals.failed), (4, 1, 1));
+        assert_eq!((totals.scanned, totals.remove, totals.keep, totals.bytes), (4, 2, 2, 2 * 1024 * 1024));
+        let brief = listing(about(&json!({})), Retain::Removals);
+        assert_eq!((brief.totals, brief.plan_hash(), brief.summary()), (totals, all.plan_hash(), all.summary()));
+        assert_eq!(brief.repositories[0].planned().unwrap().tags.len(), 2);
+    }
+
+    #[test]
+    fn the_hash_is_that_of_an_approval_and_leaves_out_what_a_run_would_not_do() {
+        let item = |name, digest| Item { repository: "shop/api", name, digest: Some(digest) };
+        let expected = plan_hash(3, [item("t10", "sha256:t10"), item("t2", "sha256:t2")]);
+        let mut all = listing(about(&json!({})), Retain::Everything);
+        assert_eq!(all.plan_hash(), expected);
+        let limit = Exceeded::PerRepository { tags: 1, limit: 0 };
+        let blown = Planned { exceeded: Some(limit), ..*planned(vec![tag("t3", 20, GOES)]) };
+        all.add(repository(11, "shop/blown", State::Planned(Box::new(blown))), Retain::Removals);
+        assert_eq!(all.plan_hash(), expected);
+        assert_eq!((all.totals.remove, all.totals.carried_out, all.totals.failed), (3, 2, 2));
+        assert_eq!(all.error(&all.repositories[4]).unwrap(), "1 tags would go, limits.maxTagsPerRepository allows 0");
+    }
+
+    #[test]
+    fn a_fuse_over_the_run_fails_every_repository_with_something_to_remove() {
+        let all = listing(about(&json!({"limits": {"maxTagsPerRun": 1}})), Retain::Everything);
+        let errors: Vec<Option<String>> = all.repositories.iter().map(|repository| all.error(repository)).collect();
+        let limit = "2 tags would go, limits.maxTagsPerRun allows 1";
+        assert_eq!(errors, [Some(limit.to_owned()), None, None, Some("GitLab answered 502".to_owned())]);
+        assert!(all.fails());
+        assert_eq!(all.plan_hash(), plan_hash(3, []));
+        assert_eq!(all.remarks()[0], format!("a run would remove nothing at all: {limit}"));
+    }
+
+    #[test]
+    fn what_fails_is_what_a_run_would_report_as_failed() {
+        let mut good = Listing::new(about(&json!({"limits": {"maxTagsPerRun": 1}})));
+        good.add(repository(1, "shop/api", State::Planned(planned(vec![tag("t1", 9, GOES)]))), Retain::Everything);
+        good.add(repository(2, "shop/web", State::Skipped("it is about to be deleted".to_owned())), Retain::Everything);
+        assert!(!good.fails());
+        good.add(repository(3, "group shop", State::Failed("hidden".to_owned())), Retain::Everything);
+        assert!(good.fails());
+        assert_eq!(good.remarks(), ["1 of 3 repositories failed"]);
+    }
+
+    #[test]
+    fn tags_that_go_come_first_and_what_was_not_read_is_not_known() {
+        let mut planned = planned(vec![tag("t3", 1, YOUNG), tag("t2", 20, GOES), tag("t1", 20, GOES)]);
+        planned.tags.newer = vec![newer("t0", YOUNG)];
+        let tags = planned.tags();
+        let names: Vec<&str> = tags.iter().map(|tag| tag.name).collect();
+        assert_eq!(names, ["t1", "t2", "t0", "t3"]);
+        assert_eq!((tags[2].digest, tags[2].published_at, tags[2].created_at, tags[2].bytes), (None, None, None, None));
+        assert_eq!((tags[3].published_at, tags[3].created_at), (Some(days_ago(1)), Some(days_ago(2))));
+        planned.tags.read[0].tag.push_told = false;
+        assert_eq!(planned.tags()[3].published_at, None, "what stands in for the last push is not the last push");
+    }
+
+    #[test]
+    fn who_uses_a_tag_is_told_where_that_keeps_it() {
+        let mut plan = planned(vec![tag("v1", 90, Verdict::Keep(KeepReason::InUse)), tag("t1", 90, GOES)]);
+        let used = of_shop_web(&[("registry.example.com/shop/web:v1", "prod/Pod/a")]);
+        plan.claims = Claims::new(used, [("v1", None), ("t1", None)], false);
+        let tags = plan.tags();
+        assert_eq!(tags[1].users.as_ref().map(ToString::to_string).as_deref(), Some("prod/Pod/a"));
+        assert_eq!(text::cells(&about(&json!({})), &tags[1])[2], "InUse by prod/Pod/a");
+        assert_eq!(text::kept(&plan), "1 InUse; in use: v1 by prod/Pod/a");
+    }
+
+    #[test]
+    fn remarks_say_what_the_plan_is_worth() {
+        let mut all = listing(about(&json!({"mode": "DryRun"})), Retain::Everything);
+        all.about.in_use_unknown = true;
+        all.about.dropped_fields = vec!["spec.limits".to_owned()];
+        all.about.overlap = Overlap {
+            with: vec![("other".to_owned(), "all".to_owned()), ("team".to_owned(), "b".to_owned())],
+            shared: vec!["shop/api".to_owned()],
+            of: 4,
+        };
+        all.about.unused_registries = vec!["registry.example.com:5050".to_owned()];
+        assert_eq!(
+            all.remarks(),
+            [
+                "1 of 4 repositories failed",
+                "a run keeps images that are in use; nobody looked here which they are",
+                "CRD is older than the operator: the API server drops spec.limits",
+                "policies b and other/all also look after repositories of this policy (shop/api, 1 of 4); each decides alone, so \
+                 one may remove what another keeps",
+                "the cluster uses no image of registry.example.com:5050, as far as names tell; if it pulls from there \
+                 under another name, add that to protect.registryAliases",
+                "in the mode DryRun a run only tells"
+            ]
+        );
+    }
+}

@@ -1,0 +1,403 @@
+//! Which events a change of the status is worth: transitions and ends of runs, never a quiet look.
+
+use crate::api::conditions::{
+    self, CREDENTIALS_VALID, Condition, ConditionStatus, LAST_RUN_SUCCEEDED, OVERLAPPING, READY, STALLED, reason,
+};
+use crate::api::{APPROVE, Mode, PendingApproval, PolicyStatus, RepositoryResult, RunResult};
+
+use super::{gitlab_cleanup_policy, of_age};
+
+/// Most events about single repositories in one run; the rest is only counted.
+const MAX_REPOSITORY_EVENTS: usize = 10;
+
+/// Every reason that an event of a policy can have.
+pub mod event_reason {
+    /// Normal: a run ended well.
+    pub const CLEANUP_COMPLETED: &str = "CleanupCompleted";
+    /// Normal: a dry run ended well.
+    pub const DRY_RUN_COMPLETED: &str = "DryRunCompleted";
+    /// Warning: some repositories failed.
+    pub const CLEANUP_PARTIALLY_FAILED: &str = "CleanupPartiallyFailed";
+    /// Warning: a run failed.
+    pub const CLEANUP_FAILED: &str = "CleanupFailed";
+    /// Warning: a run was cut short.
+    pub const CLEANUP_INTERRUPTED: &str = "CleanupInterrupted";
+    /// Warning: a limit of the policy was exceeded.
+    pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
+    /// Normal: a plan waits for an approval.
+    pub const APPROVAL_REQUIRED: &str = "ApprovalRequired";
+    /// Warning: the plan that was approved is no longer what would be removed.
+    pub const PLAN_CHANGED: &str = "PlanChanged";
+    /// Warning: an approval was given that approves of nothing.
+    pub const APPROVAL_REFUSED: &str = "ApprovalRefused";
+    /// Warning: one repository failed.
+    pub const REPOSITORY_CLEANUP_FAILED: &str = "RepositoryCleanupFailed";
+    /// Warning: another policy had the repository within the hour.
+    pub const POLICY_OVERLAP: &str = "PolicyOverlap";
+    /// Warning: other policies than before look after repositories of this one.
+    pub const OVERLAPPING: &str = "Overlapping";
+    /// Normal: no other policy looks after repositories of this one any more.
+    pub const OVERLAP_ENDED: &str = "OverlapEnded";
+    /// Warning: GitLab's own cleanup policy is enabled in a project of the target.
+    pub const CLEANUP_POLICY_CONFLICT: &str = "CleanupPolicyConflict";
+    /// Warning: tags of one moment come of age together within days.
+    pub const TAGS_COME_OF_AGE: &str = "TagsComeOfAge";
+    /// Warning: a slot was missed.
+    pub const SCHEDULE_MISSED: &str = "ScheduleMissed";
+    /// Normal: a request for a run was not granted.
+    pub const RUN_THROTTLED: &str = "RunThrottled";
+    /// Warning: the credentials do not work any more.
+    pub const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
+    /// Normal: the credentials work again.
+    pub const CREDENTIALS_RECOVERED: &str = "CredentialsRecovered";
+    /// Warning: the token expires soon.
+    pub const TOKEN_EXPIRING_SOON: &str = "TokenExpiringSoon";
+    /// Warning: the definition in the cluster lacks a field that guards, so nothing is removed.
+    pub const DEFINITION_OUTDATED: &str = "DefinitionOutdated";
+    /// Warning: only an edit can help.
+    pub const POLICY_STALLED: &str = "PolicyStalled";
+    /// Warning: the object cannot be read as a policy.
+    pub const POLICY_UNREADABLE: &str = "PolicyUnreadable";
+    /// Normal: the policy was suspended.
+    pub const SUSPENDED: &str = "Suspended";
+    /// Normal: the policy is no longer suspended.
+    pub const RESUMED: &str = "Resumed";
+
+    /// All of them, for the test that compares them with the documentation.
+    pub const ALL: &[&str] = &[
+        CLEANUP_COMPLETED,
+        DRY_RUN_COMPLETED,
+        CLEANUP_PARTIALLY_FAILED,
+        CLEANUP_FAILED,
+        CLEANUP_INTERRUPTED,
+        DELETION_LIMIT_EXCEEDED,
+        APPROVAL_REQUIRED,
+        PLAN_CHANGED,
+        APPROVAL_REFUSED,
+        REPOSITORY_CLEANUP_FAILED,
+        POLICY_OVERLAP,
+        OVERLAPPING,
+        OVERLAP_ENDED,
+        DEFINITION_OUTDATED,
+        CLEANUP_POLICY_CONFLICT,
+        TAGS_COME_OF_AGE,
+        SCHEDULE_MISSED,
+        RUN_THROTTLED,
+        CREDENTIALS_INVALID,
+        CREDENTIALS_RECOVERED,
+        TOKEN_EXPIRING_SOON,
+        POLICY_STALLED,
+        POLICY_UNREADABLE,
+        SUSPENDED,
+        RESUMED,
+    ];
+}
+
+/// An event to publish.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Announcement {
+    /// Whether it is a Warning, not Normal.
+    pub warning: bool,
+    /// One of [`event_reason`].
+    pub reason: &'static str,
+    /// What happened, in a sentence.
+    pub note: String,
+    /// The repository it is about, if it is about one.
+    pub repository: Option<String>,
+}
+
+impl Announcement {
+    /// A Normal event.
+    #[must_use]
+    pub fn normal(reason: &'static str, note: impl Into<String>) -> Self {
+        Self { warning: false, reason, note: note.into(), repository: None }
+    }
+
+    /// A Warning.
+    #[must_use]
+    pub fn warning(reason: &'static str, note: impl Into<String>) -> Self {
+        Self { warning: true, reason, note: note.into(), repository: None }
+    }
+}
+
+/// What became different in the conditions, and in what is known of GitLab's own cleanup policies.
+#[must_use]
+pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> {
+    use event_reason as e;
+    let before = |type_| conditions::find(&old.conditions, type_);
+    let after = |type_| conditions::find(&new.conditions, type_);
+    let mut events = Vec::new();
+
+    if let Some(stalled) = after(STALLED).filter(|now| holds(now) && before(STALLED) != Some(now)) {
+        events.push(Announcement::warning(e::POLICY_STALLED, &stalled.message));
+    }
+    if let Some(credentials) = after(CREDENTIALS_VALID) {
+        let was = before(CREDENTIALS_VALID);
+        let changed = was.is_none_or(|was| was.reason != credentials.reason);
+        let failed_before = was.is_some_and(|was| was.status == ConditionStatus::False);
+        match credentials.status {
+            ConditionStatus::False if changed => {
+                events.push(Announcement::warning(e::CREDENTIALS_INVALID, &credentials.message));
+            }
+            ConditionStatus::True if failed_before => {
+                events.push(Announcement::normal(e::CREDENTIALS_RECOVERED, &credentials.message));
+            }
+            _ => {}
+        }
+        if changed && credentials.reason == reason::TOKEN_EXPIRING_SOON {
+            events.push(Announcement::warning(e::TOKEN_EXPIRING_SOON, &credentials.message));
+        }
+    }
+    let suspended = |condition: Option<&Condition>| condition.is_some_and(|ready| ready.reason == reason::SUSPENDED);
+    match (suspended(before(READY)), suspended(after(READY))) {
+        (false, true) => events.push(Announcement::normal(e::SUSPENDED, "no run begins until suspend is set to false")),
+        (true, false) => events.push(Announcement::normal(e::RESUMED, "the schedule is armed again")),
+        _ => {}
+    }
+    let outdated = |condition: &Condition| condition.reason == reason::DEFINITION_OUTDATED;
+    if let Some(ready) = after(READY).filter(|ready| outdated(ready) && !before(READY).is_some_and(outdated)) {
+        events.push(Announcement::warning(e::DEFINITION_OUTDATED, &ready.message));
+    }
+    events.extend(overlap(old, new));
+    // What the status says since before is announced. It survives a restart, and so no event comes twice.
+    let when = |status: &PolicyStatus| status.coming_of_age.as_ref().map(|soon| soon.time.0);
+    if let Some(soon) = new.coming_of_age.as_ref().filter(|_| when(new) != when(old)) {
+        events.push(Announcement::warning(e::TAGS_COME_OF_AGE, of_age::sentence(soon)));
+    }
+    let named = &old.projects_with_cleanup_policy;
+    let new: Vec<String> =
+        new.projects_with_cleanup_policy.iter().filter(|project| !named.contains(project)).cloned().collect();
+    events.extend(
+        gitlab_cleanup_policy::sentence(&new).map(|note| Announcement::warning(e::CLEANUP_POLICY_CONFLICT, note)),
+    );
+    events
+}
+
+/// Which policies share repositories is announced when it changes; how many repositories is not.
+fn overlap(old: &PolicyStatus, new: &PolicyStatus) -> Option<Announcement> {
+    use event_reason as e;
+    let policies = |status: &PolicyStatus| status.overlapping.as_ref().map(|it| (it.policies.clone(), it.others));
+    let message = |status: &PolicyStatus| {
+        conditions::find(&status.conditions, OVERLAPPING).map(|condition| condition.message.clone())
+    };
+    // A definition that does not know the field drops it; the condition then still has what was said.
+    if policies(old) == policies(new) || (message(new).is_some() && message(old) == message(new)) {
+        return None;
+    }
+    let message = message(new).unwrap_or_default();
+    Some(match &new.overlapping {
+        Some(_) => Announcement::warning(e::OVERLAPPING, message),
+        None => Announcement::normal(e::OVERLAP_ENDED, message),
+    })
+}
+
+/// What the end of the status's last run is worth.
+#[must_use]
+pub fn run_ended(status: &PolicyStatus) -> Vec<Announcement> {
+    use event_reason as e;
+    let Some(run) = &status.last_run else { return Vec::new() };
+    let note = run.message.clone().unwrap_or_default();
+    let succeeded = conditions::find(&status.conditions, LAST_RUN_SUCCEEDED);
+    let why = succeeded.map(|condition| condition.reason.as_str()).unwrap_or_default();
+    let mut events = vec![match (run.result, run.mode) {
+        (RunResult::Running, _) => return Vec::new(),
+        (RunResult::Failed | RunResult::PartiallyFailed, _) if why == reason::DELETION_LIMIT_EXCEEDED => {
+            Announcement::warning(e::DELETION_LIMIT_EXCEEDED, note)
+        }
+        (RunResult::Failed, _) if why == reason::PLAN_CHANGED => Announcement::warning(e::PLAN_CHANGED, note),
+        (RunResult::Succeeded, Mode::RequireApproval) => proposed(status, note),
+        (RunResult::Succeeded, Mode::DryRun) => Announcement::normal(e::DRY_RUN_COMPLETED, note),
+        (RunResult::Succeeded, Mode::Delete) => Announcement::normal(e::CLEANUP_COMPLETED, note),
+        (RunResult::PartiallyFailed, _) => Announcement::warning(e::CLEANUP_PARTIALLY_FAILED, note),
+        (RunResult::Failed, _) => Announcement::warning(e::CLEANUP_FAILED, note),
+        (RunResult::Interrupted, _) => Announcement::warning(e::CLEANUP_INTERRUPTED, note),
+    }];
+    // What could not be planned does not keep the rest from waiting.
+    let waits = |plan: &PendingApproval| plan.time.0.as_second() == run.start_time.0.as_second();
+    if run.result == RunResult::PartiallyFailed && status.pending_approval.as_ref().is_some_and(waits) {
+        events.push(proposed(status, run.message.clone().unwrap_or_default()));
+    }
+    if run.result != RunResult::Interrupted {
+        let failed = status.repositories.iter().filter(|repository| repository.result == RepositoryResult::Failed);
+        events.extend(failed.take(MAX_REPOSITORY_EVENTS).map(|repository| Announcement {
+            // A project or group that could not be listed has no id, and is no repository.
+            repository: (repository.id != 0).then(|| repository.path.clone()),
+            ..Announcement::warning(
+                e::REPOSITORY_CLEANUP_FAILED,
+                format!("{}: {}", repository.path, repository.message.as_deref().unwrap_or("failed")),
+            )
+        }));
+    }
+    events
+}
+
+/// A run that only planned: either something waits for an approval now, or there is nothing to remove.
+fn proposed(status: &PolicyStatus, note: String) -> Announcement {
+    use event_reason as e;
+    match &status.pending_approval {
+        None => Announcement::normal(e::CLEANUP_COMPLETED, note),
+        Some(plan) => Announcement::normal(
+            e::APPROVAL_REQUIRED,
+            format!("{note}; to approve of it, set the annotation {APPROVE}={}", plan.plan_hash),
+        ),
+    }
+}
+
+fn holds(condition: &Condition) -> bool {
+    condition.status == ConditionStatus::True
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::ComingOfAge;
+    use crate::api::OverlapStatus;
+
+    #[test]
+    fn a_plan_that_waits_is_told_also_when_another_repository_failed() {
+        let ended = |pending: &str| {
+            let status: PolicyStatus = serde_json::from_value(json!({
+                "lastRun": {"id": "r", "trigger": "Schedule", "mode": "RequireApproval", "gitlab": "https://git.test",
+                    "observedGeneration": 1, "startTime": "2026-11-22T12:00:00Z", "result": "PartiallyFailed", "message": "m"},
+                "pendingApproval": {"planHash": "abc", "tags": 5, "repositories": 1, "time": pending},
+            }))
+            .unwrap();
+            run_ended(&status).into_iter().map(|event| event.reason).collect::<Vec<_>>()
+        };
+        let both = [event_reason::CLEANUP_PARTIALLY_FAILED, event_reason::APPROVAL_REQUIRED];
+        assert_eq!(ended("2026-11-22T12:00:00Z"), both);
+        assert_eq!(ended("2026-11-21T12:00:00Z"), both[..1], "an older plan was told of already");
+    }
+
+    fn with(type_: &str, status: bool, reason: &str) -> PolicyStatus {
+        let mut status_ = PolicyStatus::default();
+        conditions::set(&mut status_.conditions, type_, status, reason, "message", Some(1), Timestamp::UNIX_EPOCH);
+        status_
+    }
+
+    fn reasons(events: &[Announcement]) -> Vec<&str> {
+        events.iter().map(|event| event.reason).collect()
+    }
+
+    #[test]
+    fn a_status_that_stays_the_same_is_worth_no_event() {
+        for status in [
+            with(STALLED, true, reason::INVALID_PATTERN),
+            with(CREDENTIALS_VALID, false, reason::TOKEN_EXPIRED),
+            with(CREDENTIALS_VALID, true, reason::TOKEN_EXPIRING_SOON),
+            with(READY, true, reason::SUSPENDED),
+            with(READY, true, reason::SCHEDULED),
+            with(READY, false, reason::DEFINITION_OUTDATED),
+        ] {
+            assert_eq!(transitions(&status, &status), []);
+        }
+    }
+
+    #[test]
+    fn every_transition_is_worth_one_event() {
+        use event_reason as e;
+        let none = PolicyStatus::default();
+        let valid = with(CREDENTIALS_VALID, true, reason::TOKEN_ACCEPTED);
+        let expired = with(CREDENTIALS_VALID, false, reason::TOKEN_EXPIRED);
+        let revoked = with(CREDENTIALS_VALID, false, reason::TOKEN_REVOKED);
+        let soon = with(CREDENTIALS_VALID, true, reason::TOKEN_EXPIRING_SOON);
+        let stalled = with(STALLED, true, reason::INVALID_PATTERN);
+        let suspended = with(READY, true, reason::SUSPENDED);
+        let ready = with(READY, true, reason::SCHEDULED);
+        let outdated = with(READY, false, reason::DEFINITION_OUTDATED);
+        for (old, new, expected) in [
+            (&none, &valid, vec![]),
+            (&none, &expired, vec![e::CREDENTIALS_INVALID]),
+            (&expired, &revoked, vec![e::CREDENTIALS_INVALID]),
+            (&expired, &valid, vec![e::CREDENTIALS_RECOVERED]),
+            (&valid, &soon, vec![e::TOKEN_EXPIRING_SOON]),
+            (&none, &stalled, vec![e::POLICY_STALLED]),
+            (&ready, &suspended, vec![e::SUSPENDED]),
+            (&suspended, &ready, vec![e::RESUMED]),
+            (&none, &ready, vec![]),
+            (&ready, &outdated, vec![e::DEFINITION_OUTDATED]),
+            (&outdated, &ready, vec![]),
+        ] {
+            assert_eq!(reasons(&transitions(old, new)), expected);
+        }
+    }
+
+    #[test]
+    fn tags_that_come_of_age_are_worth_one_event_for_each_moment() {
+        let with = |second: Option<i64>, tags: u64| PolicyStatus {
+            coming_of_age: second.map(|second| ComingOfAge {
+                time: Time(Timestamp::from_second(second).unwrap()),
+                tags,
+                repositories: 1,
+            }),
+            ..PolicyStatus::default()
+        };
+        let events = |old: &PolicyStatus, new: &PolicyStatus| {
+            transitions(old, new).iter().map(|event| event.reason).collect::<Vec<_>>()
+        };
+        let (none, first, more, later) = (with(None, 0), with(Some(9), 5), with(Some(9), 7), with(Some(99), 5));
+        assert_eq!(events(&none, &first), ["TagsComeOfAge"]);
+        assert_eq!(events(&first, &more), [""; 0]);
+        assert_eq!(events(&first, &later), ["TagsComeOfAge"]);
+        assert_eq!(events(&first, &none), [""; 0]);
+    }
+
+    #[test]
+    fn only_a_project_that_was_not_named_before_is_worth_an_event() {
+        let named = |projects: &[&str]| PolicyStatus {
+            projects_with_cleanup_policy: projects.iter().map(ToString::to_string).collect(),
+            ..PolicyStatus::default()
+        };
+        let notes = |old: &[&str], new: &[&str]| {
+            let events = transitions(&named(old), &named(new));
+            events.into_iter().map(|event| event.note).collect::<Vec<String>>()
+        };
+        assert!(notes(&["shop/a"], &["shop/a"]).is_empty());
+        assert!(notes(&["shop/a"], &[]).is_empty());
+        let [note] = &notes(&["shop/a"], &["shop/a", "shop/b"])[..] else { panic!("one event") };
+        assert!(note.contains(" in shop/b and "), "{note}");
+    }
+
+    #[test]
+    fn other_policies_over_the_same_repositories_are_worth_an_event_for_each_change_of_them() {
+        use event_reason as e;
+        let with = |policies: &[&str], others: u32, repositories: u32| {
+            let policies = policies.iter().map(ToString::to_string).collect();
+            let overlapping =
+                (others > 0 || repositories > 0).then_some(OverlapStatus { policies, others, repositories });
+            PolicyStatus { overlapping, ..PolicyStatus::default() }
+        };
+        let none = with(&[], 0, 0);
+        let one = with(&["a"], 0, 3);
+        for (old, new, expected) in [
+            (&none, &none, vec![]),
+            (&none, &one, vec![e::OVERLAPPING]),
+            (&one, &with(&["a"], 0, 4), vec![]),
+            (&one, &with(&["a", "b"], 0, 3), vec![e::OVERLAPPING]),
+            (&one, &with(&["a"], 1, 3), vec![e::OVERLAPPING]),
+            (&one, &none, vec![e::OVERLAP_ENDED]),
+        ] {
+            assert_eq!(reasons(&transitions(old, new)), expected);
+        }
+    }
+
+    #[test]
+    fn a_run_with_a_hundred_failures_is_worth_eleven_events() {
+        let repositories: Vec<_> =
+            (0..50).map(|id| json!({"path": format!("a/{id}"), "id": id, "result": "Failed"})).collect();
+        let status: PolicyStatus = serde_json::from_value(json!({
+            "lastRun": {"id": "r", "trigger": "Schedule", "mode": "Delete", "gitlab": "https://git.test", "observedGeneration": 1,
+                "startTime": "1970-01-01T00:00:00Z", "result": "Failed", "message": "no"},
+            "repositories": repositories,
+            "repositoriesOmitted": 50,
+        }))
+        .unwrap();
+        let events = run_ended(&status);
+        assert_eq!(events.len(), 1 + MAX_REPOSITORY_EVENTS);
+        assert_eq!(events[0].reason, event_reason::CLEANUP_FAILED);
+    }
+}

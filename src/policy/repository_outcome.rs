@@ -1,0 +1,218 @@
+//! What a run came to: in each repository, and as a whole.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::{ComingOfAge, PendingApproval, RepositoryResult, TagCounts};
+
+/// Why a repository came to its result, as it stands in the status. `docs/conditions.md` explains each.
+pub mod repository_reason {
+    /// Unchanged: no tag can go.
+    pub const NOTHING_TO_REMOVE: &str = "NothingToRemove";
+    /// Skipped: GitLab took a bulk deletion within the hour.
+    pub const RATE_LIMITED: &str = "RateLimited";
+    /// Skipped: the server is too old to be told what to keep.
+    pub const KEEP_NOT_SUPPORTED: &str = "KeepNotSupported";
+    /// Skipped: the server is too old to remove a single tag.
+    pub const EXACT_NOT_SUPPORTED: &str = "ExactNotSupported";
+    /// Failed, or skipped where the whole run would remove too much: a limit of the policy was exceeded.
+    pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
+    /// Skipped: the plan that was approved is no longer what would be removed.
+    pub const PLAN_CHANGED: &str = "PlanChanged";
+    /// Skipped: images are in use in a way that GitLab's bulk deletion cannot be told of.
+    pub const IN_USE_UNRESOLVED: &str = "InUseUnresolved";
+    /// Skipped: tags share their date across the border of keepN, and GitLab's bulk deletion would go by their names.
+    pub const DATE_TIED: &str = "DateTied";
+    /// Skipped: dates decide which tags GitLab's bulk deletion takes, and those of some say nothing.
+    pub const DATE_UNKNOWN: &str = "DateUnknown";
+    /// Unchanged: there is no tag in it, and it stays for now.
+    pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
+    /// Changed: there is no tag in it, and GitLab was, or in a dry run would be, asked to delete it.
+    pub const REPOSITORY_DELETED: &str = "RepositoryDeleted";
+    /// Skipped: there is no tag in it, and GitLab protects it from being deleted.
+    pub const REPOSITORY_PROTECTED: &str = "RepositoryProtected";
+    /// Skipped: the repository is about to be deleted.
+    pub const DELETE_SCHEDULED: &str = "DeleteScheduled";
+    /// Skipped: the run ended before its turn came.
+    pub const NOT_REACHED: &str = "NotReached";
+    /// Changed: some of what was requested has not been seen to go.
+    pub const NOT_CONFIRMED: &str = "NotConfirmed";
+    /// Failed: the project, group or repository is not there, or not for this token.
+    pub const NOT_FOUND: &str = "NotFound";
+    /// Failed: the token may not do this here.
+    pub const FORBIDDEN: &str = "Forbidden";
+    /// Failed: the list of tags may be incomplete.
+    pub const LIST_INCOMPLETE: &str = "ListIncomplete";
+    /// Failed: the request may have been accepted, its answer was lost.
+    pub const ANSWER_LOST: &str = "AnswerLost";
+    /// Failed: GitLab refused the parameters.
+    pub const REFUSED: &str = "Refused";
+    /// Failed: GitLab could not be reached or answered with an error.
+    pub const GITLAB_UNAVAILABLE: &str = "GitLabUnavailable";
+
+    /// All of them, for the test that compares them with the documentation.
+    pub const ALL: &[&str] = &[
+        NOTHING_TO_REMOVE,
+        RATE_LIMITED,
+        KEEP_NOT_SUPPORTED,
+        EXACT_NOT_SUPPORTED,
+        DELETION_LIMIT_EXCEEDED,
+        PLAN_CHANGED,
+        IN_USE_UNRESOLVED,
+        DATE_TIED,
+        DATE_UNKNOWN,
+        REPOSITORY_EMPTY,
+        REPOSITORY_DELETED,
+        REPOSITORY_PROTECTED,
+        DELETE_SCHEDULED,
+        NOT_REACHED,
+        NOT_CONFIRMED,
+        NOT_FOUND,
+        FORBIDDEN,
+        LIST_INCOMPLETE,
+        ANSWER_LOST,
+        REFUSED,
+        GITLAB_UNAVAILABLE,
+    ];
+}
+
+/// Tags of a repository that come of age soon, many at a time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OfAge {
+    /// When the first of them do.
+    pub at: Timestamp,
+    /// How many there are, as far as they were read.
+    pub tags: u64,
+}
+
+/// What a run came to in one repository.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Full path; of a target that could not be listed, the target's path.
+    pub path: String,
+    /// GitLab's numeric id; 0 for a target that could not be listed.
+    pub id: u64,
+    /// The result.
+    pub result: RepositoryResult,
+    /// Why, one of [`repository_reason`].
+    pub reason: Option<&'static str>,
+    /// Why, in a sentence.
+    pub message: Option<String>,
+    /// The numbers.
+    pub tags: TagCounts,
+    /// Some of the tags that went or would go.
+    pub samples: Vec<String>,
+    /// The size in bytes of what went or would go, as far as it is known.
+    pub bytes: u64,
+    /// From when on the repository may get a bulk deletion again, if that lies ahead.
+    pub eligible: Option<Timestamp>,
+    /// Its tags of one moment that come of age soon.
+    pub of_age: Option<OfAge>,
+}
+
+impl Outcome {
+    /// An outcome without numbers.
+    #[must_use]
+    pub fn new(path: &str, id: u64, result: RepositoryResult, reason: Option<&'static str>) -> Self {
+        Self {
+            path: path.to_owned(),
+            id,
+            result,
+            reason,
+            message: None,
+            tags: TagCounts::default(),
+            samples: Vec::new(),
+            bytes: 0,
+            eligible: None,
+            of_age: None,
+        }
+    }
+
+    /// Whether the repository as a whole is, or in a dry run would be, deleted.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        self.reason == Some(repository_reason::REPOSITORY_DELETED)
+    }
+}
+
+/// What a run has seen in all repositories of tags that come of age soon.
+#[must_use]
+pub fn coming_of_age(outcomes: &[Outcome]) -> Option<ComingOfAge> {
+    let soon = || outcomes.iter().filter_map(|outcome| outcome.of_age);
+    Some(ComingOfAge {
+        time: Time(soon().map(|soon| soon.at).min()?),
+        tags: soon().map(|soon| soon.tags).sum(),
+        repositories: u32::try_from(soon().count()).unwrap_or(u32::MAX),
+    })
+}
+
+/// What becomes of the plan that waits for an approval.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Proposal {
+    /// The run has nothing to say about it.
+    #[default]
+    AsBefore,
+    /// There is nothing to approve.
+    Nothing,
+    /// This one waits from now on.
+    Plan(PendingApproval),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum End {
+    /// It came through.
+    Completed,
+    /// It was stopped between two requests.
+    Stopped(Stop),
+    /// It removed nothing, for a reason that concerns all of it.
+    Aborted {
+        /// One of the documented reasons.
+        reason: &'static str,
+        /// Why, in a sentence.
+        message: String,
+    },
+}
+
+/// Why a run was stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stop {
+    /// It took longer than `activeDeadlineSeconds`.
+    Deadline,
+    /// The operator shuts down.
+    Shutdown,
+    /// The policy was edited or deleted.
+    PolicyChanged,
+    /// The operator went away without a word; found out by its successor.
+    OperatorGone,
+}
+
+impl Stop {
+    /// Why, in a sentence.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Deadline => "the run took longer than activeDeadlineSeconds and was stopped; the next one goes on",
+            Self::Shutdown => "the operator was shut down during the run",
+            Self::PolicyChanged => "the policy was edited or deleted during the run",
+            Self::OperatorGone => "the operator went away during the run",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_that_come_of_age_are_told_together_by_the_first_of_them() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let outcome = |second: Option<i64>| Outcome {
+            of_age: second.map(|second| OfAge { at: at(second), tags: 9 }),
+            ..Outcome::new("shop/web", 1, RepositoryResult::Unchanged, None)
+        };
+        assert_eq!(coming_of_age(&[outcome(None)]), None);
+        let all = coming_of_age(&[outcome(Some(30)), outcome(None), outcome(Some(20))]).unwrap();
+        assert_eq!((all.time.0, all.tags, all.repositories), (at(20), 18, 2));
+    }
+}
