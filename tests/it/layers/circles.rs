@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use rstest::rstest;
 
-use super::all_sources;
 use super::imports::Crate;
+use super::{all_sources, is_test};
 
 /// The circles that are left. This list only ever gets shorter: nothing may be added to it, and what has been opened or
 /// has become smaller must be changed here as well.
@@ -14,7 +14,7 @@ const KNOWN: &[&[&str]] = &[];
 #[test]
 fn files_import_each_other_without_circles() {
     let sources = all_sources();
-    let sources = sources.iter().filter(|(name, _)| name != "main.rs");
+    let sources = sources.iter().filter(|(name, _)| name != "main.rs" && !is_test(name));
     let files = Crate::parse(sources.map(|(name, text)| (name.as_str(), text.as_str())));
     let imports = files.imports();
     let known: BTreeSet<BTreeSet<&str>> = KNOWN.iter().map(|circle| circle.iter().copied().collect()).collect();

@@ -1,0 +1,236 @@
+//! What the status says after a run, as tables.
+
+use serde_json::json;
+
+use super::*;
+use crate::policy::{empty_repository, gitlab_cleanup_policy};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn run(mode: &str) -> RunStatus {
+    serde_json::from_value(json!({
+        "id": "r", "trigger": "Schedule", "mode": mode, "gitlab": "https://git.test", "observedGeneration": 1,
+        "startTime": "1970-01-01T00:00:00Z", "result": "Running",
+    }))
+    .unwrap()
+}
+
+fn outcome(id: u64, result: RepositoryResult, matched: u64) -> Outcome {
+    let requested = if result == RepositoryResult::Changed { matched } else { 0 };
+    Outcome {
+        tags: TagCounts { scanned: 100, matched, requested, confirmed: requested, in_use: 0 },
+        samples: vec!["v1".to_owned()],
+        eligible: (requested > 0).then(|| at(9000)),
+        ..Outcome::new(&format!("shop/r{id}"), id, result, None)
+    }
+}
+
+fn finished(mode: &str, outcomes: Vec<Outcome>, end: &End) -> PolicyStatus {
+    let mut status = PolicyStatus::default();
+    begin(&mut status, run(mode), at(3600));
+    finish(&mut status, None, outcomes, end, Proposal::AsBefore, 5, at(5000));
+    status
+}
+
+#[test]
+fn failures_come_first_then_the_most_tags() {
+    use RepositoryResult as R;
+    let outcomes = vec![
+        outcome(1, R::Unchanged, 0),
+        outcome(2, R::Changed, 5),
+        outcome(3, R::Changed, 9),
+        outcome(4, R::Failed, 0),
+    ];
+    let status = finished("Delete", outcomes, &End::Completed);
+    let ids: Vec<u64> = status.repositories.iter().map(|repository| repository.id).collect();
+    assert_eq!(ids, [4, 3, 2, 1]);
+    let run = status.last_run.unwrap();
+    assert_eq!(run.result, RunResult::PartiallyFailed);
+    assert_eq!(run.summary.as_deref(), Some("14 removed"));
+    assert_eq!(run.message.as_deref(), Some("14 tags removed in 2 of 4 repositories; 1 failed"));
+}
+
+#[test]
+fn a_run_that_was_broken_off_says_what_it_had_removed() {
+    let broken = || End::Aborted { reason: "InUseUnknown", message: "nobody knows".to_owned() };
+    let outcomes = vec![outcome(1, RepositoryResult::Changed, 5), outcome(2, RepositoryResult::Skipped, 0)];
+    let run = finished("Delete", outcomes, &broken()).last_run.unwrap();
+    assert_eq!(run.message.as_deref(), Some("nobody knows; 5 tags removed in 1 of 2 repositories; 1 skipped"));
+    assert_eq!(run.summary.as_deref(), Some("5 removed"));
+    let outcomes = vec![Outcome {
+        tags: TagCounts { scanned: 9, matched: 5, ..TagCounts::default() },
+        ..outcome(1, RepositoryResult::Skipped, 0)
+    }];
+    let run = finished("DryRun", outcomes, &broken()).last_run.unwrap();
+    assert_eq!((run.message.as_deref(), run.summary.as_deref()), (Some("nobody knows"), Some("failed")));
+}
+
+#[test]
+fn a_run_that_removed_nothing_says_at_first_sight_that_repositories_were_skipped() {
+    use RepositoryResult as R;
+    let outcomes = vec![outcome(1, R::Skipped, 0), outcome(2, R::Unchanged, 0), outcome(3, R::Skipped, 0)];
+    let run = finished("Delete", outcomes, &End::Completed).last_run.unwrap();
+    assert_eq!(run.summary.as_deref(), Some("0 removed, 2 skipped"));
+    let outcomes = vec![outcome(1, R::Skipped, 0), outcome(2, R::Changed, 5)];
+    let run = finished("Delete", outcomes, &End::Completed).last_run.unwrap();
+    assert_eq!(run.summary.as_deref(), Some("5 removed"));
+    let run = finished("Delete", vec![outcome(2, R::Unchanged, 0)], &End::Completed).last_run.unwrap();
+    assert_eq!(run.summary.as_deref(), Some("0 removed"));
+}
+
+#[test]
+fn a_dry_run_speaks_of_what_would_go() {
+    let status = finished("DryRun", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
+    let run = status.last_run.unwrap();
+    assert_eq!(run.summary.as_deref(), Some("1 would go"));
+    assert_eq!(run.message.as_deref(), Some("1 of 100 tags in 1 of 1 repository would be removed"));
+}
+
+#[test]
+fn repositories_that_go_as_a_whole_are_told_apart_from_those_that_lose_tags_and_named_before_them() {
+    let empty = Outcome {
+        tags: TagCounts::default(),
+        reason: Some(repository_reason::REPOSITORY_DELETED),
+        ..outcome(1, RepositoryResult::Changed, 0)
+    };
+    let outcomes = vec![outcome(2, RepositoryResult::Changed, 5), empty, outcome(3, RepositoryResult::Failed, 0)];
+    for (mode, message) in [
+        ("Delete", "5 tags removed in 1 of 3 repositories; deletion of 1 empty repository requested; 1 failed"),
+        (
+            "DryRun",
+            "5 of 200 tags in 1 of 3 repositories would be removed; 1 empty repository would be deleted; 1 failed",
+        ),
+    ] {
+        let status = finished(mode, outcomes.clone(), &End::Completed);
+        let ids: Vec<u64> = status.repositories.iter().map(|repository| repository.id).collect();
+        assert_eq!(ids, [3, 1, 2]);
+        let run = status.last_run.unwrap();
+        assert_eq!(run.message.as_deref(), Some(message));
+        assert_eq!((run.repositories.changed, run.repositories.deleted), (2, 1));
+    }
+}
+
+#[test]
+fn how_a_run_ended_decides_its_result_and_condition() {
+    use RepositoryResult as R;
+    let aborted = End::Aborted { reason: reason::TOKEN_EXPIRED, message: "the token has expired".to_owned() };
+    for (outcomes, end, result, why) in [
+        (vec![outcome(1, R::Skipped, 3)], End::Completed, RunResult::Succeeded, reason::SUCCEEDED),
+        (vec![], End::Completed, RunResult::Succeeded, reason::SUCCEEDED),
+        (vec![outcome(1, R::Failed, 0)], End::Completed, RunResult::Failed, reason::FAILED),
+        (vec![], End::Stopped(Stop::Deadline), RunResult::PartiallyFailed, reason::DEADLINE_EXCEEDED),
+        (vec![], End::Stopped(Stop::Shutdown), RunResult::Interrupted, reason::INTERRUPTED),
+        (vec![], aborted, RunResult::Failed, reason::TOKEN_EXPIRED),
+    ] {
+        let status = finished("Delete", outcomes, &end);
+        let condition = conditions::find(&status.conditions, LAST_RUN_SUCCEEDED).unwrap();
+        assert_eq!(condition.reason, why);
+        let succeeded = result == RunResult::Succeeded;
+        assert_eq!(status.last_run.unwrap().result, result);
+        assert_eq!(status.last_successful_time.is_some(), succeeded);
+        assert_eq!(status.consecutive_failures, Some(u32::from(!succeeded)));
+    }
+}
+
+#[test]
+fn what_is_not_named_counts_as_requested_until_its_hour_is_over() {
+    let outcomes = (0..60).map(|id| outcome(id, RepositoryResult::Changed, 100 - id)).collect();
+    let status = finished("Delete", outcomes, &End::Completed);
+    assert_eq!(status.repositories.len(), MAX_REPOSITORIES);
+    assert_eq!(status.repositories_omitted, Some(10));
+    assert_eq!(status.others_eligible_time, Some(Time(at(9000))));
+
+    let few = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
+    assert_eq!(few.others_eligible_time, None);
+}
+
+#[test]
+fn a_repository_that_left_the_target_within_its_hour_is_not_forgotten() {
+    let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
+    begin(&mut status, run("DryRun"), at(6000));
+    finish(
+        &mut status,
+        None,
+        vec![outcome(2, RepositoryResult::Unchanged, 0)],
+        &End::Completed,
+        Proposal::AsBefore,
+        5,
+        at(6000),
+    );
+    assert_eq!(status.others_eligible_time, Some(Time(at(9000))));
+}
+
+#[test]
+fn runs_that_come_to_nothing_do_not_make_the_hour_forgotten() {
+    let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
+    for second in [5100, 5200, 5300] {
+        let before = status.others_eligible_time.as_ref().map(|time| time.0);
+        let aborted = End::Aborted { reason: reason::SECRET_NOT_FOUND, message: "no Secret".to_owned() };
+        begin(&mut status, run("Delete"), at(8000));
+        finish(&mut status, before, Vec::new(), &aborted, Proposal::AsBefore, 5, at(second));
+        assert_eq!(status.others_eligible_time, Some(Time(at(9000))));
+    }
+}
+
+#[test]
+fn a_preview_that_is_asked_for_does_not_hide_failing_nights() {
+    let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Failed, 0)], &End::Completed);
+    let preview = RunStatus { trigger: Trigger::DryRunRequested, ..run("DryRun") };
+    begin(&mut status, preview, at(6000));
+    finish(&mut status, None, Vec::new(), &End::Completed, Proposal::AsBefore, 5, at(6000));
+    assert_eq!((status.consecutive_failures, status.last_successful_time), (Some(1), None));
+}
+
+#[test]
+fn a_lost_run_counts_as_having_requested_everything_until_it_was_found_lost() {
+    let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
+    begin(&mut status, run("Delete"), at(20_000));
+    assert_eq!(status.others_eligible_time, Some(Time(at(23_600))));
+    interrupted(&mut status, 5, at(10_000));
+    assert_eq!(status.others_eligible_time, Some(Time(at(13_600))));
+    assert_eq!(status.repositories[0].next_eligible_time, Some(Time(at(13_600))));
+    assert_eq!(status.last_run.unwrap().result, RunResult::Interrupted);
+    assert_eq!(status.history.len(), 2);
+}
+
+#[test]
+fn history_is_as_long_as_the_policy_wants_it() {
+    let mut status = PolicyStatus::default();
+    for second in 0..10 {
+        begin(&mut status, run("DryRun"), at(second));
+        finish(&mut status, None, Vec::new(), &End::Completed, Proposal::AsBefore, 3, at(second));
+    }
+    assert_eq!(status.history.len(), 3);
+    assert_eq!(status.history[0].completion_time, Some(Time(at(9))));
+}
+
+#[test]
+fn the_status_of_five_thousand_repositories_stays_within_its_budget() {
+    let outcomes = (0..5000)
+        .map(|id| Outcome {
+            path: format!("group/{}/{id}", "p".repeat(400)),
+            message: Some("m".repeat(2000)),
+            samples: vec!["t".repeat(128); 40],
+            ..outcome(id, RepositoryResult::Changed, 7)
+        })
+        .collect();
+    let mut status = PolicyStatus {
+        empty_repositories: (0..50).map(|id| empty_repository::watch(id, &"p".repeat(600), at(0))).collect(),
+        projects_with_cleanup_policy: vec!["p".repeat(255); gitlab_cleanup_policy::MAX_NAMED],
+        ..PolicyStatus::default()
+    };
+    begin(&mut status, run("Delete"), at(3600));
+    for second in 5000..5020 {
+        let end = End::Aborted { reason: reason::SECRET_NOT_FOUND, message: "m".repeat(2000) };
+        finish(&mut status, None, Vec::new(), &end, Proposal::AsBefore, 20, at(second));
+    }
+    finish(&mut status, None, outcomes, &End::Completed, Proposal::AsBefore, 20, at(5020));
+    let bytes = serde_json::to_vec(&status).unwrap().len();
+    assert!(bytes <= MAX_STATUS_BYTES, "{bytes}");
+    assert_eq!(status.last_run.unwrap().repositories.total, 5000);
+    assert!(!status.repositories.is_empty());
+    assert_eq!(status.empty_repositories.len(), 50, "what is watched goes last");
+    assert!(status.repositories.iter().all(|repository| repository.samples.len() <= MAX_SAMPLES));
+}
