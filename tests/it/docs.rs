@@ -83,13 +83,13 @@ fn no_reason_is_only_a_name() {
     for name in constants("src/api/reasons.rs", "explains each.") {
         assert!(code.contains(&format!("reason::{name}")), "reason::{name} is not used");
     }
-    for name in constants("src/policy/announce.rs", "pub mod event_reason {") {
+    for name in constants("src/policy/events.rs", "pub mod event_reason {") {
         assert!(
             code.contains(&format!("e::{name}")) || code.contains(&format!("event_reason::{name}")),
             "{name} is not used"
         );
     }
-    for name in constants("src/policy/outcome.rs", "pub mod repository_reason {") {
+    for name in constants("src/policy/repository_outcome.rs", "pub mod repository_reason {") {
         let used = code.contains(&format!("why::{name}")) || code.contains(&format!("repository_reason::{name}"));
         assert!(used, "{name} is not used");
     }
