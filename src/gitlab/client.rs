@@ -16,7 +16,7 @@ use super::error::{Error, ErrorKind, Operation};
 use super::gate::FinalCheck;
 use super::pagination::{self, Gap, KEYSET_PAGE, Keyset, OFFSET_PAGE, Offset};
 use super::responses::{
-    ErrorAnswer, TagAnswer, TagDetailsAnswer, VersionAnswer, accept, incomplete, invalid, read, refusal,
+    ErrorAnswer, TagAnswer, TagDetailsAnswer, VersionAnswer, accept, incomplete, invalid, read, refusal, yes,
 };
 use super::retry::Repeat;
 use super::transport::{Answer, Http, Request, by_status};
@@ -210,8 +210,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AnswerLost`] when it was sent and no answer tells its fate (time-out, broken connection, 5xx): it
-    /// counts as accepted. Every other error means that GitLab accepted nothing: [`ErrorKind::Refused`] for parameters
+    /// [`ErrorKind::AnswerLost`] when it was sent and no answer tells its fate (time-out, broken connection, 5xx), and
+    /// [`ErrorKind::ForeignAnswer`] when the one that came is not GitLab's: it counts as accepted. Every other error means that GitLab accepted nothing: [`ErrorKind::Refused`] for parameters
     /// it does not take, [`ErrorKind::Moved`] for a project that was moved, [`ErrorKind::NotFound`],
     /// [`ErrorKind::Forbidden`], [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
     pub async fn bulk_delete(&self, repository: &RepositoryRef, delete: &BulkDelete) -> Result<BulkAnswer, Error> {
@@ -220,7 +220,7 @@ impl Client {
         let answer = self.delete(operation, self.tags_url(operation, repository)?, Some(body)).await?;
         let at = answer.at;
         match answer.status.as_u16() {
-            200..=299 => Ok(BulkAnswer::Accepted { at }),
+            200..=299 => yes(operation, &answer, 202).map(|()| BulkAnswer::Accepted { at }),
             400 if ErrorAnswer::of(&answer).is_lease() => Ok(BulkAnswer::AlreadyRequested { at }),
             405 if ErrorAnswer::of(&answer).is_moved() => Err(Error::new(operation, ErrorKind::Moved)),
             // Words of a gateway that gave up, or of nobody we know; neither is GitLab's word that it did nothing.

@@ -43,7 +43,16 @@ impl Error {
     /// Whether the request may have been accepted although no answer says so. The caller counts it as accepted.
     #[must_use]
     pub const fn is_answer_lost(&self) -> bool {
-        matches!(self.kind, ErrorKind::AnswerLost)
+        matches!(self.kind, ErrorKind::AnswerLost | ErrorKind::ForeignAnswer(_))
+    }
+
+    /// What gave the answer to a removal away as not GitLab's, if that is what happened.
+    #[must_use]
+    pub const fn foreign(&self) -> Option<Foreign> {
+        match self.kind {
+            ErrorKind::ForeignAnswer(foreign) => Some(foreign),
+            _ => None,
+        }
     }
 
     /// Whether the request did not leave because the final check said no.
@@ -229,6 +238,9 @@ pub enum ErrorKind {
     /// The request was sent and may have been accepted, but no answer says so. Counts as accepted.
     #[error("the answer was lost, the request may have been accepted")]
     AnswerLost,
+    /// A request that removes something was answered, but neither with GitLab's yes nor with its no. Counts as accepted.
+    #[error("the answer is not GitLab's, {0}; nobody knows what became of the request, so it counts as accepted")]
+    ForeignAnswer(Foreign),
     /// The [`FinalCheck`](super::FinalCheck) said no; it was not sent.
     #[error("it was withdrawn")]
     Withdrawn,
@@ -256,7 +268,8 @@ impl ErrorKind {
             | Self::Unreachable(_)
             | Self::Timeout
             | Self::Incomplete { .. }
-            | Self::AnswerLost => Class::Transient,
+            | Self::AnswerLost
+            | Self::ForeignAnswer(_) => Class::Transient,
             Self::Tls(_) | Self::Configuration(Setting::Ca | Setting::Identity) => Class::Tls,
             Self::LocalAddress { .. } | Self::Configuration(Setting::LocalAddress) => Class::Host,
             Self::Stopped | Self::DeadlineReached => Class::Stopped,
@@ -291,6 +304,28 @@ pub enum Class {
     Stopped,
     /// Needs a human to look at it.
     Other,
+}
+
+/// What gives an answer away as not GitLab's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Foreign {
+    /// A success, but not the one that GitLab sends.
+    #[error("it came with {status} where GitLab sends {expected}")]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The one of GitLab's yes.
+        expected: u16,
+    },
+    /// A page for people, or another body that GitLab would not send.
+    #[error("it is a page or another text, not JSON")]
+    Page,
+    /// A firewall that wants to see a browser first.
+    #[error("it is the challenge of a firewall")]
+    Challenge,
+    /// JSON that does not say what was removed.
+    #[error("it does not say which tags are gone")]
+    Untold,
 }
 
 /// What GitLab says about a token it does not accept.

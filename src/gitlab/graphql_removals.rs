@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::error::{Error, ErrorKind, Operation};
+use super::error::{Error, ErrorKind, Foreign, Operation};
 use super::graphql_responses::{Envelope, GraphqlFault};
-use super::responses::{invalid, refusal};
+use super::responses::{invalid, refusal, yes};
 use super::transport::Answer;
 
 /// The data of the mutation.
@@ -26,14 +26,15 @@ struct Removal {
 pub(super) fn removed(operation: Operation, answer: &Answer, asked: &[&str]) -> Result<Vec<Box<str>>, Error> {
     let unsupported = || Error::new(operation, ErrorKind::Unsupported { what: "removing several tags by GraphQL" });
     let lost = || Error::new(operation, ErrorKind::AnswerLost);
+    let foreign = |what| Error::new(operation, ErrorKind::ForeignAnswer(what));
     match answer.status.as_u16() {
-        200..=299 => {}
+        200..=299 => yes(operation, answer, 200)?,
         404 | 405 => return Err(unsupported()),
         // As for the bulk request: not GitLab's word that it did nothing.
         300..=399 | 408 | 500.. => return Err(lost()),
         _ => return Err(refusal(operation, answer)),
     }
-    let envelope = Envelope::of(answer).ok_or_else(lost)?;
+    let envelope = Envelope::of(answer).ok_or_else(|| foreign(Foreign::Untold))?;
     match envelope.trouble() {
         Some(GraphqlFault::Unknown(_) | GraphqlFault::Missing) => return Err(unsupported()),
         // GitLab behaviour: checked before anything is done.
@@ -41,14 +42,19 @@ pub(super) fn removed(operation: Operation, answer: &Answer, asked: &[&str]) -> 
         Some(GraphqlFault::Registry | GraphqlFault::Other) => return Err(lost()),
         None => {}
     }
-    let data: RemovalAnswer = serde_json::from_value(envelope.data.unwrap_or_default()).map_err(|_| lost())?;
-    let removal = data.destroy_container_repository_tags.ok_or_else(lost)?;
-    let gone = removal.deleted_tag_names.unwrap_or_default();
+    let untold = || foreign(Foreign::Untold);
+    let data: RemovalAnswer = serde_json::from_value(envelope.data.unwrap_or_default()).map_err(|_| untold())?;
+    let removal = data.destroy_container_repository_tags.ok_or_else(untold)?;
+    let refusals = removal.errors.unwrap_or_default();
+    // GitLab behaviour: a list without names where it removed none; nothing only beside an error.
+    let gone = match removal.deleted_tag_names {
+        None if refusals.is_empty() => return Err(untold()),
+        names => names.unwrap_or_default(),
+    };
     if !gone.iter().all(|name| asked.contains(&&**name)) {
         return Err(invalid(operation, "it names a tag that was not asked for"));
     }
     let complete = asked.iter().all(|name| gone.iter().any(|gone| &**gone == *name));
-    let refusals = removal.errors.unwrap_or_default();
     if complete || refusals.iter().all(|text| text.contains("protected")) {
         return Ok(gone);
     }
@@ -88,7 +94,10 @@ mod tests {
     #[case::all(json!(["b", "a"]), json!([]), Ok(vec!["b", "a"]))]
     #[case::all_whatever_the_errors(json!(["b", "a"]), json!(["error while deleting tags"]), Ok(vec!["b", "a"]))]
     #[case::a_part_without_a_word(json!(["a"]), json!([]), Ok(vec!["a"]))]
-    #[case::nothing_without_a_word(json!(null), json!(null), Ok(vec![]))]
+    #[case::none_without_a_word(json!([]), json!(null), Ok(vec![]))]
+    #[case::nothing_without_a_word(json!(null), json!(null), Err(ErrorKind::ForeignAnswer(Foreign::Untold)))]
+    #[case::nothing_beside_no_errors(json!(null), json!([]), Err(ErrorKind::ForeignAnswer(Foreign::Untold)))]
+    #[case::nothing_beside_an_error(json!(null), json!(["access denied"]), Err(ErrorKind::Forbidden))]
     #[case::protected(json!([]), json!(["cannot delete protected tag(s)"]), Ok(vec![]))]
     #[case::not_allowed(json!([]), json!(["access denied"]), Err(ErrorKind::Forbidden))]
     #[case::refused_by_the_registry(json!([]), json!(["could not delete tags: a, b"]), Err(ErrorKind::Registry))]
@@ -106,7 +115,9 @@ mod tests {
     }
 
     #[rstest]
-    #[case::no_json(200, "")]
+    #[case::nothing(200, "")]
+    #[case::a_proxy(204, "")]
+    #[case::an_object_of_others(200, r#"{"ok":true}"#)]
     #[case::cut_off(200, r#"{"data":{"destroyContainerRepositoryTags":{"deletedTagNames":["a"#)]
     #[case::a_page_for_people(200, "<html>")]
     #[case::no_payload(200, r#"{"data":{"destroyContainerRepositoryTags":null}}"#)]

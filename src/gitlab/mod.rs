@@ -74,7 +74,7 @@ mod types;
 
 pub use client::Client;
 pub use connection::GitLab;
-pub use error::{Class, Error, ErrorKind, Operation, Setting, TlsProblem, TokenProblem, Unreached};
+pub use error::{Class, Error, ErrorKind, Foreign, Operation, Setting, TlsProblem, TokenProblem, Unreached};
 pub use gate::{AlwaysOpen, FinalCheck, Gate, Stopped};
 pub use pagination::Gap;
 pub use resolve::{Lookup, SystemLookup};

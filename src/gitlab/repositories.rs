@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 
 use super::client::{Client, OBJECT_LIMIT, project_segment};
 use super::error::{Error, ErrorKind, Operation};
-use super::responses::{ContentsAnswer, ErrorAnswer, invalid, read, refusal};
+use super::responses::{ContentsAnswer, ErrorAnswer, invalid, read, refusal, yes};
 use super::types::{RepositoryContents, RepositoryDeletion, RepositoryRef};
 
 impl Client {
@@ -48,7 +48,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AnswerLost`] when it was sent and no answer tells its fate. After every other error GitLab does
+    /// [`ErrorKind::AnswerLost`] or [`ErrorKind::ForeignAnswer`] when it was sent and no answer tells its fate. After every other error GitLab does
     /// nothing: [`ErrorKind::NotFound`], [`ErrorKind::Forbidden`], [`ErrorKind::Moved`], [`ErrorKind::Refused`],
     /// [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
     pub async fn delete_repository(&self, repository: &RepositoryRef) -> Result<RepositoryDeletion, Error> {
@@ -58,7 +58,7 @@ impl Client {
         let answer = self.delete(operation, url, None).await?;
         let text = ErrorAnswer::of(&answer);
         match answer.status.as_u16() {
-            200..=299 => Ok(RepositoryDeletion::Scheduled),
+            200..=299 => yes(operation, &answer, 202).map(|()| RepositoryDeletion::Scheduled),
             403 if text.is_about_protected_repository() => Ok(RepositoryDeletion::Protected),
             405 if text.is_moved() => Err(Error::new(operation, ErrorKind::Moved)),
             300..=399 | 408 | 500.. => Err(Error::new(operation, ErrorKind::AnswerLost)),

@@ -3,10 +3,11 @@
 //! Pure. Bodies of errors are only compared with known texts; nothing of them is kept.
 
 use jiff::Timestamp;
+use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::error::{Error, ErrorKind, Operation, TokenProblem};
+use super::error::{Error, ErrorKind, Foreign, Operation, TokenProblem};
 use super::lenient::lenient;
 use super::pagination::Gap;
 use super::transport::Answer;
@@ -34,6 +35,40 @@ pub(super) fn refusal(operation: Operation, answer: &Answer) -> Error {
         status => ErrorKind::Server { status },
     };
     Error::new(operation, kind)
+}
+
+/// Whether a success is GitLab's yes to a removal: the one status that it sends for it, and a body that is empty or JSON.
+///
+/// GitLab behaviour: bulk deletions and those of repositories are accepted with 202, a single tag's is answered with 200
+/// (`lib/api/project_container_repositories.rs`); the body is the bare number. A sign-in page with 200, or a proxy's 204,
+/// says nothing of what GitLab did.
+pub(super) fn yes(operation: Operation, answer: &Answer, expected: u16) -> Result<(), Error> {
+    let status = answer.status.as_u16();
+    let foreign = if is_challenge(answer) {
+        Foreign::Challenge
+    } else if is_page(answer) {
+        Foreign::Page
+    } else if status != expected {
+        Foreign::Status { status, expected }
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(operation, ErrorKind::ForeignAnswer(foreign)))
+}
+
+/// Whether the body is neither empty nor JSON, as the API's always is.
+pub(super) fn is_page(answer: &Answer) -> bool {
+    let html = answer.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    let body = answer.body.trim_ascii();
+    html || !(body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok())
+}
+
+/// Whether a firewall in front of GitLab wants to see a browser first. Its answer can have any status and no body.
+///
+/// AWS: <https://docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-how-it-works.html>; Cloudflare:
+/// <https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/>.
+pub(super) fn is_challenge(answer: &Answer) -> bool {
+    ["x-amzn-waf-action", "cf-mitigated"].into_iter().any(|header| answer.headers.contains_key(header))
 }
 
 pub(super) const fn invalid(operation: Operation, what: &'static str) -> Error {
@@ -321,6 +356,34 @@ mod tests {
     fn a_status_and_a_known_text_make_an_error(#[case] status: u16, #[case] body: &str, #[case] kind: ErrorKind) {
         let error = read::<Value>(Operation::ListTags, &answer(status, body)).unwrap_err();
         assert_eq!(error.kind(), &kind);
+    }
+
+    #[rstest]
+    #[case::a_number("202", None)]
+    #[case::nothing("", None)]
+    #[case::spaces("\n", None)]
+    #[case::null("null", None)]
+    #[case::an_object("{}", None)]
+    #[case::a_page("<html>Sign in</html>", Some(Foreign::Page))]
+    #[case::a_text("Accepted", Some(Foreign::Page))]
+    #[case::json_that_breaks_off("{\"a\":", Some(Foreign::Page))]
+    fn gitlabs_yes_has_one_status_and_json_or_no_body(#[case] body: &str, #[case] foreign: Option<Foreign>) {
+        let told = |answer: &Answer| yes(Operation::RemoveTag, answer, 202).err().map(|error| error.foreign().unwrap());
+        assert_eq!(told(&answer(202, body)), foreign);
+        for status in [200, 201, 203, 204, 206] {
+            let expected = foreign.unwrap_or(Foreign::Status { status, expected: 202 });
+            assert_eq!(told(&answer(status, body)), Some(expected));
+        }
+        for (name, value, expected) in [
+            ("content-type", "text/html; charset=utf-8", Some(Foreign::Page)),
+            ("content-type", "application/json", foreign),
+            ("x-amzn-waf-action", "challenge", Some(Foreign::Challenge)),
+            ("cf-mitigated", "challenge", Some(Foreign::Challenge)),
+        ] {
+            let mut answer = answer(202, body);
+            answer.headers.insert(name, value.parse().unwrap());
+            assert_eq!(told(&answer), expected, "{name}: {value}");
+        }
     }
 
     #[rstest]

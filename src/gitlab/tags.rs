@@ -15,7 +15,7 @@ use super::graphql::{self, MOST_NAMES, Parts};
 use super::graphql_named;
 use super::graphql_removals;
 use super::graphql_responses::{self, Probed};
-use super::responses::{ErrorAnswer, ProjectAnswer, invalid, read, refusal};
+use super::responses::{ErrorAnswer, ProjectAnswer, invalid, read, refusal, yes};
 use super::retry::{Failure, Repeat};
 use super::transport::{Answer, Known, Request, by_status};
 use super::types::{Capabilities, Project, RepositoryRef, TagNow, TagOrder, TagPage, TagRemoval, is_tag_name};
@@ -96,7 +96,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AnswerLost`] when some of the tags may be gone and no answer tells which.
+    /// [`ErrorKind::AnswerLost`] or [`ErrorKind::ForeignAnswer`] when some of the tags may be gone and no answer tells
+    /// which.
     /// [`ErrorKind::InvalidAnswer`] when GitLab names a tag that was not asked for. After every other error nothing is
     /// gone: [`ErrorKind::NotSent`] for more than 20 names, or one that no tag can have; [`ErrorKind::NotFound`] for a
     /// repository that does not exist or is hidden, and for a role or scope that does not allow it;
@@ -138,7 +139,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AnswerLost`] when it was sent and no answer tells its fate; [`ErrorKind::Registry`] when the
+    /// [`ErrorKind::AnswerLost`] or [`ErrorKind::ForeignAnswer`] when it was sent and no answer tells its fate;
+    /// [`ErrorKind::Registry`] when the
     /// registry failed, which may have been after the removal; [`ErrorKind::Forbidden`] when it was refused and nothing
     /// shows whether the tag is there. After every other error it was not removed: [`ErrorKind::NotSent`] for a name
     /// that no tag can have, [`ErrorKind::Refused`], [`ErrorKind::Moved`], [`ErrorKind::NotFound`] for project and
@@ -154,7 +156,7 @@ impl Client {
         let answer = self.delete(operation, url, None).await?;
         let text = ErrorAnswer::of(&answer);
         match answer.status.as_u16() {
-            200..=299 => Ok(TagRemoval::Gone),
+            200..=299 => yes(operation, &answer, 200).map(|()| TagRemoval::Gone),
             400 if !text.is_about_parameters() => Err(Error::new(operation, ErrorKind::Registry)),
             403 if text.is_about_protected_tags() => Ok(TagRemoval::Protected),
             403 => match refusal(operation, &answer) {

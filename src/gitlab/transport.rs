@@ -259,11 +259,12 @@ impl Http {
     /// Reads the start of a body that may be lost.
     async fn read_some(&self, mut response: Response) -> Vec<u8> {
         let mut body = Vec::new();
-        while let Ok(Some(chunk)) = response.chunk().await {
-            if body.len().saturating_add(chunk.len()) > ERROR_LIMIT {
-                break;
-            }
-            body.extend_from_slice(&chunk);
+        while body.len() < ERROR_LIMIT
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            // What does not fit is cut off, not left out: a long page is not to look like no body.
+            let room = ERROR_LIMIT - body.len();
+            body.extend(chunk.iter().copied().take(room));
         }
         body
     }

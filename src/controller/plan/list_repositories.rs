@@ -86,7 +86,7 @@ pub(crate) fn failure(path: &str, id: u64, error: &Error) -> Outcome {
         ErrorKind::NotFound | ErrorKind::Moved => (RepositoryResult::Failed, why::NOT_FOUND),
         ErrorKind::Forbidden => (RepositoryResult::Failed, why::FORBIDDEN),
         ErrorKind::Incomplete { .. } => (RepositoryResult::Failed, why::LIST_INCOMPLETE),
-        ErrorKind::AnswerLost => (RepositoryResult::Failed, why::ANSWER_LOST),
+        ErrorKind::AnswerLost | ErrorKind::ForeignAnswer(_) => (RepositoryResult::Failed, why::ANSWER_LOST),
         ErrorKind::Refused { .. } => (RepositoryResult::Failed, why::REFUSED),
         ErrorKind::RateLimited { .. } => (RepositoryResult::Skipped, why::RATE_LIMITED),
         _ => (RepositoryResult::Failed, why::GITLAB_UNAVAILABLE),

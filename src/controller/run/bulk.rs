@@ -414,7 +414,8 @@ impl Sender<'_> {
             }
             Err(error) if error.is_answer_lost() => {
                 job.context.ledger().requested(job.key(repository), &job.owner, job.context.clock.now());
-                self.accepted(prepared, Some(error.to_string())).await;
+                let lost = format!("{error}; no other is sent for an hour");
+                self.accepted(prepared, Some(lost)).await;
             }
             Err(error) => {
                 job.context.ledger().release(job.key(repository));

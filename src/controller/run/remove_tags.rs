@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::stream::{self, StreamExt};
 
 use crate::api::RepositoryResult;
-use crate::gitlab::{Client, Error, FinalCheck, Repository, TagRemoval};
+use crate::gitlab::{Client, Error, FinalCheck, Foreign, Repository, TagRemoval};
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::plan::removals::Removals;
 use crate::policy::plan::{KeepReason, RemoveReason, Verdict};
@@ -53,6 +53,8 @@ pub(crate) struct Tally {
     attached: u64,
     lost: u64,
     lost_requests: usize,
+    /// How many are of unknown fate because what answered was not GitLab, and what gave that away.
+    foreign: Option<(u64, Foreign)>,
     samples: Vec<String>,
     /// The names of those that are gone by GitLab's word.
     names: HashSet<Box<str>>,
@@ -84,11 +86,17 @@ impl Tally {
                 message = format!("{message}, {number} {what}");
             }
         }
+        if let Some((number, what)) = self.foreign {
+            message = format!("{message}, {number} of unknown fate, because the answer was not GitLab's: {what}");
+        }
         if let Some(kept) = kept {
             message = format!("{message}; {kept}");
         }
         if self.lost > 0 {
             outcome.reason = Some(why::NOT_CONFIRMED);
+        }
+        if self.foreign.is_some() {
+            (outcome.result, outcome.reason) = (RepositoryResult::Failed, Some(why::ANSWER_LOST));
         }
         outcome.message = Some(message);
     }
@@ -316,7 +324,10 @@ impl Removal<'_> {
         }
         let mut tally = self.tally();
         tally.requested += tags.len() as u64;
-        tally.lost += tags.len() as u64;
+        match error.foreign() {
+            Some(what) => tally.foreign.get_or_insert((0, what)).0 += tags.len() as u64,
+            None => tally.lost += tags.len() as u64,
+        }
         tally.lost_requests += 1;
         if tally.lost_requests > MAX_LOST { Err(error.into()) } else { Ok(()) }
     }

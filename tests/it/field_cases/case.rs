@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use gitlab_simulator::{Backend, Clock, Push, TagKind};
+use gitlab_simulator::{Action, Backend, Clock, Endpoint, Fault, Matcher, Push, Settings, TagKind};
 use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
 use serde::Deserialize;
@@ -21,9 +21,26 @@ pub(super) struct Case {
     #[serde(skip)]
     name: String,
     registry: Backend,
+    /// Other settings of the simulator, as its admin API takes them.
+    #[serde(default)]
+    settings: serde_json::Map<String, Value>,
+    /// What answers in GitLab's place.
+    #[serde(default)]
+    in_front: Vec<Answer>,
     /// Repositories by path, and their tags by name.
     repositories: BTreeMap<String, BTreeMap<String, Image>>,
     policies: BTreeMap<String, Expected>,
+}
+
+/// What a firewall, a proxy or a gateway answers.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Answer {
+    /// To what; to everything, if not said.
+    endpoint: Option<Endpoint>,
+    status: u16,
+    #[serde(default)]
+    body: String,
 }
 
 /// What a tag points at, and since when.
@@ -110,9 +127,20 @@ impl Case {
         let begin = Timestamp::from_second(Timestamp::now().as_second() - 60).unwrap();
         let world = World::start_with(|config| {
             config.clock = Clock::manual(begin);
+            let Value::Object(mut settings) = serde_json::to_value(&config.settings).unwrap() else { unreachable!() };
+            for (name, value) in &self.settings {
+                assert!(settings.insert(name.clone(), value.clone()).is_some(), "there is no setting {name}");
+            }
+            config.settings = serde_json::from_value::<Settings>(Value::Object(settings)).unwrap();
             config.settings.backend = self.registry;
         })
         .await;
+        for Answer { endpoint, status, body } in &self.in_front {
+            let kind = if body.starts_with('<') { "text/html; charset=utf-8" } else { "application/json" };
+            let headers = vec![("content-type".to_owned(), kind.to_owned())];
+            let action = Action::Answer { status: *status, headers, body: body.clone() };
+            world.sim.fault(Fault::new(Matcher { endpoint: *endpoint, ..Matcher::any() }, action));
+        }
         world.sim.edit(|registry| {
             for (path, tags) in &self.repositories {
                 let repository = registry.repository(path);
@@ -176,7 +204,7 @@ impl Trial {
         compare("the run", &gone);
 
         let status = serde_json::to_string(&status).unwrap();
-        complaints.extend(expected.plan_says.iter().filter_map(|words| missing("the plan", words, &plan.text)));
+        complaints.extend(expected.plan_says.iter().filter_map(|words| missing("the plan", words, &plan.said())));
         complaints.extend(expected.status_says.iter().filter_map(|words| missing("the status", words, &status)));
         complaints
     }
@@ -190,6 +218,11 @@ struct Plan {
 }
 
 impl Plan {
+    /// All that it says.
+    fn said(&self) -> String {
+        format!("{}{}", self.text, self.errors)
+    }
+
     /// Runs `plan -f` twice, for people and for programs.
     async fn make(world: &World, policy: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();

@@ -225,6 +225,22 @@ async fn a_mutation_whose_answer_cannot_be_read_is_lost_and_nothing_is_sent_agai
 }
 
 #[tokio::test]
+async fn a_success_that_is_not_gitlabs_removes_nothing_that_anybody_knows_of() {
+    for (status, body) in [(200, "<html>Sign in</html>"), (202, "202"), (204, "")] {
+        for matcher in removing() {
+            let world = World::new().await;
+            world.push(1);
+            world
+                .sim
+                .fault(Fault::new(matcher.clone(), Action::Answer { status, headers: vec![], body: body.to_owned() }));
+            let error = remove(&world.client(), &world.repository, matcher.endpoint).await.unwrap_err();
+            assert!(matches!(error, ErrorKind::ForeignAnswer(_)), "{status} {body}: {error}");
+            assert_eq!(world.sim.requests().len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_come_in_time_is_lost() {
     for matcher in removing() {
         let world = World::new().await;
