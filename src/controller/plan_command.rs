@@ -18,16 +18,18 @@ use crate::gitlab::{AlwaysOpen, Client, Connection, Error, GitLab, Repository};
 use crate::plan_output::{self, Planned, State};
 use crate::policy::CompiledPolicy;
 use crate::policy::overlap::Overlap;
+use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties;
 use crate::policy::repository_outcome::Outcome;
+use crate::policy::source::Extent;
 use crate::policy::status_conditions::Findings;
 use crate::policy::token;
 
 use super::plan::failure::{Failure, Unknown};
 use super::plan::in_use::{Cluster, Usage};
 use super::plan::list_repositories::{self, concerns_all};
-use super::plan::planner::{Plan, Planner};
-use super::plan::read_tags::{Extent, TagReader};
+use super::plan::planner::Planner;
+use super::plan::read_tags::TagReader;
 use super::run::plan_repositories::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
 use super::{connect, neighbours};
 
@@ -156,8 +158,8 @@ impl Forecast {
         Planner { reader, usage: self.usage.as_ref() }
     }
 
-    fn judged(&self, plan: Plan) -> Planned {
-        let Plan { tags, source, claims, leftover } = plan;
+    fn judged(&self, plan: RepositoryPlan) -> Planned {
+        let RepositoryPlan { tags, source, claims, leftover } = plan;
         let exceeded = self.question.policy.limits.repository(tags.removals(), tags.len() as u64).err();
         let tied = ties::sentence(&tags, self.question.policy.method.rules());
         let (complete, ages) = (source.extent == Extent::All, source.ages);

@@ -89,6 +89,14 @@ pub struct Holds {
     pub bytes: Option<u64>,
 }
 
+impl Holds {
+    /// What GitLab says. Tags that are listed count like those that are counted.
+    #[must_use]
+    pub fn told(counted: Option<u64>, bytes: Option<u64>, listed: usize) -> Self {
+        Self { tags: counted.map(|counted| counted.max(u64::try_from(listed).unwrap_or(u64::MAX))), bytes }
+    }
+}
+
 /// Whether a repository that lists no tags is proved to have none. `witness` is another repository, that showed tags in
 /// this run, asked after this one.
 ///
@@ -288,6 +296,13 @@ mod tests {
         #[case] expected: Result<(), Doubt>,
     ) {
         assert_eq!(prove(candidate, witness), expected);
+    }
+
+    #[test]
+    fn tags_that_are_listed_count_as_well_but_no_count_is_made_of_them() {
+        let told = |counted, listed| Holds::told(counted, Some(5), listed);
+        assert_eq!([told(Some(0), 3), told(Some(4), 3)], [holds(3, 5), holds(4, 5)]);
+        assert_eq!(told(None, 3), holds(None, 5));
     }
 
     proptest! {

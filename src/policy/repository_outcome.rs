@@ -85,6 +85,15 @@ pub struct OfAge {
     pub tags: u64,
 }
 
+/// The repository that an outcome is about, or the target that could not be listed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RepositoryName<'a> {
+    /// Full path.
+    pub path: &'a str,
+    /// GitLab's numeric id; 0 for a target.
+    pub id: u64,
+}
+
 /// What a run came to in one repository.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
@@ -126,6 +135,24 @@ impl Outcome {
             eligible: None,
             of_age: None,
         }
+    }
+
+    /// An outcome without numbers.
+    #[must_use]
+    pub fn of(name: RepositoryName<'_>, result: RepositoryResult, reason: Option<&'static str>) -> Self {
+        Self::new(name.path, name.id, result, reason)
+    }
+
+    /// The outcome of a repository that was left alone on purpose.
+    #[must_use]
+    pub fn skipped(name: RepositoryName<'_>, reason: &'static str, message: String) -> Self {
+        Self { message: Some(message), ..Self::of(name, RepositoryResult::Skipped, Some(reason)) }
+    }
+
+    /// The outcome of a repository that something stood in the way of.
+    #[must_use]
+    pub fn failed(name: RepositoryName<'_>, reason: &'static str, message: String) -> Self {
+        Self { message: Some(message), ..Self::of(name, RepositoryResult::Failed, Some(reason)) }
     }
 
     /// Whether the repository as a whole is, or in a dry run would be, deleted.

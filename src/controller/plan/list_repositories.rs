@@ -5,11 +5,17 @@ use std::collections::BTreeMap;
 use crate::api::RepositoryResult;
 use crate::api::conditions::reason;
 use crate::gitlab::{Class, Client, Error, ErrorKind, Namespace, Repository};
-use crate::policy::repository_outcome::{Outcome, repository_reason as why};
+use crate::policy::repository_outcome::{Outcome, RepositoryName, repository_reason as why};
 use crate::policy::status_conditions::Findings;
 use crate::policy::target::{Target, directly_in_group};
 
 use crate::controller::connect::namespaces;
+
+impl<'a> From<&'a Repository> for RepositoryName<'a> {
+    fn from(repository: &'a Repository) -> Self {
+        Self { path: &repository.path, id: repository.id }
+    }
+}
 
 /// What was found under a target.
 pub(crate) struct Found {

@@ -11,22 +11,21 @@ use crate::policy::Method;
 use crate::policy::bulk::{keeping_attachments, parameters};
 use crate::policy::compile::Rule;
 use crate::policy::in_use::RepositoryUse;
-use crate::policy::in_use::keep_regex::keep_pattern;
 use crate::policy::inventory::Inventory;
-use crate::policy::pattern::Pattern;
 use crate::policy::plan::attachments;
 use crate::policy::plan::doubt::{Doubt, Judgement, judge};
 use crate::policy::plan::exact::Draft;
 use crate::policy::plan::leftover::{Leftover, orphans, spared};
+use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties::Settled;
-use crate::policy::plan::{KeepReason, PlannedTag, TagPlan, Verdict, bulk, decide_by_name, exact};
+use crate::policy::plan::{bulk, decide_by_name, exact};
+use crate::policy::source::{Extent, Source};
 use crate::policy::tag::{Tag, TagView};
-use crate::policy::tag_protection::Claims;
 
 use super::failure::{Failure, Unknown};
 use super::in_use::Usage;
 use super::list_repositories::concerns_all;
-use super::read_tags::{self, Extent, PAGE, Source, TagReader};
+use super::read_tags::{self, PAGE, TagReader};
 
 /// Requests for the details of tags under way at the same time. The pace per host is the real limit.
 const DETAILS_IN_FLIGHT: usize = 8;
@@ -39,19 +38,9 @@ pub(crate) struct Planner<'a> {
     pub(crate) usage: Option<&'a Usage>,
 }
 
-/// Every tag of a repository with what is decided about it.
-pub(crate) struct Plan {
-    pub(crate) tags: TagPlan,
-    pub(crate) source: Source,
-    /// What is in use of it.
-    pub(crate) claims: Claims,
-    /// What GitLab's bulk deletion is told to keep though the rule matches it.
-    pub(crate) leftover: Option<Leftover>,
-}
-
 impl Planner<'_> {
     /// Plans by the policy's method. For Bulk this foretells what GitLab would do.
-    pub(crate) async fn plan(&self, repository: &Repository) -> Result<Plan, Failure> {
+    pub(crate) async fn plan(&self, repository: &Repository) -> Result<RepositoryPlan, Failure> {
         match &self.reader.policy.method {
             Method::Exact(rules) => self.exact(rules, repository).await,
             Method::Bulk(rule) => {
@@ -70,7 +59,7 @@ impl Planner<'_> {
         }
     }
 
-    async fn exact(&self, rules: &[Rule], repository: &Repository) -> Result<Plan, Failure> {
+    async fn exact(&self, rules: &[Rule], repository: &Repository) -> Result<RepositoryPlan, Failure> {
         let plan = self.exact_once(rules, repository).await?;
         let partly_read = plan.source.extent == Extent::Oldest || !plan.tags.newer.is_empty();
         if plan.tags.wants_all && partly_read && !self.reader.everything {
@@ -80,7 +69,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    async fn exact_once(&self, rules: &[Rule], repository: &Repository) -> Result<Plan, Failure> {
+    async fn exact_once(&self, rules: &[Rule], repository: &Repository) -> Result<RepositoryPlan, Failure> {
         let used = self.used(repository)?;
         let (inventory, source) = read_tags::read(&self.reader, rules, repository).await?;
         let claims = self.claims(used, &inventory, source, repository).await?;
@@ -96,7 +85,7 @@ impl Planner<'_> {
             self.settle(repository, open, &mut settled).await?;
             draft = exact::draft(tags.into_inventory(), rules, protect, &claims, context, source.at, &settled);
         }
-        Ok(Plan { tags: draft.tags, source, claims, leftover: None })
+        Ok(RepositoryPlan { tags: draft.tags, source, claims, leftover: None })
     }
 
     /// Reads when tags were first pushed, to the millisecond.
@@ -132,7 +121,7 @@ impl Planner<'_> {
         self.usage.map_or_else(|| Ok(RepositoryUse::default()), |usage| usage.now(repository))
     }
 
-    pub(crate) async fn bulk(&self, rule: &Rule, repository: &Repository) -> Result<Plan, Failure> {
+    pub(crate) async fn bulk(&self, rule: &Rule, repository: &Repository) -> Result<RepositoryPlan, Failure> {
         let used = self.used(repository)?;
         let at = self.reader.clock.now();
         let (inventory, source) = if used.by_digest() {
@@ -148,7 +137,7 @@ impl Planner<'_> {
         let in_use: BTreeSet<Box<str>> = inventory.read.iter().filter(in_use).map(|tag| tag.name.clone()).collect();
         let leftover = self.leftover(rule, repository, inventory.read.iter().map(|tag| &*tag.name)).await?;
         let tags = bulk::plan(inventory.read, rule, &self.reader.policy.protect, &in_use, at);
-        Ok(Plan { tags, source, claims, leftover })
+        Ok(RepositoryPlan { tags, source, claims, leftover })
     }
 
     /// Which of these tags of a repository are attachments that only the pattern for them makes GitLab's bulk deletion
@@ -247,67 +236,5 @@ impl Planner<'_> {
     async fn tells_pushes(&self, repository: &Repository) -> Result<bool, Error> {
         let page = self.reader.client.tag_page(repository.id, TagOrder::Name, None).await?;
         Ok(page.tags.iter().all(|tag| tag.published_at.is_some()))
-    }
-}
-
-/// What a bulk deletion has to spare because it is in use.
-pub(crate) struct Spared {
-    /// The tags of the repository that are in use.
-    pub(crate) in_use: BTreeSet<Box<str>>,
-    /// The pattern that makes GitLab keep them, and what the policy keeps.
-    pub(crate) keep: Option<String>,
-}
-
-impl Plan {
-    /// What GitLab has to be told to keep; or why it cannot be told. `keep` is the pattern of what the policy keeps,
-    /// `knows_keep` says whether GitLab obeys such a pattern.
-    pub(crate) fn spared(
-        &self,
-        rule: &Rule,
-        protect: &[Pattern],
-        keep: Option<&str>,
-        knows_keep: bool,
-    ) -> Result<Spared, String> {
-        let mut in_use = BTreeSet::new();
-        let told = |name: &str| decide_by_name(name, rule, protect, &BTreeSet::new()).is_none();
-        // Also those that the repository does not have, or not yet: they may be pushed before GitLab gets to work.
-        let mut to_tell: Vec<&str> = self.claims.of().tags().map(|(name, _)| name).filter(|name| told(name)).collect();
-        for PlannedTag { tag, decision, .. } in &self.tags.read {
-            if decision.verdict == Verdict::Keep(KeepReason::InUse) {
-                in_use.insert(tag.name.clone());
-                if told(&tag.name) {
-                    to_tell.push(&tag.name);
-                }
-            } else if self.claims.possible(&tag.name, tag.digest.as_deref(), tag.single_image) && told(&tag.name) {
-                let doubt = self.claims.doubt();
-                let advice = if self.claims.all_possible() { "" } else { "; method: Exact keeps those alone" };
-                return Err(format!("{} and others may be in use: {doubt}{advice}", tag.name));
-            }
-        }
-        if !to_tell.is_empty() && !knows_keep {
-            return Err("GitLab before 12.10 cannot be told to keep the tags in use; upgrade it".to_owned());
-        }
-        match keep_pattern(to_tell, keep) {
-            Ok(keep) => Ok(Spared { in_use, keep }),
-            Err(error) => Err(format!("{error}; method: Exact keeps them")),
-        }
-    }
-
-    /// Who uses tags that would go otherwise or not, the first few: `v1.2 by prod/Deployment/web`.
-    pub(crate) fn users(&self) -> Option<String> {
-        self.claims
-            .users_message(self.tags.read.iter().map(|PlannedTag { tag, .. }| (&*tag.name, tag.digest.as_deref())))
-    }
-
-    /// How many tags stay because they may be in use, and why it is not known.
-    pub(crate) fn doubted(&self) -> Option<(usize, String)> {
-        let perhaps = self.tags.in_use().filter(|tag| self.claims.certain(tag.name, tag.digest).is_none()).count();
-        (perhaps > 0).then(|| (perhaps, self.claims.doubt()))
-    }
-
-    /// Why tags stay, with how many: `kept: 12 TooYoung, 5 WithinKeepN, 1 Latest`.
-    pub(crate) fn kept(&self) -> String {
-        let reasons = self.tags.kept();
-        if reasons.is_empty() { "nothing is kept".to_owned() } else { format!("kept: {reasons}") }
     }
 }

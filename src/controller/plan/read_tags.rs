@@ -13,6 +13,7 @@ use crate::policy::CompiledPolicy;
 use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Need, ascends, assemble, need};
 use crate::policy::paging;
+use crate::policy::source::{Extent, Source};
 use crate::policy::tag::{Ages, Manifest, Moment, Tag, to_the_second};
 
 use super::failure::Failure;
@@ -21,30 +22,6 @@ use super::failure::Failure;
 pub(crate) const PAGE: usize = 20;
 /// Requests for the details of tags under way at the same time.
 const DETAILS_IN_FLIGHT: usize = 8;
-
-/// How tags were read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Source {
-    /// Whether tags can be removed by GraphQL, several at a time.
-    pub(crate) graphql: bool,
-    /// What ages are counted from; `None` where no dates were read.
-    pub(crate) ages: Option<Ages>,
-    /// Whether the newest pushes can be asked for.
-    pub(crate) sorts_by_push: bool,
-    /// How much is known of.
-    pub(crate) extent: Extent,
-    /// The moment as of which the plan is made, or at which the reading began: what was pushed later stays.
-    pub(crate) at: Timestamp,
-}
-
-/// How much of a repository an inventory covers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Extent {
-    /// Every tag, at least by its name.
-    All,
-    /// The oldest tags. There may be others, younger than all of these.
-    Oldest,
-}
 
 /// What reading needs.
 #[derive(Clone, Copy)]

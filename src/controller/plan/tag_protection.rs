@@ -9,12 +9,12 @@ use std::collections::{HashMap, HashSet};
 use crate::gitlab::{Error, Repository};
 use crate::policy::in_use::{Contents, RepositoryUse, names_subject};
 use crate::policy::inventory::Inventory;
+use crate::policy::source::{Extent, Source};
 use crate::policy::tag::Tag;
 use crate::policy::tag_protection::Claims;
 
 use super::list_repositories::concerns_all;
 use super::planner::Planner;
-use super::read_tags::{Extent, Source};
 
 /// Most tags that are read one by one, in one repository.
 const MAX_LOOKED_UP: usize = 100;

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::gitlab::Repository;
 use crate::policy::plan::{Attached, KeepReason, RemoveReason};
+use crate::policy::source::Source;
 use crate::policy::tag::Tag;
 
 use super::job::Job;
 use super::report::{CLOCKS_MAY_DIFFER, Halt};
 use crate::controller::plan::failure::Failure;
-use crate::controller::plan::read_tags::{self, Pushes, Source, pushed_since};
+use crate::controller::plan::read_tags::{self, Pushes, pushed_since};
 
 /// What becomes of some attachments.
 pub(crate) struct Step<'t> {

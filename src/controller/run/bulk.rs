@@ -6,27 +6,26 @@ use futures::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::conditions::reason;
-use crate::api::{RepositoryResult, TagCounts};
 use crate::gitlab::{BulkAnswer, BulkDelete, Repository};
 use crate::policy::bulk::{Parameters, keeping_attachments, parameters};
 use crate::policy::bulk_ledger::Blocked;
-use crate::policy::bulk_verification::{PAUSES, Watch};
+use crate::policy::bulk_verification::PAUSES;
 use crate::policy::compile::Rule;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::limits::Exceeded;
+use crate::policy::outcomes::bulk::{Listed, NotKept, Requested, already_requested, rate_limited, too_old, verified};
+use crate::policy::outcomes::plan::{doubted, unresolved};
 use crate::policy::plan::leftover::{Leftover, spared};
-use crate::policy::plan::{bulk as bulk_plan, decide_by_name};
-use crate::policy::report::MAX_SAMPLES;
-use crate::policy::repository_outcome::{OfAge, Outcome, repository_reason as why};
+use crate::policy::plan::repository::Spared;
+use crate::policy::repository_outcome::{OfAge, Outcome};
 
 use super::in_use_guard::Look;
 use super::job::Job;
-use super::plan_repositories::{delete_scheduled, doubted, limit_exceeded, not_planned, unresolved};
+use super::plan_repositories::{delete_scheduled, not_planned};
 use super::report::{Halt, Report};
 use crate::controller::plan::failure::Failure;
 use crate::controller::plan::list_repositories::concerns_all;
 use crate::controller::plan::newest::{self, Found};
-use crate::controller::plan::planner::Spared;
 
 /// Repositories that are listed at the same time. The pace per host is the real limit.
 const LISTINGS_IN_FLIGHT: usize = 4;
@@ -44,14 +43,9 @@ struct Prepared {
     repository: Repository,
     /// What is in use of it.
     used: RepositoryUse,
-    /// How many of its tags are in use.
-    in_use: u64,
-    /// The pattern that keeps them, with what the policy keeps by name.
+    /// The pattern that keeps it, with what the policy keeps by name.
     keep: Option<String>,
-    scanned: usize,
-    candidates: Vec<Box<str>>,
-    survivors: Vec<Box<str>>,
-    removable: usize,
+    listed: Listed,
     /// Its tags of one moment that come of age soon.
     of_age: Option<OfAge>,
     /// Attachments that stay though the rule matches them.
@@ -61,12 +55,7 @@ struct Prepared {
 /// A repository whose tags were requested to be removed.
 struct Pending {
     repository: Repository,
-    tags: TagCounts,
-    of_age: Option<OfAge>,
-    /// The answer to the request was lost.
-    lost: Option<String>,
-    watch: Watch,
-    leftover: Option<Leftover>,
+    requested: Requested,
 }
 
 /// What preparing a repository came to.
@@ -95,8 +84,8 @@ pub(super) async fn run(
     let version = job.client.version().await?;
     let knows_keep = version.supports_keep_regex();
     let Ok(parameters) = parameters(rule, &job.policy.protect, knows_keep) else {
-        let what = "what the policy keeps by nameRegexKeep or protect.nameRegex";
-        report.outcomes.extend(repositories.iter().map(|repository| too_old(repository, &version.text, what)));
+        let too_old = |repository: &Repository| too_old(repository.into(), &version.text, NotKept::ByPattern);
+        report.outcomes.extend(repositories.iter().map(too_old));
         return Ok(());
     };
     let keep = parameters.name_regex_keep.clone();
@@ -107,8 +96,9 @@ pub(super) async fn run(
         stream::iter(repositories).map(|repository| preparation.step(repository)).buffered(LISTINGS_IN_FLIGHT).boxed();
     let sent = if job.policy.limits.over_run() {
         let all = all_first(steps).await?;
-        let removable =
-            all.iter().map(|(_, step)| if let Ok(Step::Ready(ready)) = step { ready.removable as u64 } else { 0 });
+        let removable = all
+            .iter()
+            .map(|(_, step)| if let Ok(Step::Ready(ready)) = step { ready.listed.removable as u64 } else { 0 });
         match job.policy.limits.run(removable.sum()) {
             Ok(()) => sender.send_all(stream::iter(all).boxed()).await,
             Err(exceeded) => sender.refuse(&exceeded, all),
@@ -163,39 +153,20 @@ impl Preparation<'_> {
         if let Some(blocked) = blocked.filter(|blocked| blocked.until.duration_since(now) > WORTH_WAITING) {
             return Ok(Step::Blocked(blocked));
         }
-        let limits = &job.policy.limits;
-        let Listed { names, used, in_use: spared, keep, planned, found, leftover } =
+        let Looked { names, used, in_use: spared, keep, planned, found, leftover } =
             match self.list(&repository).await? {
                 Ok(listed) => listed,
                 Err(left_alone) => return Ok(Step::Done(left_alone)),
             };
-        let protect = job.policy.protect.as_slice();
-        let scanned = names.len();
-        let (candidates, survivors): (Vec<_>, Vec<_>) =
-            names.into_iter().partition(|name| decide_by_name(name, rule, protect, &spared).is_none());
-        let in_use = spared.len() as u64;
-        let counts = |matched: usize| TagCounts {
-            scanned: scanned as u64,
-            matched: matched as u64,
-            in_use,
-            ..TagCounts::default()
+        let listed = Listed::of(names, rule, job.policy, &spared, planned);
+        let doubted = |doubt, of_age| {
+            Step::Done(Outcome { tags: listed.counts(0), of_age, ..doubted((&repository).into(), &doubt) })
         };
-        let doubted = |doubt, of_age| Step::Done(Outcome { tags: counts(0), of_age, ..doubted(&repository, &doubt) });
         if let Some(Found { doubt: Some(doubt), of_age }) = found {
             return Ok(doubted(doubt, of_age));
         }
-        let removable = planned.unwrap_or_else(|| bulk_plan::removable(candidates.len(), rule));
-        if let Err(exceeded) = limits.repository(removable as u64, scanned as u64) {
-            let outcome = Outcome::new(&repository.path, repository.id, RepositoryResult::Failed, None);
-            return Ok(Step::Done(limit_exceeded(&exceeded, Outcome { tags: counts(removable), ..outcome })));
-        }
-        if removable == 0 {
-            let unchanged = RepositoryResult::Unchanged;
-            return Ok(Step::Done(Outcome {
-                tags: counts(0),
-                message: leftover.map(|leftover| leftover.to_string()),
-                ..Outcome::new(&repository.path, repository.id, unchanged, Some(why::NOTHING_TO_REMOVE))
-            }));
+        if let Some(refused) = listed.refused((&repository).into(), job.policy, leftover) {
+            return Ok(Step::Done(refused));
         }
         let of_age = match found {
             Some(found) => found.of_age,
@@ -204,22 +175,11 @@ impl Preparation<'_> {
                 Found { doubt: None, of_age } => of_age,
             },
         };
-        Ok(Step::Ready(Box::new(Prepared {
-            repository,
-            used,
-            in_use,
-            keep,
-            scanned,
-            candidates,
-            survivors,
-            removable,
-            of_age,
-            leftover,
-        })))
+        Ok(Step::Ready(Box::new(Prepared { repository, used, keep, listed, of_age, leftover })))
     }
 
     /// Lists a repository, and plans it where that matters; or why it is left alone.
-    async fn list(&self, repository: &Repository) -> Result<Result<Listed, Outcome>, Failure> {
+    async fn list(&self, repository: &Repository) -> Result<Result<Looked, Outcome>, Failure> {
         let Self { job, rule, .. } = *self;
         let (limits, protect) = (&job.policy.limits, job.policy.protect.as_slice());
         let keep = |leftover: Option<Leftover>| match leftover {
@@ -227,8 +187,7 @@ impl Preparation<'_> {
             None => self.keep.clone(),
         };
         let too_old_for = |attachments: bool| {
-            let what = "signatures and other attachments of images that stay";
-            (attachments && !self.knows_keep).then(|| too_old(repository, &self.version, what))
+            (attachments && !self.knows_keep).then(|| too_old(repository.into(), &self.version, NotKept::Attachments))
         };
         let used = job.planner().used(repository)?;
         if !limits.any() && used.is_empty() {
@@ -239,7 +198,7 @@ impl Preparation<'_> {
             let leftover = job.planner().leftover(rule, repository, names.iter().map(AsRef::as_ref)).await?;
             let keep = keep(leftover);
             let in_use = BTreeSet::new();
-            return Ok(Ok(Listed { names, used, in_use, keep, planned: None, found: None, leftover }));
+            return Ok(Ok(Looked { names, used, in_use, keep, planned: None, found: None, leftover }));
         }
         let plan = job.planner().bulk(rule, repository).await?;
         let leftover = plan.leftover;
@@ -250,17 +209,17 @@ impl Preparation<'_> {
         let used = plan.claims.of().clone();
         let Spared { in_use, keep } = match plan.spared(rule, protect, keep(leftover).as_deref(), self.knows_keep) {
             Ok(spared) => spared,
-            Err(message) => return Ok(Err(unresolved(repository, message))),
+            Err(message) => return Ok(Err(unresolved(repository.into(), message))),
         };
         let found = Some(newest::in_plan(&job.planner(), rule, repository, &plan.tags).await?);
         let planned = Some(plan.tags.removed().count()).filter(|_| limits.any());
         let names = plan.tags.read.into_iter().map(|planned| planned.tag.name).collect();
-        Ok(Ok(Listed { names, used, in_use, keep, planned, found, leftover }))
+        Ok(Ok(Looked { names, used, in_use, keep, planned, found, leftover }))
     }
 }
 
 /// The tags of a repository, and what a plan found out where one was made.
-struct Listed {
+struct Looked {
     names: Vec<Box<str>>,
     /// What is in use of it.
     used: RepositoryUse,
@@ -273,24 +232,6 @@ struct Listed {
     found: Option<Found>,
     /// Attachments that stay though the rule matches them.
     leftover: Option<Leftover>,
-}
-
-fn rate_limited(repository: &Repository, blocked: &Blocked) -> Outcome {
-    let skipped = Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED));
-    Outcome {
-        message: Some("GitLab takes one bulk deletion per repository and hour, and has had one".to_owned()),
-        eligible: Some(blocked.until),
-        ..skipped
-    }
-}
-
-/// `what` is to be kept by pattern.
-fn too_old(repository: &Repository, version: &str, what: &str) -> Outcome {
-    let message = format!("GitLab {version} ignores name_regex_keep and would remove {what}");
-    Outcome {
-        message: Some(message),
-        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::KEEP_NOT_SUPPORTED))
-    }
 }
 
 fn request(parameters: Parameters) -> BulkDelete {
@@ -360,7 +301,7 @@ impl Sender<'_> {
         if blocked.owner != self.job.owner {
             self.report.overlaps.push((repository.path.clone(), blocked.owner.clone()));
         }
-        self.report.outcomes.push(rate_limited(repository, blocked));
+        self.report.outcomes.push(rate_limited(repository.into(), blocked.until));
     }
 
     /// Requests the deletion. What no longer spares all that is in use by the time it could leave is prepared anew.
@@ -380,7 +321,7 @@ impl Sender<'_> {
             }
         }
         let message = "which of its images are in use went on changing while the request was prepared";
-        self.report.outcomes.push(unresolved(&repository, message.to_owned()));
+        self.report.outcomes.push(unresolved((&repository).into(), message.to_owned()));
         Ok(())
     }
 
@@ -403,14 +344,8 @@ impl Sender<'_> {
             }
             Ok(BulkAnswer::AlreadyRequested { at }) => {
                 let until = job.context.ledger().requested(job.key(repository), &job.owner, at);
-                let message =
-                    "GitLab says that it had a bulk deletion within the hour, not when; it is left alone for an hour";
-                self.report.outcomes.push(Outcome {
-                    message: Some(message.to_owned()),
-                    eligible: Some(until),
-                    tags: TagCounts { scanned: prepared.scanned as u64, ..TagCounts::default() },
-                    ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::RATE_LIMITED))
-                });
+                let outcome = already_requested(repository.into(), until, prepared.listed.scanned);
+                self.report.outcomes.push(outcome);
             }
             Err(error) if error.is_answer_lost() => {
                 job.context.ledger().requested(job.key(repository), &job.owner, job.context.clock.now());
@@ -434,16 +369,13 @@ impl Sender<'_> {
     }
 
     async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {
-        let Prepared { repository, in_use, scanned, candidates, survivors, removable, of_age, leftover, .. } = prepared;
-        for tag in &candidates {
+        let Prepared { repository, listed, of_age, leftover, .. } = prepared;
+        for tag in &listed.candidates {
             self.job.audit(&repository, tag, "Candidate", "RuleMatches", Some(&self.rule.name), None);
         }
-        let removable = u64::try_from(removable).unwrap_or(u64::MAX);
-        let tags =
-            TagCounts { scanned: scanned as u64, matched: removable, requested: removable, confirmed: 0, in_use };
-        let watch = Watch::new(candidates, survivors, usize::try_from(removable).unwrap_or(usize::MAX));
-        self.pending.push(Pending { repository, tags, of_age, lost, watch, leftover });
-        if self.pending.iter().map(|pending| pending.watch.len()).sum::<usize>() > MAX_NAMES {
+        let requested = Requested::new(listed, of_age, leftover, lost);
+        self.pending.push(Pending { repository, requested });
+        if self.pending.iter().map(|pending| pending.requested.watch.len()).sum::<usize>() > MAX_NAMES {
             self.verify().await;
         }
     }
@@ -456,75 +388,33 @@ impl Sender<'_> {
     async fn verify(&mut self) {
         let job = self.job;
         for pause in PAUSES {
-            if self.pending.iter().all(|pending| pending.watch.settled()) || job.gate.stop().is_some() {
+            if self.pending.iter().all(|pending| pending.requested.watch.settled()) || job.gate.stop().is_some() {
                 break;
             }
             let pause = SignedDuration::try_from(pause).unwrap_or_default();
             job.gate.sleep_until(job.context.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX)).await;
-            for pending in self.pending.iter_mut().filter(|pending| !pending.watch.settled()) {
+            for pending in self.pending.iter_mut().filter(|pending| !pending.requested.watch.settled()) {
                 let listing = job.client.tag_names(&pending.repository.reference()).await;
-                pending.watch.observe(listing.ok().as_deref());
+                pending.requested.watch.observe(listing.ok().as_deref());
                 if job.gate.stop().is_some() {
                     break;
                 }
             }
         }
         let aged = self.rule.older_than.is_some();
-        self.report.outcomes.extend(self.pending.drain(..).map(|pending| verified(pending, aged)));
+        self.report.outcomes.extend(self.pending.drain(..).map(|pending| {
+            let Pending { repository, requested } = pending;
+            verified((&repository).into(), requested, aged)
+        }));
     }
 
     /// Ends the run before anything was requested.
     fn refuse(&mut self, exceeded: &Exceeded, steps: Vec<Prepares<'_>>) -> Result<(), Halt> {
         for (repository, step) in steps {
             if let Some(prepared) = self.note(repository, step)? {
-                let reason = Some(why::DELETION_LIMIT_EXCEEDED);
-                self.report.outcomes.push(Outcome {
-                    tags: TagCounts {
-                        scanned: prepared.scanned as u64,
-                        matched: prepared.removable as u64,
-                        in_use: prepared.in_use,
-                        ..TagCounts::default()
-                    },
-                    ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, reason)
-                });
+                self.report.outcomes.push(prepared.listed.over_run(repository.into()));
             }
         }
         Err(Halt::Refused { reason: reason::DELETION_LIMIT_EXCEEDED, message: exceeded.to_string() })
-    }
-}
-
-/// The outcome of a repository after the final check at it. `aged` says that GitLab spares what is too young, so that
-/// not everything that was requested is expected to go.
-fn verified(pending: Pending, aged: bool) -> Outcome {
-    let Pending { repository, mut tags, of_age, lost, watch, leftover } = pending;
-    let gone = watch.confirmed().map(|gone| u64::try_from(gone).unwrap_or(u64::MAX).min(tags.requested));
-    tags.confirmed = gone.unwrap_or(0);
-    let of = format!("{} of up to {} tags", tags.confirmed, tags.requested);
-    let (result, reason, message) = match (gone, lost) {
-        (_, Some(lost)) => (RepositoryResult::Failed, Some(why::ANSWER_LOST), lost),
-        (None, None) => (
-            RepositoryResult::Changed,
-            Some(why::NOT_CONFIRMED),
-            "requested; no listing since then proves what went (an empty or short one proves nothing)".to_owned(),
-        ),
-        (Some(0), None) if aged => (
-            RepositoryResult::Unchanged,
-            Some(why::NOTHING_TO_REMOVE),
-            "requested; GitLab removed nothing so far, so probably no tag was old enough".to_owned(),
-        ),
-        (Some(gone), None) if gone < tags.requested && !aged => (
-            RepositoryResult::Changed,
-            Some(why::NOT_CONFIRMED),
-            format!("{of} are gone so far; GitLab may still be at work"),
-        ),
-        (Some(_), None) => (RepositoryResult::Changed, None, format!("{of} are gone")),
-    };
-    let message = leftover.map_or_else(|| message.clone(), |leftover| format!("{message}; {leftover}"));
-    Outcome {
-        message: Some(message),
-        tags,
-        samples: watch.samples().iter().take(MAX_SAMPLES).cloned().collect(),
-        of_age,
-        ..Outcome::new(&repository.path, repository.id, result, reason)
     }
 }

@@ -2,21 +2,19 @@
 //! what that found without tags is looked at once more, right before anything is decided. What that proves is decided
 //! by `policy::empty_repository`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
-use crate::api::{EmptyRepository, RepositoryResult, Trigger};
+use crate::api::{EmptyRepository, Trigger};
 use crate::gitlab::{
     Client, FinalCheck, Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryRef, RepositoryStatus,
 };
-use crate::policy::empty_repository::{
-    Holds, KeptBecause, MAX_WATCHED, Observation as Seen, Rule, observe, prove, since, watch,
-};
+use crate::policy::empty_repository::{Holds, KeptBecause, MAX_WATCHED, Rule, prove, watch};
 use crate::policy::in_use::RepositoryUse;
+use crate::policy::outcomes::empty_repository::{Deletion, Turn, delete, keep, turns, witness};
 use crate::policy::repository_outcome::{Outcome, repository_reason as why};
 
 use super::in_use_guard::Look;
@@ -37,46 +35,27 @@ pub(super) async fn run(
     let Some(rule) = &job.policy.empty_repositories else { return Ok(()) };
     // A run that was asked for as a preview is none of those that have to agree.
     let previews = trigger == Trigger::DryRunRequested;
-    let watch = Watch { job, rule, previews, witness: witness(&report.outcomes) };
-    let mut turns = watch.turns(repositories, watched, &report.outcomes).into_iter();
+    let look = Watch { job, rule, previews, witness: witness(&report.outcomes) };
+    let all = repositories.iter().map(|repository| (repository.into(), repository.created_at));
+    let mut turns = turns(all, watched, &report.outcomes, rule, job.context.clock.now()).into_iter();
+    let note = |turn: &Turn, since| {
+        repositories.get(turn.repository).map(|repository| watch(repository.id, &repository.path, since))
+    };
     while let Some(turn) = turns.next() {
+        let Some(repository) = repositories.get(turn.repository) else { continue };
         let Some(outcome) = report.outcomes.get_mut(turn.outcome) else { continue };
         let room = noted.len() < MAX_WATCHED;
-        match watch.take(&turn, room, outcome).await {
-            Ok(since) => noted.extend(since.filter(|_| room).map(|since| turn.note(since))),
+        match look.take(repository, turn.since, room, outcome).await {
+            Ok(since) => noted.extend(since.filter(|_| room).and_then(|since| note(&turn, since))),
             Err(halt) => {
                 let rest = std::iter::once(turn).chain(turns);
-                noted.extend(rest.filter_map(|turn| turn.since.map(|since| turn.note(since))));
+                noted.extend(rest.filter_map(|turn| note(&turn, turn.since?)));
                 noted.truncate(MAX_WATCHED);
                 return Err(halt);
             }
         }
     }
     Ok(())
-}
-
-/// A repository that may be empty.
-struct Turn<'r> {
-    repository: &'r Repository,
-    /// Place of its outcome.
-    outcome: usize,
-    /// Since when runs have seen it empty.
-    since: Option<Timestamp>,
-}
-
-impl Turn<'_> {
-    fn note(&self, since: Timestamp) -> EmptyRepository {
-        watch(self.repository.id, &self.repository.path, since)
-    }
-}
-
-/// The repository that is most likely to show tags whenever it is asked: what was requested may still go.
-fn witness(outcomes: &[Outcome]) -> Option<u64> {
-    let left = |outcome: &Outcome, gone: u64| outcome.tags.scanned.saturating_sub(gone);
-    let shows = outcomes.iter().filter(|outcome| left(outcome, outcome.tags.confirmed) > 0);
-    let best =
-        shows.max_by_key(|outcome| (left(outcome, outcome.tags.requested), left(outcome, outcome.tags.confirmed)));
-    best.map(|outcome| outcome.id)
 }
 
 struct Watch<'a> {
@@ -88,48 +67,35 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// The repositories that look empty, in the order of their turns.
-    fn turns<'r>(
-        &self,
-        repositories: &'r [Repository],
-        watched: &[EmptyRepository],
-        outcomes: &[Outcome],
-    ) -> Vec<Turn<'r>> {
-        let places: HashMap<u64, usize> =
-            outcomes.iter().enumerate().map(|(place, outcome)| (outcome.id, place)).collect();
-        let mut turns: Vec<Turn<'r>> = repositories
-            .iter()
-            .filter_map(|repository| {
-                let place = *places.get(&repository.id)?;
-                let since = since(watched, repository.id, &repository.path);
-                let empty = observe(outcomes.get(place)?) == Seen::Empty;
-                empty.then_some(Turn { repository, outcome: place, since })
-            })
-            .collect();
-        let now = self.job.context.clock.now();
-        turns.sort_by_key(|turn| (self.rule.turn(turn.repository.created_at, turn.since, now), turn.repository.id));
-        turns
-    }
-
     /// Looks at one repository and answers since when it is watched, if it is from now on.
     ///
     /// # Errors
     /// What ends the whole run.
-    async fn take(&self, turn: &Turn<'_>, room: bool, outcome: &mut Outcome) -> Result<Option<Timestamp>, Halt> {
-        match self.examine(turn, room, outcome).await {
+    async fn take(
+        &self,
+        repository: &Repository,
+        since: Option<Timestamp>,
+        room: bool,
+        outcome: &mut Outcome,
+    ) -> Result<Option<Timestamp>, Halt> {
+        match self.examine(repository, since, room, outcome).await {
             Ok(since) => Ok(since),
             Err(Halt::GitLab(error)) if !concerns_all(&error) => {
-                let failed = failure(&turn.repository.path, turn.repository.id, &error);
-                *outcome = failed;
+                *outcome = failure(&repository.path, repository.id, &error);
                 // What could not be listed is not known to be empty any more; what could not be deleted is.
-                Ok(turn.since.filter(|_| error.operation() == Operation::DeleteRepository))
+                Ok(since.filter(|_| error.operation() == Operation::DeleteRepository))
             }
             Err(halt) => Err(halt),
         }
     }
 
-    async fn examine(&self, turn: &Turn<'_>, room: bool, outcome: &mut Outcome) -> Result<Option<Timestamp>, Halt> {
-        let repository = turn.repository;
+    async fn examine(
+        &self,
+        repository: &Repository,
+        since: Option<Timestamp>,
+        room: bool,
+        outcome: &mut Outcome,
+    ) -> Result<Option<Timestamp>, Halt> {
         if let Err(keep) = self.spares(repository)? {
             return Ok(kept(outcome, &keep, None));
         }
@@ -149,7 +115,7 @@ impl Watch<'_> {
             return Ok(kept(outcome, &KeptBecause::UnknownStatus, None));
         }
         let at = self.job.context.clock.now();
-        let since = match turn.since {
+        let since = match since {
             Some(since) => since,
             None if self.previews => return Ok(kept(outcome, &KeptBecause::Previewed, None)),
             None => watch(repository.id, &repository.path, at).since.0,
@@ -192,41 +158,27 @@ impl Watch<'_> {
         since: Timestamp,
         outcome: &mut Outcome,
     ) -> Result<Option<Timestamp>, Halt> {
-        let again = match repository.status {
-            Some(RepositoryStatus::DeleteFailed) => "; GitLab failed to delete it before",
-            _ => "",
-        };
-        let message = match self.job.task {
-            Task::Preview => format!("empty since {since}; would be deleted{again}"),
+        let again = repository.status == Some(RepositoryStatus::DeleteFailed);
+        let deletion = match self.job.task {
+            Task::Preview => Deletion::WouldBe,
             Task::Propose(_) | Task::CarryOut(_) => {
                 return Ok(kept(outcome, &KeptBecause::Approval { since }, Some(since)));
             }
             Task::Remove => {
                 let look = Arc::new(StillEmpty::of(self.job, repository));
                 let client = self.job.client.looking(Arc::clone(&look) as Arc<dyn FinalCheck>);
-                let deletion = match client.delete_repository(&repository.reference()).await {
-                    Err(error) if error.is_withdrawn() => {
-                        return Ok(kept(outcome, &look.found()?, None));
-                    }
-                    deletion => deletion?,
-                };
-                match deletion {
-                    RepositoryDeletion::Scheduled => {
-                        format!("empty since {since}; GitLab was asked to delete it{again}")
-                    }
-                    RepositoryDeletion::Protected => {
-                        outcome.result = RepositoryResult::Skipped;
-                        outcome.reason = Some(why::REPOSITORY_PROTECTED);
-                        outcome.message = Some(format!("empty since {since}; GitLab protects it from being deleted"));
-                        return Ok(None);
-                    }
+                match client.delete_repository(&repository.reference()).await {
+                    Ok(RepositoryDeletion::Scheduled) => Deletion::Requested,
+                    Ok(RepositoryDeletion::Protected) => Deletion::Protected,
+                    Err(error) if error.is_withdrawn() => return Ok(kept(outcome, &look.found()?, None)),
+                    Err(error) => return Err(error.into()),
                 }
             }
         };
-        self.job.audit_repository(repository, "Delete", why::REPOSITORY_EMPTY);
-        outcome.result = RepositoryResult::Changed;
-        outcome.reason = Some(why::REPOSITORY_DELETED);
-        outcome.message = Some(message);
+        delete(outcome, deletion, since, again);
+        if deletion != Deletion::Protected {
+            self.job.audit_repository(repository, "Delete", why::REPOSITORY_EMPTY);
+        }
         Ok(matches!(self.job.task, Task::Preview).then_some(since))
     }
 }
@@ -277,15 +229,12 @@ impl FinalCheck for StillEmpty {
 }
 
 /// Says why a repository stays; hands back since when it is watched.
-fn kept(outcome: &mut Outcome, keep: &KeptBecause, since: Option<Timestamp>) -> Option<Timestamp> {
-    outcome.result = RepositoryResult::Unchanged;
-    outcome.reason = Some(why::REPOSITORY_EMPTY);
-    outcome.message = Some(keep.to_string());
+fn kept(outcome: &mut Outcome, because: &KeptBecause, since: Option<Timestamp>) -> Option<Timestamp> {
+    keep(outcome, because);
     since
 }
 
-/// What GitLab says a repository holds. Tags that are listed count like those that are counted.
+/// What GitLab says a repository holds.
 fn holds(contents: RepositoryContents, listed: usize) -> Holds {
-    let tags = contents.tags_count.map(|counted| counted.max(u64::try_from(listed).unwrap_or(u64::MAX)));
-    Holds { tags, bytes: contents.size }
+    Holds::told(contents.tags_count, contents.size, listed)
 }

@@ -2,15 +2,16 @@
 
 use jiff::Timestamp;
 
-use crate::api::RepositoryResult;
 use crate::api::conditions::reason;
 use crate::gitlab::{Error, Repository, Version};
 use crate::policy::approval::differences;
+use crate::policy::outcomes::plan::Removable;
+use crate::policy::outcomes::removal::broken_off;
 use crate::policy::repository_outcome::{Outcome, Proposal, repository_reason as why};
 
 use super::dry_run::propose;
 use super::job::{Approval, Job, Task};
-use super::plan_repositories::{Planned, Removable, batches, check_limits, plan_all};
+use super::plan_repositories::{Planned, batches, check_limits, plan_all};
 use super::remove_tags;
 use super::report::{Halt, Report};
 use crate::controller::plan::list_repositories::{concerns_all, failure};
@@ -57,10 +58,7 @@ async fn outdated(job: &Job<'_>, repositories: &[Repository]) -> Result<Option<V
 /// GitLab behaviour: up to 12.3 removing a tag removes its image, with every other tag that points at it.
 fn too_old(repository: &Repository, version: &str) -> Outcome {
     let message = format!("GitLab {version} may remove an image with all its tags when one of them is to go");
-    Outcome {
-        message: Some(message),
-        ..Outcome::new(&repository.path, repository.id, RepositoryResult::Skipped, Some(why::EXACT_NOT_SUPPORTED))
-    }
+    Outcome::skipped(repository.into(), why::EXACT_NOT_SUPPORTED, message)
 }
 
 /// Whether the plan, made again, still is the one that was approved; if not, the one that waits from now on, and what
@@ -103,14 +101,11 @@ async fn carry_out(job: &Job<'_>, plans: Vec<Planned<'_>>, report: &mut Report) 
 
 /// Removes the tags of one repository. What went is told, also where an error stood in the way of the rest.
 async fn one(job: &Job<'_>, repository: &Repository, outcome: &mut Outcome, removable: &Removable) -> Result<(), Halt> {
-    let (told, halt) = remove_tags::run(job, repository, removable).await;
-    told.write(outcome);
+    let (tally, halt) = remove_tags::run(job, repository, removable).await;
+    tally.write(outcome);
     match halt {
         Some(Halt::GitLab(error)) if !concerns_all(&error) => {
-            let failed = failure(&repository.path, repository.id, &error);
-            let message = format!("{}; {}", error, outcome.message.take().unwrap_or_default());
-            (outcome.result, outcome.reason, outcome.message) =
-                (RepositoryResult::Failed, failed.reason, Some(message));
+            broken_off(outcome, failure(&repository.path, repository.id, &error));
             Ok(())
         }
         halt => halt.map_or(Ok(()), Err),

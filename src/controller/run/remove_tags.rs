@@ -1,23 +1,22 @@
-//! Removes planned tags of one repository by name, several requests at a time, and keeps account of what became of
-//! each.
+//! Removes planned tags of one repository by name, several requests at a time, and takes note of what became of each:
+//! `policy::outcomes::removal`.
 //!
 //! What was pushed again since the plan was made, or came into use, stays: `check_tags` looks right before every
 //! request leaves. Attachments go last, once it is certain that their images are gone: see `attachments`. What others
 //! removed meanwhile is told apart from what this run removed, as far as it can be known.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::stream::{self, StreamExt};
 
-use crate::api::RepositoryResult;
-use crate::gitlab::{Client, Error, FinalCheck, Foreign, Repository, TagRemoval};
+use crate::gitlab::{Client, Error, FinalCheck, Repository, TagRemoval};
 use crate::policy::in_use::RepositoryUse;
+use crate::policy::outcomes::plan::Removable;
+use crate::policy::outcomes::removal::{Kept, Tally};
 use crate::policy::plan::removals::Removals;
 use crate::policy::plan::{KeepReason, RemoveReason, Verdict};
-use crate::policy::report::MAX_SAMPLES;
-use crate::policy::repository_outcome::{Outcome, repository_reason as why};
+use crate::policy::source::Source;
 use crate::policy::tag::Tag;
 use crate::policy::tag_protection::Claims;
 
@@ -25,82 +24,14 @@ use super::attachments::{self, Step};
 use super::check_tags::{Found, Newest, Now, TagCheck, Way};
 use super::in_use_guard::Look;
 use super::job::Job;
-use super::plan_repositories::Removable;
 use super::report::{CLOCKS_MAY_DIFFER, Halt};
-use crate::controller::plan::read_tags::Source;
 
 /// Names in one request. GitLab behaviour: more are refused.
 const BATCH: usize = 20;
 /// Requests under way at the same time. The pace per host is the real limit.
 const IN_FLIGHT: usize = 4;
-/// Requests whose answer is lost, in one repository, after which it is left alone until the next run.
-const MAX_LOST: usize = 3;
 /// How often one tag alone is asked for again because GitLab took too long to tell.
 const MAX_LATE: usize = 2;
-
-/// What became of the tags that were to go.
-#[derive(Default)]
-pub(crate) struct Tally {
-    requested: u64,
-    removed: u64,
-    bytes: u64,
-    protected: u64,
-    again: u64,
-    untold: u64,
-    late: u64,
-    gone: u64,
-    in_use: u64,
-    attached: u64,
-    lost: u64,
-    lost_requests: usize,
-    /// How many are of unknown fate because what answered was not GitLab, and what gave that away.
-    foreign: Option<(u64, Foreign)>,
-    samples: Vec<String>,
-    /// The names of those that are gone by GitLab's word.
-    names: HashSet<Box<str>>,
-}
-
-impl Tally {
-    pub(crate) fn write(self, outcome: &mut Outcome) {
-        outcome.tags.requested = self.requested;
-        outcome.tags.confirmed = self.removed;
-        outcome.tags.in_use += self.in_use;
-        outcome.bytes = self.bytes;
-        outcome.samples = self.samples;
-        if self.removed == 0 {
-            outcome.result = RepositoryResult::Unchanged;
-        }
-        let kept = outcome.message.take();
-        let mut message = format!("{} of {} planned tags were removed", self.removed, outcome.tags.matched);
-        for (number, what) in [
-            (self.protected, "kept because GitLab protects them"),
-            (self.again, "kept because they were pushed again meanwhile"),
-            (self.untold, "kept because nothing tells whether they were pushed again"),
-            (self.late, "kept because GitLab took too long to tell whether they were pushed again"),
-            (self.gone, "already gone"),
-            (self.in_use, "kept because they came into use meanwhile"),
-            (self.attached, "kept because they belong to an image that is, or may be, still there"),
-            (self.lost, "of unknown fate, because the answer was lost"),
-        ] {
-            if number > 0 {
-                message = format!("{message}, {number} {what}");
-            }
-        }
-        if let Some((number, what)) = self.foreign {
-            message = format!("{message}, {number} of unknown fate, because the answer was not GitLab's: {what}");
-        }
-        if let Some(kept) = kept {
-            message = format!("{message}; {kept}");
-        }
-        if self.lost > 0 {
-            outcome.reason = Some(why::NOT_CONFIRMED);
-        }
-        if self.foreign.is_some() {
-            (outcome.result, outcome.reason) = (RepositoryResult::Failed, Some(why::ANSWER_LOST));
-        }
-        outcome.message = Some(message);
-    }
-}
 
 /// Removes the tags, until all are done or an error stands in the way.
 pub(crate) async fn run<'a>(
@@ -155,11 +86,10 @@ impl Removal<'_> {
     async fn all(&mut self, removals: &Removals) -> Result<(), Halt> {
         self.run(&removals.images).await?;
         for step in &removals.steps {
-            let gone = self.tally().names.clone();
+            let gone = self.tally().gone().clone();
             let Step { free, kept } = attachments::step(self.job, self.repository, self.source, step, &gone).await?;
-            self.tally().attached += kept.len() as u64;
             for (tag, reason) in kept {
-                self.audit(tag, Verdict::Keep(reason), None);
+                self.keep(tag, Kept::Attached(reason));
             }
             for (reason, tags) in free {
                 self.reason = reason;
@@ -198,7 +128,7 @@ impl Removal<'_> {
             let check = self.check(&request);
             let client = self.job.client.looking(Arc::clone(&check) as Arc<dyn FinalCheck>);
             match self.remove(&client, &request.tags).await {
-                Ok(fates) => self.answered(&request.tags, fates),
+                Ok(fates) => self.answered(&fates),
                 Err(error) if error.is_withdrawn() => requests.extend(self.withdrawn(request, check.found())?),
                 Err(error) => self.unanswered(&request.tags, error)?,
             }
@@ -240,7 +170,7 @@ impl Removal<'_> {
                 let claims = self.claims.again(now);
                 // At least one of them, or the look would have said yes.
                 for tag in tags.extract_if(.., |tag| held(&claims, tag)) {
-                    self.tally().in_use += 1;
+                    self.tally().kept(Kept::InUse);
                     self.audit(tag, Verdict::Keep(KeepReason::InUse), users(&claims, tag).as_deref());
                 }
                 Ok(vec![Request { tags, way, late }])
@@ -251,9 +181,9 @@ impl Removal<'_> {
                     match now {
                         Now::Same => rest.push(tag),
                         Now::Crowded => alone.push(Request { tags: vec![tag], way: Way::Single, late: 0 }),
-                        Now::Missing => self.tally().gone += 1,
-                        Now::Again => self.keep(tag, |tally| &mut tally.again),
-                        Now::Untold => self.keep(tag, |tally| &mut tally.untold),
+                        Now::Missing => self.tally().missing(),
+                        Now::Again => self.keep(tag, Kept::PushedAgain),
+                        Now::Untold => self.keep(tag, Kept::Untold),
                     }
                 }
                 alone.push(Request { tags: rest, way, late });
@@ -267,75 +197,55 @@ impl Removal<'_> {
             Found::Late if late < MAX_LATE => Ok(vec![Request { tags, way: Way::Single, late: late + 1 }]),
             Found::Late => {
                 for tag in tags {
-                    self.keep(tag, |tally| &mut tally.late);
+                    self.keep(tag, Kept::Late);
                 }
                 Ok(Vec::new())
             }
         }
     }
 
-    async fn remove(&self, client: &Client, tags: &[&Tag]) -> Result<Vec<TagRemoval>, Error> {
+    /// Requests the removal of tags and answers what became of each.
+    async fn remove<'t>(&self, client: &Client, tags: &[&'t Tag]) -> Result<Vec<(&'t Tag, TagRemoval)>, Error> {
         if self.by_name {
             let names: Vec<&str> = tags.iter().map(|tag| &*tag.name).collect();
             let gone = client.delete_tags(self.repository.id, &names).await?;
-            let fate = |name: &str| {
-                if gone.iter().any(|gone| **gone == *name) { TagRemoval::Gone } else { TagRemoval::Protected }
+            let fate = |tag: &Tag| {
+                if gone.iter().any(|gone| **gone == *tag.name) { TagRemoval::Gone } else { TagRemoval::Protected }
             };
-            return Ok(names.into_iter().map(fate).collect());
+            return Ok(tags.iter().map(|tag| (*tag, fate(tag))).collect());
         }
         let mut fates = Vec::new();
         for tag in tags {
-            fates.push(client.delete_tag(&self.repository.reference(), &tag.name).await?);
+            fates.push((*tag, client.delete_tag(&self.repository.reference(), &tag.name).await?));
         }
         Ok(fates)
     }
 
     /// Takes note of what became of the tags of a request.
-    fn answered(&self, tags: &[&Tag], fates: Vec<TagRemoval>) {
-        let mut tally = self.tally();
-        tally.requested += tags.len() as u64;
-        for (tag, fate) in tags.iter().zip(fates) {
+    fn answered(&self, fates: &[(&Tag, TagRemoval)]) {
+        self.tally().answered(fates.len());
+        for (tag, fate) in fates {
             match fate {
                 TagRemoval::Gone => {
-                    tally.names.insert(tag.name.clone());
-                    tally.removed += 1;
-                    tally.bytes += tag.bytes.unwrap_or(0);
-                    if tally.samples.len() < MAX_SAMPLES {
-                        tally.samples.push(tag.name.to_string());
-                    }
+                    self.tally().removed(tag);
                     self.audit(tag, Verdict::Remove(self.reason), None);
                 }
-                TagRemoval::AlreadyGone => {
-                    tally.names.insert(tag.name.clone());
-                    tally.gone += 1;
-                }
-                TagRemoval::Protected => {
-                    tally.protected += 1;
-                    self.audit(tag, Verdict::Keep(KeepReason::ProtectedByGitLab), None);
-                }
+                TagRemoval::AlreadyGone => self.tally().already_gone(tag),
+                TagRemoval::Protected => self.keep(tag, Kept::Protected),
             }
         }
     }
 
     /// An answer that was lost is passed over a few times; the next run plans again and finds out what went.
     fn unanswered(&self, tags: &[&Tag], error: Error) -> Result<(), Halt> {
-        if !error.is_answer_lost() {
-            return Err(error.into());
-        }
-        let mut tally = self.tally();
-        tally.requested += tags.len() as u64;
-        match error.foreign() {
-            Some(what) => tally.foreign.get_or_insert((0, what)).0 += tags.len() as u64,
-            None => tally.lost += tags.len() as u64,
-        }
-        tally.lost_requests += 1;
-        if tally.lost_requests > MAX_LOST { Err(error.into()) } else { Ok(()) }
+        let foreign = error.foreign().map(|what| what.to_string());
+        if error.is_answer_lost() && !self.tally().lost(tags.len(), foreign) { Ok(()) } else { Err(error.into()) }
     }
 
-    /// Takes note of a tag that may have been pushed again.
-    fn keep(&self, tag: &Tag, number: impl Fn(&mut Tally) -> &mut u64) {
-        *number(&mut self.tally()) += 1;
-        self.audit(tag, Verdict::Keep(KeepReason::PushedAgain), None);
+    /// Takes note of a tag that stays.
+    fn keep(&self, tag: &Tag, why: Kept) {
+        self.tally().kept(why);
+        self.audit(tag, Verdict::Keep(why.reason()), None);
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
