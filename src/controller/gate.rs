@@ -1,18 +1,51 @@
 //! When a run must stop: the operator shuts down, the policy was edited or deleted, the deadline has come. The client
-//! asks before every request.
+//! asks before every request, and every wait ends with it.
 
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{self, BoxFuture, FutureExt};
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::gitlab::{Gate, Stopped};
 use crate::policy::repository_outcome::Stop;
 
-/// Whether the policy of a run still is what it was when the run began, as far as the watch knows.
-pub(crate) type StillCurrent = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Whether a policy still is what it was when something was begun for it, as far as the watch knows.
+#[derive(Clone)]
+pub(crate) struct StillCurrent {
+    holds: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Changes whenever it may hold no longer.
+    told: watch::Receiver<()>,
+}
+
+impl StillCurrent {
+    pub(crate) fn new(holds: Arc<dyn Fn() -> bool + Send + Sync>, told: watch::Receiver<()>) -> Self {
+        Self { holds, told }
+    }
+
+    /// Whether it is.
+    pub(crate) fn holds(&self) -> bool {
+        (self.holds)()
+    }
+
+    /// Resolves once it is not.
+    pub(crate) async fn ended(&self) {
+        let mut told = self.told.clone();
+        loop {
+            // Before it is looked at, so that nothing is missed in between.
+            told.borrow_and_update();
+            if !self.holds() {
+                return;
+            }
+            if told.changed().await.is_err() {
+                // Nobody watches any more: the operator ends, which the token says.
+                return future::pending().await;
+            }
+        }
+    }
+}
 
 /// The gate of one run.
 pub(crate) struct RunGate {
@@ -36,7 +69,7 @@ impl RunGate {
     pub(crate) fn stop(&self) -> Option<Stop> {
         if self.shutdown.is_cancelled() {
             Some(Stop::Shutdown)
-        } else if !(self.still_current)() {
+        } else if !self.still_current.holds() {
             Some(Stop::PolicyChanged)
         } else if self.clock.now() >= self.deadline {
             Some(Stop::Deadline)
@@ -45,13 +78,14 @@ impl RunGate {
         }
     }
 
-    /// Waits, but not beyond the deadline, and not once the operator shuts down.
+    /// Waits, but not beyond the deadline, and no longer than the run is wanted.
     pub(crate) async fn sleep_until(&self, until: Timestamp) {
         let wait = until.min(self.deadline).duration_since(self.clock.now());
         let Ok(wait) = wait.try_into() else { return };
         tokio::select! {
+            biased;
+            () = self.stopped() => {}
             () = self.clock.sleep(wait) => {}
-            () = self.shutdown.cancelled() => {}
         }
     }
 }
@@ -66,6 +100,49 @@ impl Gate for RunGate {
     }
 
     fn stopped(&self) -> BoxFuture<'_, ()> {
-        self.shutdown.cancelled().boxed()
+        async {
+            tokio::select! {
+                () = self.shutdown.cancelled() => {}
+                () = self.still_current.ended() => {}
+            }
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// A gate, what the watch says of its policy, and what makes the watch say so.
+    fn gate() -> (RunGate, Arc<AtomicBool>, watch::Sender<()>) {
+        let (current, told) = (Arc::new(AtomicBool::new(true)), watch::Sender::new(()));
+        let holds = Arc::clone(&current);
+        let still = StillCurrent::new(Arc::new(move || holds.load(Ordering::Relaxed)), told.subscribe());
+        (RunGate::new(Arc::new(SystemClock), Timestamp::MAX, CancellationToken::new(), still), current, told)
+    }
+
+    #[tokio::test]
+    async fn waits_end_when_the_watch_shows_another_policy_and_not_when_it_tells_of_others() {
+        let (gate, current, told) = gate();
+        let mut waits = Box::pin(gate.sleep_until(Timestamp::MAX));
+        told.send_replace(());
+        assert_eq!((waits.as_mut().now_or_never(), gate.stop()), (None, None));
+        current.store(false, Ordering::Relaxed);
+        told.send_replace(());
+        assert_eq!((waits.await, gate.stop()), ((), Some(Stop::PolicyChanged)));
+    }
+
+    #[tokio::test]
+    async fn waits_end_with_the_operator_also_where_nobody_watches_any_more() {
+        let (gate, _, told) = gate();
+        let mut stopped = gate.stopped();
+        drop(told);
+        assert_eq!(stopped.as_mut().now_or_never(), None);
+        gate.shutdown.cancel();
+        stopped.await;
     }
 }

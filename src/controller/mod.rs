@@ -4,17 +4,18 @@
 //! and writes and publishes what changed through `notify`; only the record that a run has begun is written by the run
 //! itself. `connect` gets to GitLab with a policy's credentials. `run` is one run on a page, with a file for each of
 //! its steps. `plan` finds out which tags would be removed, for a run and for `plan_command`, which answers at a
-//! command line and has no part in anything that removes. `gate` says when a run must stop, `check_state` is what one
-//! process knows of policies beyond their statuses. `neighbours` are policies that may look after the same
+//! command line and has no part in anything that removes. `gate` says when a run must stop, `currency` what the watch
+//! knows of that, `check_state` is what one process knows of policies beyond their statuses. `neighbours` are policies that may look after the same
 //! repositories, `definition` keeps what is known of the definition in the cluster.
 //!
 //! ```text
-//! watch → reconcile → run → plan → connect → context → gate, check_state, neighbours, error
+//! watch → reconcile → currency, run → plan → connect → context → gate, check_state, neighbours, error
 //! ```
 
 mod check_state;
 mod connect;
 mod context;
+mod currency;
 mod definition;
 mod error;
 mod gate;

@@ -23,9 +23,10 @@ use crate::policy::{CompiledPolicy, Problem, compile, report, status_conditions}
 
 use super::connect::{self, NoSession};
 use super::context::Context;
+use super::currency::Currency;
 use super::definition;
 use super::error::Error;
-use super::gate::{RunGate, StillCurrent};
+use super::gate::RunGate;
 use super::neighbours::Neighbours;
 use super::notify::{Change, commit, commit_run, publish};
 use super::plan::list_repositories;
@@ -36,9 +37,6 @@ use super::run::{self, Order};
 const MAX_STEPS: usize = 10;
 /// How long checking credentials and targets may take before it is given up until the next time.
 const CHECK_DEADLINE: SignedDuration = SignedDuration::from_mins(2);
-
-/// Says, for a policy, whether it still is the one a run began with.
-pub(crate) type Currency = Arc<dyn Fn(&RegistryCleanupPolicy) -> StillCurrent + Send + Sync>;
 
 /// Looks at a policy and answers when to look again.
 ///
@@ -186,7 +184,7 @@ async fn step(
             }
         }
         (Action::Begin { trigger, mode, slot }, Ok(policy)) => {
-            let still_current = currency(live);
+            let still_current = currency.of(live);
             let order = Order { policy: &policy, trigger, mode, slot, still_current };
             return commit_run(context, run::execute(context, live, order).await?).await;
         }
@@ -205,7 +203,7 @@ async fn check(
 ) -> Result<(status_conditions::Findings, Option<Overlap>), Error> {
     let namespace = live.namespace().ok_or(Error::Nameless)?;
     let deadline = context.clock.now().checked_add(CHECK_DEADLINE).unwrap_or(Timestamp::MAX);
-    let gate = RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), currency(live));
+    let gate = RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), currency.of(live));
     let opened = connect::open(context, &namespace, &live.spec.gitlab, policy, policy.mode, Arc::new(gate)).await;
     let neighbours = context.neighbours(live, policy);
     if let Some(neighbours) = &neighbours {

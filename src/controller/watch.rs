@@ -19,15 +19,18 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::utils::Predicate;
 use kube::runtime::{Controller, WatchStreamExt, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, ResourceExt};
+use tokio::task::JoinError;
+use tracing::Instrument;
 
-use crate::api::{APPROVE, DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, TargetSpec};
+use crate::api::{PolicyStatus, RegistryCleanupPolicy, TargetSpec};
 
 use super::context::Context;
+use super::currency::{Currency, version};
 use super::definition;
 use super::error::{Error, chain};
 use super::neighbours::Guarded;
-use super::reconcile::{Currency, longest_wait, reconcile};
+use super::reconcile::{longest_wait, reconcile};
 
 /// Each item makes every policy of a watch be looked at.
 pub type Nudges = BoxStream<'static, ()>;
@@ -108,13 +111,16 @@ async fn controller(
     (reader, writer): (Store<Guarded>, Writer<Guarded>),
 ) {
     let config = watcher::Config::default().any_semantic().page_size(PAGE_SIZE);
+    let (tell, told) = tokio::sync::watch::channel(());
     let policies = watcher(api, config)
         .default_backoff()
         .modify(|policy| policy.managed_fields_mut().clear())
         .reflect(writer)
+        // The store shows it by now.
+        .inspect(move |_| tell.send_replace(()))
         .applied_objects()
         .predicate_filter(Wakes, kube::runtime::PredicateConfig::default());
-    let currency = currency(&reader);
+    let currency = Currency::new(reader.clone(), told);
     let forget = reader.clone();
     Controller::for_stream(policies, reader)
         .with_config(ControllerConfig::default().concurrency(concurrency))
@@ -122,14 +128,26 @@ async fn controller(
         .graceful_shutdown_on(context.shutdown.clone().cancelled_owned())
         .run(
             move |object, context| {
-                let currency = Arc::clone(&currency);
-                async move {
-                    let uid = object.uid().unwrap_or_default();
-                    let result = reconcile(object, Arc::clone(&context), currency).await;
-                    if result.is_ok() {
-                        context.memory().succeeded(&uid);
+                let currency = currency.clone();
+                // A task of its own: however long it computes, the watch is listened to meanwhile.
+                let look = tokio::spawn(
+                    async move {
+                        let uid = object.uid().unwrap_or_default();
+                        let result = reconcile(object, Arc::clone(&context), currency).await;
+                        if result.is_ok() {
+                            context.memory().succeeded(&uid);
+                        }
+                        result
                     }
-                    result
+                    .in_current_span(),
+                );
+                async move {
+                    match look.await.map_err(JoinError::try_into_panic) {
+                        Ok(result) => result,
+                        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+                        // The runtime ends, and this with it.
+                        Err(Err(_)) => future::pending().await,
+                    }
                 }
             },
             |object, error, context| {
@@ -184,31 +202,8 @@ struct Wakes;
 
 impl Predicate<Guarded> for Wakes {
     fn hash_property(&self, policy: &Guarded) -> Option<u64> {
-        let mut hasher = DefaultHasher::new();
-        policy.meta().generation.hash(&mut hasher);
-        policy.meta().deletion_timestamp.is_some().hash(&mut hasher);
-        for key in [RUN_REQUESTED_AT, DRY_RUN_REQUESTED_AT, APPROVE] {
-            policy.annotations().get(key).hash(&mut hasher);
-        }
-        Some(hasher.finish())
+        Some(version(policy))
     }
-}
-
-/// Whether a policy in the store still is the one a run began with: the same object, of no later generation, not on its
-/// way out. The store may lag behind, never ahead.
-fn currency(store: &Store<Guarded>) -> Currency {
-    let store = store.clone();
-    Arc::new(move |policy: &RegistryCleanupPolicy| {
-        let store = store.clone();
-        let key = ObjectRef::<Guarded>::new(&policy.name_any()).within(&policy.namespace().unwrap_or_default());
-        let (uid, generation) = (policy.uid(), policy.metadata.generation);
-        Arc::new(move || {
-            store.get(&key).is_some_and(|now| {
-                let meta = now.meta();
-                meta.uid == uid && meta.generation <= generation && meta.deletion_timestamp.is_none()
-            })
-        })
-    })
 }
 
 /// Learns from the statuses of all policies what GitLab took within the last hour. Read leniently: a policy whose spec

@@ -226,7 +226,11 @@ impl Client {
         if let Some(known) = self.known() {
             return Ok(known.parts);
         }
-        let _probing = self.http.host.probing.lock().await;
+        let _probing = tokio::select! {
+            biased;
+            () = self.http.gate.stopped() => return Err(Error::new(Operation::ReadTags, ErrorKind::Stopped)),
+            probing = self.http.host.probing.lock() => probing,
+        };
         if let Some(known) = self.known() {
             return Ok(known.parts);
         }

@@ -173,13 +173,20 @@ impl Http {
         }
     }
 
-    /// The final check at a request that removes something. It may take a while, so the gate is asked once more.
+    /// The final check at a request that removes something. It may take a while, so it ends with the gate, which is
+    /// asked once more.
     async fn look(&self, request: &Request) -> Result<(), Error> {
         let (Some(look), Repeat::OnlyUnprocessed) = (&self.final_check, request.repeat) else { return Ok(()) };
-        if !look.still().await {
+        let stopped = || Error::new(request.operation, ErrorKind::Stopped);
+        let still = tokio::select! {
+            biased;
+            () = self.gate.stopped() => return Err(stopped()),
+            still = look.still() => still,
+        };
+        if !still {
             return Err(Error::new(request.operation, ErrorKind::Withdrawn));
         }
-        self.gate.may_send().map_err(|_| Error::new(request.operation, ErrorKind::Stopped))
+        self.gate.may_send().map_err(|_| stopped())
     }
 
     /// One request on the wire. Reading requests end when the gate closes; one that changes something is awaited to its

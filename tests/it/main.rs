@@ -19,6 +19,7 @@ mod docs;
 mod empty;
 mod exact;
 mod failures;
+mod fairness;
 mod field_cases;
 mod gitlab_client;
 mod hour;

@@ -44,7 +44,7 @@ pub(super) async fn begin<'a>(
     tracing::info!(
         run = id, %namespace, policy = name, trigger = order.trigger.as_str(), mode = order.mode.as_str(), "run begins"
     );
-    let still_current = Arc::clone(&order.still_current);
+    let still_current = order.still_current.clone();
     let gate = RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), still_current);
     Ok(Run {
         context,

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 pub(crate) use between::{Between, Spoiled};
-pub(crate) use operator::{Operator, Setup};
+pub(crate) use operator::{HeldClock, Operator, Setup};
 
 /// Long enough for the slowest machine: nothing here is a measurement, only a test that hangs is to end.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -46,6 +46,53 @@ impl Clock for TestClock {
     }
 }
 
+/// The same clock for an operator whose waits last until a test lets them end.
+pub(crate) struct HeldClock {
+    clock: gitlab_simulator::Clock,
+    /// How many have begun to wait.
+    asleep: watch::Sender<usize>,
+    released: watch::Sender<bool>,
+}
+
+impl HeldClock {
+    pub(crate) fn of(world: &World) -> Arc<Self> {
+        let (asleep, released) = (watch::Sender::new(0), watch::Sender::new(false));
+        Arc::new(Self { clock: world.sim.clock(), asleep, released })
+    }
+
+    /// Resolves once something waits.
+    pub(crate) async fn somebody_waits(&self) {
+        let waits = async { self.asleep.subscribe().wait_for(|asleep| *asleep > 0).await.map(|_| ()) };
+        tokio::time::timeout(super::PATIENCE, waits).await.expect("somebody waits").unwrap();
+    }
+
+    /// From now on waiting makes time pass, for those who wait already as well.
+    pub(crate) fn release(&self) {
+        self.released.send_replace(true);
+    }
+}
+
+impl Clock for HeldClock {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let (clock, asleep, mut released) = (self.clock.clone(), self.asleep.clone(), self.released.subscribe());
+        // The pace of requests is no wait.
+        let lasts = duration >= Duration::from_secs(1);
+        async move {
+            if lasts {
+                asleep.send_modify(|asleep| *asleep += 1);
+                let _ = released.wait_for(|released| *released).await;
+            }
+            clock.advance(SignedDuration::try_from(duration).unwrap());
+            tokio::task::yield_now().await;
+        }
+        .boxed()
+    }
+}
+
 /// What an operator is given, where it is not the usual.
 pub(crate) struct Setup {
     pub(crate) settings: CompileOptions,
@@ -59,6 +106,8 @@ pub(crate) struct Setup {
     pub(crate) also_watches: Option<String>,
     /// What tells it the addresses of names.
     pub(crate) lookup: Arc<dyn Lookup>,
+    /// Its clock.
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Setup {
@@ -74,6 +123,7 @@ impl Setup {
             between: None,
             also_watches: None,
             lookup: Arc::new(SystemLookup),
+            clock: Arc::new(TestClock(world.sim.clock())),
         }
     }
 }
@@ -87,12 +137,11 @@ impl Operator {
 
     /// The same with other things.
     pub(crate) async fn set_up(world: &World, setup: Setup) -> Self {
-        let Setup { settings, kubeconfig, in_use, between, also_watches, lookup } = setup;
+        let Setup { settings, kubeconfig, in_use, between, also_watches, lookup, clock } = setup;
         let kubeconfig = match kubeconfig {
             Some(kubeconfig) => kubeconfig,
             None => Box::pin(service_account_kubeconfig()).await,
         };
-        let clock: Arc<dyn Clock> = Arc::new(TestClock(world.sim.clock()));
         let scope = Scope::Namespaces([world.namespace.clone()].into_iter().chain(also_watches).collect());
         let shutdown = CancellationToken::new();
         let (nudge, nudged) = watch::channel(());

@@ -1,0 +1,59 @@
+//! What the watch knows of a policy since something was begun for it: whether it still is the same, and a sign as soon
+//! as it may not be.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
+use tokio::sync::watch;
+
+use crate::api::{APPROVE, DRY_RUN_REQUESTED_AT, RUN_REQUESTED_AT, RegistryCleanupPolicy};
+
+use super::gate::StillCurrent;
+use super::neighbours::Guarded;
+
+/// Says, for a policy, whether it still is the one that something was begun with.
+#[derive(Clone)]
+pub(crate) struct Currency {
+    store: Store<Guarded>,
+    /// Changes with everything that the watch tells, once the store shows it.
+    told: watch::Receiver<()>,
+}
+
+impl Currency {
+    pub(crate) fn new(store: Store<Guarded>, told: watch::Receiver<()>) -> Self {
+        Self { store, told }
+    }
+
+    /// Whether a policy is what it was for a run: the same object, of no later generation, not on its way out. The
+    /// store may lag behind, never ahead.
+    pub(crate) fn of(&self, policy: &RegistryCleanupPolicy) -> StillCurrent {
+        let (uid, generation) = (policy.uid(), policy.metadata.generation);
+        self.still(policy, move |now| {
+            let meta = now.meta();
+            meta.uid == uid && meta.generation <= generation && meta.deletion_timestamp.is_none()
+        })
+    }
+
+    fn still(
+        &self,
+        policy: &RegistryCleanupPolicy,
+        same: impl Fn(&Guarded) -> bool + Send + Sync + 'static,
+    ) -> StillCurrent {
+        let key = ObjectRef::<Guarded>::new(&policy.name_any()).within(&policy.namespace().unwrap_or_default());
+        let store = self.store.clone();
+        StillCurrent::new(Arc::new(move || store.get(&key).is_some_and(|now| same(&now))), self.told.clone())
+    }
+}
+
+/// What of a policy matters: another value is a reason to look at it. The operator's own statuses are none.
+pub(crate) fn version(policy: &Guarded) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    policy.meta().generation.hash(&mut hasher);
+    policy.meta().deletion_timestamp.is_some().hash(&mut hasher);
+    for key in [RUN_REQUESTED_AT, DRY_RUN_REQUESTED_AT, APPROVE] {
+        policy.annotations().get(key).hash(&mut hasher);
+    }
+    hasher.finish()
+}
