@@ -22,6 +22,9 @@ pub const LAST_RUN_SUCCEEDED: &str = "LastRunSucceeded";
 /// GitLab takes the access token.
 pub const CREDENTIALS_VALID: &str = "CredentialsValid";
 
+/// A run waits for its turn, since others are at work.
+pub const RUN_QUEUED: &str = "RunQueued";
+
 /// Other policies look after repositories of this one.
 pub const OVERLAPPING: &str = "Overlapping";
 

@@ -66,6 +66,9 @@ pub const POLICIES_OVERLAP: &str = "PoliciesOverlap";
 /// Overlapping: no other policy does.
 pub const NO_OVERLAP: &str = "NoOverlap";
 
+/// `RunQueued`: as many runs as may work at the same time are at work.
+pub const WAITING_FOR_TURN: &str = "WaitingForTurn";
+
 /// LastRunSucceeded: the run ended well.
 pub const SUCCEEDED: &str = "Succeeded";
 /// LastRunSucceeded: some repositories failed.
@@ -117,6 +120,7 @@ pub const ALL: &[&str] = &[
     DEFINITION_OUTDATED,
     POLICIES_OVERLAP,
     NO_OVERLAP,
+    WAITING_FOR_TURN,
     SUCCEEDED,
     PARTIALLY_FAILED,
     FAILED,

@@ -40,7 +40,7 @@ pub struct OperatorOptions {
     pub allow_insecure_http: bool,
     /// Whether objects of other namespaces may be named in what is said of a policy.
     pub name_other_namespaces: bool,
-    /// How many policies are worked on at the same time, in each watched namespace where there are some.
+    /// How many runs hold lists of tags at the same time.
     pub concurrency: u16,
     /// Ceiling of requests per second to one GitLab host.
     pub requests_per_second: f64,

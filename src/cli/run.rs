@@ -38,8 +38,9 @@ pub(super) struct RunArguments {
     #[arg(long)]
     name_other_namespaces: bool,
 
-    /// How many policies are worked on at the same time; with watched namespaces, in each of them.
-    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    /// How many runs hold lists of tags in memory at the same time; others wait for their turn. Some of the places are
+    /// for dry runs that somebody asked for, and one GitLab or namespace never takes all of them.
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64))]
     concurrency: u16,
 
     /// Where /livez and /readyz are served.

@@ -36,6 +36,12 @@ impl Currency {
         })
     }
 
+    /// Whether nothing was changed or asked of a policy since this version of it.
+    pub(crate) fn untouched(&self, policy: &RegistryCleanupPolicy) -> StillCurrent {
+        let (uid, version) = (policy.uid(), self::version(policy));
+        self.still(policy, move |now| now.meta().uid == uid && self::version(now) == version)
+    }
+
     fn still(
         &self,
         policy: &RegistryCleanupPolicy,
@@ -48,7 +54,7 @@ impl Currency {
 }
 
 /// What of a policy matters: another value is a reason to look at it. The operator's own statuses are none.
-pub(crate) fn version(policy: &Guarded) -> u64 {
+pub(crate) fn version<K: Resource>(policy: &K) -> u64 {
     let mut hasher = DefaultHasher::new();
     policy.meta().generation.hash(&mut hasher);
     policy.meta().deletion_timestamp.is_some().hash(&mut hasher);

@@ -1,7 +1,9 @@
 //! When a run must stop: the operator shuts down, the policy was edited or deleted, the deadline has come. The client
 //! asks before every request, and every wait ends with it.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures::future::{self, BoxFuture, FutureExt};
 use jiff::Timestamp;
@@ -11,6 +13,11 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::gitlab::{Gate, Stopped};
 use crate::policy::repository_outcome::Stop;
+
+use super::slots::{SLOW, Slot};
+
+/// How often it is looked whether the deadline has come while a run waits for its place.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Whether a policy still is what it was when something was begun for it, as far as the watch knows.
 #[derive(Clone)]
@@ -53,6 +60,10 @@ pub(crate) struct RunGate {
     deadline: Timestamp,
     shutdown: CancellationToken,
     still_current: StillCurrent,
+    /// The place at which the run works, if it needs one.
+    slot: OnceLock<Slot>,
+    /// Names of tags in lists that the run holds, more or less.
+    held: AtomicU64,
 }
 
 impl RunGate {
@@ -62,7 +73,64 @@ impl RunGate {
         shutdown: CancellationToken,
         still_current: StillCurrent,
     ) -> Self {
-        Self { clock, deadline, shutdown, still_current }
+        Self { clock, deadline, shutdown, still_current, slot: OnceLock::new(), held: AtomicU64::new(0) }
+    }
+
+    /// Says at which place the run works, and waits for it.
+    pub(crate) async fn works_at(&self, slot: Slot) {
+        let _ = self.slot.set(slot);
+        self.turn().await;
+    }
+
+    /// Counts the names of tags that the run holds.
+    pub(crate) fn held(&self) -> &AtomicU64 {
+        &self.held
+    }
+
+    /// Takes note that the run holds this many names of tags, and no others.
+    pub(crate) fn holds(&self, names: usize) {
+        self.held.store(names as u64, Ordering::Relaxed);
+    }
+
+    /// Waits for something without the place of the run, which others can use meanwhile; the one way for a run to wait.
+    pub(crate) async fn aside<T>(&self, wait: impl Future<Output = T>) -> T {
+        let Some(slot) = self.slot.get() else { return wait.await };
+        let held = usize::try_from(self.held.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let parked = slot.give_back(held);
+        let result = wait.await;
+        if parked.is_some() {
+            self.turn().await;
+        }
+        result
+    }
+
+    /// Asks something while no list is held. If the answer takes long, it is waited for without the place.
+    pub(crate) async fn patiently<T>(&self, ask: impl Future<Output = T>) -> T {
+        let Some(slot) = self.slot.get() else { return ask.await };
+        let mut ask = std::pin::pin!(ask);
+        let quick = tokio::select! {
+            biased;
+            answer = &mut ask => Some(answer),
+            () = tokio::time::sleep(SLOW) => None,
+        };
+        slot.note(quick.is_none());
+        match quick {
+            Some(answer) => answer,
+            None => self.aside(ask).await,
+        }
+    }
+
+    /// Waits for the place, for as long as the run is wanted.
+    async fn turn(&self) {
+        let Some(slot) = self.slot.get() else { return };
+        while self.stop().is_none() {
+            tokio::select! {
+                biased;
+                () = self.stopped() => return,
+                () = slot.taken() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
     }
 
     /// Why nothing may be sent any more, if so.
@@ -82,11 +150,14 @@ impl RunGate {
     pub(crate) async fn sleep_until(&self, until: Timestamp) {
         let wait = until.min(self.deadline).duration_since(self.clock.now());
         let Ok(wait) = wait.try_into() else { return };
-        tokio::select! {
-            biased;
-            () = self.stopped() => {}
-            () = self.clock.sleep(wait) => {}
-        }
+        self.aside(async {
+            tokio::select! {
+                biased;
+                () = self.stopped() => {}
+                () = self.clock.sleep(wait) => {}
+            }
+        })
+        .await;
     }
 }
 
@@ -97,6 +168,10 @@ impl Gate for RunGate {
 
     fn deadline(&self) -> Option<Timestamp> {
         Some(self.deadline)
+    }
+
+    fn pause<'a>(&'a self, wait: BoxFuture<'a, ()>) -> BoxFuture<'a, ()> {
+        self.aside(wait).boxed()
     }
 
     fn stopped(&self) -> BoxFuture<'_, ()> {

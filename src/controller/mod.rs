@@ -6,10 +6,10 @@
 //! its steps. `plan` finds out which tags would be removed, for a run and for `plan_command`, which answers at a
 //! command line and has no part in anything that removes. `gate` says when a run must stop, `currency` what the watch
 //! knows of that, `check_state` is what one process knows of policies beyond their statuses. `neighbours` are policies that may look after the same
-//! repositories, `definition` keeps what is known of the definition in the cluster.
+//! repositories, `slots` are the places at which policies are worked on and `turns` the wait for them, `definition` keeps what is known of the definition in the cluster.
 //!
 //! ```text
-//! watch → reconcile → currency, run → plan → connect → context → gate, check_state, neighbours, error
+//! watch → reconcile → turns, run → plan → connect → context → currency → gate → slots, check_state, neighbours, error
 //! ```
 
 mod check_state;
@@ -25,6 +25,8 @@ mod plan;
 mod plan_command;
 mod reconcile;
 mod run;
+mod slots;
+mod turns;
 mod watch;
 
 pub use connect::connection;

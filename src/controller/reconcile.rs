@@ -17,6 +17,7 @@ use crate::gitlab::Client;
 use crate::policy::events::{self, Announcement, event_reason};
 use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
 use crate::policy::overlap::Overlap;
+use crate::policy::repository_outcome::Stop;
 use crate::policy::status_conditions::Subject;
 use crate::policy::target::Target;
 use crate::policy::{CompiledPolicy, Problem, compile, report, status_conditions};
@@ -31,10 +32,14 @@ use super::neighbours::Neighbours;
 use super::notify::{Change, commit, commit_run, publish};
 use super::plan::list_repositories;
 use super::run::{self, Order};
+use super::slots::{Slot, Slots};
+use super::turns::{Turns, Wanted};
 
 /// Steps in one look. Far more than any sequence needs; the bound turns a mistake into a slow loop instead of a hot
 /// one.
-const MAX_STEPS: usize = 10;
+const MAX_STEPS: usize = 20;
+/// The shortest wait.
+const MOMENT: Duration = Duration::from_millis(100);
 /// How long checking credentials and targets may take before it is given up until the next time.
 const CHECK_DEADLINE: SignedDuration = SignedDuration::from_mins(2);
 
@@ -45,7 +50,8 @@ const CHECK_DEADLINE: SignedDuration = SignedDuration::from_mins(2);
 pub(crate) async fn reconcile(
     object: Arc<DeserializeGuard<RegistryCleanupPolicy>>,
     context: Arc<Context>,
-    currency: Currency,
+    currency: &Currency,
+    slots: &Slots,
 ) -> Result<Requeue, Error> {
     let policy = match &object.0 {
         Ok(policy) => policy,
@@ -61,23 +67,37 @@ pub(crate) async fn reconcile(
         }
     };
     definition::refresh(&context).await;
-    let now = context.clock.now();
-    if let Some(requeue) = quiet(&decide(policy, &context, now).0, now) {
-        return Ok(requeue);
-    }
     let (namespace, name) = (policy.namespace().ok_or(Error::Nameless)?, policy.name_any());
-    let Some(mut live) = status::get_live(&context.policies(&namespace), &name).await? else {
-        return Ok(Requeue::await_change());
-    };
+    let turns = Turns { context: &context, slots, currency, policy };
+    let (mut live, mut slot) = (None, None);
     for _ in 0..MAX_STEPS {
         let now = context.clock.now();
-        let (action, compiled) = decide(&live, &context, now);
+        let (action, compiled) = decide(live.as_ref().unwrap_or(policy), &context, now);
         if let Some(requeue) = quiet(&action, now) {
             return Ok(requeue);
         }
-        tracing::debug!(%namespace, policy = name, ?action, "step");
-        // A run holds a lot while it waits; most policies wait for nothing but the next slot.
-        live = Box::pin(step(&context, &live, action, compiled, &currency)).await?;
+        let held = slot.as_ref().map(Slot::purpose);
+        if let Some(wanted) = Wanted::of(&action, &compiled).filter(|wanted| Some(wanted.purpose) != held) {
+            // Thousands may wait at the same time, so nothing large is kept meanwhile. What is to be done is decided
+            // again once the turn has come.
+            drop((live.take(), slot.take(), compiled));
+            slot = match turns.wait(&wanted).await? {
+                Some(slot) => Some(slot),
+                None => return Ok(Requeue::requeue(MOMENT)),
+            };
+        } else if let Some(of) = live.take() {
+            tracing::debug!(%namespace, policy = name, ?action, "step");
+            // A run holds a lot while it waits; most policies wait for nothing but the next slot.
+            live = Box::pin(step(&context, &of, (action, compiled), currency, &mut slot)).await?;
+            if live.is_none() {
+                return Ok(Requeue::requeue(MOMENT));
+            }
+            continue;
+        }
+        live = status::get_live(&context.policies(&namespace), &name).await?;
+        if live.is_none() {
+            return Ok(Requeue::await_change());
+        }
     }
     tracing::error!(%namespace, policy = name, "a policy does not come to rest");
     Ok(Requeue::requeue(Duration::from_secs(60)))
@@ -116,8 +136,7 @@ fn quiet(action: &Action, now: Timestamp) -> Option<Requeue> {
     match action {
         Action::Wait(until) => {
             // At least a moment, so that a rounded wait cannot spin.
-            let wait =
-                Duration::try_from(until.duration_since(now)).unwrap_or_default().max(Duration::from_millis(100));
+            let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default().max(MOMENT);
             Some(Requeue::requeue(wait))
         }
         Action::Ignore => Some(Requeue::await_change()),
@@ -125,13 +144,14 @@ fn quiet(action: &Action, now: Timestamp) -> Option<Requeue> {
     }
 }
 
+/// Does what is to be done, and answers the policy as it then stands; `None` where it was cut short.
 async fn step(
     context: &Context,
     live: &RegistryCleanupPolicy,
-    action: Action,
-    compiled: Compiled,
+    (action, compiled): (Action, Compiled),
     currency: &Currency,
-) -> Result<RegistryCleanupPolicy, Error> {
+    place: &mut Option<Slot>,
+) -> Result<Option<RegistryCleanupPolicy>, Error> {
     let now = context.clock.now();
     let generation = live.metadata.generation.unwrap_or_default();
     let mut status = live.status.clone().unwrap_or_default();
@@ -174,7 +194,12 @@ async fn step(
             events.push(Announcement::warning(event_reason::SCHEDULE_MISSED, note));
         }
         (Action::Check, Ok(policy)) => {
-            let (findings, overlap) = check(context, live, &policy, currency).await?;
+            let asked = check(context, live, &policy, currency);
+            let found = match place.as_ref() {
+                Some(place) => place.look(asked).await?,
+                None => asked.await?,
+            };
+            let Some((findings, overlap)) = found else { return Ok(None) };
             let healthy = findings.trouble.is_none();
             context.memory().note_check(&live.uid().unwrap_or_default(), generation, context.clock.now(), healthy);
             status_conditions::checked(&mut status, subject(&policy), &findings);
@@ -184,32 +209,37 @@ async fn step(
             }
         }
         (Action::Begin { trigger, mode, slot }, Ok(policy)) => {
+            // Whoever begins has waited for its place before.
+            let Some(place) = place.take() else { return Ok(None) };
             let still_current = currency.of(live);
             let order = Order { policy: &policy, trigger, mode, slot, still_current };
-            return commit_run(context, run::execute(context, live, order).await?).await;
+            return commit_run(context, run::execute(context, live, order, place).await?).await.map(Some);
         }
         // These are quiet, or need a policy that compiles and come with one.
-        (Action::Wait(_) | Action::Ignore, _) | (_, Err(_)) => return Ok(live.clone()),
+        (Action::Wait(_) | Action::Ignore, _) | (_, Err(_)) => return Ok(Some(live.clone())),
     }
-    commit(context, Change { live: live.clone(), status, events, action: "Reconcile".to_owned() }).await
+    commit(context, Change { live: live.clone(), status, events, action: "Reconcile".to_owned() }).await.map(Some)
 }
 
-/// Whether credentials and targets work, and, where that could be found out, what the policy shares with others.
+/// Whether credentials and targets work, and, where that could be found out, what the policy shares with others. `None`
+/// where the policy was edited meanwhile, or the operator ends: what was cut short says nothing.
 async fn check(
     context: &Context,
     live: &RegistryCleanupPolicy,
     policy: &CompiledPolicy,
     currency: &Currency,
-) -> Result<(status_conditions::Findings, Option<Overlap>), Error> {
+) -> Result<Option<(status_conditions::Findings, Option<Overlap>)>, Error> {
     let namespace = live.namespace().ok_or(Error::Nameless)?;
     let deadline = context.clock.now().checked_add(CHECK_DEADLINE).unwrap_or(Timestamp::MAX);
-    let gate = RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), currency.of(live));
-    let opened = connect::open(context, &namespace, &live.spec.gitlab, policy, policy.mode, Arc::new(gate)).await;
+    let gate =
+        Arc::new(RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), currency.of(live)));
+    let (spec, by) = (&live.spec.gitlab, Arc::clone(&gate) as Arc<_>);
+    let opened = connect::open(context, &namespace, spec, policy, policy.mode, by).await;
     let neighbours = context.neighbours(live, policy);
     if let Some(neighbours) = &neighbours {
         context.memory().note_neighbours(&live.uid().unwrap_or_default(), neighbours.fingerprint());
     }
-    match opened {
+    let found = match opened {
         Ok(session) => {
             let findings = connect::check_targets(&session, &policy.target).await;
             let overlap = match neighbours {
@@ -218,11 +248,13 @@ async fn check(
                 }
                 _ => None,
             };
-            Ok((findings, overlap))
+            (findings, overlap)
         }
-        Err(NoSession::Findings(findings)) => Ok((findings, None)),
-        Err(NoSession::NotAsked(error)) => Err(error),
-    }
+        Err(NoSession::Findings(findings)) => (findings, None),
+        Err(NoSession::NotAsked(error)) => return Err(error),
+    };
+    let cut_short = matches!(gate.stop(), Some(Stop::Shutdown | Stop::PolicyChanged));
+    Ok((!cut_short).then_some(found))
 }
 
 /// What a policy shares with its neighbours. Repositories are only listed where it has some; `None` where they cannot

@@ -31,12 +31,16 @@ use super::definition;
 use super::error::{Error, chain};
 use super::neighbours::Guarded;
 use super::reconcile::{longest_wait, reconcile};
+use super::slots::Slots;
 
 /// Each item makes every policy of a watch be looked at.
 pub type Nudges = BoxStream<'static, ()>;
 
 /// Policies in one page of a list: each is some kilobytes, and a page is held whole while it is parsed.
 const PAGE_SIZE: u32 = 50;
+
+/// How many policies the controller looks at: as many as want to be looked at.
+const UNLIMITED: u16 = 0;
 
 /// Where policies are watched.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -62,7 +66,7 @@ impl Scope {
 /// Watches and reconciles until the context's shutdown token is cancelled; runs under way end between two requests
 /// first.
 ///
-/// `concurrency` bounds how many policies of a watch are worked on at the same time. `nudges` makes every policy be
+/// `concurrency` bounds how many runs hold lists of tags at the same time. `nudges` makes every policy be
 /// looked at whenever a stream that it makes yields: the tests, which turn the clock, need that. `on_ready` is called
 /// once all policies are known.
 ///
@@ -77,11 +81,12 @@ pub async fn run(
 ) -> Result<(), kube::Error> {
     remember(&context, &scope).await?;
     definition::refresh(&context).await;
+    let slots = Slots::new(concurrency);
     let (controllers, stores): (Vec<_>, Vec<_>) = scope
         .apis(|namespace| {
             let api = scoped(&context.kube, namespace);
             let (reader, writer) = reflector::store();
-            (controller(Arc::clone(&context), api, concurrency, nudges(), (reader.clone(), writer)), reader)
+            (controller(Arc::clone(&context), api, slots.clone(), nudges(), (reader.clone(), writer)), reader)
         })
         .into_iter()
         .unzip();
@@ -106,7 +111,7 @@ fn scoped(client: &Client, namespace: Option<&str>) -> Api<Guarded> {
 async fn controller(
     context: Arc<Context>,
     api: Api<Guarded>,
-    concurrency: u16,
+    slots: Slots,
     nudges: Nudges,
     (reader, writer): (Store<Guarded>, Writer<Guarded>),
 ) {
@@ -123,17 +128,18 @@ async fn controller(
     let currency = Currency::new(reader.clone(), told);
     let forget = reader.clone();
     Controller::for_stream(policies, reader)
-        .with_config(ControllerConfig::default().concurrency(concurrency))
+        // Whoever may not work yet waits in a line of its own, and hears of edits there.
+        .with_config(ControllerConfig::default().concurrency(UNLIMITED))
         .reconcile_all_on(nudges)
         .graceful_shutdown_on(context.shutdown.clone().cancelled_owned())
         .run(
             move |object, context| {
-                let currency = currency.clone();
+                let (currency, slots) = (currency.clone(), slots.clone());
                 // A task of its own: however long it computes, the watch is listened to meanwhile.
                 let look = tokio::spawn(
                     async move {
                         let uid = object.uid().unwrap_or_default();
-                        let result = reconcile(object, Arc::clone(&context), currency).await;
+                        let result = reconcile(object, Arc::clone(&context), &currency, &slots).await;
                         if result.is_ok() {
                             context.memory().succeeded(&uid);
                         }

@@ -28,6 +28,12 @@ pub trait Gate: Send + Sync {
     /// Resolves when [`Gate::may_send`] has turned to no: ends waits, and reading requests that are on their way.
     /// A bulk request on its way is never cut off by it.
     fn stopped(&self) -> BoxFuture<'_, ()>;
+
+    /// Waits out a pause that the server asked for, and ends no sooner. Whoever stands behind the gate may let others
+    /// work meanwhile, and may need a while after it.
+    fn pause<'a>(&'a self, wait: BoxFuture<'a, ()>) -> BoxFuture<'a, ()> {
+        wait
+    }
 }
 
 /// Asked before a request that removes something leaves: after its turn has come, and again each time it is sent.

@@ -5,13 +5,20 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use futures::future::FutureExt;
+use jiff::{SignedDuration, Timestamp};
 
 use super::gate::{Gate, Stopped};
 use super::pacer::Pacer;
 use super::rate_limit_headers::{Hints, until};
 use super::retry::MAX_WAIT;
 use crate::clock::Clock;
+
+/// A wait from here on is a pause, during which its caller may let others work.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Who comes back from a pause later than this has missed its turn, and takes another.
+const LATE: SignedDuration = SignedDuration::from_secs(1);
 
 /// Why a request did not get its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,26 +48,29 @@ impl Turns {
 
     /// Waits until a request may leave; the gate is asked before the wait and as the last thing after it.
     pub(super) async fn wait(&self, clock: &dyn Clock, gate: &dyn Gate) -> Result<(), NoTurn> {
-        gate.may_send()?;
-        let mut slot = {
-            let now = clock.now();
-            let mut pacer = self.pacer();
-            // Looked at before it is taken: whoever leaves again must not hold a place.
-            worth_waiting(pacer.wait(now), now, gate)?;
-            pacer.next_slot(now)
-        };
-        let mut wait = slot.wait;
-        while !wait.is_zero() {
-            tokio::select! {
-                biased;
-                () = gate.stopped() => return Err(NoTurn::Stopped),
-                () = clock.sleep(wait) => {}
+        loop {
+            gate.may_send()?;
+            let mut slot = {
+                let now = clock.now();
+                let mut pacer = self.pacer();
+                // Looked at before it is taken: whoever leaves again must not hold a place.
+                worth_waiting(pacer.wait(now), now, gate)?;
+                pacer.next_slot(now)
+            };
+            let (mut wait, mut late) = (slot.wait, false);
+            while !wait.is_zero() {
+                let until = clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX);
+                sleep(wait, clock, gate).await;
+                gate.may_send()?;
+                late = wait >= PAUSE && clock.now().duration_since(until) > LATE;
+                wait = self.pacer().delayed(&mut slot);
+                worth_waiting(wait, clock.now(), gate)?;
             }
-            wait = self.pacer().delayed(&mut slot);
-            worth_waiting(wait, clock.now(), gate)?;
+            gate.may_send()?;
+            if !late {
+                return Ok(());
+            }
         }
-        gate.may_send()?;
-        Ok(())
     }
 
     /// For a request that belongs to one whose turn has come: it leaves at once, and everybody else waits longer.
@@ -84,6 +94,18 @@ impl Turns {
         // Nothing in this file panics while it holds the lock, and a pacer is valid between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Waits, but not once the gate has closed.
+pub(super) async fn sleep(wait: Duration, clock: &dyn Clock, gate: &dyn Gate) {
+    let asleep = async {
+        tokio::select! {
+            biased;
+            () = gate.stopped() => {}
+            () = clock.sleep(wait) => {}
+        }
+    };
+    if wait < PAUSE { asleep.await } else { gate.pause(asleep.boxed()).await }
 }
 
 fn worth_waiting(wait: Duration, now: Timestamp, gate: &dyn Gate) -> Result<(), NoTurn> {

@@ -16,7 +16,7 @@ use url::Url;
 use super::error::{Error, ErrorKind, Operation, Unreached};
 use super::gate::{FinalCheck, Gate};
 use super::graphql::Parts;
-use super::queue::{NoTurn, Turns};
+use super::queue::{self, NoTurn, Turns};
 use super::rate_limit_headers::{Hints, until};
 use super::remembered::Contents;
 use super::retry::{self, Failure, Repeat};
@@ -154,11 +154,7 @@ impl Http {
             if self.gate.deadline().is_some_and(|deadline| until(deadline, self.clock.now()) <= delay) {
                 return result;
             }
-            tokio::select! {
-                biased;
-                () = self.gate.stopped() => return Err(Error::new(request.operation, ErrorKind::Stopped)),
-                () = self.clock.sleep(delay) => {}
-            }
+            queue::sleep(delay, &*self.clock, &*self.gate).await;
             attempt += 1;
             last = Some(result);
         }

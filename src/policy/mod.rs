@@ -13,6 +13,7 @@ pub mod compile;
 pub mod definition;
 pub mod empty_repository;
 pub mod events;
+pub mod fair_queue;
 pub mod gitlab_cleanup_policy;
 pub mod handled_requests;
 pub mod image;

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::{
-    self, CREDENTIALS_VALID, ConditionStatus, OVERLAPPING, READY, RECONCILING, STALLED, reason,
+    self, CREDENTIALS_VALID, ConditionStatus, OVERLAPPING, READY, RECONCILING, RUN_QUEUED, STALLED, reason,
 };
 use crate::api::{PolicyStatus, Trigger};
 
@@ -73,6 +73,7 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
         status.coming_of_age = None;
     }
     conditions::remove(&mut status.conditions, STALLED);
+    conditions::remove(&mut status.conditions, RUN_QUEUED);
     if policy.suspended {
         status.next_schedule_time = None;
         conditions::remove(&mut status.conditions, RECONCILING);
@@ -102,6 +103,7 @@ pub fn stall(status: &mut PolicyStatus, problem: &Problem, generation: i64, now:
 /// Records what a look at credentials and targets came to.
 pub fn checked(status: &mut PolicyStatus, subject: Subject<'_>, findings: &Findings) {
     let Subject { policy, definition, now, .. } = subject;
+    conditions::remove(&mut status.conditions, RUN_QUEUED);
     let hold = definition.hold(policy, status, subject.generation, now);
     let generation = Some(subject.generation);
     let (valid, why, message) = &findings.credentials;
@@ -140,8 +142,22 @@ pub fn arm(status: &mut PolicyStatus, subject: Subject<'_>) {
     }
 }
 
+/// Says that a run waits for its turn while so many others are at work.
+pub fn queued(status: &mut PolicyStatus, at_work: usize, generation: i64, now: Timestamp) {
+    let others = if at_work == 1 { "1 run is".to_owned() } else { format!("{at_work} runs are") };
+    let message = format!("a run waits for its turn: {others} at work, see --concurrency");
+    let why = reason::WAITING_FOR_TURN;
+    conditions::set(&mut status.conditions, RUN_QUEUED, true, why, &message, Some(generation), now);
+}
+
+/// Says that no run waits for its turn any more.
+pub fn not_queued(status: &mut PolicyStatus) {
+    conditions::remove(&mut status.conditions, RUN_QUEUED);
+}
+
 /// Notes what began a run, so that it is never begun for the same cause again.
 pub fn note_trigger(status: &mut PolicyStatus, trigger: Trigger, slot: Option<Timestamp>, tokens: Tokens<'_>) {
+    not_queued(status);
     match trigger {
         Trigger::Schedule => status.last_schedule_time = slot.map(Time),
         Trigger::RunRequested => handled_run(status, tokens.run),

@@ -77,7 +77,8 @@ pub(super) async fn confirm(shared: &Shared) -> Result<(), Vec<Gap>> {
 
 /// What to say of a source that does not catch up: rather why, if that is known by now.
 fn behind(shared: &Shared, source: &Source) -> Gap {
-    shared.gap(source).unwrap_or_else(|| source.gap("behind the API server"))
+    // It had its time.
+    shared.gap(source).unwrap_or_else(|| Gap { passing: false, ..source.gap("behind the API server") })
 }
 
 async fn confirm_source(shared: &Shared, source: &Source) -> Result<(), Gap> {
@@ -111,7 +112,9 @@ async fn confirm_source(shared: &Shared, source: &Source) -> Result<(), Gap> {
 
 fn gap(source: &Source, trouble: WatchError) -> Gap {
     source.gap(match trouble {
-        WatchError::Forbidden(_) => return Gap { forbidden: true, ..source.gap(trouble.to_string()) },
+        WatchError::Forbidden(_) => {
+            return Gap { forbidden: true, passing: false, ..source.gap(trouble.to_string()) };
+        }
         WatchError::Failed(why) => why,
         WatchError::Absent => "the cluster does not have it any more".to_owned(),
         WatchError::Expired => "it changes faster than it can be read".to_owned(),

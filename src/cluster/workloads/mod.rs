@@ -113,6 +113,12 @@ impl Workloads {
         if gaps.is_empty() { Ok(()) } else { Err(gaps) }
     }
 
+    /// Resolves once nothing is missing any more that is now. What pauses after a failure tries again at once, since
+    /// somebody asks.
+    pub async fn recovered(&self) {
+        self.shared.recovered().await;
+    }
+
     /// What is not known just now: sources that are not completely listed, whose watch fails or was not heard of within
     /// three minutes, and objects that cannot be read. Empty when all is well.
     #[must_use]

@@ -234,7 +234,9 @@ impl Follower<'_> {
     async fn pause(&mut self) {
         let pause = pause_after(self.failures);
         self.failures += 1;
-        sleep(pause).await;
+        sleep(SHORTEST_PAUSE).await;
+        // However often somebody asks, the API server is left alone for a moment.
+        let _ = timeout(pause.saturating_sub(SHORTEST_PAUSE), self.source.wanted.notified()).await;
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future;
 use jiff::SignedDuration;
 use kube::Client;
 use kube::Resource;
@@ -37,6 +38,8 @@ pub struct Gap {
     pub why: String,
     /// Whether the reason is that the operator may not look.
     pub forbidden: bool,
+    /// Whether it may pass by itself within a moment, as where the API server was not to be reached.
+    pub passing: bool,
 }
 
 impl fmt::Display for Gap {
@@ -71,6 +74,8 @@ pub(super) struct Source {
     pub(super) position: watch::Sender<u64>,
     /// Asks the task that watches to hear from the API server soon.
     pub(super) request_bookmark: Notify,
+    /// Says to the task that watches, while it pauses after a failure, that somebody wants to know.
+    pub(super) wanted: Notify,
     standing: usize,
 }
 
@@ -123,6 +128,7 @@ impl Shared {
                     namespace: namespace.clone(),
                     position: watch::Sender::new(0),
                     request_bookmark: Notify::new(),
+                    wanted: Notify::new(),
                     standing: standings.len(),
                 });
                 standings.push(Standing { phase: Phase::Listing, url, heard: Instant::now() });
@@ -193,11 +199,12 @@ impl Shared {
         let state = self.state();
         let standing = state.standings.get(source.standing)?;
         let silent = standing.heard.elapsed() > STALE;
+        let mut passing = true;
         let why = match &standing.phase {
             Phase::Listing => "not completely listed yet".to_owned(),
             Phase::Failing(WatchError::Forbidden(verb)) => {
                 let why = WatchError::Forbidden(verb.clone()).to_string();
-                return Some(Gap { forbidden: true, ..source.gap(why) });
+                return Some(Gap { forbidden: true, passing: false, ..source.gap(why) });
             }
             Phase::Failing(why) => why.to_string(),
             Phase::Over => "not watched any more".to_owned(),
@@ -205,13 +212,15 @@ impl Shared {
                 format!("nothing was heard of the API server for {} seconds", STALE.as_secs())
             }
             Phase::Absent => return None,
-            Phase::Watched | Phase::Read => match state.index.unreadable(source.id)? {
-                (key, 1) => format!("{} cannot be read", key.trim_start_matches('/')),
-                (key, all) => format!("{} and {} more cannot be read", key.trim_start_matches('/'), all - 1),
-            },
+            Phase::Watched | Phase::Read => {
+                let (key, all) = state.index.unreadable(source.id)?;
+                passing = false;
+                let more = if all == 1 { String::new() } else { format!(" and {} more", all - 1) };
+                format!("{}{more} cannot be read", key.trim_start_matches('/'))
+            }
         };
         drop(state);
-        Some(source.gap(why))
+        Some(Gap { passing, ..source.gap(why) })
     }
 
     /// What is not known just now.
@@ -219,9 +228,33 @@ impl Shared {
         if self.sources.is_empty() {
             // Seeing nothing is not the same as there being nothing.
             let why = "no namespace is watched".to_owned();
-            return vec![Gap { kind: "workloads".to_owned(), namespace: None, why, forbidden: false }];
+            return vec![Gap { kind: "workloads".to_owned(), namespace: None, why, forbidden: false, passing: false }];
         }
         self.sources.iter().filter_map(|source| self.gap(source)).collect()
+    }
+
+    /// Makes the tasks that pause after a failure try again, and waits until nothing is missing any more. Where nothing
+    /// is, there is nothing to come back.
+    pub(super) async fn recovered(&self) {
+        let mut changes = self.standings.subscribe();
+        let mut missing = false;
+        loop {
+            changes.borrow_and_update();
+            if self.gaps().is_empty() {
+                if !missing {
+                    future::pending::<()>().await;
+                }
+                return;
+            }
+            missing = true;
+            for source in &self.sources {
+                source.wanted.notify_one();
+            }
+            // The sender is in `self`, so there is no end to this but the one that is wanted.
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Waits until no source is being listed any more.
@@ -239,7 +272,8 @@ impl Shared {
 
 impl Source {
     pub(super) fn gap(&self, why: impl Into<String>) -> Gap {
-        Gap { kind: self.kind.label(), namespace: self.namespace.clone(), why: why.into(), forbidden: false }
+        let (kind, namespace) = (self.kind.label(), self.namespace.clone());
+        Gap { kind, namespace, why: why.into(), forbidden: false, passing: true }
     }
 }
 

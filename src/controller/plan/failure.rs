@@ -31,5 +31,21 @@ impl From<Unknown> for Failure {
 
 /// Why it is not known which images are in use.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("it is not known which images are in use: {0}")]
-pub(crate) struct Unknown(pub(crate) String);
+#[error("it is not known which images are in use: {why}")]
+pub(crate) struct Unknown {
+    why: String,
+    /// Whether it may be known again within a moment, without anybody doing anything about it.
+    pub(crate) passing: bool,
+}
+
+impl Unknown {
+    /// Somebody has to do something about it.
+    pub(crate) fn lasting(why: String) -> Self {
+        Self { why, passing: false }
+    }
+
+    /// It may pass by itself, as an API server that is away for a moment.
+    pub(crate) fn passing(why: String) -> Self {
+        Self { why, passing: true }
+    }
+}

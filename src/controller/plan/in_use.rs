@@ -72,7 +72,7 @@ impl Usage {
         let Some(workloads) = &context.workloads else {
             let text = "the operator runs with --in-use=false: set inUse.enabled in the chart, or protect.inUse: Disabled \
                         in the policy";
-            return Err(Unknown(text.to_owned()));
+            return Err(Unknown::lasting(text.to_owned()));
         };
         let workloads = match workloads.complete_within(MAX_WAIT).await {
             Ok(()) => workloads.clone(),
@@ -156,6 +156,11 @@ impl Usage {
         self.all().map(|_| ())
     }
 
+    /// Resolves once nothing that is watched is missing any more, if something is now.
+    pub(crate) async fn recovered(&self) {
+        self.workloads.recovered().await;
+    }
+
     /// The registries in question of which the cluster uses no image, as far as names tell.
     ///
     /// # Errors
@@ -185,7 +190,7 @@ impl Usage {
         if let [first, ..] = in_use.unreadable() {
             let more = in_use.unreadable_total() - 1;
             let more = if more == 0 { String::new() } else { format!(", and {more} more") };
-            return Err(Unknown(format!("a reference cannot be read: {first}{more}")));
+            return Err(Unknown::lasting(format!("a reference cannot be read: {first}{more}")));
         }
         let in_use = Arc::new(in_use);
         *sorted = Some((version, Arc::clone(&in_use)));
@@ -207,7 +212,7 @@ pub fn used_images(workloads: &Workloads, now: Timestamp) -> impl Iterator<Item 
 fn host(repository: &Repository) -> Result<&str, Unknown> {
     match repository.location.split_once('/') {
         Some((host, path)) if !host.is_empty() && !path.is_empty() => Ok(host),
-        _ => Err(Unknown(format!("GitLab does not tell the registry of {}", repository.path))),
+        _ => Err(Unknown::lasting(format!("GitLab does not tell the registry of {}", repository.path))),
     }
 }
 
@@ -220,5 +225,6 @@ fn told(gaps: &[Gap]) -> Unknown {
     let named: Vec<String> = gaps.iter().take(MAX_NAMED).map(ToString::to_string).collect();
     let more = gaps.len().saturating_sub(MAX_NAMED);
     let more = if more == 0 { String::new() } else { format!("; and {more} more") };
-    Unknown(format!("{}{more}", named.join("; ")))
+    let why = format!("{}{more}", named.join("; "));
+    if gaps.iter().all(|gap| gap.passing) { Unknown::passing(why) } else { Unknown::lasting(why) }
 }

@@ -75,7 +75,7 @@ impl OtherClusters {
             self.sources.iter().map(|source| config_maps::version(&self.kube, &self.namespace, &source.name)),
         )
         .await
-        .map_err(|error| Unknown(error.to_string()))?;
+        .map_err(|error| unread(&error))?;
         let stands = |((version, until), found): (&(Option<String>, Timestamp), &Option<String>)| {
             version.is_some() && version == found && now <= *until
         };
@@ -94,11 +94,11 @@ impl OtherClusters {
             let name = &source.name;
             let found = config_maps::read(&self.kube, &self.namespace, name, &source.key)
                 .await
-                .map_err(|error| Unknown(error.to_string()))?;
+                .map_err(|error| unread(&error))?;
             let list = List::read(&found.text, self.clock.now(), source.max_age)
-                .map_err(|error| Unknown(format!("ConfigMap {name}: {error}")))?;
+                .map_err(|error| Unknown::lasting(format!("ConfigMap {name}: {error}")))?;
             if let Some(host) = self.hosts.iter().find(|host| !list.is_about(host)) {
-                return Err(Unknown(format!("ConfigMap {name}: the list is not about the registry {host}")));
+                return Err(Unknown::lasting(format!("ConfigMap {name}: the list is not about the registry {host}")));
             }
             let until = list.generated_at.checked_add(source.max_age).unwrap_or(Timestamp::MAX);
             versions.push((found.version, until));
@@ -113,5 +113,13 @@ impl OtherClusters {
     fn known(&self) -> MutexGuard<'_, Known> {
         // The value is valid between any two statements.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A list that the API server would not tell may be told in a moment.
+fn unread(error: &config_maps::Error) -> Unknown {
+    match error {
+        config_maps::Error::Cluster { .. } => Unknown::passing(error.to_string()),
+        _ => Unknown::lasting(error.to_string()),
     }
 }

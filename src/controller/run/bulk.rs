@@ -139,11 +139,21 @@ struct Preparation<'a> {
 
 impl Preparation<'_> {
     async fn step<'r>(&self, repository: &'r Repository) -> Prepares<'r> {
-        (repository, self.prepare(repository.clone()).await)
+        (repository, self.prepare(repository).await)
+    }
+
+    /// The same, anew where it was not known for a moment what is in use.
+    async fn prepare(&self, repository: &Repository) -> Result<Step, Failure> {
+        loop {
+            match self.prepare_once(repository.clone()).await {
+                Err(Failure::InUse(lost)) => self.job.regain(lost).await?,
+                prepared => return prepared,
+            }
+        }
     }
 
     /// Lists a repository and decides whether there is anything to request.
-    async fn prepare(&self, repository: Repository) -> Result<Step, Failure> {
+    async fn prepare_once(&self, repository: Repository) -> Result<Step, Failure> {
         let Self { job, rule, .. } = *self;
         if let Some(outcome) = delete_scheduled(&repository) {
             return Ok(Step::Done(outcome));
@@ -192,6 +202,7 @@ impl Preparation<'_> {
         let used = job.planner().used(repository)?;
         if !limits.any() && used.is_empty() {
             let names = job.client.tag_names(&repository.reference()).await?;
+            job.planner().reader.note_read(names.len());
             if let Some(left_alone) = too_old_for(names.iter().any(|name| spared(name, rule, protect))) {
                 return Ok(Err(left_alone));
             }
@@ -314,7 +325,7 @@ impl Sender<'_> {
             if attempt == MAX_PREPARED {
                 break;
             }
-            let step = self.preparation.prepare(repository.clone()).await;
+            let step = self.preparation.prepare(&repository).await;
             match self.note(&repository, step)? {
                 Some(anew) => prepared = anew,
                 None => return Ok(()),
@@ -355,8 +366,11 @@ impl Sender<'_> {
             Err(error) => {
                 job.context.ledger().release(job.key(repository));
                 if let (true, Some(look)) = (error.is_withdrawn(), look) {
+                    if let Err(lost) = look.found() {
+                        job.regain(lost).await?;
+                    }
                     // What was found is in the index, and so in what is prepared next.
-                    return look.found().map(|_| Sent::Withdrawn).map_err(Halt::from);
+                    return Ok(Sent::Withdrawn);
                 }
                 if concerns_all(&error) {
                     return Err(error.into());
@@ -375,7 +389,9 @@ impl Sender<'_> {
         }
         let requested = Requested::new(listed, of_age, leftover, lost);
         self.pending.push(Pending { repository, requested });
-        if self.pending.iter().map(|pending| pending.requested.watch.len()).sum::<usize>() > MAX_NAMES {
+        let names = self.pending.iter().map(|pending| pending.requested.watch.len()).sum();
+        self.job.gate.holds(names);
+        if names > MAX_NAMES {
             self.verify().await;
         }
     }

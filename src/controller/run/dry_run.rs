@@ -17,6 +17,7 @@ use super::report::{Halt, Report};
 /// Plans every repository.
 pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut Report) -> Result<(), Halt> {
     for chunk in batches(job, repositories) {
+        job.gate.holds(0);
         let (plans, halt) = plan_all(job, chunk).await;
         if halt.is_none() {
             if let Err(exceeded) = check_limits(job, &plans) {

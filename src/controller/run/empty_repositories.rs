@@ -78,7 +78,12 @@ impl Watch<'_> {
         room: bool,
         outcome: &mut Outcome,
     ) -> Result<Option<Timestamp>, Halt> {
-        match self.examine(repository, since, room, outcome).await {
+        let mut examined = self.examine(repository, since, room, outcome).await;
+        while let Err(Halt::InUseUnknown(lost)) = examined {
+            self.job.regain(lost).await?;
+            examined = self.examine(repository, since, room, outcome).await;
+        }
+        match examined {
             Ok(since) => Ok(since),
             Err(Halt::GitLab(error)) if !concerns_all(&error) => {
                 *outcome = failure(&repository.path, repository.id, &error);

@@ -23,6 +23,7 @@ pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut
         return Ok(());
     }
     for chunk in batches(job, repositories) {
+        job.gate.holds(0);
         let (plans, halt) = plan_all(job, chunk).await;
         if let Some(halt) = halt {
             report.outcomes.extend(plans.into_iter().map(|plan| plan.left(why::NOT_REACHED)));

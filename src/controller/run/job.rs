@@ -148,7 +148,7 @@ impl<'a> Job<'a> {
             policy: self.policy,
             as_of: self.task.as_of(),
             everything: false,
-            read: None,
+            read: Some(self.gate.held()),
         };
         Planner { reader, usage: self.usage.as_deref() }
     }

@@ -15,6 +15,7 @@ mod finish;
 mod in_use_guard;
 mod job;
 pub(super) mod plan_repositories;
+mod regain;
 mod remove_tags;
 mod report;
 
@@ -31,15 +32,15 @@ use super::connect::{self, Session};
 use super::context::Context;
 use super::error::Error;
 use super::notify::Change;
-use super::plan::in_use::Usage;
 use super::plan::list_repositories::{self, Found};
+use super::slots::Slot;
 use job::{Job, Run, Task};
 use report::{CLOCKS_MAY_DIFFER, Halt, Report};
 
 pub use check_tags::{NEWEST_PUSHES_HOLD, TAGS_NOW_HOLD};
 pub(crate) use job::Order;
 
-/// Carries a run out and answers what it changes in the policy's status.
+/// Carries a run out at its place and answers what it changes in the policy's status.
 ///
 /// # Errors
 /// When the record of the run could not be written, and then nothing was done.
@@ -47,9 +48,12 @@ pub(crate) async fn execute(
     context: &Context,
     live: &RegistryCleanupPolicy,
     order: Order<'_>,
+    slot: Slot,
 ) -> Result<Change, Error> {
     let run = begin::begin(context, live, order).await?;
     let mut report = Report::new();
+    // A run whose time had come was begun without its place.
+    run.gate.works_at(slot).await;
     if let Err(halt) = work(&run, &mut report).await {
         report.halted(halt, &run.gate);
     }
@@ -59,9 +63,9 @@ pub(crate) async fn execute(
 /// Gets to GitLab, lists the repositories, and cleans them.
 async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
     not_edited(run)?;
-    let Session { client, findings } = connect(run).await?;
+    let Session { client, findings } = run.gate.patiently(connect(run)).await?;
     report.findings = findings;
-    let found = list_repositories::list(&client, &run.order.policy.target).await?;
+    let found = run.gate.patiently(list_repositories::list(&client, &run.order.policy.target)).await?;
     found.note(&mut report.findings);
     report.shared = shared(run, &found);
     report.outcomes.extend(found.failed);
@@ -80,7 +84,7 @@ fn shared(run: &Run<'_>, found: &Found) -> Option<Overlap> {
 /// Cleans repositories: tags, then repositories without tags, then a look at cleanup policies of GitLab's own.
 async fn clean(run: &Run<'_>, client: Client, repositories: &[Repository], report: &mut Report) -> Result<(), Halt> {
     clocks_agree(&client)?;
-    let usage = Usage::open(run.context, &run.namespace, run.order.policy, repositories).await?;
+    let usage = regain::open(run, repositories).await?;
     report.unused_registries = usage.as_ref().and_then(|usage| usage.unused_registries().ok());
     let job = &Job::new(run, client, usage);
     let before = run.live.status.clone().unwrap_or_default();

@@ -92,17 +92,22 @@ async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'
     if let Some(outcome) = delete_scheduled(repository) {
         return Ok(only(outcome));
     }
-    match job.planner().plan(repository).await {
-        Ok(plan) => {
-            if job.task.tells_every_tag() {
-                audit(job, repository, &plan);
+    loop {
+        return match job.planner().plan(repository).await {
+            Ok(plan) => {
+                if job.task.tells_every_tag() {
+                    audit(job, repository, &plan);
+                }
+                let (outcome, removal) = judge(repository.into(), plan, job.policy, job.context.clock.now());
+                Ok(Planned { repository, outcome, removal })
             }
-            let (outcome, removal) = judge(repository.into(), plan, job.policy, job.context.clock.now());
-            Ok(Planned { repository, outcome, removal })
-        }
-        Err(Failure::GitLab(error)) if concerns_all(&error) => Err(error.into()),
-        Err(Failure::InUse(unknown)) => Err(unknown.into()),
-        Err(failed) => Ok(only(not_planned(repository, &failed))),
+            Err(Failure::GitLab(error)) if concerns_all(&error) => Err(error.into()),
+            Err(Failure::InUse(unknown)) => {
+                job.regain(unknown).await?;
+                continue;
+            }
+            Err(failed) => Ok(only(not_planned(repository, &failed))),
+        };
     }
 }
 

@@ -129,7 +129,13 @@ impl Removal<'_> {
             let client = self.job.client.looking(Arc::clone(&check) as Arc<dyn FinalCheck>);
             match self.remove(&client, &request.tags).await {
                 Ok(fates) => self.answered(&fates),
-                Err(error) if error.is_withdrawn() => requests.extend(self.withdrawn(request, check.found())?),
+                Err(error) if error.is_withdrawn() => match check.found() {
+                    Found::Failed(Halt::InUseUnknown(lost)) => {
+                        self.job.regain(lost).await?;
+                        requests.push(request);
+                    }
+                    found => requests.extend(self.withdrawn(request, found)?),
+                },
                 Err(error) => self.unanswered(&request.tags, error)?,
             }
         }

@@ -4,6 +4,7 @@
 mod approval;
 mod bulk;
 mod indexes;
+mod interruption;
 mod kinds;
 mod late;
 mod lists;

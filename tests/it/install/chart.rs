@@ -49,7 +49,7 @@ fn values_that_the_chart_does_not_know_or_cannot_use_are_refused() {
         "serviceAccount.automount=1",
         "gitlab.allowedHosts={https://gitlab.example.com}",
         "gitlab.allowInsecureHttp=true",
-        "controller.concurrency=0",
+        "controller.concurrency=1",
         "controller.concurrency=65",
         "controller.maxRequestsPerSecondPerHost=0",
         "controller.listenAddress=::",

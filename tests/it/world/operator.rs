@@ -168,7 +168,7 @@ impl Operator {
                 })
                 .boxed()
             };
-            controller::watch(context, scope, 4, wakes, move || {
+            controller::watch(context, scope, 8, wakes, move || {
                 let _ = on_ready.send(());
             })
             .await
