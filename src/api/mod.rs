@@ -22,8 +22,8 @@ pub use policy::{
 };
 pub use rules::PATTERN_SENTENCE;
 pub use status::{
-    ComingOfAge, EmptyRepository, HistoryEntry, OverlapStatus, PendingApproval, PolicyStatus, RepositoryCounts,
-    RepositoryResult, RepositoryStatus, RunResult, RunStatus, TagCounts, Trigger,
+    ComingOfAge, EmptyRepository, HistoryEntry, OverlapStatus, PendingApproval, PolicyStatus, RefusedRunRequest,
+    RepositoryCounts, RepositoryResult, RepositoryStatus, RunResult, RunStatus, TagCounts, Trigger,
 };
 pub use vocabulary::{Method, Mode, SortBy};
 

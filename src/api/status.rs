@@ -56,6 +56,11 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::handled_requests")]
     pub handled_run_requests: Vec<String>,
 
+    /// The last request for a run that was refused, until a run begins or the policy is edited. Ready says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RefusedRunRequest")]
+    pub refused_run_request: Option<RefusedRunRequest>,
+
     /// The value of the annotation registrycleanup.dev/dry-run-requested-at that was last acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::token")]
@@ -157,6 +162,18 @@ pub struct OverlapStatus {
     #[serde(default)]
     #[schemars(schema_with = "schema::count")]
     pub repositories: u32,
+}
+
+/// A request for a run that was refused.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct RefusedRunRequest {
+    /// The value that the annotation registrycleanup.dev/run-requested-at had.
+    #[schemars(schema_with = "schema::token")]
+    pub value: String,
+
+    /// Why no run began, and what to do.
+    #[schemars(schema_with = "schema::message")]
+    pub message: String,
 }
 
 /// A plan that waits for an approval.

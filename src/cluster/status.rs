@@ -10,6 +10,8 @@ use super::{CALL_TIMEOUT, OPERATOR};
 
 /// How often a status is written again because somebody else wrote the object between reading and writing.
 const MAX_ATTEMPTS: u32 = 5;
+/// What a write is called where it fails.
+const WRITE: &str = "write the status";
 
 /// Why a call about a policy failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,12 @@ impl Error {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Gone(_)) || self.code() == Some(404)
+    }
+
+    /// Whether somebody wrote the object since it was read.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.code() == Some(409)
     }
 
     fn code(&self) -> Option<u16> {
@@ -70,30 +78,52 @@ pub async fn write(
     status: &PolicyStatus,
     unknown: &[String],
 ) -> Result<RegistryCleanupPolicy, Error> {
-    let (operation, name) = ("write the status", policy.name_any());
-    let parameters = PatchParams::apply(OPERATOR).force();
     let mut version = policy.resource_version();
     let mut attempt = 1;
     loop {
-        let mut patch = json!({
-            "apiVersion": RegistryCleanupPolicy::api_version(&()),
-            "kind": RegistryCleanupPolicy::kind(&()),
-            "metadata": { "name": name, "namespace": policy.namespace(), "resourceVersion": version },
-            "status": status,
-        });
-        for field in unknown.iter().filter(|field| field.starts_with("status.")) {
-            remove(&mut patch, field);
-        }
-        let written = call(operation, api.patch_status(&name, &parameters, &Patch::Apply(&patch))).await;
-        match written {
-            Err(error) if error.code() == Some(409) && attempt < MAX_ATTEMPTS => attempt += 1,
+        match apply(api, policy, version, status, unknown).await {
+            Err(error) if error.is_conflict() && attempt < MAX_ATTEMPTS => attempt += 1,
             written => return written,
         }
         // Somebody wrote the rest of the object since it was read. The status is ours all the same, if the object still
         // is.
-        let live = get_live(api, &name).await?.filter(|live| live.uid() == policy.uid());
-        version = live.ok_or(Error::Gone(operation))?.resource_version();
+        let live = get_live(api, &policy.name_any()).await?.filter(|live| live.uid() == policy.uid());
+        version = live.ok_or(Error::Gone(WRITE))?.resource_version();
     }
+}
+
+/// The same, but only if nobody wrote the object since it was read: for a status that answers what was read of
+/// generation and annotations.
+///
+/// # Errors
+/// When the API server does not take it; see [`Error::is_conflict`].
+pub async fn write_if_unchanged(
+    api: &Api<RegistryCleanupPolicy>,
+    policy: &RegistryCleanupPolicy,
+    status: &PolicyStatus,
+    unknown: &[String],
+) -> Result<RegistryCleanupPolicy, Error> {
+    apply(api, policy, policy.resource_version(), status, unknown).await
+}
+
+async fn apply(
+    api: &Api<RegistryCleanupPolicy>,
+    policy: &RegistryCleanupPolicy,
+    version: Option<String>,
+    status: &PolicyStatus,
+    unknown: &[String],
+) -> Result<RegistryCleanupPolicy, Error> {
+    let name = policy.name_any();
+    let mut patch = json!({
+        "apiVersion": RegistryCleanupPolicy::api_version(&()),
+        "kind": RegistryCleanupPolicy::kind(&()),
+        "metadata": { "name": name, "namespace": policy.namespace(), "resourceVersion": version },
+        "status": status,
+    });
+    for field in unknown.iter().filter(|field| field.starts_with("status.")) {
+        remove(&mut patch, field);
+    }
+    call(WRITE, api.patch_status(&name, &PatchParams::apply(OPERATOR).force(), &Patch::Apply(&patch))).await
 }
 
 /// Takes a field out, given as `status.repositories[].samples`; `[]` is every entry of a list.

@@ -16,6 +16,13 @@ pub enum Error {
     Nameless,
 }
 
+impl Error {
+    /// Whether somebody wrote the policy since it was read, so that it has to be looked at anew.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Status(error) if error.is_conflict())
+    }
+}
+
 /// An error with its causes on one line, each said once.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -35,7 +35,16 @@ pub(crate) struct Change {
 /// # Errors
 /// When the status could not be written.
 pub(crate) async fn commit(context: &Context, change: Change) -> Result<RegistryCleanupPolicy, Error> {
-    write(context, change, &[]).await
+    write(context, change, When::Always).await
+}
+
+/// The same for what was decided by generation and annotations: only while they are as they were read, so that whatever
+/// is written before `status.observedGeneration` says so was seen with the generation, and nothing else was.
+///
+/// # Errors
+/// When the status could not be written; [`Error::is_conflict`] if something else was since.
+pub(crate) async fn commit_decision(context: &Context, change: Change) -> Result<RegistryCleanupPolicy, Error> {
+    write(context, change, When::Unchanged).await
 }
 
 /// The same for the end of a run. Tried several times, since it is the only trace in the cluster.
@@ -44,10 +53,21 @@ pub(crate) async fn commit(context: &Context, change: Change) -> Result<Registry
 /// When the status could not be written; the next reconciliation finds the run still running and records an
 /// interruption.
 pub(crate) async fn commit_run(context: &Context, change: Change) -> Result<RegistryCleanupPolicy, Error> {
-    write(context, change, &FINISH_PAUSES).await
+    write(context, change, When::Patiently(&FINISH_PAUSES)).await
 }
 
-async fn write(context: &Context, change: Change, pauses: &[u64]) -> Result<RegistryCleanupPolicy, Error> {
+/// Which writes are made.
+#[derive(Clone, Copy)]
+enum When<'a> {
+    /// Whoever else wrote meanwhile.
+    Always,
+    /// If nobody wrote the object since it was read.
+    Unchanged,
+    /// Again, after pauses in seconds.
+    Patiently(&'a [u64]),
+}
+
+async fn write(context: &Context, change: Change, when: When<'_>) -> Result<RegistryCleanupPolicy, Error> {
     let Change { live, status, events, action } = change;
     if live.status.as_ref() == Some(&status) {
         return Ok(live);
@@ -55,9 +75,13 @@ async fn write(context: &Context, change: Change, pauses: &[u64]) -> Result<Regi
     log_standing(&live, &status);
     let policies = context.policies(&live.namespace().ok_or(Error::Nameless)?);
     let dropped = context.dropped_fields();
-    let mut pauses = pauses.iter();
+    let mut pauses = if let When::Patiently(pauses) = when { pauses } else { &[] }.iter();
     let written = loop {
-        match (status::write(&policies, &live, &status, &dropped).await, pauses.next()) {
+        let written = match when {
+            When::Unchanged => status::write_if_unchanged(&policies, &live, &status, &dropped).await,
+            When::Always | When::Patiently(_) => status::write(&policies, &live, &status, &dropped).await,
+        };
+        match (written, pauses.next()) {
             (Ok(written), _) => break written,
             (Err(error), Some(pause)) if !error.is_gone() => {
                 tracing::warn!(action, error = %chain(&error), "the status of a finished run is written again");

@@ -11,10 +11,11 @@ use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action as Requeue;
 
-use crate::api::{PolicyStatus, RegistryCleanupPolicy};
+use crate::api::{PolicyStatus, RegistryCleanupPolicy, conditions};
 use crate::cluster::status;
 use crate::gitlab::Client;
 use crate::policy::events::{self, Announcement, event_reason};
+use crate::policy::handled_requests::Refusal;
 use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
 use crate::policy::overlap::Overlap;
 use crate::policy::repository_outcome::Stop;
@@ -29,7 +30,7 @@ use super::definition;
 use super::error::Error;
 use super::gate::RunGate;
 use super::neighbours::Neighbours;
-use super::notify::{Change, commit, commit_run, publish};
+use super::notify::{Change, commit, commit_decision, commit_run, publish};
 use super::plan::list_repositories;
 use super::run::{self, Order};
 use super::slots::{Slot, Slots};
@@ -40,6 +41,8 @@ use super::turns::{Turns, Wanted};
 const MAX_STEPS: usize = 20;
 /// The shortest wait.
 const MOMENT: Duration = Duration::from_millis(100);
+/// Longest part of a request in the name of an action, in bytes: an event takes 128.
+const MAX_IN_ACTION: usize = 64;
 /// How long checking credentials and targets may take before it is given up until the next time.
 const CHECK_DEADLINE: SignedDuration = SignedDuration::from_mins(2);
 
@@ -88,7 +91,11 @@ pub(crate) async fn reconcile(
         } else if let Some(of) = live.take() {
             tracing::debug!(%namespace, policy = name, ?action, "step");
             // A run holds a lot while it waits; most policies wait for nothing but the next slot.
-            live = Box::pin(step(&context, &of, (action, compiled), currency, &mut slot)).await?;
+            live = match Box::pin(step(&context, &of, (action, compiled), currency, &mut slot)).await {
+                // Somebody asked for something, or edited the policy, meanwhile: it is decided anew.
+                Err(error) if error.is_conflict() => None,
+                stepped => stepped?,
+            };
             if live.is_none() {
                 return Ok(Requeue::requeue(MOMENT));
             }
@@ -159,26 +166,27 @@ async fn step(
     let definition = context.definition().clone();
     let subject = |policy| Subject { policy, generation, definition: &definition, now };
     match (action, compiled) {
-        (Action::Stall(problem), _) => status_conditions::stall(&mut status, &problem, generation, now),
+        (Action::Stall { problem, refusal }, _) => {
+            events.extend(answer_run(&mut status, live, refusal));
+            status_conditions::stall(&mut status, &problem, generation, now);
+        }
         (Action::RecordInterruption, _) => {
             report::interrupted(&mut status, live.spec.history_limit, now);
             let edited = status.last_run.as_ref().is_some_and(|run| run.observed_generation != generation);
             context.ledger().remember(&owner(live), &status, &live.spec.target, edited);
             events.extend(events::run_ended(&status));
         }
-        (Action::Observe { drop_run_request }, Ok(policy)) => {
+        (Action::Observe { refusal }, Ok(policy)) => {
+            events.extend(answer_run(&mut status, live, refusal));
             status_conditions::observe(&mut status, subject(&policy));
-            if drop_run_request {
-                status_conditions::handled_run(&mut status, Tokens::of(live).run);
-                let note =
-                    "a policy that was only just created runs nothing at once; set run-requested-at to a new value";
-                events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
-            }
         }
-        (Action::RefuseRun(why), _) => {
-            status_conditions::handled_run(&mut status, Tokens::of(live).run);
-            let note = format!("a requested run was not begun: {why}");
-            events.push(Announcement::normal(event_reason::RUN_THROTTLED, note));
+        (Action::RefuseRun(refusal), compiled) => {
+            events.extend(answer_run(&mut status, live, Some(refusal)));
+            match compiled {
+                Ok(policy) if policy.suspended => status_conditions::observe(&mut status, subject(&policy)),
+                Ok(_) => {}
+                Err(problem) => status_conditions::stall(&mut status, &problem, generation, now),
+            }
         }
         (Action::RefuseApproval(why), _) => {
             status_conditions::handled_approval(&mut status, Tokens::of(live).approval);
@@ -207,6 +215,8 @@ async fn step(
                 let namespace = live.namespace().unwrap_or_default();
                 status_conditions::note_overlap(&mut status, &overlap, context.reader(&namespace), generation, now);
             }
+            let change = Change { live: live.clone(), status, events, action: "Reconcile".to_owned() };
+            return commit(context, change).await.map(Some);
         }
         (Action::Begin { trigger, mode, slot }, Ok(policy)) => {
             // Whoever begins has waited for its place before.
@@ -218,7 +228,30 @@ async fn step(
         // These are quiet, or need a policy that compiles and come with one.
         (Action::Wait(_) | Action::Ignore, _) | (_, Err(_)) => return Ok(Some(live.clone())),
     }
-    commit(context, Change { live: live.clone(), status, events, action: "Reconcile".to_owned() }).await.map(Some)
+    let action = name_of(&status, &events);
+    commit_decision(context, Change { live: live.clone(), status, events, action }).await.map(Some)
+}
+
+/// What the events say that the operator did. Events of the same action and reason are one to whoever publishes them,
+/// and keep the note of the first: each request that is refused is another.
+fn name_of(status: &PolicyStatus, events: &[Announcement]) -> String {
+    let throttled = events.iter().any(|event| event.reason == event_reason::RUN_THROTTLED);
+    match status.refused_run_request.as_ref().filter(|_| throttled) {
+        Some(request) => format!("RefuseRun-{}", conditions::shorten(&request.value, MAX_IN_ACTION)),
+        None => "Reconcile".to_owned(),
+    }
+}
+
+/// Answers a request for a run that is not granted, if there is one.
+fn answer_run(
+    status: &mut PolicyStatus,
+    live: &RegistryCleanupPolicy,
+    refusal: Option<Refusal>,
+) -> Option<Announcement> {
+    let generation = live.metadata.generation.unwrap_or_default();
+    status_conditions::answer_run(status, refusal, Tokens::of(live), generation);
+    let refused = refusal.and(status.refused_run_request.as_ref())?;
+    Some(Announcement::normal(event_reason::RUN_THROTTLED, refused.message.clone()))
 }
 
 /// Whether credentials and targets work, and, where that could be found out, what the policy shares with others. `None`

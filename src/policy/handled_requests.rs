@@ -3,6 +3,10 @@
 //!
 //! Times are compared: one that is not later than the latest one handled is not new. Any other text is new unless it is
 //! among the last ten that were handled.
+//!
+//! A request is for the policy as it stood in the cluster when the request was written, and as the operator knew it
+//! then: `status.observedGeneration` was current. Otherwise it is refused at once, so that nothing that happens to the
+//! policy later, least of all an edit, begins a run.
 
 use jiff::Timestamp;
 
@@ -11,6 +15,43 @@ use crate::api::conditions;
 
 /// How many values that are no times are remembered.
 pub const MAX_TEXTS: usize = 10;
+
+/// Why a request for a run is not granted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// Nobody had looked at the policy yet: it was just created, or restored without its status.
+    New,
+    /// The operator had not taken note of an edit yet.
+    Edited,
+    /// Only an edit, of the policy or of the operator's flags, lets it run.
+    Stalled,
+    /// The policy is suspended.
+    Suspended,
+    /// The CRD in the cluster is older than the operator, and what the policy asks for is not known.
+    Held,
+}
+
+impl Refusal {
+    /// What to tell of the refusal of a value: why, and what to do.
+    #[must_use]
+    pub fn message(self, value: &str) -> String {
+        let (why, when) = match self {
+            Self::New => ("came before the operator had looked at the policy", ""),
+            Self::Edited => ("came with an edit of the policy, before the operator had looked at it", ""),
+            Self::Stalled => ("came while the policy was stalled", "Stalled is gone and "),
+            Self::Suspended => ("came while the policy was suspended", "suspend is false and "),
+            Self::Held => ("came while the CRD was older than the operator", "the CRD is upgraded and "),
+        };
+        let value = conditions::shorten(value, MAX_TOLD);
+        format!(
+            "run-requested-at {value:?} {why}, so it began no run; set a new value once {when}\
+             status.observedGeneration is current"
+        )
+    }
+}
+
+/// Longest part of a value that a message tells, in bytes.
+const MAX_TOLD: usize = 64;
 
 /// Digits of Unix seconds from 2001 to 2286. A shorter or longer number counts something else.
 const UNIX_DIGITS: usize = 10;

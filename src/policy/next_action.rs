@@ -12,7 +12,7 @@ use crate::api::{
 
 use super::compile::{CompiledPolicy, Problem};
 use super::definition::Definition;
-use super::handled_requests;
+use super::handled_requests::{self, Refusal};
 use super::schedule::Due;
 
 /// Longest wait. Timers run on another clock than schedules, and a nudge may get lost; so look again now and then.
@@ -88,17 +88,21 @@ pub enum Action {
     /// Nothing, ever again: the policy is being deleted.
     Ignore,
     /// Record a problem that only an edit can fix.
-    Stall(Problem),
+    Stall {
+        /// The problem.
+        problem: Problem,
+        /// Why a run that is asked for is not granted, if one is.
+        refusal: Option<Refusal>,
+    },
     /// Record that the run in the status was cut short: no operator works on it any more.
     RecordInterruption,
     /// Take note of a new generation and arm the schedule. Nothing is ever removed because of an edit.
     Observe {
-        /// A run was asked for before anybody looked at the policy: creating one deletes nothing, so the request is
-        /// only noted.
-        drop_run_request: bool,
+        /// Why a run that is asked for is not granted, if one is.
+        refusal: Option<Refusal>,
     },
     /// Note a request for a run that is not granted.
-    RefuseRun(&'static str),
+    RefuseRun(Refusal),
     /// Note an approval that approves of nothing.
     RefuseApproval(&'static str),
     /// Note that a slot was missed, and arm the next.
@@ -131,16 +135,28 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     let observed = status.observed_generation == Some(view.generation);
     let policy = match view.policy {
         Ok(policy) => policy,
-        Err(problem) if observed && shows(status, problem) => return Action::Wait(later(now, STALLED_WAIT)),
-        Err(problem) => return Action::Stall(problem.clone()),
+        Err(problem) if observed && shows(status, problem) => {
+            let wait = Action::Wait(later(now, STALLED_WAIT));
+            return refused(view, Refusal::Stalled).map_or(wait, Action::RefuseRun);
+        }
+        Err(problem) => {
+            return Action::Stall { problem: problem.clone(), refusal: refused(view, Refusal::Stalled) };
+        }
     };
     let armed = status.next_schedule_time.as_ref().map(|time| time.0);
     let stalled = conditions::is_true(&status.conditions, STALLED);
     let misstated = view.definition.is_misstated(policy, status, view.generation, now);
     if !observed || stalled || armed.is_some() == policy.suspended || (policy.suspended && misstated) {
-        let first = status.observed_generation.is_none_or(|generation| generation == UNOBSERVED_GENERATION);
-        let requested = run_requested(view);
-        return Action::Observe { drop_run_request: first && requested && policy.mode == Mode::Delete };
+        let why = if policy.suspended {
+            Refusal::Suspended
+        } else if status.observed_generation.is_none_or(|generation| generation == UNOBSERVED_GENERATION) {
+            Refusal::New
+        } else if stalled {
+            Refusal::Stalled
+        } else {
+            Refusal::Edited
+        };
+        return Action::Observe { refusal: refused(view, why) };
     }
     let hold = view.definition.hold(policy, status, view.generation, now);
     if let Some(action) = requested(view, policy, hold.is_some()) {
@@ -167,8 +183,8 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     Action::Wait(moments.into_iter().flatten().fold(later(now, MAX_WAIT), Timestamp::min))
 }
 
-/// A request by annotation. A dry run may be asked for at any time; it removes nothing. What would remove something
-/// waits while the policy is held.
+/// A request by annotation. A dry run may be asked for at any time; it removes nothing. An approval waits while the
+/// policy is held: it is for one plan, whenever that is carried out.
 fn requested(view: &View<'_>, policy: &CompiledPolicy, held: bool) -> Option<Action> {
     let status = view.status;
     let last = status.last_handled_dry_run_at.as_deref();
@@ -182,10 +198,10 @@ fn requested(view: &View<'_>, policy: &CompiledPolicy, held: bool) -> Option<Act
         return None;
     }
     if policy.suspended {
-        return Some(Action::RefuseRun("the policy is suspended"));
+        return Some(Action::RefuseRun(Refusal::Suspended));
     }
     if held && policy.mode == Mode::Delete {
-        return None;
+        return Some(Action::RefuseRun(Refusal::Held));
     }
     Some(Action::Begin { trigger: Trigger::RunRequested, mode: policy.mode, slot: None })
 }
@@ -213,6 +229,11 @@ fn approved(view: &View<'_>, policy: &CompiledPolicy, held: bool) -> Option<Acti
     // A hash is no time and asks for nothing else: it is answered once, however often it comes back meanwhile.
     let answered = status.last_handled_approval.as_deref() == Some(&handled_requests::shorten(approval));
     (!answered).then_some(Action::RefuseApproval(why))
+}
+
+/// The refusal of a run, if one is asked for. A request is for the policy as it is: it does not wait for another one.
+fn refused(view: &View<'_>, why: Refusal) -> Option<Refusal> {
+    run_requested(view).then_some(why)
 }
 
 fn run_requested(view: &View<'_>) -> bool {

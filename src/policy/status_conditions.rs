@@ -8,12 +8,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::conditions::{
     self, CREDENTIALS_VALID, ConditionStatus, OVERLAPPING, READY, RECONCILING, RUN_QUEUED, STALLED, reason,
 };
-use crate::api::{PolicyStatus, Trigger};
+use crate::api::{PolicyStatus, RefusedRunRequest, Trigger};
 
 use super::compile::{CompiledPolicy, Problem};
 use super::definition::Definition;
 use super::gitlab_cleanup_policy;
-use super::handled_requests;
+use super::handled_requests::{self, Refusal};
 use super::in_use::unused_sentence;
 use super::next_action::Tokens;
 use super::of_age;
@@ -77,7 +77,8 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
     if policy.suspended {
         status.next_schedule_time = None;
         conditions::remove(&mut status.conditions, RECONCILING);
-        let message = after_remark(definition, "suspended: no run begins until suspend is set to false");
+        let mut message = after_remark(definition, "suspended: no run begins until suspend is set to false");
+        add_refusal(&mut message, status);
         conditions::set(&mut status.conditions, READY, true, reason::SUSPENDED, &message, Some(generation), now);
         return;
     }
@@ -97,7 +98,29 @@ pub fn stall(status: &mut PolicyStatus, problem: &Problem, generation: i64, now:
     conditions::remove(&mut status.conditions, RECONCILING);
     let (reason, message) = (problem.reason, problem.message.as_str());
     conditions::set(&mut status.conditions, STALLED, true, reason, message, Some(generation), now);
-    conditions::set(&mut status.conditions, READY, false, reason, message, Some(generation), now);
+    let mut message = message.to_owned();
+    add_refusal(&mut message, status);
+    conditions::set(&mut status.conditions, READY, false, reason, &message, Some(generation), now);
+}
+
+/// Answers what is asked of a generation that is about to be observed, or was: with a refusal, which notes the request
+/// as handled, or with nothing. What was told of an earlier generation is over.
+pub fn answer_run(status: &mut PolicyStatus, refusal: Option<Refusal>, tokens: Tokens<'_>, generation: i64) {
+    if status.observed_generation != Some(generation) {
+        status.refused_run_request = None;
+    }
+    if let (Some(refusal), Some(token)) = (refusal, tokens.run) {
+        handled_run(status, Some(token));
+        let message = refusal.message(token);
+        status.refused_run_request = Some(RefusedRunRequest { value: handled_requests::shorten(token), message });
+    }
+}
+
+/// Adds what is to be said of a request that was refused.
+fn add_refusal(message: &mut String, status: &PolicyStatus) {
+    if let Some(refused) = &status.refused_run_request {
+        let _ = write!(message, "; {}", refused.message);
+    }
 }
 
 /// Records what a look at credentials and targets came to.
@@ -117,7 +140,12 @@ pub fn checked(status: &mut PolicyStatus, subject: Subject<'_>, findings: &Findi
     }
     // Whatever else is wrong, CredentialsValid or the next check says; that nothing is removed must not be missed.
     let outdated = hold.map(|hold| (reason::DEFINITION_OUTDATED, hold.message));
-    match outdated.as_ref().or(findings.trouble.as_ref()) {
+    let trouble = findings.trouble.as_ref().map(|(why, message)| {
+        let mut message = message.clone();
+        add_refusal(&mut message, status);
+        (*why, message)
+    });
+    match outdated.as_ref().or(trouble.as_ref()) {
         None => {
             conditions::remove(&mut status.conditions, RECONCILING);
             let message = ready_message(status, subject, findings.remark.as_deref());
@@ -158,6 +186,9 @@ pub fn not_queued(status: &mut PolicyStatus) {
 /// Notes what began a run, so that it is never begun for the same cause again.
 pub fn note_trigger(status: &mut PolicyStatus, trigger: Trigger, slot: Option<Timestamp>, tokens: Tokens<'_>) {
     not_queued(status);
+    if trigger != Trigger::DryRunRequested {
+        status.refused_run_request = None;
+    }
     match trigger {
         Trigger::Schedule => status.last_schedule_time = slot.map(Time),
         Trigger::RunRequested => handled_run(status, tokens.run),
@@ -222,6 +253,7 @@ fn ready_message(status: &PolicyStatus, subject: Subject<'_>, remark: Option<&st
         message.push_str("; ");
         message.push_str(remark);
     }
+    add_refusal(&mut message, status);
     message
 }
 
@@ -317,6 +349,46 @@ mod tests {
         observe(&mut status, about(&policy, 3, now()));
         assert_eq!(state(&status, STALLED), None);
         assert!(status.next_schedule_time.is_some());
+    }
+
+    #[test]
+    fn a_refused_run_is_told_in_ready_until_a_run_begins_or_the_policy_is_edited() {
+        let (plain, suspended) = (policy(&json!({})), policy(&json!({"suspend": true})));
+        let tells = |status: &PolicyStatus| {
+            let ready = conditions::find(&status.conditions, READY).unwrap();
+            ready.message.ends_with("; set a new value once status.observedGeneration is current")
+        };
+        let asked = Tokens { run: Some("a"), ..Tokens::default() };
+        let mut status = PolicyStatus::default();
+        answer_run(&mut status, Some(Refusal::New), asked, 1);
+        observe(&mut status, about(&plain, 1, now()));
+        assert_eq!(status.last_handled_run_at.as_deref(), Some("a"));
+        for findings in [good(), bad()] {
+            checked(&mut status, about(&plain, 1, now()), &findings);
+            assert!(tells(&status), "{status:?}");
+        }
+        checked(&mut status, about(&plain, 1, now()), &good());
+        arm(&mut status, about(&plain, 1, now()));
+        assert!(tells(&status));
+        let mut ran = status.clone();
+        note_trigger(&mut ran, Trigger::DryRunRequested, None, Tokens::default());
+        assert!(ran.refused_run_request.is_some(), "a dry run is another thing");
+        note_trigger(&mut ran, Trigger::RunRequested, None, Tokens { run: Some("b"), ..Tokens::default() });
+        assert_eq!(ran.refused_run_request, None);
+        answer_run(&mut status, None, asked, 2);
+        observe(&mut status, about(&plain, 2, now()));
+        assert_eq!(status.refused_run_request, None);
+
+        answer_run(&mut status, Some(Refusal::Suspended), asked, 3);
+        observe(&mut status, about(&suspended, 3, now()));
+        let ready = conditions::find(&status.conditions, READY).unwrap();
+        assert!(ready.message.contains("once suspend is false and status.observedGeneration"), "{}", ready.message);
+        let problem = Problem { reason: reason::INVALID_TIME_ZONE, message: "no such zone".to_owned() };
+        answer_run(&mut status, Some(Refusal::Stalled), asked, 4);
+        stall(&mut status, &problem, 4, now());
+        let message = |type_| conditions::find(&status.conditions, type_).unwrap().message.clone();
+        assert!(message(READY).starts_with("no such zone; run-requested-at \"a\" came while"), "{}", message(READY));
+        assert_eq!(message(STALLED), "no such zone", "what is compared with the problem at each look");
     }
 
     #[test]

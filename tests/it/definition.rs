@@ -7,7 +7,7 @@ use control_plane::Cluster;
 use gitlab_simulator::Clock;
 use jiff::SignedDuration;
 use kube::api::PostParams;
-use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT, RunResult, conditions, crd};
+use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT, RunResult, Trigger, conditions, crd};
 use serde_json::{Value, json};
 
 use crate::support::{events_of, eventually};
@@ -87,6 +87,8 @@ async fn nothing_is_removed_while_a_guard_may_have_been_dropped_and_it_is_back_b
         let run = world.preview(policy, "two").await.last_run.unwrap();
         assert_eq!(run.result, RunResult::Succeeded);
         assert!(run.message.as_ref().unwrap().ends_with(remark), "{run:?}");
+        let status = world.until(policy, |status| status.last_handled_run_at.as_deref() == Some("one")).await;
+        assert!(status.refused_run_request.is_some(), "{status:?}");
     }
     let dry = world.ready("dry").await;
     assert!(ready(&dry).starts_with(&format!("{remark}; next run at ")), "{}", ready(&dry));
@@ -109,17 +111,18 @@ async fn nothing_is_removed_while_a_guard_may_have_been_dropped_and_it_is_back_b
     .await;
     assert_eq!((world.tags(api).len(), world.tags(free).len()), (3, 2), "nothing goes before the guard is back");
 
-    // What was applied again has its guard, and begins; what was not begins after a while.
+    // What was applied again has its guard, and runs; what was not may run after a while.
     world.apply(&limited(&world)).await.unwrap();
-    let status = world.until("limited", |status| status.last_handled_run_at.as_deref() == Some("one")).await;
-    assert_ne!(World::condition(&status, "Ready"), OUTDATED);
+    let status = world.until("limited", |status| World::condition(status, "Ready") == "True/Scheduled").await;
+    assert_eq!(status.last_run.unwrap().trigger, Trigger::DryRunRequested, "what was refused is not begun");
+    world.annotate("limited", RUN_REQUESTED_AT, "two").await;
     let over = |status: &PolicyStatus| World::condition(status, "LastRunSucceeded") == "False/DeletionLimitExceeded";
     world.until("limited", over).await;
     assert_eq!((world.tags(api).len(), world.tags(free).len()), (3, 2));
     world.sim.advance(SignedDuration::from_mins(10));
     operator.nudge();
-    world.until("free", |status| status.last_handled_run_at.as_deref() == Some("one")).await;
     world.ready("free").await;
+    world.run("free", "two").await;
     operator.stop().await;
     assert_eq!(world.tags(free), ["main"]);
     assert_eq!(events_of(&world, "DefinitionOutdated").await, 2, "one for each policy that removes something");

@@ -88,22 +88,48 @@ fn a_slot_runs_once_and_only_within_its_deadline(#[case] now: &str, #[case] expe
 fn creating_or_editing_a_policy_runs_nothing_even_if_a_slot_is_due(#[case] observed: Option<i64>) {
     let mut case = Case::at_rest(&delete());
     case.status.observed_generation = observed;
-    assert_eq!(case.next("2026-11-23T03:17:00Z"), Action::Observe { drop_run_request: false });
+    assert_eq!(case.next("2026-11-23T03:17:00Z"), Action::Observe { refusal: None });
 }
 
+/// Whatever the mode: what removes nothing in the policy as it is may remove in the one that was asked.
 #[rstest]
-#[case::delete_at_creation(delete(), Some(-1), true)]
-#[case::delete_later(delete(), Some(2), false)]
-#[case::dry_run_at_creation(json!({}), Some(-1), false)]
-fn a_run_that_is_asked_for_at_creation_is_dropped_if_it_would_remove(
+#[case::created(delete(), None, Refusal::New)]
+#[case::created_with_the_default(delete(), Some(-1), Refusal::New)]
+#[case::created_as_a_dry_run(json!({}), Some(-1), Refusal::New)]
+#[case::edited(delete(), Some(2), Refusal::Edited)]
+#[case::edited_to_propose(json!({"mode": "RequireApproval", "method": "Exact"}), Some(2), Refusal::Edited)]
+#[case::created_suspended(json!({"mode": "Delete", "suspend": true}), Some(-1), Refusal::Suspended)]
+#[case::suspended_by_the_edit(json!({"mode": "Delete", "suspend": true}), Some(2), Refusal::Suspended)]
+fn a_run_that_is_asked_for_with_a_new_generation_is_refused(
     #[case] changes: Value,
     #[case] observed: Option<i64>,
-    #[case] dropped: bool,
+    #[case] why: Refusal,
 ) {
     let mut case = Case::at_rest(&changes);
     case.status.observed_generation = observed;
     case.tokens.run = Some("now");
-    assert_eq!(case.next(NOON), Action::Observe { drop_run_request: dropped });
+    assert_eq!(case.next(NOON), Action::Observe { refusal: Some(why) });
+    case.tokens = Tokens { dry_run: Some("now"), ..Tokens::default() };
+    assert_eq!(case.next(NOON), Action::Observe { refusal: None }, "a dry run waits for its turn");
+}
+
+#[test]
+fn a_stalled_policy_refuses_runs_at_once_and_none_is_left_for_the_edit_that_mends_it() {
+    let mut case = Case::at_rest(&json!({"timeZone": "Europe/Atlantis"}));
+    let problem = case.policy.clone().unwrap_err();
+    case.tokens.run = Some("a");
+    let refusal = Some(Refusal::Stalled);
+    assert_eq!(case.next(NOON), Action::Stall { problem: problem.clone(), refusal });
+    conditions::set(&mut case.status.conditions, STALLED, true, problem.reason, &problem.message, Some(3), at(NOON));
+    assert_eq!(case.next(NOON), Action::RefuseRun(Refusal::Stalled));
+
+    // The operator's flags were what was wrong, and nobody looked while the request was made.
+    case.policy = Case::at_rest(&delete()).policy;
+    assert_eq!(case.next(NOON), Action::Observe { refusal });
+    case.generation = 4;
+    assert_eq!(case.next(NOON), Action::Observe { refusal });
+    status_conditions::handled_run(&mut case.status, Some("a"));
+    assert_eq!(case.next(NOON), Action::Observe { refusal: None });
 }
 
 #[test]
@@ -138,7 +164,7 @@ fn a_time_that_is_not_later_than_the_last_one_runs_nothing_whoever_wrote_the_sta
     case.tokens.run = Some("2026-11-22T10:59:59Z");
     assert!(matches!(case.next(NOON), Action::Wait(_)));
     case.status.observed_generation = Some(-1);
-    assert_eq!(case.next(NOON), Action::Observe { drop_run_request: false }, "there is no request to drop");
+    assert_eq!(case.next(NOON), Action::Observe { refusal: None }, "there is no request to drop");
     case.status.observed_generation = Some(3);
     case.tokens.run = Some("2026-11-22T11:00:01Z");
     assert!(matches!(case.next(NOON), Action::Begin { trigger: Trigger::RunRequested, .. }));
@@ -202,7 +228,7 @@ fn an_approval_begins_nothing_where_no_run_may_begin(#[case] changes: Value) {
 #[test]
 fn a_suspended_policy_refuses_runs_and_allows_previews() {
     let mut case = Case::at_rest(&json!({"mode": "Delete", "suspend": true}));
-    assert_eq!(case.next(NOON), Action::Observe { drop_run_request: false }, "the schedule must be disarmed");
+    assert_eq!(case.next(NOON), Action::Observe { refusal: None }, "the schedule must be disarmed");
     case.status.next_schedule_time = None;
     case.checked = None;
     assert_eq!(case.next(NOON), Action::Wait(at("2026-11-22T12:15:00Z")));
@@ -229,18 +255,18 @@ fn a_run_that_nobody_works_on_is_recorded_as_interrupted_before_anything_else() 
 fn a_problem_is_recorded_once_and_then_waits_for_an_edit() {
     let mut case = Case::at_rest(&json!({"timeZone": "Europe/Atlantis"}));
     let problem = case.policy.clone().unwrap_err();
-    assert_eq!(case.next(NOON), Action::Stall(problem.clone()));
+    assert_eq!(case.next(NOON), Action::Stall { problem: problem.clone(), refusal: None });
     conditions::set(&mut case.status.conditions, STALLED, true, problem.reason, &problem.message, Some(3), at(NOON));
     assert_eq!(case.next(NOON), Action::Wait(at("2026-11-22T18:00:00Z")));
     case.generation = 4;
-    assert_eq!(case.next(NOON), Action::Stall(problem));
+    assert_eq!(case.next(NOON), Action::Stall { problem, refusal: None });
 }
 
 #[test]
 fn a_problem_that_is_gone_is_taken_back_without_an_edit() {
     let mut case = Case::at_rest(&delete());
     conditions::set(&mut case.status.conditions, STALLED, true, reason::HOST_NOT_ALLOWED, "x", Some(3), at(NOON));
-    assert_eq!(case.next(NOON), Action::Observe { drop_run_request: false });
+    assert_eq!(case.next(NOON), Action::Observe { refusal: None });
 }
 
 #[rstest]
@@ -274,10 +300,12 @@ fn held(changes: &Value) -> Case {
 }
 
 #[test]
-fn under_an_older_definition_a_slot_and_a_request_wait_and_begin_after_the_upgrade_and_its_pause() {
+fn under_an_older_definition_a_slot_waits_for_the_upgrade_and_its_pause_and_a_request_is_refused() {
     let mut case = held(&delete());
-    case.tokens.run = Some("a");
     assert_eq!(case.next(NOON), Action::Wait(at("2026-11-22T12:01:00Z")));
+    case.tokens.run = Some("a");
+    assert_eq!(case.next(NOON), Action::RefuseRun(Refusal::Held));
+    status_conditions::handled_run(&mut case.status, Some("a"));
     let night = Checked { generation: 3, at: at("2026-11-23T03:00:00Z"), failures: 0 };
     case.checked = Some(night);
     assert!(matches!(case.next("2026-11-23T03:18:00Z"), Action::Wait(until) if until <= at("2026-11-23T03:33:00Z")));
@@ -290,7 +318,8 @@ fn under_an_older_definition_a_slot_and_a_request_wait_and_begin_after_the_upgra
     let message = hold.unwrap().message;
     conditions::set(&mut case.status.conditions, READY, false, outdated, &message, Some(3), at(NOON));
     assert_eq!(case.next("2026-11-23T03:20:00Z"), Action::Wait(at("2026-11-23T03:30:00Z")));
-    let begin = Action::Begin { trigger: Trigger::RunRequested, mode: Mode::Delete, slot: None };
+    let slot = Some(at("2026-11-23T03:17:00Z"));
+    let begin = Action::Begin { trigger: Trigger::Schedule, mode: Mode::Delete, slot };
     assert_eq!(case.next("2026-11-23T03:30:00Z"), begin);
 }
 
@@ -323,7 +352,7 @@ fn under_an_older_definition_plans_are_proposed_and_an_approval_waits() {
 
 #[rstest]
 #[case::ready(json!({}), reason::SCHEDULED, Action::Check)]
-#[case::suspended(json!({"suspend": true}), reason::SUSPENDED, Action::Observe { drop_run_request: false })]
+#[case::suspended(json!({"suspend": true}), reason::SUSPENDED, Action::Observe { refusal: None })]
 fn what_becomes_known_of_the_definition_is_said_and_taken_back(
     #[case] changes: Value,
     #[case] why: &str,

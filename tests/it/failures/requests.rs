@@ -58,7 +58,9 @@ async fn a_run_that_is_asked_of_a_suspended_policy_is_refused_with_an_event() {
     assert!(bulk_requests(&world).is_empty());
     let throttled: Vec<_> =
         world.events().await.into_iter().filter(|(reason, _)| reason == "RunThrottled").map(|(_, note)| note).collect();
-    assert_eq!(throttled, ["a requested run was not begun: the policy is suspended"]);
+    let note = "run-requested-at \"one\" came while the policy was suspended, so it began no run; set a new value once \
+                suspend is false and status.observedGeneration is current";
+    assert_eq!(throttled, [note]);
     assert_eq!((events_of(&world, "Suspended").await, events_of(&world, "Resumed").await), (1, 1));
 }
 

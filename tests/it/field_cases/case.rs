@@ -8,11 +8,13 @@ use std::sync::Arc;
 use gitlab_simulator::{Action, Backend, Clock, Endpoint, Fault, Matcher, Push, Settings, TagKind};
 use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
+use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT};
+use registry_cleanup_operator::policy::CompileOptions;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::world::{MARKER, Operator, World};
+use crate::world::{MARKER, Operator, Setup, World};
 
 /// A file of `cases`.
 #[derive(Deserialize)]
@@ -64,6 +66,12 @@ struct Expected {
     spec: Value,
     /// What the command and the API server say when they refuse it; then nothing else is asked.
     refused: Option<String>,
+    /// The value of run-requested-at with which the policy is restored; then this is the only request, and nothing
+    /// is expected of the plan.
+    restored_with: Option<String>,
+    /// The first operator that sees it does not allow its host.
+    #[serde(default)]
+    first_stalled: bool,
     #[serde(default)]
     stays: Vec<String>,
     #[serde(default)]
@@ -193,13 +201,17 @@ impl Trial {
             complaints.extend(stays.intersection(gone).map(|name| format!("{who} removes {name}")));
             complaints.extend(goes.difference(gone).map(|name| format!("{who} keeps {name}")));
         };
-        compare("the plan", &plan.removed);
-
-        let operator = Operator::start(&world).await;
-        world.apply(&policy).await.unwrap();
-        world.ready("case").await;
-        let status = world.run("case", "1").await;
-        operator.stop().await;
+        let status = if let Some(value) = &expected.restored_with {
+            restored(&world, policy, value, expected.first_stalled).await
+        } else {
+            compare("the plan", &plan.removed);
+            let operator = Operator::start(&world).await;
+            world.apply(&policy).await.unwrap();
+            world.ready("case").await;
+            let status = world.run("case", "1").await;
+            operator.stop().await;
+            status
+        };
         let gone = self.case.names().difference(&self.case.left(&world)).cloned().collect();
         compare("the run", &gone);
 
@@ -208,6 +220,25 @@ impl Trial {
         complaints.extend(expected.status_says.iter().filter_map(|words| missing("the status", words, &status)));
         complaints
     }
+}
+
+/// Stores a policy with a request and without a status, lets an operator see it, and answers what it then says.
+async fn restored(world: &World, mut policy: Value, value: &str, first_stalled: bool) -> PolicyStatus {
+    policy["metadata"]["annotations"] = json!({RUN_REQUESTED_AT: value});
+    world.apply(&policy).await.unwrap();
+    if first_stalled {
+        let settings = CompileOptions { allowed_hosts: vec!["git.test".to_owned()], ..CompileOptions::default() };
+        let operator = Operator::set_up(world, Setup { settings, ..Setup::of(world) }).await;
+        world.until("case", |status| World::condition(status, "Stalled").starts_with("True/")).await;
+        operator.stop().await;
+    }
+    let operator = Operator::start(world).await;
+    world.ready("case").await;
+    // A dry run comes before a run: after the second one a run would be over.
+    world.preview("case", "1").await;
+    let status = world.preview("case", "2").await;
+    operator.stop().await;
+    status
 }
 
 /// What the command says.

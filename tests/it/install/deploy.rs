@@ -102,7 +102,7 @@ fn the_four_examples_of_gitlabs_documentation_say_what_stands_there() {
 fn argo_cd_shows_the_right_health_and_its_actions_do_what_they_say() {
     let text = go("argocd", &["run", ".", &path(SCRIPTS)]);
     let done = |what: &str| text.lines().filter(|line| line.starts_with(what)).count();
-    assert_eq!((done("ok health"), done("ok actions")), (11, 3), "{text}");
+    assert_eq!((done("ok health"), done("ok actions")), (11, 6), "{text}");
     for action in ["run", "dry-run", "suspend", "resume"] {
         assert_eq!(done(&format!("ok {action} ")), 1, "{text}");
     }

@@ -22,7 +22,7 @@ pub(crate) struct Between {
 #[derive(Default)]
 struct Shared {
     /// Requests to paths that end like this are not passed on yet.
-    held: Mutex<HashMap<String, watch::Sender<bool>>>,
+    held: Mutex<HashMap<String, Gate>>,
     /// Those are answered with 503.
     refused: Mutex<HashSet<String>>,
     /// What becomes of watches of paths that end like this.
@@ -31,6 +31,14 @@ struct Shared {
     reluctant: bool,
     /// The newest version that a list of a path has shown.
     shown: Mutex<HashMap<String, watch::Sender<u64>>>,
+}
+
+/// Where requests wait.
+#[derive(Default)]
+struct Gate {
+    released: watch::Sender<bool>,
+    /// How many came.
+    waiting: watch::Sender<u32>,
 }
 
 /// What is wrong with watches.
@@ -62,9 +70,17 @@ pub(crate) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(release) = self.shared.held.lock().unwrap().remove(&self.path) {
-            release.send_replace(true);
+        if let Some(gate) = self.shared.held.lock().unwrap().remove(&self.path) {
+            gate.released.send_replace(true);
         }
+    }
+}
+
+impl Held {
+    /// Waits until a request is held back.
+    pub(crate) async fn reached(&self) {
+        let mut waiting = self.shared.held.lock().unwrap()[&self.path].waiting.subscribe();
+        waiting.wait_for(|waiting| *waiting > 0).await.unwrap();
     }
 }
 
@@ -77,7 +93,7 @@ impl Between {
 
     /// Holds back all requests to paths that end like this.
     pub(crate) fn hold(&self, path: &str) -> Held {
-        self.shared.held.lock().unwrap().insert(path.to_owned(), watch::Sender::new(false));
+        self.shared.held.lock().unwrap().insert(path.to_owned(), Gate::default());
         Held { shared: Arc::clone(&self.shared), path: path.to_owned() }
     }
 
@@ -115,7 +131,10 @@ impl Between {
 async fn pass_on(State((shared, kube)): State<(Arc<Shared>, Client)>, request: Request<Body>) -> Response {
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let held = shared.held.lock().unwrap().iter().find(|(end, _)| path.ends_with(*end)).map(|(_, it)| it.subscribe());
+    let held = shared.held.lock().unwrap().iter().find(|(end, _)| path.ends_with(*end)).map(|(_, gate)| {
+        gate.waiting.send_modify(|waiting| *waiting += 1);
+        gate.released.subscribe()
+    });
     if let Some(mut held) = held {
         let _ = held.wait_for(|released| *released).await;
     }
