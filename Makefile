@@ -10,7 +10,7 @@ control_plane := cargo run --quiet --locked --package control-plane --
 helm = $$($(control_plane) which helm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-unit bench lint lint-words generate tools fmt clean
+.PHONY: help demo demo-stop test test-unit bench chaos lint lint-words generate tools fmt clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ test-unit: ## run the tests that need nothing but Rust: everything that decides
 bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; WRITE=docs/benchmarks.md keeps the table)
 	cargo bench --locked --bench plan
 	cargo bench --locked --bench clean -- $(SHAPES) $(if $(WRITE),--write=$(WRITE))
+
+chaos: ## kill, cut and disturb operators at random and look whether anything went that had to stay (MINUTES=20 SEED=7)
+	cargo bench --locked --bench chaos -- --minutes=$(or $(MINUTES),2) --seed=$(or $(SEED),1)
 
 lint: lint-words ## check format, clippy, documentation, dependencies, chart, scripts, spelling and Markdown
 	cargo fmt --all --check

@@ -1,0 +1,105 @@
+//! Kills, cuts and faults at random, for a given time: `make chaos MINUTES=20 SEED=7`.
+//!
+//! Operators in processes of their own clean a registry that changes under their hands, through a link to the API server
+//! that breaks. They are killed, frozen, stopped and doubled; GitLab answers late, wrongly or not at all. All the while
+//! somebody else watches the registry itself, and the log of what GitLab was asked, and says what was done that must
+//! never be done. The same seed makes the same decisions; what becomes of them depends on the machine.
+
+mod api_link;
+mod content;
+mod disturb;
+mod operators;
+mod random;
+mod scene;
+mod verdict;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use disturb::Counts;
+use random::Random;
+use scene::Scene;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// How long a run may take to come to rest once everything works again.
+const REST: Duration = Duration::from_secs(5 * 60);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test --all-targets` starts this as well, without the word.
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        eprintln!("this takes a time and a seed: make chaos MINUTES=20 SEED=7");
+        return ExitCode::SUCCESS;
+    }
+    let result = Choice::read(&arguments).and_then(|choice| {
+        let cluster = control_plane::shared()?;
+        let runtime = tokio::runtime::Runtime::new()?;
+        runtime.block_on(async {
+            tokio::select! {
+                result = run(cluster, &choice) => result,
+                // What was started ends with what is dropped here.
+                _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+            }
+        })
+    });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How long, and with which decisions.
+#[derive(Debug)]
+struct Choice {
+    minutes: u64,
+    seed: u64,
+}
+
+impl Choice {
+    fn read(arguments: &[String]) -> Result<Self, Failure> {
+        let mut choice = Self { minutes: 2, seed: 1 };
+        for argument in arguments.iter().filter(|argument| *argument != "--bench") {
+            match argument.split_once('=') {
+                Some(("--minutes", minutes)) => choice.minutes = minutes.parse()?,
+                Some(("--seed", seed)) => choice.seed = seed.parse()?,
+                _ => return Err(format!("{argument:?} is neither --minutes=N nor --seed=N").into()),
+            }
+        }
+        Ok(choice)
+    }
+}
+
+/// Whether nothing happened that must never happen.
+async fn run(cluster: &control_plane::Cluster, choice: &Choice) -> Result<bool, Failure> {
+    let mut scene = Scene::set_up(cluster).await?;
+    let watcher = verdict::watch(scene.registry());
+    let mut random = Random::new(choice.seed);
+    let mut counts = Counts::default();
+    let end = Instant::now() + Duration::from_secs(60 * choice.minutes);
+    let mut told = Instant::now();
+    while Instant::now() < end {
+        disturb::once(&mut scene, &mut random, &mut counts).await?;
+        if told.elapsed() > Duration::from_secs(60) {
+            told = Instant::now();
+            eprintln!("{counts}");
+        }
+    }
+    scene.calm_down()?;
+    let restless = scene.come_to_rest(REST).await?;
+    let violations = scene.judge(watcher.finish().await, restless)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "seed {}, {} minutes: {counts}", choice.seed, choice.minutes)?;
+    writeln!(out, "{}", scene.summary())?;
+    for violation in &violations {
+        writeln!(out, "VIOLATION: {violation}")?;
+    }
+    writeln!(out, "violations: {}", violations.len())?;
+    Ok(violations.is_empty())
+}

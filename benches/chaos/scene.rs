@@ -1,0 +1,283 @@
+//! What everything takes place in: a namespace, a GitLab over https, two policies, and operators behind a link.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use control_plane::Cluster;
+use gitlab_simulator::{Clock, Config, Endpoint, Simulator};
+use jiff::SignedDuration;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use registry_cleanup_operator::api::{RUN_REQUESTED_AT, RegistryCleanupPolicy};
+use serde_json::json;
+
+use crate::Failure;
+use crate::api_link::ApiLink;
+use crate::content::{Content, GROUPS, OLDER_THAN_DAYS, PROTECTED};
+use crate::operators::Operator;
+use crate::verdict::Seen;
+
+/// The registry's host in the names of images.
+const REGISTRY: &str = "registry.chaos.test";
+/// How many tags workloads name at a time.
+const MOST_USED: usize = 15;
+
+/// Everything there is.
+pub(crate) struct Scene {
+    kube: Client,
+    namespace: String,
+    content: Arc<Content>,
+    token: String,
+    pub(crate) link: ApiLink,
+    pub(crate) operators: Vec<Operator>,
+    used: VecDeque<(String, u64, String)>,
+    requests: u64,
+    logs: Vec<String>,
+    died: Vec<String>,
+    removed: u64,
+}
+
+impl Scene {
+    /// Installs the operator's definition and permissions, fills a registry and starts one operator.
+    pub(crate) async fn set_up(cluster: &Cluster) -> Result<Self, Failure> {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.yaml");
+        run(cluster.kubectl().args(["apply", "--server-side", "--force-conflicts", "--filename", manifest]))?;
+        let definition = "crd/registrycleanuppolicies.registrycleanup.dev";
+        run(cluster.kubectl().args(["wait", "--for=condition=Established", definition]))?;
+        let account = cluster.service_account_kubeconfig("registry-cleanup", "registry-cleanup-operator")?;
+        let kube = client(cluster.kubeconfig()).await?;
+        let namespace = format!("chaos-{}", std::process::id());
+        let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
+        Api::all(kube.clone()).create(&PostParams::default(), &object).await?;
+
+        let mut config = Config { tls: true, clock: Clock::system(), ..Config::default() };
+        REGISTRY.clone_into(&mut config.settings.registry_host);
+        config.settings.job_delay = SignedDuration::ZERO;
+        let (content, token) = Content::fill(Simulator::start(config).await?);
+        let mut scene = Self {
+            kube,
+            namespace,
+            content,
+            token,
+            link: ApiLink::to(&account).await?,
+            operators: Vec::new(),
+            used: VecDeque::new(),
+            requests: 0,
+            logs: Vec::new(),
+            died: Vec::new(),
+            removed: 0,
+        };
+        scene.secret("token", "token", &scene.token).await?;
+        scene.secret("ca", "ca.crt", scene.content.gitlab.ca_pem().unwrap_or_default()).await?;
+        for (group, method) in GROUPS.into_iter().zip(["Exact", "Bulk"]) {
+            scene.apply(group, method).await?;
+        }
+        scene.start()?;
+        Ok(scene)
+    }
+
+    async fn secret(&self, name: &str, key: &str, value: &str) -> Result<(), Failure> {
+        let secret = serde_json::from_value(json!({"metadata": {"name": name}, "stringData": {key: value}}))?;
+        let api: Api<Secret> = Api::namespaced(self.kube.clone(), &self.namespace);
+        api.create(&PostParams::default(), &secret).await?;
+        Ok(())
+    }
+
+    async fn apply(&self, group: &str, method: &str) -> Result<(), Failure> {
+        let spare = format!("{PROTECTED}.*");
+        let policy = json!({
+            "apiVersion": "registrycleanup.dev/v1alpha1",
+            "kind": "RegistryCleanupPolicy",
+            "metadata": {"name": group},
+            "spec": {
+                "gitlab": {
+                    "url": self.content.gitlab.url(), "secretRef": {"name": "token"}, "certSecretRef": {"name": "ca"},
+                },
+                "target": {"groups": [{"path": group}]},
+                "schedule": "0 0 1 1 *",
+                "mode": "Delete",
+                "method": method,
+                "protect": {"nameRegex": [spare]},
+                "rules": [{
+                    "name": "old", "nameRegexDelete": ".*", "nameRegexKeep": spare,
+                    "olderThan": format!("{OLDER_THAN_DAYS}d"),
+                }],
+            },
+        });
+        self.policies().patch(group, &PatchParams::apply("chaos"), &Patch::Apply(&policy)).await?;
+        Ok(())
+    }
+
+    fn policies(&self) -> Api<RegistryCleanupPolicy> {
+        Api::namespaced(self.kube.clone(), &self.namespace)
+    }
+
+    fn deployments(&self) -> Api<Deployment> {
+        Api::namespaced(self.kube.clone(), &self.namespace)
+    }
+
+    pub(crate) fn registry(&self) -> Arc<Content> {
+        Arc::clone(&self.content)
+    }
+
+    /// Starts one operator more.
+    pub(crate) fn start(&mut self) -> Result<(), Failure> {
+        self.operators.push(Operator::start(self.link.kubeconfig(), &self.namespace)?);
+        Ok(())
+    }
+
+    /// Kills the operator that runs longest.
+    pub(crate) fn kill(&mut self) -> Result<(), Failure> {
+        if !self.operators.is_empty() {
+            let killed = self.operators.remove(0);
+            self.logs.push(killed.kill()?);
+        }
+        Ok(())
+    }
+
+    /// Takes leave of an operator that was told to end.
+    pub(crate) fn keep_log(&mut self, operator: Operator) -> Result<(), Failure> {
+        self.logs.push(operator.kill()?);
+        Ok(())
+    }
+
+    /// Says of operators that ended without being told to that they did, and starts others.
+    pub(crate) fn check(&mut self) -> Result<(), Failure> {
+        for index in (0..self.operators.len()).rev() {
+            let Some(operator) = self.operators.get_mut(index) else { continue };
+            if let Some(status) = operator.ended()? {
+                let log = self.operators.remove(index).kill()?;
+                let end: Vec<&str> = log.lines().rev().take(3).collect();
+                self.died.push(format!("an operator ended by itself, {status}: {}", end.join(" / ")));
+                self.logs.push(log);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for a run of a policy.
+    pub(crate) async fn request(&mut self, policy: &str) -> Result<(), Failure> {
+        self.requests += 1;
+        let patch = json!({"metadata": {"annotations": {RUN_REQUESTED_AT: format!("chaos-{}", self.requests)}}});
+        self.policies().patch(policy, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        Ok(())
+    }
+
+    /// Makes a workload name a tag; the oldest of too many goes.
+    pub(crate) async fn name_in_workload(&mut self, repository: usize, tag: &str) -> Result<(), Failure> {
+        let Some(of) = self.content.repositories.get(repository).cloned() else { return Ok(()) };
+        if self.used.iter().any(|(_, id, name)| *id == of.id && name == tag) {
+            return Ok(());
+        }
+        let labels = json!({"app": "chaos"});
+        let deployment: Deployment = serde_json::from_value(json!({
+            "metadata": {"generateName": "chaos-"},
+            "spec": {
+                "replicas": 0,
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "app", "image": format!("{REGISTRY}/{}:{tag}", of.path)}]},
+                },
+            },
+        }))?;
+        let created = self.deployments().create(&PostParams::default(), &deployment).await?;
+        self.content.note_use(of.id, tag, Some(Instant::now()));
+        self.used.push_back((created.name_any(), of.id, tag.to_owned()));
+        if self.used.len() > MOST_USED
+            && let Some((name, id, tag)) = self.used.pop_front()
+        {
+            self.content.note_use(id, &tag, None);
+            self.deployments().delete(&name, &DeleteParams::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends every disturbance and sees to it that one operator runs.
+    pub(crate) fn calm_down(&mut self) -> Result<(), Failure> {
+        self.content.gitlab.clear_faults();
+        self.link.restore();
+        for operator in &self.operators {
+            operator.signal("CONT")?;
+        }
+        while self.operators.len() > 1 {
+            self.kill()?;
+        }
+        if self.operators.is_empty() { self.start() } else { Ok(()) }
+    }
+
+    /// Waits until no run is under way; answers the policies of which one still is.
+    pub(crate) async fn come_to_rest(&mut self, patience: Duration) -> Result<Vec<String>, Failure> {
+        let end = Instant::now() + patience;
+        loop {
+            self.check()?;
+            if self.operators.is_empty() {
+                self.start()?;
+            }
+            let policies = self.policies().list(&ListParams::default()).await?;
+            let under_way = |policy: &RegistryCleanupPolicy| {
+                let run = policy.status.as_ref().and_then(|status| status.last_run.as_ref());
+                run.is_some_and(|run| run.completion_time.is_none())
+            };
+            let restless: Vec<String> =
+                policies.items.iter().filter(|of| under_way(of)).map(ResourceExt::name_any).collect();
+            if restless.is_empty() || Instant::now() > end {
+                return Ok(restless);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Everything that must not have happened.
+    pub(crate) fn judge(&mut self, seen: Seen, restless: Vec<String>) -> Result<Vec<String>, Failure> {
+        while !self.operators.is_empty() {
+            self.kill()?;
+        }
+        self.removed = seen.removed;
+        let mut violations = seen.wrong;
+        violations.append(&mut self.died);
+        violations.extend(restless.into_iter().map(|policy| format!("a run of {policy} did not come to an end")));
+        // What GitLab refused for its rate limit was not carried out, and may be asked for again.
+        let mut bulk: BTreeMap<u64, u64> = BTreeMap::new();
+        for request in self.content.gitlab.requests_to(Endpoint::BulkDeleteTags) {
+            if let Some(repository) = request.repository.filter(|_| request.status != Some(429)) {
+                *bulk.entry(repository).or_default() += 1;
+            }
+        }
+        let twice = bulk.into_iter().filter(|(_, requests)| *requests > 1);
+        violations.extend(twice.map(|(id, requests)| format!("repository {id}: {requests} bulk requests in an hour")));
+        for log in &self.logs {
+            if let Some(line) = log.lines().find(|line| line.contains("panicked")) {
+                violations.push(format!("a panic: {line}"));
+            }
+            if log.contains(&self.token) {
+                violations.push("a log shows the token".to_owned());
+            }
+        }
+        Ok(violations)
+    }
+
+    /// What was done, in a line.
+    pub(crate) fn summary(&self) -> String {
+        let requests: u64 = self.content.gitlab.request_counts().values().sum();
+        format!("{} runs asked for, {requests} requests to GitLab, {} tags removed", self.requests, self.removed)
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), Failure> {
+    let output = command.output()?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
+}
+
+async fn client(kubeconfig: &Path) -> Result<Client, Failure> {
+    // An error means that there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig)?;
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
