@@ -32,7 +32,7 @@ bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; W
 	cargo bench --locked --bench clean -- $(SHAPES) $(if $(WRITE),--write=$(WRITE))
 
 chaos: ## kill, cut and disturb operators at random and look whether anything went that had to stay (MINUTES=20 SEED=7)
-	cargo bench --locked --bench chaos -- --minutes=$(or $(MINUTES),2) --seed=$(or $(SEED),1)
+	cargo bench --locked --profile dev --bench chaos -- --minutes=$(or $(MINUTES),2) --seed=$(or $(SEED),1)
 
 lint: lint-words ## check format, clippy, documentation, dependencies, chart, scripts, spelling and Markdown
 	cargo fmt --all --check
