@@ -21,15 +21,10 @@ impl ApiLink {
     /// A link to the server of a kubeconfig, with a kubeconfig that leads through it.
     pub(crate) async fn to(kubeconfig: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(kubeconfig)?;
-        let server = text
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("server: https://"))
-            .ok_or("the kubeconfig names no server")?
-            .trim_matches('"')
-            .trim_end_matches('/')
-            .to_owned();
+        let (_, rest) = text.split_once("https://").ok_or("the kubeconfig names no server")?;
+        let server = rest.split(|c: char| c != ':' && c != '.' && !c.is_ascii_digit()).next().unwrap_or_default();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let through = text.replace(&server, &listener.local_addr()?.to_string());
+        let through = text.replace(server, &listener.local_addr()?.to_string());
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("kubeconfig");
         std::fs::write(&path, through)?;
