@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`clock`] | time as a parameter | everything else |
 //! | [`hosts`] | which hosts may be connected to, as pure functions | everything else |
+//! | `words` | how a closed set of words is declared | everything else |
 //! | [`api`] | the custom resource | what it means |
 //! | [`policy`] | what is to be done, as pure functions | waiting, clocks, I/O, tokio, kube's client, reqwest |
 //! | [`plan_output`] | how a plan looks as text, as pure functions | waiting, clocks, I/O, Kubernetes, GitLab |
@@ -29,3 +30,4 @@ pub mod plan_output;
 pub mod policy;
 pub mod server;
 pub mod telemetry;
+mod words;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use gitlab_simulator::Endpoint as E;
 use registry_cleanup_operator::api::RunResult;
 use registry_cleanup_operator::plan_output::units::grouped;
-use registry_cleanup_operator::policy::repository_outcome::repository_reason;
+use registry_cleanup_operator::policy::repository_outcome::RepositoryReason;
 
 use crate::rows::{Budget, Row};
 use crate::shapes::Content;
@@ -87,7 +87,7 @@ impl Table {
             let message = run.message.as_deref().unwrap_or_default();
             self.notes.push(format!("{what}: the run ended {}: {message}", run.result.as_str()));
         }
-        let worth_telling = |reason: &str| reason != repository_reason::NOTHING_TO_REMOVE;
+        let worth_telling = |reason: &str| reason != RepositoryReason::NothingToRemove.as_str();
         let mut told = measured
             .status
             .repositories

@@ -1,6 +1,4 @@
 //! Conditions of a policy: their types, every reason there is, and how one is set.
-//!
-//! The reasons are constants so that documentation, tests and code speak of the same set (`docs/conditions.md`).
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -9,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 
-pub use super::reasons as reason;
+pub use super::reasons::Reason;
 
 /// The policy is understood, its credentials and targets work, and the next run is armed.
 pub const READY: &str = "Ready";
@@ -56,6 +54,14 @@ pub struct Condition {
     pub message: String,
 }
 
+impl Condition {
+    /// The reason, if this operator knows it: an older or a newer one may have written another.
+    #[must_use]
+    pub fn known_reason(&self) -> Option<Reason> {
+        Reason::ALL.iter().copied().find(|known| known.as_str() == self.reason)
+    }
+}
+
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum ConditionStatus {
@@ -91,7 +97,7 @@ pub fn set(
     conditions: &mut Vec<Condition>,
     type_: &str,
     status: impl Into<ConditionStatus>,
-    reason: &str,
+    reason: Reason,
     message: &str,
     generation: Option<i64>,
     now: Timestamp,
@@ -105,7 +111,7 @@ pub fn set(
         status,
         observed_generation: generation,
         last_transition_time: since,
-        reason: reason.to_owned(),
+        reason: reason.as_str().to_owned(),
         message: shorten(message, MAX_MESSAGE_BYTES),
     };
     match conditions.iter_mut().find(|old| old.type_ == type_) {
@@ -143,13 +149,13 @@ mod tests {
     #[test]
     fn the_transition_time_moves_only_when_the_status_flips() {
         let mut conditions = Vec::new();
-        set(&mut conditions, READY, true, reason::SCHEDULED, "a", Some(1), at(10));
-        set(&mut conditions, READY, true, reason::SUSPENDED, "b", Some(2), at(20));
+        set(&mut conditions, READY, true, Reason::Scheduled, "a", Some(1), at(10));
+        set(&mut conditions, READY, true, Reason::Suspended, "b", Some(2), at(20));
         let ready = find(&conditions, READY).unwrap();
         assert_eq!(ready.last_transition_time, Time(at(10)));
-        assert_eq!((ready.reason.as_str(), ready.observed_generation), (reason::SUSPENDED, Some(2)));
+        assert_eq!((ready.known_reason(), ready.observed_generation), (Some(Reason::Suspended), Some(2)));
 
-        set(&mut conditions, READY, false, reason::TARGET_NOT_FOUND, "c", Some(2), at(30));
+        set(&mut conditions, READY, false, Reason::TargetNotFound, "c", Some(2), at(30));
         assert_eq!(find(&conditions, READY).unwrap().last_transition_time, Time(at(30)));
         assert_eq!(conditions.len(), 1);
     }

@@ -7,7 +7,7 @@ pub mod conditions;
 pub mod crd;
 pub mod manifest;
 mod policy;
-pub mod reasons;
+mod reasons;
 mod rules;
 mod schema;
 mod status;
@@ -20,6 +20,7 @@ pub use policy::{
     GroupTarget, InUse, InUseSource, LimitsSpec, LocalSecretRef, ProtectSpec, RegistryCleanupPolicy,
     RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, TargetSpec,
 };
+pub use reasons::Reason;
 pub use rules::PATTERN_SENTENCE;
 pub use status::{
     ComingOfAge, EmptyRepository, HistoryEntry, OverlapStatus, PendingApproval, PolicyStatus, RefusedRunRequest,

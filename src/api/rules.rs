@@ -12,7 +12,7 @@ use regex::Regex;
 use regex::bytes::RegexBuilder;
 use serde_json::{Value, json};
 
-use super::reasons as reason;
+use super::reasons::Reason;
 
 /// Names of every shape a tag can have: a pattern that matches them all is taken to match every tag.
 const PROBE_NAMES: [&str; 8] =
@@ -140,7 +140,7 @@ fn gitlab() -> Vec<Rule> {
         Any(vec![not(Has("url")), not(StartsWith("url", "http:")), All(vec![Has("insecure"), IsTrue("insecure")])]);
     let sentence = "the address begins with http://, which sends the token readable by anybody on the way: use https://, or set \
                     insecure: true if you accept that";
-    vec![Rule::because(reason::INSECURE_CONNECTIONS_DISALLOWED, test, sentence)]
+    vec![Rule::because(Reason::InsecureConnectionsDisallowed, test, sentence)]
 }
 
 fn address() -> Vec<Rule> {
@@ -191,7 +191,7 @@ fn rule() -> Vec<Rule> {
 
 fn schedule() -> Vec<Rule> {
     let fields = |test| Any(vec![StartsWith("", "@"), Contains("TZ="), test]);
-    let rule = |test, sentence| Rule::because(reason::INVALID_SCHEDULE, test, sentence);
+    let rule = |test, sentence| Rule::because(Reason::InvalidSchedule, test, sentence);
     vec![
         rule(not(Contains("TZ=")), "name the time zone in timeZone, not in the schedule"),
         rule(
@@ -211,7 +211,7 @@ fn schedule() -> Vec<Rule> {
 }
 
 fn time_zone() -> Vec<Rule> {
-    let rule = |test, sentence| Rule::because(reason::INVALID_TIME_ZONE, test, sentence);
+    let rule = |test, sentence| Rule::because(Reason::InvalidTimeZone, test, sentence);
     vec![
         rule(
             not(IsInLowerCase("local")),
@@ -229,15 +229,15 @@ pub(super) struct Rule {
     test: Test,
     sentence: &'static str,
     /// The reason of the condition Stalled.
-    pub(super) reason: &'static str,
+    pub(super) reason: Reason,
 }
 
 impl Rule {
     fn new(test: Test, sentence: &'static str) -> Self {
-        Self::because(reason::INVALID_SPEC, test, sentence)
+        Self::because(Reason::InvalidSpec, test, sentence)
     }
 
-    fn because(reason: &'static str, test: Test, sentence: &'static str) -> Self {
+    fn because(reason: Reason, test: Test, sentence: &'static str) -> Self {
         Self { test, sentence, reason }
     }
 

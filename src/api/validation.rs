@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use super::conditions::reason;
+use super::reasons::Reason;
 use super::rules::Rule;
 use super::{RegistryCleanupPolicySpec, crd};
 
@@ -22,12 +22,12 @@ pub struct Fault {
     /// What is wrong, or what to do.
     pub sentence: String,
     /// The reason of the condition Stalled.
-    pub reason: &'static str,
+    pub reason: Reason,
 }
 
 impl Fault {
     fn new(field: String, sentence: String) -> Self {
-        Self { field, sentence, reason: reason::INVALID_SPEC }
+        Self { field, sentence, reason: Reason::InvalidSpec }
     }
 }
 

@@ -6,8 +6,7 @@ use kube::{Api, Client};
 use secrecy::{SecretSlice, SecretString};
 use url::Url;
 
-use crate::api::GitLabSpec;
-use crate::api::conditions::reason;
+use crate::api::{GitLabSpec, Reason};
 
 use super::{ApiError, CALL_TIMEOUT};
 
@@ -71,12 +70,12 @@ pub enum Error {
 impl Error {
     /// The reason of the condition `CredentialsValid`, or `None` where nothing is known about the Secret.
     #[must_use]
-    pub fn reason(&self) -> Option<&'static str> {
+    pub fn reason(&self) -> Option<Reason> {
         match self {
-            Self::NotFound(_) => Some(reason::SECRET_NOT_FOUND),
-            Self::Forbidden(_) => Some(reason::SECRET_FORBIDDEN),
-            Self::Invalid { .. } => Some(reason::SECRET_INVALID),
-            Self::UrlMismatch(_) => Some(reason::SECRET_URL_MISMATCH),
+            Self::NotFound(_) => Some(Reason::SecretNotFound),
+            Self::Forbidden(_) => Some(Reason::SecretForbidden),
+            Self::Invalid { .. } => Some(Reason::SecretInvalid),
+            Self::UrlMismatch(_) => Some(Reason::SecretURLMismatch),
             Self::Cluster { .. } => None,
         }
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::api::conditions::reason;
+use crate::api::conditions::Reason;
 use crate::api::{GitLabSpec, Mode};
 use crate::clock::Clock;
 use crate::cluster::credentials::{self, Credentials};
@@ -86,7 +86,7 @@ pub(crate) async fn connect(
 ) -> Result<Session, Findings> {
     let client = gitlab.connect(connection, gate).map_err(|error| match error.class() {
         Class::Host => from_error(&error),
-        _ => bad_credentials(reason::SECRET_INVALID, error.to_string()),
+        _ => bad_credentials(Reason::SecretInvalid, error.to_string()),
     })?;
     let token = client.token_self().await.map_err(|error| from_error(&error))?.map(known);
     let findings = token_findings(token.as_ref(), mode, clock.now());
@@ -112,7 +112,7 @@ pub(crate) async fn check_targets(session: &Session, target: &Target) -> Finding
     }
     let Some(first) = missing.first() else { return findings };
     if missing.len() == namespaces.len() {
-        findings.trouble = Some((reason::TARGET_NOT_FOUND, first.clone()));
+        findings.trouble = Some((Reason::TargetNotFound, first.clone()));
     } else {
         findings.remark = Some(format!("{} of {} targets cannot be listed, {first}", missing.len(), namespaces.len()));
     }
@@ -136,19 +136,19 @@ pub(crate) fn from_error(error: &GitLabError) -> Findings {
     let trouble = match error.class() {
         Class::Credentials => {
             let why = match error.kind() {
-                ErrorKind::Unauthorized(TokenProblem::Expired) => reason::TOKEN_EXPIRED,
-                ErrorKind::Unauthorized(TokenProblem::Revoked) => reason::TOKEN_REVOKED,
-                ErrorKind::InsufficientScope => reason::INSUFFICIENT_SCOPE,
-                _ => reason::TOKEN_REJECTED,
+                ErrorKind::Unauthorized(TokenProblem::Expired) => Reason::TokenExpired,
+                ErrorKind::Unauthorized(TokenProblem::Revoked) => Reason::TokenRevoked,
+                ErrorKind::InsufficientScope => Reason::InsufficientScope,
+                _ => Reason::TokenRejected,
             };
             return bad_credentials(why, message);
         }
-        Class::Tls => reason::CERTIFICATE_INVALID,
-        Class::Host => reason::HOST_NOT_ALLOWED,
-        Class::Throttled => reason::RATE_LIMITED,
-        Class::Target => reason::TARGET_NOT_FOUND,
-        Class::Transient | Class::Stopped => reason::GITLAB_UNAVAILABLE,
-        Class::Other => reason::UNEXPECTED_ANSWER,
+        Class::Tls => Reason::CertificateInvalid,
+        Class::Host => Reason::HostNotAllowed,
+        Class::Throttled => Reason::RateLimited,
+        Class::Target => Reason::TargetNotFound,
+        Class::Transient | Class::Stopped => Reason::GitLabUnavailable,
+        Class::Other => Reason::UnexpectedAnswer,
     };
     Findings { trouble: Some((trouble, message)), ..not_asked("GitLab could not be asked".to_owned()) }
 }

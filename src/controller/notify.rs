@@ -126,7 +126,7 @@ pub(crate) async fn publish<K: Resource<DynamicType = ()>>(
     for event in events {
         let note = Note {
             warning: event.warning,
-            reason: event.reason,
+            reason: event.reason.as_str(),
             text: &event.note,
             action: action.to_owned(),
             repository: event.repository.as_deref(),

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
 
-use crate::api::conditions::reason;
+use crate::api::conditions::Reason;
 use crate::api::{Mode, RegistryCleanupPolicy};
 use crate::clock::Clock;
 use crate::gitlab::{AlwaysOpen, Client, Connection, Error, GitLab, Repository};
@@ -53,7 +53,7 @@ pub struct Question {
 #[derive(Debug, thiserror::Error)]
 #[error("{message} ({reason})")]
 pub struct Unavailable {
-    reason: &'static str,
+    reason: Reason,
     message: String,
 }
 
@@ -177,7 +177,7 @@ impl From<Findings> for Unavailable {
 impl From<Unknown> for Unavailable {
     fn from(unknown: Unknown) -> Self {
         let message = format!("{unknown}; --in-use=false plans as if none were");
-        Self { reason: reason::IN_USE_UNKNOWN, message }
+        Self { reason: Reason::InUseUnknown, message }
     }
 }
 

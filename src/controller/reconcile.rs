@@ -14,7 +14,7 @@ use kube::runtime::controller::Action as Requeue;
 use crate::api::{PolicyStatus, RegistryCleanupPolicy, conditions};
 use crate::cluster::status;
 use crate::gitlab::Client;
-use crate::policy::events::{self, Announcement, event_reason};
+use crate::policy::events::{self, Announcement, EventReason};
 use crate::policy::handled_requests::Refusal;
 use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
 use crate::policy::overlap::Overlap;
@@ -64,7 +64,7 @@ pub(crate) async fn reconcile(
                 namespace = object.namespace(), policy = object.name_any(), error = %invalid.error,
                 "an object cannot be read as a policy"
             );
-            let event = Announcement::warning(event_reason::POLICY_UNREADABLE, text);
+            let event = Announcement::warning(EventReason::PolicyUnreadable, text);
             publish(&context, &*object, vec![event], "Reconcile").await;
             return Ok(Requeue::await_change());
         }
@@ -191,7 +191,7 @@ async fn step(
         (Action::RefuseApproval(why), _) => {
             status_conditions::handled_approval(&mut status, Tokens::of(live).approval);
             let note = format!("the approval was refused: {why}");
-            events.push(Announcement::warning(event_reason::APPROVAL_REFUSED, note));
+            events.push(Announcement::warning(EventReason::ApprovalRefused, note));
         }
         (Action::SkipSlot(slot), Ok(policy)) => {
             status_conditions::arm(&mut status, subject(&policy));
@@ -199,7 +199,7 @@ async fn step(
             let note = format!(
                 "the run of {slot} was missed by more than startingDeadlineSeconds ({seconds} s) and is left out"
             );
-            events.push(Announcement::warning(event_reason::SCHEDULE_MISSED, note));
+            events.push(Announcement::warning(EventReason::ScheduleMissed, note));
         }
         (Action::Check, Ok(policy)) => {
             let asked = check(context, live, &policy, currency);
@@ -235,7 +235,7 @@ async fn step(
 /// What the events say that the operator did. Events of the same action and reason are one to whoever publishes them,
 /// and keep the note of the first: each request that is refused is another.
 fn name_of(status: &PolicyStatus, events: &[Announcement]) -> String {
-    let throttled = events.iter().any(|event| event.reason == event_reason::RUN_THROTTLED);
+    let throttled = events.iter().any(|event| event.reason == EventReason::RunThrottled);
     match status.refused_run_request.as_ref().filter(|_| throttled) {
         Some(request) => format!("RefuseRun-{}", conditions::shorten(&request.value, MAX_IN_ACTION)),
         None => "Reconcile".to_owned(),
@@ -251,7 +251,7 @@ fn answer_run(
     let generation = live.metadata.generation.unwrap_or_default();
     status_conditions::answer_run(status, refusal, Tokens::of(live), generation);
     let refused = refusal.and(status.refused_run_request.as_ref())?;
-    Some(Announcement::normal(event_reason::RUN_THROTTLED, refused.message.clone()))
+    Some(Announcement::normal(EventReason::RunThrottled, refused.message.clone()))
 }
 
 /// Whether credentials and targets work, and, where that could be found out, what the policy shares with others. `None`

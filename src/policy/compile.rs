@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
-use crate::api::conditions::reason;
+use crate::api::conditions::Reason;
 use crate::api::validation::{self, Fault};
 use crate::api::{
     self, InUse, InUseSource, Mode, PATTERN_SENTENCE, ProtectSpec, RegistryCleanupPolicySpec, RuleSpec, SortBy,
@@ -158,7 +158,7 @@ pub struct Rule {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Problem {
     /// One of the documented reasons of the condition Stalled.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// What is wrong and what to do.
     pub message: String,
 }
@@ -281,7 +281,7 @@ fn base_url(text: &str, settings: &CompileOptions) -> Result<Url, Problem> {
         "http" if settings.allow_insecure_http => {}
         "http" => {
             return Err(Problem {
-                reason: reason::INSECURE_CONNECTIONS_DISALLOWED,
+                reason: Reason::InsecureConnectionsDisallowed,
                 message: "gitlab.url begins with http:// and the operator runs without --allow-insecure-http"
                     .to_owned(),
             });
@@ -291,7 +291,7 @@ fn base_url(text: &str, settings: &CompileOptions) -> Result<Url, Problem> {
     let host = url.host_str().ok_or_else(|| unusable("it names no host"))?;
     if !hosts::may_be_asked(&url, &settings.allowed_hosts) {
         return Err(Problem {
-            reason: reason::HOST_NOT_ALLOWED,
+            reason: Reason::HostNotAllowed,
             message: format!(
                 "the operator may not send tokens to {host}; see its flag --allowed-gitlab-hosts (chart: gitlab.allowedHosts)"
             ),
@@ -314,7 +314,7 @@ fn refuse(faults: &[Fault]) -> Result<(), Problem> {
 }
 
 fn invalid(message: String) -> Problem {
-    Problem { reason: reason::INVALID_SPEC, message }
+    Problem { reason: Reason::InvalidSpec, message }
 }
 
 fn pattern_problem(field: &str, pattern: &str, error: &PatternError) -> Problem {
@@ -322,13 +322,13 @@ fn pattern_problem(field: &str, pattern: &str, error: &PatternError) -> Problem 
         PatternError::Invalid(_) => format!(": {PATTERN_SENTENCE}"),
         PatternError::DiffersFromRe2(_) => String::new(),
     };
-    Problem { reason: reason::INVALID_PATTERN, message: format!("{field} {pattern:?} {error}{advice}") }
+    Problem { reason: Reason::InvalidPattern, message: format!("{field} {pattern:?} {error}{advice}") }
 }
 
 fn schedule_problem(error: &ScheduleError) -> Problem {
     let reason = match error {
-        ScheduleError::UnknownZone(_) => reason::INVALID_TIME_ZONE,
-        _ => reason::INVALID_SCHEDULE,
+        ScheduleError::UnknownZone(_) => Reason::InvalidTimeZone,
+        _ => Reason::InvalidSchedule,
     };
     Problem { reason, message: error.to_string() }
 }
@@ -358,7 +358,7 @@ pub(crate) mod tests {
         "2026-11-22T12:00:00Z".parse().unwrap()
     }
 
-    fn problem(changes: &Value, settings: &CompileOptions) -> (&'static str, String) {
+    fn problem(changes: &Value, settings: &CompileOptions) -> (Reason, String) {
         let problem = compile(&spec(changes), settings, now()).unwrap_err();
         (problem.reason, problem.message)
     }
@@ -393,7 +393,7 @@ pub(crate) mod tests {
     #[case("https://[::ffff:127.0.0.1]")]
     #[case("https://0.0.0.0")]
     fn local_addresses_are_allowed_only_by_name(#[case] url: &str) {
-        assert_eq!(problem(&gitlab(url), &CompileOptions::default()).0, reason::HOST_NOT_ALLOWED);
+        assert_eq!(problem(&gitlab(url), &CompileOptions::default()).0, Reason::HostNotAllowed);
         let host = Url::parse(url).unwrap().host_str().unwrap().trim_matches(['[', ']']).to_owned();
         let settings = CompileOptions { allowed_hosts: vec![host], ..CompileOptions::default() };
         assert!(compile(&spec(&gitlab(url)), &settings, now()).is_ok());
@@ -435,28 +435,28 @@ pub(crate) mod tests {
         let result = compile(&spec(&changes), &settings, now());
         assert_eq!(result.is_ok(), works);
         if let Err(problem) = result {
-            assert_eq!(problem.reason, reason::INSECURE_CONNECTIONS_DISALLOWED);
+            assert_eq!(problem.reason, Reason::InsecureConnectionsDisallowed);
         }
     }
 
     #[rstest]
-    #[case(gitlab("https://user:marker@gitlab.example.com"), reason::INVALID_SPEC)]
-    #[case(gitlab("ftp://gitlab.example.com"), reason::INVALID_SPEC)]
-    #[case(gitlab("gitlab.example.com"), reason::INVALID_SPEC)]
-    #[case(json!({"schedule": "*/5 * * * *"}), reason::INVALID_SCHEDULE)]
-    #[case(json!({"schedule": "0 0 30 2 *"}), reason::INVALID_SCHEDULE)]
-    #[case(json!({"timeZone": "Europe/Atlantis"}), reason::INVALID_TIME_ZONE)]
-    #[case(json!({"target": {}}), reason::INVALID_SPEC)]
-    #[case(json!({"target": {"projects": ["a/b"], "repositories": {"include": ["("]}}}), reason::INVALID_PATTERN)]
-    #[case(json!({"protect": {"nameRegex": ["[a[b]]"]}}), reason::INVALID_PATTERN)]
-    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "(?=a)", "keepN": 1}]}), reason::INVALID_PATTERN)]
-    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "a", "olderThan": "1m"}]}), reason::INVALID_SPEC)]
-    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "a"}]}), reason::INVALID_SPEC)]
-    #[case(json!({"rules": []}), reason::INVALID_SPEC)]
-    #[case(json!({"mode": "RequireApproval"}), reason::INVALID_SPEC)]
-    #[case(json!({"emptyRepositories": {"deleteOlderThan": "101y"}}), reason::INVALID_SPEC)]
-    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": ".*", "keepN": 0}]}), reason::INVALID_SPEC)]
-    fn what_the_schema_did_not_catch_becomes_a_documented_reason(#[case] changes: Value, #[case] expected: &str) {
+    #[case(gitlab("https://user:marker@gitlab.example.com"), Reason::InvalidSpec)]
+    #[case(gitlab("ftp://gitlab.example.com"), Reason::InvalidSpec)]
+    #[case(gitlab("gitlab.example.com"), Reason::InvalidSpec)]
+    #[case(json!({"schedule": "*/5 * * * *"}), Reason::InvalidSchedule)]
+    #[case(json!({"schedule": "0 0 30 2 *"}), Reason::InvalidSchedule)]
+    #[case(json!({"timeZone": "Europe/Atlantis"}), Reason::InvalidTimeZone)]
+    #[case(json!({"target": {}}), Reason::InvalidSpec)]
+    #[case(json!({"target": {"projects": ["a/b"], "repositories": {"include": ["("]}}}), Reason::InvalidPattern)]
+    #[case(json!({"protect": {"nameRegex": ["[a[b]]"]}}), Reason::InvalidPattern)]
+    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "(?=a)", "keepN": 1}]}), Reason::InvalidPattern)]
+    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "a", "olderThan": "1m"}]}), Reason::InvalidSpec)]
+    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": "a"}]}), Reason::InvalidSpec)]
+    #[case(json!({"rules": []}), Reason::InvalidSpec)]
+    #[case(json!({"mode": "RequireApproval"}), Reason::InvalidSpec)]
+    #[case(json!({"emptyRepositories": {"deleteOlderThan": "101y"}}), Reason::InvalidSpec)]
+    #[case(json!({"rules": [{"name": "r", "nameRegexDelete": ".*", "keepN": 0}]}), Reason::InvalidSpec)]
+    fn what_the_schema_did_not_catch_becomes_a_documented_reason(#[case] changes: Value, #[case] expected: Reason) {
         let (reason, message) = problem(&changes, &CompileOptions::default());
         assert_eq!(reason, expected, "{message}");
         assert!(!message.contains("marker"), "{message}");

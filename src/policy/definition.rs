@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::api::conditions::{self, READY, reason};
+use crate::api::conditions::{self, READY, Reason};
 use crate::api::{Mode, PolicyStatus};
 
 use super::compile::CompiledPolicy;
@@ -135,7 +135,7 @@ impl Definition {
             return Some(Hold { until: self.next.unwrap_or(now), message });
         }
         let held = conditions::find(&status.conditions, READY).is_some_and(|ready| {
-            ready.reason == reason::DEFINITION_OUTDATED && ready.observed_generation == Some(generation)
+            ready.known_reason() == Some(Reason::DefinitionOutdated) && ready.observed_generation == Some(generation)
         });
         let until = later(self.sound_since?, SETTLE);
         (held && now < until).then(|| Hold {
@@ -158,12 +158,12 @@ impl Definition {
         now: Timestamp,
     ) -> bool {
         let Some(ready) = conditions::find(&status.conditions, READY) else { return false };
-        match (ready.reason.as_str(), self.hold(policy, status, generation, now)) {
-            (reason::DEFINITION_OUTDATED, Some(hold)) => {
+        match (ready.known_reason(), self.hold(policy, status, generation, now)) {
+            (Some(Reason::DefinitionOutdated), Some(hold)) => {
                 ready.message != conditions::shorten(&hold.message, conditions::MAX_MESSAGE_BYTES)
             }
-            (reason::DEFINITION_OUTDATED, None) | (_, Some(_)) => true,
-            (reason::SCHEDULED | reason::SUSPENDED, None) => {
+            (Some(Reason::DefinitionOutdated), None) | (_, Some(_)) => true,
+            (Some(Reason::Scheduled | Reason::Suspended), None) => {
                 ready.message.starts_with(PREFIX) != self.remark().is_some()
             }
             (_, None) => false,
@@ -382,7 +382,7 @@ pub(crate) mod tests {
 
     fn held_since(generation: i64) -> PolicyStatus {
         let mut status = PolicyStatus::default();
-        let outdated = reason::DEFINITION_OUTDATED;
+        let outdated = Reason::DefinitionOutdated;
         conditions::set(&mut status.conditions, READY, false, outdated, "m", Some(generation), at(0));
         status
     }

@@ -22,7 +22,7 @@ use crate::api::{EmptyRepositoriesSpec, EmptyRepository, RepositoryResult};
 use super::age::{Age, InvalidAge};
 use super::in_use::Users;
 use super::report::MAX_PATH;
-use super::repository_outcome::{Outcome, repository_reason as why};
+use super::repository_outcome::{Outcome, RepositoryReason};
 
 /// Most repositories that are watched at a time; the others wait for their turn.
 pub const MAX_WATCHED: usize = 50;
@@ -219,8 +219,8 @@ pub enum Observation {
 pub fn observe(outcome: &Outcome) -> Observation {
     match (outcome.result, outcome.reason) {
         _ if outcome.tags.scanned > 0 => Observation::Other,
-        (RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE)) => Observation::Empty,
-        (RepositoryResult::Skipped, Some(why::NOT_REACHED)) => Observation::NotTaken,
+        (RepositoryResult::Unchanged, Some(RepositoryReason::NothingToRemove)) => Observation::Empty,
+        (RepositoryResult::Skipped, Some(RepositoryReason::NotReached)) => Observation::NotTaken,
         _ => Observation::Other,
     }
 }
@@ -377,29 +377,39 @@ mod tests {
         assert!(turn(2, None) < turn(99, Some(98)));
     }
 
-    fn outcome(id: u64, result: RepositoryResult, reason: Option<&'static str>, scanned: u64) -> Outcome {
+    fn outcome(id: u64, result: RepositoryResult, reason: Option<RepositoryReason>, scanned: u64) -> Outcome {
         let tags = TagCounts { scanned, ..TagCounts::default() };
         Outcome { tags, ..Outcome::new(&format!("shop/r{id}"), id, result, reason) }
     }
 
     #[rstest]
-    #[case::nothing_there(RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE), 0, Observation::Empty)]
-    #[case::nothing_to_remove(RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE), 5, Observation::Other)]
+    #[case::nothing_there(RepositoryResult::Unchanged, Some(RepositoryReason::NothingToRemove), 0, Observation::Empty)]
+    #[case::nothing_to_remove(
+        RepositoryResult::Unchanged,
+        Some(RepositoryReason::NothingToRemove),
+        5,
+        Observation::Other
+    )]
     #[case::removed(RepositoryResult::Changed, None, 5, Observation::Other)]
-    #[case::failed(RepositoryResult::Failed, Some(why::LIST_INCOMPLETE), 0, Observation::Other)]
-    #[case::about_to_go(RepositoryResult::Skipped, Some(why::DELETE_SCHEDULED), 0, Observation::Other)]
-    #[case::within_the_hour(RepositoryResult::Skipped, Some(why::RATE_LIMITED), 0, Observation::Other)]
-    #[case::used_in_an_unknown_way(RepositoryResult::Skipped, Some(why::IN_USE_UNRESOLVED), 0, Observation::Other)]
-    #[case::not_reached(RepositoryResult::Skipped, Some(why::NOT_REACHED), 0, Observation::NotTaken)]
+    #[case::failed(RepositoryResult::Failed, Some(RepositoryReason::ListIncomplete), 0, Observation::Other)]
+    #[case::about_to_go(RepositoryResult::Skipped, Some(RepositoryReason::DeleteScheduled), 0, Observation::Other)]
+    #[case::within_the_hour(RepositoryResult::Skipped, Some(RepositoryReason::RateLimited), 0, Observation::Other)]
+    #[case::used_in_an_unknown_way(
+        RepositoryResult::Skipped,
+        Some(RepositoryReason::InUseUnresolved),
+        0,
+        Observation::Other
+    )]
+    #[case::not_reached(RepositoryResult::Skipped, Some(RepositoryReason::NotReached), 0, Observation::NotTaken)]
     #[case::too_many_tags_would_go(
         RepositoryResult::Skipped,
-        Some(why::DELETION_LIMIT_EXCEEDED),
+        Some(RepositoryReason::DeletionLimitExceeded),
         5,
         Observation::Other
     )]
     fn only_a_repository_whose_tags_were_listed_looks_empty(
         #[case] result: RepositoryResult,
-        #[case] reason: Option<&'static str>,
+        #[case] reason: Option<RepositoryReason>,
         #[case] scanned: u64,
         #[case] expected: Observation,
     ) {
@@ -410,10 +420,10 @@ mod tests {
     fn a_run_that_ends_early_forgets_what_it_saw_otherwise_and_what_left_the_target() {
         let watched: Vec<EmptyRepository> = (1..=5).map(|id| watch(id, &format!("shop/r{id}"), at(100))).collect();
         let mut outcomes = vec![
-            outcome(1, RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE), 0),
-            outcome(2, RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE), 3),
-            outcome(3, RepositoryResult::Skipped, Some(why::NOT_REACHED), 0),
-            outcome(4, RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE), 0),
+            outcome(1, RepositoryResult::Unchanged, Some(RepositoryReason::NothingToRemove), 0),
+            outcome(2, RepositoryResult::Unchanged, Some(RepositoryReason::NothingToRemove), 3),
+            outcome(3, RepositoryResult::Skipped, Some(RepositoryReason::NotReached), 0),
+            outcome(4, RepositoryResult::Unchanged, Some(RepositoryReason::NothingToRemove), 0),
         ];
         outcomes[3].path = "shop/moved".to_owned();
         let ids: Vec<u64> = still(&watched, &outcomes).iter().map(|known| known.id).collect();

@@ -1,96 +1,70 @@
 //! Which events a change of the status is worth: transitions and ends of runs, never a quiet look.
 
 use crate::api::conditions::{
-    self, CREDENTIALS_VALID, Condition, ConditionStatus, LAST_RUN_SUCCEEDED, OVERLAPPING, READY, STALLED, reason,
+    self, CREDENTIALS_VALID, Condition, ConditionStatus, LAST_RUN_SUCCEEDED, OVERLAPPING, READY, Reason, STALLED,
 };
 use crate::api::{APPROVE, Mode, PendingApproval, PolicyStatus, RepositoryResult, RunResult};
+use crate::words::words;
 
 use super::{gitlab_cleanup_policy, of_age};
 
 /// Most events about single repositories in one run; the rest is only counted.
 const MAX_REPOSITORY_EVENTS: usize = 10;
 
-/// Every reason that an event of a policy can have.
-pub mod event_reason {
+words! {
+/// Why an event of a policy is published. `docs/conditions.md` explains each.
+pub enum EventReason {
     /// Normal: a run ended well.
-    pub const CLEANUP_COMPLETED: &str = "CleanupCompleted";
+    CleanupCompleted,
     /// Normal: a dry run ended well.
-    pub const DRY_RUN_COMPLETED: &str = "DryRunCompleted";
+    DryRunCompleted,
     /// Warning: some repositories failed.
-    pub const CLEANUP_PARTIALLY_FAILED: &str = "CleanupPartiallyFailed";
+    CleanupPartiallyFailed,
     /// Warning: a run failed.
-    pub const CLEANUP_FAILED: &str = "CleanupFailed";
+    CleanupFailed,
     /// Warning: a run was cut short.
-    pub const CLEANUP_INTERRUPTED: &str = "CleanupInterrupted";
+    CleanupInterrupted,
     /// Warning: a limit of the policy was exceeded.
-    pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
+    DeletionLimitExceeded,
     /// Normal: a plan waits for an approval.
-    pub const APPROVAL_REQUIRED: &str = "ApprovalRequired";
+    ApprovalRequired,
     /// Warning: the plan that was approved is no longer what would be removed.
-    pub const PLAN_CHANGED: &str = "PlanChanged";
+    PlanChanged,
     /// Warning: an approval was given that approves of nothing.
-    pub const APPROVAL_REFUSED: &str = "ApprovalRefused";
+    ApprovalRefused,
     /// Warning: one repository failed.
-    pub const REPOSITORY_CLEANUP_FAILED: &str = "RepositoryCleanupFailed";
+    RepositoryCleanupFailed,
     /// Warning: another policy had the repository within the hour.
-    pub const POLICY_OVERLAP: &str = "PolicyOverlap";
+    PolicyOverlap,
     /// Warning: other policies than before look after repositories of this one.
-    pub const OVERLAPPING: &str = "Overlapping";
+    Overlapping,
     /// Normal: no other policy looks after repositories of this one any more.
-    pub const OVERLAP_ENDED: &str = "OverlapEnded";
+    OverlapEnded,
     /// Warning: GitLab's own cleanup policy is enabled in a project of the target.
-    pub const CLEANUP_POLICY_CONFLICT: &str = "CleanupPolicyConflict";
+    CleanupPolicyConflict,
     /// Warning: tags of one moment come of age together within days.
-    pub const TAGS_COME_OF_AGE: &str = "TagsComeOfAge";
+    TagsComeOfAge,
     /// Warning: a slot was missed.
-    pub const SCHEDULE_MISSED: &str = "ScheduleMissed";
+    ScheduleMissed,
     /// Normal: a request for a run was not granted.
-    pub const RUN_THROTTLED: &str = "RunThrottled";
+    RunThrottled,
     /// Warning: the credentials do not work any more.
-    pub const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
+    CredentialsInvalid,
     /// Normal: the credentials work again.
-    pub const CREDENTIALS_RECOVERED: &str = "CredentialsRecovered";
+    CredentialsRecovered,
     /// Warning: the token expires soon.
-    pub const TOKEN_EXPIRING_SOON: &str = "TokenExpiringSoon";
+    TokenExpiringSoon,
     /// Warning: the definition in the cluster lacks a field that guards, so nothing is removed.
-    pub const DEFINITION_OUTDATED: &str = "DefinitionOutdated";
+    DefinitionOutdated,
     /// Warning: only an edit can help.
-    pub const POLICY_STALLED: &str = "PolicyStalled";
+    PolicyStalled,
     /// Warning: the object cannot be read as a policy.
-    pub const POLICY_UNREADABLE: &str = "PolicyUnreadable";
+    PolicyUnreadable,
     /// Normal: the policy was suspended.
-    pub const SUSPENDED: &str = "Suspended";
+    Suspended,
     /// Normal: the policy is no longer suspended.
-    pub const RESUMED: &str = "Resumed";
-
-    /// All of them, for the test that compares them with the documentation.
-    pub const ALL: &[&str] = &[
-        CLEANUP_COMPLETED,
-        DRY_RUN_COMPLETED,
-        CLEANUP_PARTIALLY_FAILED,
-        CLEANUP_FAILED,
-        CLEANUP_INTERRUPTED,
-        DELETION_LIMIT_EXCEEDED,
-        APPROVAL_REQUIRED,
-        PLAN_CHANGED,
-        APPROVAL_REFUSED,
-        REPOSITORY_CLEANUP_FAILED,
-        POLICY_OVERLAP,
-        OVERLAPPING,
-        OVERLAP_ENDED,
-        DEFINITION_OUTDATED,
-        CLEANUP_POLICY_CONFLICT,
-        TAGS_COME_OF_AGE,
-        SCHEDULE_MISSED,
-        RUN_THROTTLED,
-        CREDENTIALS_INVALID,
-        CREDENTIALS_RECOVERED,
-        TOKEN_EXPIRING_SOON,
-        POLICY_STALLED,
-        POLICY_UNREADABLE,
-        SUSPENDED,
-        RESUMED,
-    ];
+    Resumed,
+}
 }
 
 /// An event to publish.
@@ -98,8 +72,8 @@ pub mod event_reason {
 pub struct Announcement {
     /// Whether it is a Warning, not Normal.
     pub warning: bool,
-    /// One of [`event_reason`].
-    pub reason: &'static str,
+    /// Why.
+    pub reason: EventReason,
     /// What happened, in a sentence.
     pub note: String,
     /// The repository it is about, if it is about one.
@@ -109,13 +83,13 @@ pub struct Announcement {
 impl Announcement {
     /// A Normal event.
     #[must_use]
-    pub fn normal(reason: &'static str, note: impl Into<String>) -> Self {
+    pub fn normal(reason: EventReason, note: impl Into<String>) -> Self {
         Self { warning: false, reason, note: note.into(), repository: None }
     }
 
     /// A Warning.
     #[must_use]
-    pub fn warning(reason: &'static str, note: impl Into<String>) -> Self {
+    pub fn warning(reason: EventReason, note: impl Into<String>) -> Self {
         Self { warning: true, reason, note: note.into(), repository: None }
     }
 }
@@ -123,13 +97,12 @@ impl Announcement {
 /// What became different in the conditions, and in what is known of GitLab's own cleanup policies.
 #[must_use]
 pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> {
-    use event_reason as e;
     let before = |type_| conditions::find(&old.conditions, type_);
     let after = |type_| conditions::find(&new.conditions, type_);
     let mut events = Vec::new();
 
     if let Some(stalled) = after(STALLED).filter(|now| holds(now) && before(STALLED) != Some(now)) {
-        events.push(Announcement::warning(e::POLICY_STALLED, &stalled.message));
+        events.push(Announcement::warning(EventReason::PolicyStalled, &stalled.message));
     }
     if let Some(credentials) = after(CREDENTIALS_VALID) {
         let was = before(CREDENTIALS_VALID);
@@ -137,45 +110,47 @@ pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> 
         let failed_before = was.is_some_and(|was| was.status == ConditionStatus::False);
         match credentials.status {
             ConditionStatus::False if changed => {
-                events.push(Announcement::warning(e::CREDENTIALS_INVALID, &credentials.message));
+                events.push(Announcement::warning(EventReason::CredentialsInvalid, &credentials.message));
             }
             ConditionStatus::True if failed_before => {
-                events.push(Announcement::normal(e::CREDENTIALS_RECOVERED, &credentials.message));
+                events.push(Announcement::normal(EventReason::CredentialsRecovered, &credentials.message));
             }
             _ => {}
         }
-        if changed && credentials.reason == reason::TOKEN_EXPIRING_SOON {
-            events.push(Announcement::warning(e::TOKEN_EXPIRING_SOON, &credentials.message));
+        if changed && credentials.known_reason() == Some(Reason::TokenExpiringSoon) {
+            events.push(Announcement::warning(EventReason::TokenExpiringSoon, &credentials.message));
         }
     }
-    let suspended = |condition: Option<&Condition>| condition.is_some_and(|ready| ready.reason == reason::SUSPENDED);
+    let suspended = |ready: Option<&Condition>| ready.and_then(Condition::known_reason) == Some(Reason::Suspended);
     match (suspended(before(READY)), suspended(after(READY))) {
-        (false, true) => events.push(Announcement::normal(e::SUSPENDED, "no run begins until suspend is set to false")),
-        (true, false) => events.push(Announcement::normal(e::RESUMED, "the schedule is armed again")),
+        (false, true) => {
+            events.push(Announcement::normal(EventReason::Suspended, "no run begins until suspend is set to false"));
+        }
+        (true, false) => events.push(Announcement::normal(EventReason::Resumed, "the schedule is armed again")),
         _ => {}
     }
-    let outdated = |condition: &Condition| condition.reason == reason::DEFINITION_OUTDATED;
+    let outdated = |ready: &Condition| ready.known_reason() == Some(Reason::DefinitionOutdated);
     if let Some(ready) = after(READY).filter(|ready| outdated(ready) && !before(READY).is_some_and(outdated)) {
-        events.push(Announcement::warning(e::DEFINITION_OUTDATED, &ready.message));
+        events.push(Announcement::warning(EventReason::DefinitionOutdated, &ready.message));
     }
     events.extend(overlap(old, new));
     // What the status says since before is announced. It survives a restart, and so no event comes twice.
     let when = |status: &PolicyStatus| status.coming_of_age.as_ref().map(|soon| soon.time.0);
     if let Some(soon) = new.coming_of_age.as_ref().filter(|_| when(new) != when(old)) {
-        events.push(Announcement::warning(e::TAGS_COME_OF_AGE, of_age::sentence(soon)));
+        events.push(Announcement::warning(EventReason::TagsComeOfAge, of_age::sentence(soon)));
     }
     let named = &old.projects_with_cleanup_policy;
     let new: Vec<String> =
         new.projects_with_cleanup_policy.iter().filter(|project| !named.contains(project)).cloned().collect();
     events.extend(
-        gitlab_cleanup_policy::sentence(&new).map(|note| Announcement::warning(e::CLEANUP_POLICY_CONFLICT, note)),
+        gitlab_cleanup_policy::sentence(&new)
+            .map(|note| Announcement::warning(EventReason::CleanupPolicyConflict, note)),
     );
     events
 }
 
 /// Which policies share repositories is announced when it changes; how many repositories is not.
 fn overlap(old: &PolicyStatus, new: &PolicyStatus) -> Option<Announcement> {
-    use event_reason as e;
     let policies = |status: &PolicyStatus| status.overlapping.as_ref().map(|it| (it.policies.clone(), it.others));
     let message = |status: &PolicyStatus| {
         conditions::find(&status.conditions, OVERLAPPING).map(|condition| condition.message.clone())
@@ -186,31 +161,32 @@ fn overlap(old: &PolicyStatus, new: &PolicyStatus) -> Option<Announcement> {
     }
     let message = message(new).unwrap_or_default();
     Some(match &new.overlapping {
-        Some(_) => Announcement::warning(e::OVERLAPPING, message),
-        None => Announcement::normal(e::OVERLAP_ENDED, message),
+        Some(_) => Announcement::warning(EventReason::Overlapping, message),
+        None => Announcement::normal(EventReason::OverlapEnded, message),
     })
 }
 
 /// What the end of the status's last run is worth.
 #[must_use]
 pub fn run_ended(status: &PolicyStatus) -> Vec<Announcement> {
-    use event_reason as e;
     let Some(run) = &status.last_run else { return Vec::new() };
     let note = run.message.clone().unwrap_or_default();
     let succeeded = conditions::find(&status.conditions, LAST_RUN_SUCCEEDED);
-    let why = succeeded.map(|condition| condition.reason.as_str()).unwrap_or_default();
+    let why = succeeded.and_then(Condition::known_reason);
     let mut events = vec![match (run.result, run.mode) {
         (RunResult::Running, _) => return Vec::new(),
-        (RunResult::Failed | RunResult::PartiallyFailed, _) if why == reason::DELETION_LIMIT_EXCEEDED => {
-            Announcement::warning(e::DELETION_LIMIT_EXCEEDED, note)
+        (RunResult::Failed | RunResult::PartiallyFailed, _) if why == Some(Reason::DeletionLimitExceeded) => {
+            Announcement::warning(EventReason::DeletionLimitExceeded, note)
         }
-        (RunResult::Failed, _) if why == reason::PLAN_CHANGED => Announcement::warning(e::PLAN_CHANGED, note),
+        (RunResult::Failed, _) if why == Some(Reason::PlanChanged) => {
+            Announcement::warning(EventReason::PlanChanged, note)
+        }
         (RunResult::Succeeded, Mode::RequireApproval) => proposed(status, note),
-        (RunResult::Succeeded, Mode::DryRun) => Announcement::normal(e::DRY_RUN_COMPLETED, note),
-        (RunResult::Succeeded, Mode::Delete) => Announcement::normal(e::CLEANUP_COMPLETED, note),
-        (RunResult::PartiallyFailed, _) => Announcement::warning(e::CLEANUP_PARTIALLY_FAILED, note),
-        (RunResult::Failed, _) => Announcement::warning(e::CLEANUP_FAILED, note),
-        (RunResult::Interrupted, _) => Announcement::warning(e::CLEANUP_INTERRUPTED, note),
+        (RunResult::Succeeded, Mode::DryRun) => Announcement::normal(EventReason::DryRunCompleted, note),
+        (RunResult::Succeeded, Mode::Delete) => Announcement::normal(EventReason::CleanupCompleted, note),
+        (RunResult::PartiallyFailed, _) => Announcement::warning(EventReason::CleanupPartiallyFailed, note),
+        (RunResult::Failed, _) => Announcement::warning(EventReason::CleanupFailed, note),
+        (RunResult::Interrupted, _) => Announcement::warning(EventReason::CleanupInterrupted, note),
     }];
     // What could not be planned does not keep the rest from waiting.
     let waits = |plan: &PendingApproval| plan.time.0.as_second() == run.start_time.0.as_second();
@@ -223,7 +199,7 @@ pub fn run_ended(status: &PolicyStatus) -> Vec<Announcement> {
             // A project or group that could not be listed has no id, and is no repository.
             repository: (repository.id != 0).then(|| repository.path.clone()),
             ..Announcement::warning(
-                e::REPOSITORY_CLEANUP_FAILED,
+                EventReason::RepositoryCleanupFailed,
                 format!("{}: {}", repository.path, repository.message.as_deref().unwrap_or("failed")),
             )
         }));
@@ -233,11 +209,10 @@ pub fn run_ended(status: &PolicyStatus) -> Vec<Announcement> {
 
 /// A run that only planned: either something waits for an approval now, or there is nothing to remove.
 fn proposed(status: &PolicyStatus, note: String) -> Announcement {
-    use event_reason as e;
     match &status.pending_approval {
-        None => Announcement::normal(e::CLEANUP_COMPLETED, note),
+        None => Announcement::normal(EventReason::CleanupCompleted, note),
         Some(plan) => Announcement::normal(
-            e::APPROVAL_REQUIRED,
+            EventReason::ApprovalRequired,
             format!("{note}; to approve of it, set the annotation {APPROVE}={}", plan.plan_hash),
         ),
     }
@@ -268,30 +243,30 @@ mod tests {
             .unwrap();
             run_ended(&status).into_iter().map(|event| event.reason).collect::<Vec<_>>()
         };
-        let both = [event_reason::CLEANUP_PARTIALLY_FAILED, event_reason::APPROVAL_REQUIRED];
+        let both = [EventReason::CleanupPartiallyFailed, EventReason::ApprovalRequired];
         assert_eq!(ended("2026-11-22T12:00:00Z"), both);
         assert_eq!(ended("2026-11-21T12:00:00Z"), both[..1], "an older plan was told of already");
     }
 
-    fn with(type_: &str, status: bool, reason: &str) -> PolicyStatus {
+    fn with(type_: &str, status: bool, reason: Reason) -> PolicyStatus {
         let mut status_ = PolicyStatus::default();
         conditions::set(&mut status_.conditions, type_, status, reason, "message", Some(1), Timestamp::UNIX_EPOCH);
         status_
     }
 
-    fn reasons(events: &[Announcement]) -> Vec<&str> {
+    fn reasons(events: &[Announcement]) -> Vec<EventReason> {
         events.iter().map(|event| event.reason).collect()
     }
 
     #[test]
     fn a_status_that_stays_the_same_is_worth_no_event() {
         for status in [
-            with(STALLED, true, reason::INVALID_PATTERN),
-            with(CREDENTIALS_VALID, false, reason::TOKEN_EXPIRED),
-            with(CREDENTIALS_VALID, true, reason::TOKEN_EXPIRING_SOON),
-            with(READY, true, reason::SUSPENDED),
-            with(READY, true, reason::SCHEDULED),
-            with(READY, false, reason::DEFINITION_OUTDATED),
+            with(STALLED, true, Reason::InvalidPattern),
+            with(CREDENTIALS_VALID, false, Reason::TokenExpired),
+            with(CREDENTIALS_VALID, true, Reason::TokenExpiringSoon),
+            with(READY, true, Reason::Suspended),
+            with(READY, true, Reason::Scheduled),
+            with(READY, false, Reason::DefinitionOutdated),
         ] {
             assert_eq!(transitions(&status, &status), []);
         }
@@ -299,27 +274,26 @@ mod tests {
 
     #[test]
     fn every_transition_is_worth_one_event() {
-        use event_reason as e;
         let none = PolicyStatus::default();
-        let valid = with(CREDENTIALS_VALID, true, reason::TOKEN_ACCEPTED);
-        let expired = with(CREDENTIALS_VALID, false, reason::TOKEN_EXPIRED);
-        let revoked = with(CREDENTIALS_VALID, false, reason::TOKEN_REVOKED);
-        let soon = with(CREDENTIALS_VALID, true, reason::TOKEN_EXPIRING_SOON);
-        let stalled = with(STALLED, true, reason::INVALID_PATTERN);
-        let suspended = with(READY, true, reason::SUSPENDED);
-        let ready = with(READY, true, reason::SCHEDULED);
-        let outdated = with(READY, false, reason::DEFINITION_OUTDATED);
+        let valid = with(CREDENTIALS_VALID, true, Reason::TokenAccepted);
+        let expired = with(CREDENTIALS_VALID, false, Reason::TokenExpired);
+        let revoked = with(CREDENTIALS_VALID, false, Reason::TokenRevoked);
+        let soon = with(CREDENTIALS_VALID, true, Reason::TokenExpiringSoon);
+        let stalled = with(STALLED, true, Reason::InvalidPattern);
+        let suspended = with(READY, true, Reason::Suspended);
+        let ready = with(READY, true, Reason::Scheduled);
+        let outdated = with(READY, false, Reason::DefinitionOutdated);
         for (old, new, expected) in [
             (&none, &valid, vec![]),
-            (&none, &expired, vec![e::CREDENTIALS_INVALID]),
-            (&expired, &revoked, vec![e::CREDENTIALS_INVALID]),
-            (&expired, &valid, vec![e::CREDENTIALS_RECOVERED]),
-            (&valid, &soon, vec![e::TOKEN_EXPIRING_SOON]),
-            (&none, &stalled, vec![e::POLICY_STALLED]),
-            (&ready, &suspended, vec![e::SUSPENDED]),
-            (&suspended, &ready, vec![e::RESUMED]),
+            (&none, &expired, vec![EventReason::CredentialsInvalid]),
+            (&expired, &revoked, vec![EventReason::CredentialsInvalid]),
+            (&expired, &valid, vec![EventReason::CredentialsRecovered]),
+            (&valid, &soon, vec![EventReason::TokenExpiringSoon]),
+            (&none, &stalled, vec![EventReason::PolicyStalled]),
+            (&ready, &suspended, vec![EventReason::Suspended]),
+            (&suspended, &ready, vec![EventReason::Resumed]),
             (&none, &ready, vec![]),
-            (&ready, &outdated, vec![e::DEFINITION_OUTDATED]),
+            (&ready, &outdated, vec![EventReason::DefinitionOutdated]),
             (&outdated, &ready, vec![]),
         ] {
             assert_eq!(reasons(&transitions(old, new)), expected);
@@ -340,10 +314,10 @@ mod tests {
             transitions(old, new).iter().map(|event| event.reason).collect::<Vec<_>>()
         };
         let (none, first, more, later) = (with(None, 0), with(Some(9), 5), with(Some(9), 7), with(Some(99), 5));
-        assert_eq!(events(&none, &first), ["TagsComeOfAge"]);
-        assert_eq!(events(&first, &more), [""; 0]);
-        assert_eq!(events(&first, &later), ["TagsComeOfAge"]);
-        assert_eq!(events(&first, &none), [""; 0]);
+        assert_eq!(events(&none, &first), [EventReason::TagsComeOfAge]);
+        assert_eq!(events(&first, &more), []);
+        assert_eq!(events(&first, &later), [EventReason::TagsComeOfAge]);
+        assert_eq!(events(&first, &none), []);
     }
 
     #[test]
@@ -364,7 +338,6 @@ mod tests {
 
     #[test]
     fn other_policies_over_the_same_repositories_are_worth_an_event_for_each_change_of_them() {
-        use event_reason as e;
         let with = |policies: &[&str], others: u32, repositories: u32| {
             let policies = policies.iter().map(ToString::to_string).collect();
             let overlapping =
@@ -375,11 +348,11 @@ mod tests {
         let one = with(&["a"], 0, 3);
         for (old, new, expected) in [
             (&none, &none, vec![]),
-            (&none, &one, vec![e::OVERLAPPING]),
+            (&none, &one, vec![EventReason::Overlapping]),
             (&one, &with(&["a"], 0, 4), vec![]),
-            (&one, &with(&["a", "b"], 0, 3), vec![e::OVERLAPPING]),
-            (&one, &with(&["a"], 1, 3), vec![e::OVERLAPPING]),
-            (&one, &none, vec![e::OVERLAP_ENDED]),
+            (&one, &with(&["a", "b"], 0, 3), vec![EventReason::Overlapping]),
+            (&one, &with(&["a"], 1, 3), vec![EventReason::Overlapping]),
+            (&one, &none, vec![EventReason::OverlapEnded]),
         ] {
             assert_eq!(reasons(&transitions(old, new)), expected);
         }
@@ -398,6 +371,6 @@ mod tests {
         .unwrap();
         let events = run_ended(&status);
         assert_eq!(events.len(), 1 + MAX_REPOSITORY_EVENTS);
-        assert_eq!(events[0].reason, event_reason::CLEANUP_FAILED);
+        assert_eq!(events[0].reason, EventReason::CleanupFailed);
     }
 }

@@ -261,7 +261,7 @@ pub fn check_pause(failures: u32) -> SignedDuration {
 fn shows(status: &PolicyStatus, problem: &Problem) -> bool {
     conditions::find(&status.conditions, STALLED).is_some_and(|condition| {
         condition.status == conditions::ConditionStatus::True
-            && condition.reason == problem.reason
+            && condition.known_reason() == Some(problem.reason)
             && condition.message == conditions::shorten(&problem.message, conditions::MAX_MESSAGE_BYTES)
     })
 }

@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::conditions::{self, LAST_RUN_SUCCEEDED, MAX_MESSAGE_BYTES, reason, shorten};
+use crate::api::conditions::{self, LAST_RUN_SUCCEEDED, MAX_MESSAGE_BYTES, Reason, shorten};
 use crate::api::{
     HistoryEntry, Mode, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus, RunResult, RunStatus,
     TagCounts, Trigger,
 };
 
 use super::bulk_ledger::eligible_after;
-use super::repository_outcome::{End, Outcome, Proposal, Stop, coming_of_age, repository_reason};
+use super::repository_outcome::{End, Outcome, Proposal, RepositoryReason, Stop, coming_of_age};
 
 /// Serialized status stays below this, in bytes: etcd takes 1.5 MiB, but every watcher gets every copy.
 pub const MAX_STATUS_BYTES: usize = 64 * 1024;
@@ -99,20 +99,20 @@ pub fn interrupted(status: &mut PolicyStatus, history_limit: u32, now: Timestamp
             repository.next_eligible_time = Some(Time(latest));
         }
     }
-    settle(status, run, reason::INTERRUPTED, history_limit, now);
+    settle(status, run, Reason::Interrupted, history_limit, now);
 }
 
 /// The reason that the condition gives for how a run ended.
-fn why(result: RunResult, outcomes: &[Outcome], end: &End) -> &'static str {
+fn why(result: RunResult, outcomes: &[Outcome], end: &End) -> Reason {
     match end {
-        End::Aborted { reason, .. } => reason,
-        End::Stopped(Stop::Deadline) => reason::DEADLINE_EXCEEDED,
-        End::Stopped(_) => reason::INTERRUPTED,
-        End::Completed if exceeded(outcomes).is_some() => reason::DELETION_LIMIT_EXCEEDED,
+        End::Aborted { reason, .. } => *reason,
+        End::Stopped(Stop::Deadline) => Reason::DeadlineExceeded,
+        End::Stopped(_) => Reason::Interrupted,
+        End::Completed if exceeded(outcomes).is_some() => Reason::DeletionLimitExceeded,
         End::Completed => match result {
-            RunResult::Succeeded => reason::SUCCEEDED,
-            RunResult::PartiallyFailed => reason::PARTIALLY_FAILED,
-            _ => reason::FAILED,
+            RunResult::Succeeded => Reason::Succeeded,
+            RunResult::PartiallyFailed => Reason::PartiallyFailed,
+            _ => Reason::Failed,
         },
     }
 }
@@ -120,12 +120,12 @@ fn why(result: RunResult, outcomes: &[Outcome], end: &End) -> &'static str {
 /// The first repository in which a limit was exceeded.
 fn exceeded(outcomes: &[Outcome]) -> Option<&Outcome> {
     outcomes.iter().find(|outcome| {
-        outcome.result == RepositoryResult::Failed && outcome.reason == Some(repository_reason::DELETION_LIMIT_EXCEEDED)
+        outcome.result == RepositoryResult::Failed && outcome.reason == Some(RepositoryReason::DeletionLimitExceeded)
     })
 }
 
 /// The parts of the status that follow from how a run ended.
-fn settle(status: &mut PolicyStatus, run: RunStatus, why: &str, history_limit: u32, now: Timestamp) {
+fn settle(status: &mut PolicyStatus, run: RunStatus, why: Reason, history_limit: u32, now: Timestamp) {
     let succeeded = run.result == RunResult::Succeeded;
     // A preview that somebody asks for says nothing about the nights.
     if run.trigger != Trigger::DryRunRequested {
@@ -249,15 +249,15 @@ fn message(run: &RunStatus, outcomes: &[Outcome], end: &End) -> String {
 
 /// The reasons of a result, the most frequent first: " (RateLimited, Forbidden)".
 fn reasons(outcomes: &[Outcome], result: RepositoryResult) -> String {
-    let mut counted: Vec<(usize, &str)> = Vec::new();
+    let mut counted: Vec<(usize, RepositoryReason)> = Vec::new();
     for reason in outcomes.iter().filter(|outcome| outcome.result == result).filter_map(|outcome| outcome.reason) {
         match counted.iter_mut().find(|(_, known)| *known == reason) {
             Some((number, _)) => *number += 1,
             None => counted.push((1, reason)),
         }
     }
-    counted.sort_by_key(|(number, reason)| (std::cmp::Reverse(*number), *reason));
-    let names: Vec<&str> = counted.into_iter().map(|(_, reason)| reason).collect();
+    counted.sort_by_key(|(number, reason)| (std::cmp::Reverse(*number), reason.as_str()));
+    let names: Vec<&str> = counted.into_iter().map(|(_, reason)| reason.as_str()).collect();
     if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
 }
 
@@ -285,7 +285,7 @@ fn repository_status(outcome: Outcome, now: Timestamp) -> RepositoryStatus {
         path: shorten(&outcome.path, MAX_PATH),
         id: outcome.id,
         result: outcome.result,
-        reason: outcome.reason.map(str::to_owned),
+        reason: outcome.reason.map(|reason| reason.as_str().to_owned()),
         message: outcome.message.map(|message| shorten(&message, MAX_SHORT_MESSAGE)),
         tags: outcome.tags,
         samples: outcome.samples.into_iter().take(MAX_SAMPLES).collect(),

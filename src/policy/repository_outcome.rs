@@ -3,77 +3,56 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::api::conditions::Reason;
 use crate::api::{ComingOfAge, PendingApproval, RepositoryResult, TagCounts};
+use crate::words::words;
 
+words! {
 /// Why a repository came to its result, as it stands in the status. `docs/conditions.md` explains each.
-pub mod repository_reason {
+pub enum RepositoryReason {
     /// Unchanged: no tag can go.
-    pub const NOTHING_TO_REMOVE: &str = "NothingToRemove";
+    NothingToRemove,
     /// Skipped: GitLab took a bulk deletion within the hour.
-    pub const RATE_LIMITED: &str = "RateLimited";
+    RateLimited,
     /// Skipped: the server is too old to be told what to keep.
-    pub const KEEP_NOT_SUPPORTED: &str = "KeepNotSupported";
+    KeepNotSupported,
     /// Skipped: the server is too old to remove a single tag.
-    pub const EXACT_NOT_SUPPORTED: &str = "ExactNotSupported";
+    ExactNotSupported,
     /// Failed, or skipped where the whole run would remove too much: a limit of the policy was exceeded.
-    pub const DELETION_LIMIT_EXCEEDED: &str = "DeletionLimitExceeded";
+    DeletionLimitExceeded,
     /// Skipped: the plan that was approved is no longer what would be removed.
-    pub const PLAN_CHANGED: &str = "PlanChanged";
+    PlanChanged,
     /// Skipped: images are in use in a way that GitLab's bulk deletion cannot be told of.
-    pub const IN_USE_UNRESOLVED: &str = "InUseUnresolved";
+    InUseUnresolved,
     /// Skipped: tags share their date across the border of keepN, and GitLab's bulk deletion would go by their names.
-    pub const DATE_TIED: &str = "DateTied";
+    DateTied,
     /// Skipped: dates decide which tags GitLab's bulk deletion takes, and those of some say nothing.
-    pub const DATE_UNKNOWN: &str = "DateUnknown";
+    DateUnknown,
     /// Unchanged: there is no tag in it, and it stays for now.
-    pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
+    RepositoryEmpty,
     /// Changed: there is no tag in it, and GitLab was, or in a dry run would be, asked to delete it.
-    pub const REPOSITORY_DELETED: &str = "RepositoryDeleted";
+    RepositoryDeleted,
     /// Skipped: there is no tag in it, and GitLab protects it from being deleted.
-    pub const REPOSITORY_PROTECTED: &str = "RepositoryProtected";
+    RepositoryProtected,
     /// Skipped: the repository is about to be deleted.
-    pub const DELETE_SCHEDULED: &str = "DeleteScheduled";
+    DeleteScheduled,
     /// Skipped: the run ended before its turn came.
-    pub const NOT_REACHED: &str = "NotReached";
+    NotReached,
     /// Changed: some of what was requested has not been seen to go.
-    pub const NOT_CONFIRMED: &str = "NotConfirmed";
+    NotConfirmed,
     /// Failed: the project, group or repository is not there, or not for this token.
-    pub const NOT_FOUND: &str = "NotFound";
+    NotFound,
     /// Failed: the token may not do this here.
-    pub const FORBIDDEN: &str = "Forbidden";
+    Forbidden,
     /// Failed: the list of tags may be incomplete.
-    pub const LIST_INCOMPLETE: &str = "ListIncomplete";
+    ListIncomplete,
     /// Failed: the request may have been accepted, its answer was lost.
-    pub const ANSWER_LOST: &str = "AnswerLost";
+    AnswerLost,
     /// Failed: GitLab refused the parameters.
-    pub const REFUSED: &str = "Refused";
+    Refused,
     /// Failed: GitLab could not be reached or answered with an error.
-    pub const GITLAB_UNAVAILABLE: &str = "GitLabUnavailable";
-
-    /// All of them, for the test that compares them with the documentation.
-    pub const ALL: &[&str] = &[
-        NOTHING_TO_REMOVE,
-        RATE_LIMITED,
-        KEEP_NOT_SUPPORTED,
-        EXACT_NOT_SUPPORTED,
-        DELETION_LIMIT_EXCEEDED,
-        PLAN_CHANGED,
-        IN_USE_UNRESOLVED,
-        DATE_TIED,
-        DATE_UNKNOWN,
-        REPOSITORY_EMPTY,
-        REPOSITORY_DELETED,
-        REPOSITORY_PROTECTED,
-        DELETE_SCHEDULED,
-        NOT_REACHED,
-        NOT_CONFIRMED,
-        NOT_FOUND,
-        FORBIDDEN,
-        LIST_INCOMPLETE,
-        ANSWER_LOST,
-        REFUSED,
-        GITLAB_UNAVAILABLE,
-    ];
+    GitLabUnavailable,
+}
 }
 
 /// Tags of a repository that come of age soon, many at a time.
@@ -103,8 +82,8 @@ pub struct Outcome {
     pub id: u64,
     /// The result.
     pub result: RepositoryResult,
-    /// Why, one of [`repository_reason`].
-    pub reason: Option<&'static str>,
+    /// Why.
+    pub reason: Option<RepositoryReason>,
     /// Why, in a sentence.
     pub message: Option<String>,
     /// The numbers.
@@ -122,7 +101,7 @@ pub struct Outcome {
 impl Outcome {
     /// An outcome without numbers.
     #[must_use]
-    pub fn new(path: &str, id: u64, result: RepositoryResult, reason: Option<&'static str>) -> Self {
+    pub fn new(path: &str, id: u64, result: RepositoryResult, reason: Option<RepositoryReason>) -> Self {
         Self {
             path: path.to_owned(),
             id,
@@ -139,26 +118,26 @@ impl Outcome {
 
     /// An outcome without numbers.
     #[must_use]
-    pub fn of(name: RepositoryName<'_>, result: RepositoryResult, reason: Option<&'static str>) -> Self {
+    pub fn of(name: RepositoryName<'_>, result: RepositoryResult, reason: Option<RepositoryReason>) -> Self {
         Self::new(name.path, name.id, result, reason)
     }
 
     /// The outcome of a repository that was left alone on purpose.
     #[must_use]
-    pub fn skipped(name: RepositoryName<'_>, reason: &'static str, message: String) -> Self {
+    pub fn skipped(name: RepositoryName<'_>, reason: RepositoryReason, message: String) -> Self {
         Self { message: Some(message), ..Self::of(name, RepositoryResult::Skipped, Some(reason)) }
     }
 
     /// The outcome of a repository that something stood in the way of.
     #[must_use]
-    pub fn failed(name: RepositoryName<'_>, reason: &'static str, message: String) -> Self {
+    pub fn failed(name: RepositoryName<'_>, reason: RepositoryReason, message: String) -> Self {
         Self { message: Some(message), ..Self::of(name, RepositoryResult::Failed, Some(reason)) }
     }
 
     /// Whether the repository as a whole is, or in a dry run would be, deleted.
     #[must_use]
     pub fn deletes(&self) -> bool {
-        self.reason == Some(repository_reason::REPOSITORY_DELETED)
+        self.reason == Some(RepositoryReason::RepositoryDeleted)
     }
 }
 
@@ -194,8 +173,8 @@ pub enum End {
     Stopped(Stop),
     /// It removed nothing, for a reason that concerns all of it.
     Aborted {
-        /// One of the documented reasons.
-        reason: &'static str,
+        /// The reason of `LastRunSucceeded`.
+        reason: Reason,
         /// Why, in a sentence.
         message: String,
     },

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::{
-    self, CREDENTIALS_VALID, ConditionStatus, OVERLAPPING, READY, RECONCILING, RUN_QUEUED, STALLED, reason,
+    self, CREDENTIALS_VALID, ConditionStatus, OVERLAPPING, READY, RECONCILING, RUN_QUEUED, Reason, STALLED,
 };
 use crate::api::{PolicyStatus, RefusedRunRequest, Trigger};
 
@@ -79,15 +79,15 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
         conditions::remove(&mut status.conditions, RECONCILING);
         let mut message = after_remark(definition, "suspended: no run begins until suspend is set to false");
         add_refusal(&mut message, status);
-        conditions::set(&mut status.conditions, READY, true, reason::SUSPENDED, &message, Some(generation), now);
+        conditions::set(&mut status.conditions, READY, true, Reason::Suspended, &message, Some(generation), now);
         return;
     }
     status.next_schedule_time = policy.schedule.next_after(now).map(Time);
     if !(known && conditions::is_true(&status.conditions, READY)) {
         let message = "checking credentials and targets";
         let unknown = ConditionStatus::Unknown;
-        conditions::set(&mut status.conditions, READY, unknown, reason::PROGRESSING, message, Some(generation), now);
-        conditions::set(&mut status.conditions, RECONCILING, true, reason::PROGRESSING, message, Some(generation), now);
+        conditions::set(&mut status.conditions, READY, unknown, Reason::Progressing, message, Some(generation), now);
+        conditions::set(&mut status.conditions, RECONCILING, true, Reason::Progressing, message, Some(generation), now);
     }
 }
 
@@ -139,7 +139,7 @@ pub fn checked(status: &mut PolicyStatus, subject: Subject<'_>, findings: &Findi
         return;
     }
     // Whatever else is wrong, CredentialsValid or the next check says; that nothing is removed must not be missed.
-    let outdated = hold.map(|hold| (reason::DEFINITION_OUTDATED, hold.message));
+    let outdated = hold.map(|hold| (Reason::DefinitionOutdated, hold.message));
     let trouble = findings.trouble.as_ref().map(|(why, message)| {
         let mut message = message.clone();
         add_refusal(&mut message, status);
@@ -149,10 +149,10 @@ pub fn checked(status: &mut PolicyStatus, subject: Subject<'_>, findings: &Findi
         None => {
             conditions::remove(&mut status.conditions, RECONCILING);
             let message = ready_message(status, subject, findings.remark.as_deref());
-            conditions::set(&mut status.conditions, READY, true, reason::SCHEDULED, &message, generation, now);
+            conditions::set(&mut status.conditions, READY, true, Reason::Scheduled, &message, generation, now);
         }
         Some((why, message)) => {
-            let retry = reason::PROGRESSING_WITH_RETRY;
+            let retry = Reason::ProgressingWithRetry;
             conditions::set(&mut status.conditions, RECONCILING, true, retry, message, generation, now);
             conditions::set(&mut status.conditions, READY, false, why, message, generation, now);
         }
@@ -164,9 +164,9 @@ pub fn arm(status: &mut PolicyStatus, subject: Subject<'_>) {
     let Subject { policy, generation, now, .. } = subject;
     status.next_schedule_time = policy.schedule.next_after(now).map(Time);
     let ready = conditions::find(&status.conditions, READY);
-    if ready.is_some_and(|ready| ready.reason == reason::SCHEDULED) {
+    if ready.is_some_and(|ready| ready.reason == Reason::Scheduled) {
         let message = ready_message(status, subject, None);
-        conditions::set(&mut status.conditions, READY, true, reason::SCHEDULED, &message, Some(generation), now);
+        conditions::set(&mut status.conditions, READY, true, Reason::Scheduled, &message, Some(generation), now);
     }
 }
 
@@ -224,8 +224,8 @@ pub fn handled_approval(status: &mut PolicyStatus, token: Option<&str>) {
 pub fn note_overlap(status: &mut PolicyStatus, overlap: &Overlap, to: Reader<'_>, generation: i64, now: Timestamp) {
     status.overlapping = overlap.to_status(to);
     let (overlapping, why, message) = match overlap.sentence(to) {
-        Some(sentence) => (true, reason::POLICIES_OVERLAP, sentence),
-        None => (false, reason::NO_OVERLAP, "no other policy looks after repositories of this one".to_owned()),
+        Some(sentence) => (true, Reason::PoliciesOverlap, sentence),
+        None => (false, Reason::NoOverlap, "no other policy looks after repositories of this one".to_owned()),
     };
     conditions::set(&mut status.conditions, OVERLAPPING, overlapping, why, &message, Some(generation), now);
 }
@@ -280,7 +280,7 @@ mod tests {
 
     fn good() -> Findings {
         Findings {
-            credentials: (ConditionStatus::True, reason::TOKEN_ACCEPTED, "ok".to_owned()),
+            credentials: (ConditionStatus::True, Reason::TokenAccepted, "ok".to_owned()),
             trouble: None,
             remark: None,
             expires: None,
@@ -288,7 +288,7 @@ mod tests {
     }
 
     fn bad() -> Findings {
-        Findings { trouble: Some((reason::TARGET_NOT_FOUND, "no such group".to_owned())), ..good() }
+        Findings { trouble: Some((Reason::TargetNotFound, "no such group".to_owned())), ..good() }
     }
 
     fn state(status: &PolicyStatus, type_: &str) -> Option<(ConditionStatus, String)> {
@@ -341,7 +341,7 @@ mod tests {
         let policy = policy(&json!({}));
         let mut status = PolicyStatus::default();
         observe(&mut status, about(&policy, 1, now()));
-        let problem = Problem { reason: reason::INVALID_TIME_ZONE, message: "no such zone".to_owned() };
+        let problem = Problem { reason: Reason::InvalidTimeZone, message: "no such zone".to_owned() };
         stall(&mut status, &problem, 2, now());
         assert_eq!(status.next_schedule_time, None);
         assert_eq!(state(&status, STALLED), Some((ConditionStatus::True, "InvalidTimeZone".to_owned())));
@@ -383,7 +383,7 @@ mod tests {
         observe(&mut status, about(&suspended, 3, now()));
         let ready = conditions::find(&status.conditions, READY).unwrap();
         assert!(ready.message.contains("once suspend is false and status.observedGeneration"), "{}", ready.message);
-        let problem = Problem { reason: reason::INVALID_TIME_ZONE, message: "no such zone".to_owned() };
+        let problem = Problem { reason: Reason::InvalidTimeZone, message: "no such zone".to_owned() };
         answer_run(&mut status, Some(Refusal::Stalled), asked, 4);
         stall(&mut status, &problem, 4, now());
         let message = |type_| conditions::find(&status.conditions, type_).unwrap().message.clone();

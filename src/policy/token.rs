@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::api::Mode;
-use crate::api::conditions::{ConditionStatus, reason};
+use crate::api::conditions::{ConditionStatus, Reason};
 
 use super::status_conditions::{EXPIRES_SOON, Findings};
 
@@ -43,20 +43,20 @@ pub struct Token {
 
 /// What stands in the way of anything being done: reason and message.
 #[must_use]
-pub fn obstacle(findings: &Findings) -> (&'static str, String) {
+pub fn obstacle(findings: &Findings) -> (Reason, String) {
     let (credentials, why, message) = &findings.credentials;
     if *credentials == ConditionStatus::False {
-        return (why, message.clone());
+        return (*why, message.clone());
     }
-    findings.trouble.clone().unwrap_or((reason::UNEXPECTED_ANSWER, "nothing could be begun".to_owned()))
+    findings.trouble.clone().unwrap_or((Reason::UnexpectedAnswer, "nothing could be begun".to_owned()))
 }
 
 /// Nothing is known, because GitLab was not asked.
 #[must_use]
 pub fn not_asked(message: String) -> Findings {
     Findings {
-        credentials: (ConditionStatus::Unknown, reason::UNKNOWN, message.clone()),
-        trouble: Some((reason::CREDENTIALS_INVALID, message)),
+        credentials: (ConditionStatus::Unknown, Reason::Unknown, message.clone()),
+        trouble: Some((Reason::CredentialsInvalid, message)),
         remark: None,
         expires: None,
     }
@@ -64,10 +64,10 @@ pub fn not_asked(message: String) -> Findings {
 
 /// The token, or the way to it, is no good: reason and message.
 #[must_use]
-pub fn bad_credentials(why: &'static str, message: String) -> Findings {
+pub fn bad_credentials(why: Reason, message: String) -> Findings {
     Findings {
         credentials: (ConditionStatus::False, why, message.clone()),
-        trouble: Some((reason::CREDENTIALS_INVALID, message)),
+        trouble: Some((Reason::CredentialsInvalid, message)),
         remark: None,
         expires: None,
     }
@@ -83,13 +83,13 @@ pub fn token_findings(token: Option<&Token>, mode: Mode, now: Timestamp) -> Find
         expires,
     };
     let Some(token) = token else {
-        return accepted(reason::TOKEN_ACCEPTED, "GitLab takes the token and says nothing about it".to_owned(), None);
+        return accepted(Reason::TokenAccepted, "GitLab takes the token and says nothing about it".to_owned(), None);
     };
     if token.revoked {
-        return bad_credentials(reason::TOKEN_REVOKED, "the token was revoked".to_owned());
+        return bad_credentials(Reason::TokenRevoked, "the token was revoked".to_owned());
     }
     if !token.active {
-        return bad_credentials(reason::TOKEN_EXPIRED, "the token is no longer active".to_owned());
+        return bad_credentials(Reason::TokenExpired, "the token is no longer active".to_owned());
     }
     let classic = token.scopes.iter().all(|scope| CLASSIC_SCOPES.contains(&scope.as_str()));
     let has = |scope: &str| token.scopes.iter().any(|known| known == scope);
@@ -98,15 +98,15 @@ pub fn token_findings(token: Option<&Token>, mode: Mode, now: Timestamp) -> Find
         let needed = if mode == Mode::DryRun { "api or read_api" } else { "api" };
         let message =
             format!("the token has the scopes {}, mode {} needs {needed}", token.scopes.join(", "), mode.as_str());
-        return bad_credentials(reason::INSUFFICIENT_SCOPE, message);
+        return bad_credentials(Reason::InsufficientScope, message);
     }
     let expires = token.expires_at.and_then(|day| day.to_zoned(TimeZone::UTC).ok()).map(|moment| moment.timestamp());
     match (expires, token.expires_at) {
         (Some(moment), Some(day)) if moment.duration_since(now) < EXPIRES_SOON => {
-            accepted(reason::TOKEN_EXPIRING_SOON, format!("GitLab takes the token until {day}"), expires)
+            accepted(Reason::TokenExpiringSoon, format!("GitLab takes the token until {day}"), expires)
         }
-        (_, Some(day)) => accepted(reason::TOKEN_ACCEPTED, format!("GitLab takes the token until {day}"), expires),
-        (_, None) => accepted(reason::TOKEN_ACCEPTED, "GitLab takes the token, which does not expire".to_owned(), None),
+        (_, Some(day)) => accepted(Reason::TokenAccepted, format!("GitLab takes the token until {day}"), expires),
+        (_, None) => accepted(Reason::TokenAccepted, "GitLab takes the token, which does not expire".to_owned(), None),
     }
 }
 
@@ -125,27 +125,27 @@ mod tests {
         }
     }
 
-    fn findings(token: &Token, mode: Mode) -> (ConditionStatus, &'static str) {
+    fn findings(token: &Token, mode: Mode) -> (ConditionStatus, Reason) {
         let findings = token_findings(Some(token), mode, "2026-11-22T12:00:00Z".parse().unwrap());
         (findings.credentials.0, findings.credentials.1)
     }
 
     #[rstest]
-    #[case(&["api"], Mode::Delete, reason::TOKEN_ACCEPTED)]
-    #[case(&["read_api"], Mode::DryRun, reason::TOKEN_ACCEPTED)]
-    #[case(&["read_api"], Mode::Delete, reason::INSUFFICIENT_SCOPE)]
-    #[case(&["read_registry"], Mode::DryRun, reason::INSUFFICIENT_SCOPE)]
-    #[case::a_kind_of_scope_that_is_not_known_is_tried(&["granular"], Mode::Delete, reason::TOKEN_ACCEPTED)]
-    #[case::no_scopes_say_nothing(&[], Mode::Delete, reason::TOKEN_ACCEPTED)]
-    fn a_token_needs_the_scope_of_the_mode(#[case] scopes: &[&str], #[case] mode: Mode, #[case] expected: &str) {
+    #[case(&["api"], Mode::Delete, Reason::TokenAccepted)]
+    #[case(&["read_api"], Mode::DryRun, Reason::TokenAccepted)]
+    #[case(&["read_api"], Mode::Delete, Reason::InsufficientScope)]
+    #[case(&["read_registry"], Mode::DryRun, Reason::InsufficientScope)]
+    #[case::a_kind_of_scope_that_is_not_known_is_tried(&["granular"], Mode::Delete, Reason::TokenAccepted)]
+    #[case::no_scopes_say_nothing(&[], Mode::Delete, Reason::TokenAccepted)]
+    fn a_token_needs_the_scope_of_the_mode(#[case] scopes: &[&str], #[case] mode: Mode, #[case] expected: Reason) {
         assert_eq!(findings(&token(scopes, None), mode).1, expected);
     }
 
     #[rstest]
-    #[case("2027-11-22", reason::TOKEN_ACCEPTED)]
-    #[case("2026-12-06", reason::TOKEN_EXPIRING_SOON)]
-    #[case("2026-12-07", reason::TOKEN_ACCEPTED)]
-    fn a_token_that_expires_within_two_weeks_is_worth_a_warning(#[case] day: &str, #[case] expected: &str) {
+    #[case("2027-11-22", Reason::TokenAccepted)]
+    #[case("2026-12-06", Reason::TokenExpiringSoon)]
+    #[case("2026-12-07", Reason::TokenAccepted)]
+    fn a_token_that_expires_within_two_weeks_is_worth_a_warning(#[case] day: &str, #[case] expected: Reason) {
         let found = findings(&token(&["api"], Some(day)), Mode::Delete);
         assert_eq!(found, (ConditionStatus::True, expected));
     }
@@ -153,8 +153,8 @@ mod tests {
     #[test]
     fn a_token_that_is_not_active_is_not_used() {
         let revoked = Token { revoked: true, active: false, ..token(&["api"], None) };
-        assert_eq!(findings(&revoked, Mode::DryRun), (ConditionStatus::False, reason::TOKEN_REVOKED));
+        assert_eq!(findings(&revoked, Mode::DryRun), (ConditionStatus::False, Reason::TokenRevoked));
         let expired = Token { active: false, ..token(&["api"], None) };
-        assert_eq!(findings(&expired, Mode::DryRun), (ConditionStatus::False, reason::TOKEN_EXPIRED));
+        assert_eq!(findings(&expired, Mode::DryRun), (ConditionStatus::False, Reason::TokenExpired));
     }
 }

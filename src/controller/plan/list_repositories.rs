@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::api::RepositoryResult;
-use crate::api::conditions::reason;
+use crate::api::conditions::Reason;
 use crate::gitlab::{Class, Client, Error, ErrorKind, Namespace, Repository};
-use crate::policy::repository_outcome::{Outcome, RepositoryName, repository_reason as why};
+use crate::policy::repository_outcome::{Outcome, RepositoryName, RepositoryReason};
 use crate::policy::status_conditions::Findings;
 use crate::policy::target::{Target, directly_in_group};
 
@@ -30,11 +30,13 @@ pub(crate) struct Found {
 impl Found {
     /// Completes what is known of the credentials and targets.
     pub(crate) fn note(&self, findings: &mut Findings) {
-        let not_there = |outcome: &&Outcome| matches!(outcome.reason, Some(why::NOT_FOUND | why::FORBIDDEN));
+        let not_there = |outcome: &&Outcome| {
+            matches!(outcome.reason, Some(RepositoryReason::NotFound | RepositoryReason::Forbidden))
+        };
         let Some(first) = self.failed.first() else { return };
         if self.failed.iter().filter(not_there).count() == self.asked {
             let message = first.message.as_ref().map(|message| format!("{}: {message}", first.path));
-            findings.trouble = Some((reason::TARGET_NOT_FOUND, message.unwrap_or_default()));
+            findings.trouble = Some((Reason::TargetNotFound, message.unwrap_or_default()));
         } else {
             let (failed, asked) = (self.failed.len(), self.asked);
             findings.remark = Some(format!("{failed} of {asked} targets cannot be listed, {}", first.path));
@@ -89,13 +91,13 @@ pub(crate) fn concerns_all(error: &Error) -> bool {
 /// The outcome of a repository that an error stands in the way of.
 pub(crate) fn failure(path: &str, id: u64, error: &Error) -> Outcome {
     let (result, reason) = match error.kind() {
-        ErrorKind::NotFound | ErrorKind::Moved => (RepositoryResult::Failed, why::NOT_FOUND),
-        ErrorKind::Forbidden => (RepositoryResult::Failed, why::FORBIDDEN),
-        ErrorKind::Incomplete { .. } => (RepositoryResult::Failed, why::LIST_INCOMPLETE),
-        ErrorKind::AnswerLost | ErrorKind::ForeignAnswer(_) => (RepositoryResult::Failed, why::ANSWER_LOST),
-        ErrorKind::Refused { .. } => (RepositoryResult::Failed, why::REFUSED),
-        ErrorKind::RateLimited { .. } => (RepositoryResult::Skipped, why::RATE_LIMITED),
-        _ => (RepositoryResult::Failed, why::GITLAB_UNAVAILABLE),
+        ErrorKind::NotFound | ErrorKind::Moved => (RepositoryResult::Failed, RepositoryReason::NotFound),
+        ErrorKind::Forbidden => (RepositoryResult::Failed, RepositoryReason::Forbidden),
+        ErrorKind::Incomplete { .. } => (RepositoryResult::Failed, RepositoryReason::ListIncomplete),
+        ErrorKind::AnswerLost | ErrorKind::ForeignAnswer(_) => (RepositoryResult::Failed, RepositoryReason::AnswerLost),
+        ErrorKind::Refused { .. } => (RepositoryResult::Failed, RepositoryReason::Refused),
+        ErrorKind::RateLimited { .. } => (RepositoryResult::Skipped, RepositoryReason::RateLimited),
+        _ => (RepositoryResult::Failed, RepositoryReason::GitLabUnavailable),
     };
     Outcome { message: Some(error.to_string()), ..Outcome::new(path, id, result, Some(reason)) }
 }

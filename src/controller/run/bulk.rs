@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use futures::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::conditions::reason;
+use crate::api::conditions::Reason;
 use crate::gitlab::{BulkAnswer, BulkDelete, Repository};
 use crate::policy::bulk::{Parameters, keeping_attachments, parameters};
 use crate::policy::bulk_ledger::Blocked;
@@ -431,6 +431,6 @@ impl Sender<'_> {
                 self.report.outcomes.push(prepared.listed.over_run(repository.into()));
             }
         }
-        Err(Halt::Refused { reason: reason::DELETION_LIMIT_EXCEEDED, message: exceeded.to_string() })
+        Err(Halt::Refused { reason: Reason::DeletionLimitExceeded, message: exceeded.to_string() })
     }
 }

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::PendingApproval;
-use crate::api::conditions::reason;
+use crate::api::conditions::Reason;
 use crate::gitlab::Repository;
 use crate::policy::approval::plan_hash;
-use crate::policy::repository_outcome::{Proposal, repository_reason as why};
+use crate::policy::repository_outcome::{Proposal, RepositoryReason};
 
 use super::job::Job;
 use super::plan_repositories::{Planned, batches, check_limits, plan_all};
@@ -21,9 +21,9 @@ pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut
         let (plans, halt) = plan_all(job, chunk).await;
         if halt.is_none() {
             if let Err(exceeded) = check_limits(job, &plans) {
-                let reason = why::DELETION_LIMIT_EXCEEDED;
+                let reason = RepositoryReason::DeletionLimitExceeded;
                 report.outcomes.extend(plans.into_iter().map(|plan| plan.left(reason)));
-                return Err(Halt::Refused { reason: reason::DELETION_LIMIT_EXCEEDED, message: exceeded.to_string() });
+                return Err(Halt::Refused { reason: Reason::DeletionLimitExceeded, message: exceeded.to_string() });
             }
             if let Some(at) = job.task.as_of() {
                 report.proposal = propose(job, &plans, at);

@@ -15,7 +15,7 @@ use crate::gitlab::{
 use crate::policy::empty_repository::{Holds, KeptBecause, MAX_WATCHED, Rule, prove, watch};
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::outcomes::empty_repository::{Deletion, Turn, delete, keep, turns, witness};
-use crate::policy::repository_outcome::{Outcome, repository_reason as why};
+use crate::policy::repository_outcome::{Outcome, RepositoryReason};
 
 use super::in_use_guard::Look;
 use super::job::{Job, Task};
@@ -182,7 +182,7 @@ impl Watch<'_> {
         };
         delete(outcome, deletion, since, again);
         if deletion != Deletion::Protected {
-            self.job.audit_repository(repository, "Delete", why::REPOSITORY_EMPTY);
+            self.job.audit_repository(repository, "Delete", RepositoryReason::RepositoryEmpty.as_str());
         }
         Ok(matches!(self.job.task, Task::Preview).then_some(since))
     }

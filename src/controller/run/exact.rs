@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use crate::api::conditions::reason;
+use crate::api::conditions::Reason;
 use crate::gitlab::{Error, Repository, Version};
 use crate::policy::approval::differences;
 use crate::policy::outcomes::plan::Removable;
 use crate::policy::outcomes::removal::broken_off;
-use crate::policy::repository_outcome::{Outcome, Proposal, repository_reason as why};
+use crate::policy::repository_outcome::{Outcome, Proposal, RepositoryReason};
 
 use super::dry_run::propose;
 use super::job::{Approval, Job, Task};
@@ -26,19 +26,19 @@ pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut
         job.gate.holds(0);
         let (plans, halt) = plan_all(job, chunk).await;
         if let Some(halt) = halt {
-            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(why::NOT_REACHED)));
+            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(RepositoryReason::NotReached)));
             return Err(halt);
         }
         if let Err(exceeded) = check_limits(job, &plans) {
-            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(why::DELETION_LIMIT_EXCEEDED)));
-            return Err(Halt::Refused { reason: reason::DELETION_LIMIT_EXCEEDED, message: exceeded.to_string() });
+            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(RepositoryReason::DeletionLimitExceeded)));
+            return Err(Halt::Refused { reason: Reason::DeletionLimitExceeded, message: exceeded.to_string() });
         }
         if let Task::CarryOut(approval) = job.task
             && let Err((proposal, message)) = compare(job, approval, &plans)
         {
             report.proposal = proposal;
-            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(why::PLAN_CHANGED)));
-            return Err(Halt::Refused { reason: reason::PLAN_CHANGED, message });
+            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(RepositoryReason::PlanChanged)));
+            return Err(Halt::Refused { reason: Reason::PlanChanged, message });
         }
         carry_out(job, plans, report).await?;
     }
@@ -59,7 +59,7 @@ async fn outdated(job: &Job<'_>, repositories: &[Repository]) -> Result<Option<V
 /// GitLab behaviour: up to 12.3 removing a tag removes its image, with every other tag that points at it.
 fn too_old(repository: &Repository, version: &str) -> Outcome {
     let message = format!("GitLab {version} may remove an image with all its tags when one of them is to go");
-    Outcome::skipped(repository.into(), why::EXACT_NOT_SUPPORTED, message)
+    Outcome::skipped(repository.into(), RepositoryReason::ExactNotSupported, message)
 }
 
 /// Whether the plan, made again, still is the one that was approved; if not, the one that waits from now on, and what
@@ -93,7 +93,7 @@ async fn carry_out(job: &Job<'_>, plans: Vec<Planned<'_>>, report: &mut Report) 
         };
         report.outcomes.push(outcome);
         if done.is_err() {
-            report.outcomes.extend(plans.map(|plan| plan.left(why::NOT_REACHED)));
+            report.outcomes.extend(plans.map(|plan| plan.left(RepositoryReason::NotReached)));
             return done;
         }
     }

@@ -7,9 +7,9 @@ use super::job::Run;
 use super::report::Report;
 use crate::api::{PolicyStatus, RepositoryResult};
 use crate::controller::notify::Change;
-use crate::policy::events::{self, Announcement, event_reason};
+use crate::policy::events::{self, Announcement, EventReason};
 use crate::policy::overlap::Reader;
-use crate::policy::repository_outcome::{End, Outcome};
+use crate::policy::repository_outcome::{End, Outcome, RepositoryReason};
 use crate::policy::status_conditions::{self, Subject};
 use crate::policy::{bulk_ledger, report};
 
@@ -71,7 +71,7 @@ fn log_failures(run: &Run<'_>, outcomes: &[Outcome]) {
             namespace = run.namespace,
             policy = run.name,
             repository = outcome.path,
-            reason = outcome.reason.unwrap_or_default(),
+            reason = outcome.reason.map(RepositoryReason::as_str).unwrap_or_default(),
             detail = outcome.message.as_deref().unwrap_or_default(),
             "repository failed"
         );
@@ -108,5 +108,5 @@ fn overlap(overlaps: &[(String, String)], to: Reader<'_>) -> Option<Announcement
     let others = overlaps.len() - 1;
     let more = if others == 0 { String::new() } else { format!(" and {others} more") };
     let note = format!("{path}{more}: {owner} asked GitLab to clean it within the hour, so this run left it alone");
-    Some(Announcement::warning(event_reason::POLICY_OVERLAP, note))
+    Some(Announcement::warning(EventReason::PolicyOverlap, note))
 }

@@ -11,7 +11,7 @@ use crate::policy::limits::Exceeded;
 use crate::policy::outcomes;
 use crate::policy::outcomes::plan::{Removable, doubted, incomplete, judge, not_carried_out, unresolved};
 use crate::policy::plan::repository::RepositoryPlan;
-use crate::policy::repository_outcome::{Outcome, repository_reason as why};
+use crate::policy::repository_outcome::{Outcome, RepositoryReason};
 
 use super::job::Job;
 use super::report::Halt;
@@ -46,7 +46,7 @@ impl Planned<'_> {
     }
 
     /// The outcome when the plan is not carried out.
-    pub(crate) fn left(self, reason: &'static str) -> Outcome {
+    pub(crate) fn left(self, reason: RepositoryReason) -> Outcome {
         match self.removal {
             None => self.outcome,
             Some(_) => not_carried_out(self.outcome, reason),
@@ -119,7 +119,7 @@ pub(crate) fn not_planned(repository: &Repository, failed_to_plan: &Failure) -> 
         Failure::Incomplete => incomplete(name),
         Failure::Unresolved(message) => unresolved(name, message.clone()),
         Failure::Doubted(doubt) => doubted(name, doubt),
-        Failure::InUse(unknown) => Outcome::failed(name, why::IN_USE_UNRESOLVED, unknown.to_string()),
+        Failure::InUse(unknown) => Outcome::failed(name, RepositoryReason::InUseUnresolved, unknown.to_string()),
     }
 }
 

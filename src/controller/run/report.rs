@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use jiff::SignedDuration;
 
-use crate::api::conditions::reason;
+use crate::api::conditions::Reason;
 use crate::api::{EmptyRepository, RepositoryResult};
 use crate::controller::connect::{self, NoSession};
 use crate::controller::error::chain;
@@ -13,7 +13,7 @@ use crate::controller::plan::failure::Unknown;
 use crate::gitlab::{Class, Error as GitLabError, Repository};
 use crate::policy::empty_repository;
 use crate::policy::overlap::Overlap;
-use crate::policy::repository_outcome::{End, Outcome, Proposal, Stop, repository_reason};
+use crate::policy::repository_outcome::{End, Outcome, Proposal, RepositoryReason, Stop};
 use crate::policy::status_conditions::Findings;
 use crate::policy::token;
 
@@ -35,8 +35,8 @@ pub(crate) enum Halt {
     Edited,
     /// All plans together are not what the policy, or an approval, allows. Nothing was removed.
     Refused {
-        /// One of the documented reasons.
-        reason: &'static str,
+        /// The reason of `LastRunSucceeded`.
+        reason: Reason,
         /// Why, in a sentence.
         message: String,
     },
@@ -103,7 +103,7 @@ impl Report {
     pub(crate) fn not_reached(&mut self, repositories: &[Repository]) {
         let reached: HashSet<u64> = self.outcomes.iter().map(|outcome| outcome.id).collect();
         let rest = repositories.iter().filter(|repository| !reached.contains(&repository.id));
-        let reason = Some(repository_reason::NOT_REACHED);
+        let reason = Some(RepositoryReason::NotReached);
         let skipped = |of: &Repository| Outcome::new(&of.path, of.id, RepositoryResult::Skipped, reason);
         self.outcomes.extend(rest.map(skipped));
     }
@@ -133,7 +133,7 @@ impl Report {
             }
             // An operator that ends stops watching as well.
             Halt::InUseUnknown(unknown) => {
-                let aborted = End::Aborted { reason: reason::IN_USE_UNKNOWN, message: unknown.to_string() };
+                let aborted = End::Aborted { reason: Reason::InUseUnknown, message: unknown.to_string() };
                 gate.stop().map_or(aborted, End::Stopped)
             }
             Halt::ClocksDiffer(ahead) => {
@@ -142,7 +142,7 @@ impl Report {
                 let message = format!(
                     "GitLab's clock is {by:#} {whose} the operator's, so ages cannot be told: set the clock that is wrong"
                 );
-                End::Aborted { reason: reason::CLOCKS_DIFFER, message }
+                End::Aborted { reason: Reason::ClocksDiffer, message }
             }
             Halt::Edited => {
                 self.findings = token::not_asked("the policy was edited".to_owned());

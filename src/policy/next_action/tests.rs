@@ -5,7 +5,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::conditions::{READY, reason};
+use crate::api::conditions::{READY, Reason};
 use crate::policy::compile::tests::spec;
 use crate::policy::{CompileOptions, compile, definition, status_conditions};
 
@@ -265,7 +265,7 @@ fn a_problem_is_recorded_once_and_then_waits_for_an_edit() {
 #[test]
 fn a_problem_that_is_gone_is_taken_back_without_an_edit() {
     let mut case = Case::at_rest(&delete());
-    conditions::set(&mut case.status.conditions, STALLED, true, reason::HOST_NOT_ALLOWED, "x", Some(3), at(NOON));
+    conditions::set(&mut case.status.conditions, STALLED, true, Reason::HostNotAllowed, "x", Some(3), at(NOON));
     assert_eq!(case.next(NOON), Action::Observe { refusal: None });
 }
 
@@ -294,7 +294,7 @@ fn held(changes: &Value) -> Case {
     let mut case = Case::at_rest(changes);
     case.definition = definition::tests::lacking(&["spec.limits"], 0);
     let hold = case.definition.hold(case.policy.as_ref().unwrap(), &case.status, 3, at(NOON)).unwrap();
-    let outdated = reason::DEFINITION_OUTDATED;
+    let outdated = Reason::DefinitionOutdated;
     conditions::set(&mut case.status.conditions, READY, false, outdated, &hold.message, Some(3), at(NOON));
     case
 }
@@ -314,7 +314,7 @@ fn under_an_older_definition_a_slot_waits_for_the_upgrade_and_its_pause_and_a_re
     case.definition.note(Vec::new(), at("2026-11-23T03:20:00Z"));
     assert_eq!(case.next("2026-11-23T03:20:00Z"), Action::Check, "the message is another one now");
     let hold = case.definition.hold(case.policy.as_ref().unwrap(), &case.status, 3, at("2026-11-23T03:20:00Z"));
-    let outdated = reason::DEFINITION_OUTDATED;
+    let outdated = Reason::DefinitionOutdated;
     let message = hold.unwrap().message;
     conditions::set(&mut case.status.conditions, READY, false, outdated, &message, Some(3), at(NOON));
     assert_eq!(case.next("2026-11-23T03:20:00Z"), Action::Wait(at("2026-11-23T03:30:00Z")));
@@ -351,11 +351,11 @@ fn under_an_older_definition_plans_are_proposed_and_an_approval_waits() {
 }
 
 #[rstest]
-#[case::ready(json!({}), reason::SCHEDULED, Action::Check)]
-#[case::suspended(json!({"suspend": true}), reason::SUSPENDED, Action::Observe { refusal: None })]
+#[case::ready(json!({}), Reason::Scheduled, Action::Check)]
+#[case::suspended(json!({"suspend": true}), Reason::Suspended, Action::Observe { refusal: None })]
 fn what_becomes_known_of_the_definition_is_said_and_taken_back(
     #[case] changes: Value,
-    #[case] why: &str,
+    #[case] why: Reason,
     #[case] expected: Action,
 ) {
     let mut case = Case::at_rest(&changes);

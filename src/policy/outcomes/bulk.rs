@@ -13,7 +13,7 @@ use crate::policy::compile::Rule;
 use crate::policy::plan::leftover::Leftover;
 use crate::policy::plan::{bulk, decide_by_name};
 use crate::policy::report::MAX_SAMPLES;
-use crate::policy::repository_outcome::{OfAge, Outcome, RepositoryName, repository_reason as why};
+use crate::policy::repository_outcome::{OfAge, Outcome, RepositoryName, RepositoryReason};
 
 /// The tags of a repository by what the request may do with them.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -74,14 +74,14 @@ impl Listed {
         (self.removable == 0).then(|| Outcome {
             tags: self.counts(0),
             message: leftover.map(|leftover| leftover.to_string()),
-            ..Outcome::of(name, RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE))
+            ..Outcome::of(name, RepositoryResult::Unchanged, Some(RepositoryReason::NothingToRemove))
         })
     }
 
     /// The outcome where all repositories together would lose too many tags.
     #[must_use]
     pub fn over_run(&self, name: RepositoryName<'_>) -> Outcome {
-        let reason = Some(why::DELETION_LIMIT_EXCEEDED);
+        let reason = Some(RepositoryReason::DeletionLimitExceeded);
         Outcome { tags: self.counts(self.removable), ..Outcome::of(name, RepositoryResult::Skipped, reason) }
     }
 }
@@ -90,7 +90,7 @@ impl Listed {
 #[must_use]
 pub fn rate_limited(name: RepositoryName<'_>, until: Timestamp) -> Outcome {
     let message = "GitLab takes one bulk deletion per repository and hour, and has had one".to_owned();
-    Outcome { eligible: Some(until), ..Outcome::skipped(name, why::RATE_LIMITED, message) }
+    Outcome { eligible: Some(until), ..Outcome::skipped(name, RepositoryReason::RateLimited, message) }
 }
 
 /// The outcome of a repository of which GitLab says that it had its bulk deletion, though nobody here knows of one.
@@ -98,7 +98,7 @@ pub fn rate_limited(name: RepositoryName<'_>, until: Timestamp) -> Outcome {
 pub fn already_requested(name: RepositoryName<'_>, until: Timestamp, scanned: usize) -> Outcome {
     let message = "GitLab says that it had a bulk deletion within the hour, not when; it is left alone for an hour";
     let tags = TagCounts { scanned: scanned as u64, ..TagCounts::default() };
-    Outcome { eligible: Some(until), tags, ..Outcome::skipped(name, why::RATE_LIMITED, message.to_owned()) }
+    Outcome { eligible: Some(until), tags, ..Outcome::skipped(name, RepositoryReason::RateLimited, message.to_owned()) }
 }
 
 /// What GitLab before 12.10 cannot be told to keep.
@@ -118,7 +118,7 @@ pub fn too_old(name: RepositoryName<'_>, version: &str, not_kept: NotKept) -> Ou
         NotKept::Attachments => "signatures and other attachments of images that stay",
     };
     let message = format!("GitLab {version} ignores name_regex_keep and would remove {what}");
-    Outcome::skipped(name, why::KEEP_NOT_SUPPORTED, message)
+    Outcome::skipped(name, RepositoryReason::KeepNotSupported, message)
 }
 
 /// A request that left, and what was seen of it since.
@@ -155,20 +155,20 @@ pub fn verified(name: RepositoryName<'_>, requested: Requested, aged: bool) -> O
     tags.confirmed = gone.unwrap_or(0);
     let of = format!("{} of up to {} tags", tags.confirmed, tags.requested);
     let (result, reason, message) = match (gone, lost) {
-        (_, Some(lost)) => (RepositoryResult::Failed, Some(why::ANSWER_LOST), lost),
+        (_, Some(lost)) => (RepositoryResult::Failed, Some(RepositoryReason::AnswerLost), lost),
         (None, None) => (
             RepositoryResult::Changed,
-            Some(why::NOT_CONFIRMED),
+            Some(RepositoryReason::NotConfirmed),
             "requested; no listing since then proves what went (an empty or short one proves nothing)".to_owned(),
         ),
         (Some(0), None) if aged => (
             RepositoryResult::Unchanged,
-            Some(why::NOTHING_TO_REMOVE),
+            Some(RepositoryReason::NothingToRemove),
             "requested; GitLab removed nothing so far, so probably no tag was old enough".to_owned(),
         ),
         (Some(gone), None) if gone < tags.requested && !aged => (
             RepositoryResult::Changed,
-            Some(why::NOT_CONFIRMED),
+            Some(RepositoryReason::NotConfirmed),
             format!("{of} are gone so far; GitLab may still be at work"),
         ),
         (Some(_), None) => (RepositoryResult::Changed, None, format!("{of} are gone")),
@@ -229,17 +229,17 @@ mod tests {
     #[rstest]
     #[case::without_limits(json!({}), None, None)]
     #[case::at_the_limit(json!({"limits": {"maxTagsPerRepository": 2}}), None, None)]
-    #[case::above_it(json!({"limits": {"maxTagsPerRepository": 1}}), None, Some((why::DELETION_LIMIT_EXCEEDED, 2)))]
+    #[case::above_it(json!({"limits": {"maxTagsPerRepository": 1}}), None, Some((RepositoryReason::DeletionLimitExceeded, 2)))]
     #[case::above_a_share(
         json!({"limits": {"maxPercentPerRepository": 24}}),
         None,
-        Some((why::DELETION_LIMIT_EXCEEDED, 2))
+        Some((RepositoryReason::DeletionLimitExceeded, 2))
     )]
-    #[case::nothing_to_remove(json!({}), Some(0), Some((why::NOTHING_TO_REMOVE, 0)))]
+    #[case::nothing_to_remove(json!({}), Some(0), Some((RepositoryReason::NothingToRemove, 0)))]
     fn a_request_is_refused_where_it_may_remove_too_much_or_nothing(
         #[case] changes: Value,
         #[case] planned: Option<usize>,
-        #[case] expected: Option<(&str, u64)>,
+        #[case] expected: Option<(RepositoryReason, u64)>,
     ) {
         let (policy, listed) = listed(&changes, planned);
         let refused = listed.refused(NAME, &policy, None);
@@ -262,7 +262,10 @@ mod tests {
     #[test]
     fn a_run_that_would_remove_too_much_skips_a_repository_with_its_numbers() {
         let outcome = listed(&json!({}), None).1.over_run(NAME);
-        assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Skipped, Some(why::DELETION_LIMIT_EXCEEDED)));
+        assert_eq!(
+            (outcome.result, outcome.reason),
+            (RepositoryResult::Skipped, Some(RepositoryReason::DeletionLimitExceeded))
+        );
         assert_eq!((outcome.tags.scanned, outcome.tags.matched, outcome.tags.requested), (8, 2, 0));
     }
 
@@ -270,7 +273,10 @@ mod tests {
     fn a_repository_without_its_turn_says_when_it_has_one() {
         let until = Timestamp::from_second(3600).unwrap();
         for outcome in [rate_limited(NAME, until), already_requested(NAME, until, 8)] {
-            assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Skipped, Some(why::RATE_LIMITED)));
+            assert_eq!(
+                (outcome.result, outcome.reason),
+                (RepositoryResult::Skipped, Some(RepositoryReason::RateLimited))
+            );
             assert_eq!(outcome.eligible, Some(until));
         }
         assert_eq!(already_requested(NAME, until, 8).tags.scanned, 8);
@@ -302,16 +308,16 @@ mod tests {
     #[rstest]
     #[case::all_gone(&["v6"], false, RepositoryResult::Changed, None, 2, "2 of up to 2 tags are gone")]
     #[case::one_is_left(
-        &["v5", "v6"], false, RepositoryResult::Changed, Some(why::NOT_CONFIRMED), 1,
+        &["v5", "v6"], false, RepositoryResult::Changed, Some(RepositoryReason::NotConfirmed), 1,
         "1 of up to 2 tags are gone so far; GitLab may still be at work"
     )]
     #[case::one_is_too_young(&["v5", "v6"], true, RepositoryResult::Changed, None, 1, "1 of up to 2 tags are gone")]
     #[case::all_are_too_young(
-        &["v4", "v5", "v6"], true, RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE), 0,
+        &["v4", "v5", "v6"], true, RepositoryResult::Unchanged, Some(RepositoryReason::NothingToRemove), 0,
         "requested; GitLab removed nothing so far, so probably no tag was old enough"
     )]
     #[case::none_is_gone(
-        &["v4", "v5", "v6"], false, RepositoryResult::Changed, Some(why::NOT_CONFIRMED), 0,
+        &["v4", "v5", "v6"], false, RepositoryResult::Changed, Some(RepositoryReason::NotConfirmed), 0,
         "0 of up to 2 tags are gone so far; GitLab may still be at work"
     )]
     #[case::more_than_was_requested(&[], false, RepositoryResult::Changed, None, 2, "2 of up to 2 tags are gone")]
@@ -319,7 +325,7 @@ mod tests {
         #[case] left: &[&str],
         #[case] aged: bool,
         #[case] result: RepositoryResult,
-        #[case] reason: Option<&str>,
+        #[case] reason: Option<RepositoryReason>,
         #[case] confirmed: u64,
         #[case] text: &str,
     ) {
@@ -339,14 +345,14 @@ mod tests {
     #[case::a_listing_that_lacks_what_stays(Some(&["latest", "main", "v1", "v2"][..]))]
     fn a_listing_that_cannot_be_trusted_proves_nothing(#[case] listing: Option<&[&str]>) {
         let outcome = verified(NAME, requested(listing, None), false);
-        assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Changed, Some(why::NOT_CONFIRMED)));
+        assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Changed, Some(RepositoryReason::NotConfirmed)));
         assert_eq!((outcome.tags.confirmed, outcome.samples.len()), (0, 0));
     }
 
     #[test]
     fn a_lost_answer_has_failed_whatever_went() {
         let outcome = verified(NAME, requested(Some(&STAYS), Some("connection reset")), false);
-        assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Failed, Some(why::ANSWER_LOST)));
+        assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Failed, Some(RepositoryReason::AnswerLost)));
         assert_eq!((outcome.tags.confirmed, outcome.samples), (2, ["v4", "v5", "v6"].map(str::to_owned).to_vec()));
         assert!(outcome.message.unwrap().starts_with("connection reset; "));
     }

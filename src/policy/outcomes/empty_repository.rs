@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::api::{EmptyRepository, RepositoryResult};
 use crate::policy::empty_repository::{KeptBecause, Observation, Rule, observe, since};
-use crate::policy::repository_outcome::{Outcome, RepositoryName, repository_reason as why};
+use crate::policy::repository_outcome::{Outcome, RepositoryName, RepositoryReason};
 
 /// The repository that is most likely to show tags whenever it is asked: what was requested may still go.
 #[must_use]
@@ -57,7 +57,7 @@ pub fn turns<'a>(
 /// Says why a repository stays.
 pub fn keep(outcome: &mut Outcome, because: &KeptBecause) {
     outcome.result = RepositoryResult::Unchanged;
-    outcome.reason = Some(why::REPOSITORY_EMPTY);
+    outcome.reason = Some(RepositoryReason::RepositoryEmpty);
     outcome.message = Some(because.to_string());
 }
 
@@ -76,10 +76,12 @@ pub enum Deletion {
 /// before.
 pub fn delete(outcome: &mut Outcome, deletion: Deletion, since: Timestamp, again: bool) {
     let (result, reason, what) = match deletion {
-        Deletion::WouldBe => (RepositoryResult::Changed, why::REPOSITORY_DELETED, "would be deleted"),
-        Deletion::Requested => (RepositoryResult::Changed, why::REPOSITORY_DELETED, "GitLab was asked to delete it"),
+        Deletion::WouldBe => (RepositoryResult::Changed, RepositoryReason::RepositoryDeleted, "would be deleted"),
+        Deletion::Requested => {
+            (RepositoryResult::Changed, RepositoryReason::RepositoryDeleted, "GitLab was asked to delete it")
+        }
         Deletion::Protected => {
-            (RepositoryResult::Skipped, why::REPOSITORY_PROTECTED, "GitLab protects it from being deleted")
+            (RepositoryResult::Skipped, RepositoryReason::RepositoryProtected, "GitLab protects it from being deleted")
         }
     };
     let again = if again && deletion != Deletion::Protected { "; GitLab failed to delete it before" } else { "" };
@@ -103,7 +105,7 @@ mod tests {
     }
 
     fn outcome(id: u64, scanned: u64, requested: u64, confirmed: u64) -> Outcome {
-        let reason = (scanned == 0).then_some(why::NOTHING_TO_REMOVE);
+        let reason = (scanned == 0).then_some(RepositoryReason::NothingToRemove);
         let name = RepositoryName { path: "shop/web", id };
         Outcome {
             tags: TagCounts { scanned, requested, confirmed, ..TagCounts::default() },
@@ -138,7 +140,7 @@ mod tests {
     fn a_repository_that_stays_says_why() {
         let mut kept = outcome(1, 0, 0, 0);
         keep(&mut kept, &KeptBecause::Doubtful(Doubt::NotCounted));
-        assert_eq!((kept.result, kept.reason), (RepositoryResult::Unchanged, Some(why::REPOSITORY_EMPTY)));
+        assert_eq!((kept.result, kept.reason), (RepositoryResult::Unchanged, Some(RepositoryReason::RepositoryEmpty)));
         assert_eq!(kept.message.unwrap(), "lists no tags, but may have some: GitLab does not count its tags");
     }
 

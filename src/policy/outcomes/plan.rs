@@ -13,7 +13,7 @@ use crate::policy::plan::removals::Removals;
 use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties;
 use crate::policy::report::MAX_SAMPLES;
-use crate::policy::repository_outcome::{Outcome, RepositoryName, repository_reason as why};
+use crate::policy::repository_outcome::{Outcome, RepositoryName, RepositoryReason};
 use crate::policy::source::Source;
 use crate::policy::tag::Ages;
 use crate::policy::tag_protection::Claims;
@@ -53,7 +53,7 @@ pub fn judge(
         ..Outcome::of(name, RepositoryResult::Changed, None)
     };
     if tags.is_empty() {
-        let (result, reason) = (RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE));
+        let (result, reason) = (RepositoryResult::Unchanged, Some(RepositoryReason::NothingToRemove));
         return (Outcome { result, reason, ..outcome }, None);
     }
     if let Err(exceeded) = policy.limits.repository(counts.matched, counts.scanned) {
@@ -88,7 +88,7 @@ fn counted_from(method: &Method, ages: Option<Ages>) -> Option<Ages> {
 pub fn limit_exceeded(exceeded: &Exceeded, outcome: Outcome) -> Outcome {
     Outcome {
         result: RepositoryResult::Failed,
-        reason: Some(why::DELETION_LIMIT_EXCEEDED),
+        reason: Some(RepositoryReason::DeletionLimitExceeded),
         message: Some(exceeded.to_string()),
         bytes: 0,
         ..outcome
@@ -97,7 +97,7 @@ pub fn limit_exceeded(exceeded: &Exceeded, outcome: Outcome) -> Outcome {
 
 /// The outcome of a repository whose plan is not carried out.
 #[must_use]
-pub fn not_carried_out(outcome: Outcome, reason: &'static str) -> Outcome {
+pub fn not_carried_out(outcome: Outcome, reason: RepositoryReason) -> Outcome {
     Outcome {
         result: RepositoryResult::Skipped,
         reason: Some(reason),
@@ -111,7 +111,7 @@ pub fn not_carried_out(outcome: Outcome, reason: &'static str) -> Outcome {
 /// The outcome of a repository that GitLab is about to delete as a whole.
 #[must_use]
 pub fn delete_scheduled(name: RepositoryName<'_>) -> Outcome {
-    Outcome::skipped(name, why::DELETE_SCHEDULED, "GitLab is about to delete this repository".to_owned())
+    Outcome::skipped(name, RepositoryReason::DeleteScheduled, "GitLab is about to delete this repository".to_owned())
 }
 
 /// The outcome of a repository of which the lists of tags contradict each other.
@@ -119,21 +119,21 @@ pub fn delete_scheduled(name: RepositoryName<'_>) -> Outcome {
 pub fn incomplete(name: RepositoryName<'_>) -> Outcome {
     let message =
         "GitLab's lists of tags do not fit together, so nothing is decided from them; the next run tries again";
-    Outcome::failed(name, why::LIST_INCOMPLETE, message.to_owned())
+    Outcome::failed(name, RepositoryReason::ListIncomplete, message.to_owned())
 }
 
 /// The outcome of a repository of which it is not known what is in use, or of which GitLab cannot be told.
 #[must_use]
 pub fn unresolved(name: RepositoryName<'_>, message: String) -> Outcome {
-    Outcome::skipped(name, why::IN_USE_UNRESOLVED, message)
+    Outcome::skipped(name, RepositoryReason::InUseUnresolved, message)
 }
 
 /// The outcome of a repository in which GitLab's bulk deletion may take one of the newest tags.
 #[must_use]
 pub fn doubted(name: RepositoryName<'_>, doubt: &Doubt) -> Outcome {
     let reason = match doubt {
-        Doubt::Tied { .. } => why::DATE_TIED,
-        Doubt::Undated { .. } => why::DATE_UNKNOWN,
+        Doubt::Tied { .. } => RepositoryReason::DateTied,
+        Doubt::Undated { .. } => RepositoryReason::DateUnknown,
     };
     Outcome::skipped(name, reason, doubt.to_string())
 }
@@ -208,7 +208,10 @@ mod tests {
     fn a_plan_without_removals_has_nothing_to_remove() {
         let (outcome, removable) = judged(plan(0, None), &policy("Exact", &json!({})));
         assert!(removable.is_none());
-        assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Unchanged, Some(why::NOTHING_TO_REMOVE)));
+        assert_eq!(
+            (outcome.result, outcome.reason),
+            (RepositoryResult::Unchanged, Some(RepositoryReason::NothingToRemove))
+        );
         assert_eq!((outcome.tags.scanned, outcome.tags.matched, outcome.bytes), (2, 0, 0));
     }
 
@@ -223,7 +226,7 @@ mod tests {
         let (result, reason, bytes) = if fits {
             (RepositoryResult::Changed, None, 60)
         } else {
-            (RepositoryResult::Failed, Some(why::DELETION_LIMIT_EXCEEDED), 0)
+            (RepositoryResult::Failed, Some(RepositoryReason::DeletionLimitExceeded), 0)
         };
         assert_eq!((outcome.result, outcome.reason, outcome.bytes), (result, reason, bytes));
         assert_eq!(outcome.tags.matched, 12);
@@ -254,8 +257,8 @@ mod tests {
     #[test]
     fn a_plan_that_is_not_carried_out_keeps_its_numbers_only() {
         let (outcome, _) = judged(plan(12, None), &policy("Exact", &json!({})));
-        let left = not_carried_out(outcome.clone(), why::PLAN_CHANGED);
-        assert_eq!((left.result, left.reason), (RepositoryResult::Skipped, Some(why::PLAN_CHANGED)));
+        let left = not_carried_out(outcome.clone(), RepositoryReason::PlanChanged);
+        assert_eq!((left.result, left.reason), (RepositoryResult::Skipped, Some(RepositoryReason::PlanChanged)));
         assert_eq!((left.message, left.samples.len(), left.bytes, left.tags), (None, 0, 0, outcome.tags));
     }
 
@@ -263,11 +266,11 @@ mod tests {
     fn without_a_plan_the_outcome_says_why() {
         let tied = Doubt::Tied { tags: 3, moment: Timestamp::UNIX_EPOCH };
         for (outcome, result, reason) in [
-            (delete_scheduled(NAME), RepositoryResult::Skipped, why::DELETE_SCHEDULED),
-            (incomplete(NAME), RepositoryResult::Failed, why::LIST_INCOMPLETE),
-            (unresolved(NAME, "why".to_owned()), RepositoryResult::Skipped, why::IN_USE_UNRESOLVED),
-            (doubted(NAME, &tied), RepositoryResult::Skipped, why::DATE_TIED),
-            (doubted(NAME, &Doubt::Undated { tags: 3 }), RepositoryResult::Skipped, why::DATE_UNKNOWN),
+            (delete_scheduled(NAME), RepositoryResult::Skipped, RepositoryReason::DeleteScheduled),
+            (incomplete(NAME), RepositoryResult::Failed, RepositoryReason::ListIncomplete),
+            (unresolved(NAME, "why".to_owned()), RepositoryResult::Skipped, RepositoryReason::InUseUnresolved),
+            (doubted(NAME, &tied), RepositoryResult::Skipped, RepositoryReason::DateTied),
+            (doubted(NAME, &Doubt::Undated { tags: 3 }), RepositoryResult::Skipped, RepositoryReason::DateUnknown),
         ] {
             assert_eq!((outcome.result, outcome.reason), (result, Some(reason)));
             assert!(outcome.message.is_some_and(|message| !message.is_empty()));

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use crate::api::RepositoryResult;
 use crate::policy::plan::KeepReason;
 use crate::policy::report::MAX_SAMPLES;
-use crate::policy::repository_outcome::{Outcome, repository_reason as why};
+use crate::policy::repository_outcome::{Outcome, RepositoryReason};
 use crate::policy::tag::Tag;
 
 /// Requests whose answer is lost, in one repository, after which it is left alone until the next run.
@@ -136,10 +136,10 @@ impl Tally {
             outcome.result = RepositoryResult::Unchanged;
         }
         if self.lost > 0 {
-            outcome.reason = Some(why::NOT_CONFIRMED);
+            outcome.reason = Some(RepositoryReason::NotConfirmed);
         }
         if self.foreign.is_some() {
-            (outcome.result, outcome.reason) = (RepositoryResult::Failed, Some(why::ANSWER_LOST));
+            (outcome.result, outcome.reason) = (RepositoryResult::Failed, Some(RepositoryReason::AnswerLost));
         }
     }
 
@@ -271,7 +271,7 @@ mod tests {
         let mut tally = Tally::default();
         assert_eq!([1, 20, 1, 1].map(|tags| tally.lost(tags, None)), [false, false, false, true]);
         let outcome = written(tally, 30);
-        assert_eq!(outcome.reason, Some(why::NOT_CONFIRMED));
+        assert_eq!(outcome.reason, Some(RepositoryReason::NotConfirmed));
         assert_eq!((outcome.tags.requested, outcome.tags.confirmed), (23, 0));
         let message =
             "0 of 30 planned tags were removed, 23 of unknown fate, because the answer was lost; kept: 2 InUse";
@@ -283,7 +283,7 @@ mod tests {
         let mut tally = Tally::default();
         assert!(!tally.lost(20, Some("an HTML page".to_owned())) && !tally.lost(1, Some("a redirect".to_owned())));
         let outcome = written(tally, 21);
-        assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Failed, Some(why::ANSWER_LOST)));
+        assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Failed, Some(RepositoryReason::AnswerLost)));
         assert_eq!((outcome.tags.requested, outcome.tags.confirmed), (21, 0));
         let message =
             "0 of 21 planned tags were removed, 21 of unknown fate, because the answer was not GitLab's: an HTML page";
@@ -303,8 +303,8 @@ mod tests {
     fn an_error_comes_before_what_became_of_the_tags() {
         let name = RepositoryName { path: "shop/web", id: 7 };
         let mut outcome = written(Tally::default(), 2);
-        broken_off(&mut outcome, Outcome::failed(name, why::FORBIDDEN, "no".to_owned()));
-        assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Failed, Some(why::FORBIDDEN)));
+        broken_off(&mut outcome, Outcome::failed(name, RepositoryReason::Forbidden, "no".to_owned()));
+        assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Failed, Some(RepositoryReason::Forbidden)));
         assert_eq!(outcome.message.as_deref(), Some("no; 0 of 2 planned tags were removed; kept: 2 InUse"));
         assert_eq!(outcome.tags.scanned, 10);
     }

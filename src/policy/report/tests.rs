@@ -54,7 +54,7 @@ fn failures_come_first_then_the_most_tags() {
 
 #[test]
 fn a_run_that_was_broken_off_says_what_it_had_removed() {
-    let broken = || End::Aborted { reason: "InUseUnknown", message: "nobody knows".to_owned() };
+    let broken = || End::Aborted { reason: Reason::InUseUnknown, message: "nobody knows".to_owned() };
     let outcomes = vec![outcome(1, RepositoryResult::Changed, 5), outcome(2, RepositoryResult::Skipped, 0)];
     let run = finished("Delete", outcomes, &broken()).last_run.unwrap();
     assert_eq!(run.message.as_deref(), Some("nobody knows; 5 tags removed in 1 of 2 repositories; 1 skipped"));
@@ -92,7 +92,7 @@ fn a_dry_run_speaks_of_what_would_go() {
 fn repositories_that_go_as_a_whole_are_told_apart_from_those_that_lose_tags_and_named_before_them() {
     let empty = Outcome {
         tags: TagCounts::default(),
-        reason: Some(repository_reason::REPOSITORY_DELETED),
+        reason: Some(RepositoryReason::RepositoryDeleted),
         ..outcome(1, RepositoryResult::Changed, 0)
     };
     let outcomes = vec![outcome(2, RepositoryResult::Changed, 5), empty, outcome(3, RepositoryResult::Failed, 0)];
@@ -115,18 +115,18 @@ fn repositories_that_go_as_a_whole_are_told_apart_from_those_that_lose_tags_and_
 #[test]
 fn how_a_run_ended_decides_its_result_and_condition() {
     use RepositoryResult as R;
-    let aborted = End::Aborted { reason: reason::TOKEN_EXPIRED, message: "the token has expired".to_owned() };
+    let aborted = End::Aborted { reason: Reason::TokenExpired, message: "the token has expired".to_owned() };
     for (outcomes, end, result, why) in [
-        (vec![outcome(1, R::Skipped, 3)], End::Completed, RunResult::Succeeded, reason::SUCCEEDED),
-        (vec![], End::Completed, RunResult::Succeeded, reason::SUCCEEDED),
-        (vec![outcome(1, R::Failed, 0)], End::Completed, RunResult::Failed, reason::FAILED),
-        (vec![], End::Stopped(Stop::Deadline), RunResult::PartiallyFailed, reason::DEADLINE_EXCEEDED),
-        (vec![], End::Stopped(Stop::Shutdown), RunResult::Interrupted, reason::INTERRUPTED),
-        (vec![], aborted, RunResult::Failed, reason::TOKEN_EXPIRED),
+        (vec![outcome(1, R::Skipped, 3)], End::Completed, RunResult::Succeeded, Reason::Succeeded),
+        (vec![], End::Completed, RunResult::Succeeded, Reason::Succeeded),
+        (vec![outcome(1, R::Failed, 0)], End::Completed, RunResult::Failed, Reason::Failed),
+        (vec![], End::Stopped(Stop::Deadline), RunResult::PartiallyFailed, Reason::DeadlineExceeded),
+        (vec![], End::Stopped(Stop::Shutdown), RunResult::Interrupted, Reason::Interrupted),
+        (vec![], aborted, RunResult::Failed, Reason::TokenExpired),
     ] {
         let status = finished("Delete", outcomes, &end);
         let condition = conditions::find(&status.conditions, LAST_RUN_SUCCEEDED).unwrap();
-        assert_eq!(condition.reason, why);
+        assert_eq!(condition.known_reason(), Some(why));
         let succeeded = result == RunResult::Succeeded;
         assert_eq!(status.last_run.unwrap().result, result);
         assert_eq!(status.last_successful_time.is_some(), succeeded);
@@ -167,7 +167,7 @@ fn runs_that_come_to_nothing_do_not_make_the_hour_forgotten() {
     let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
     for second in [5100, 5200, 5300] {
         let before = status.others_eligible_time.as_ref().map(|time| time.0);
-        let aborted = End::Aborted { reason: reason::SECRET_NOT_FOUND, message: "no Secret".to_owned() };
+        let aborted = End::Aborted { reason: Reason::SecretNotFound, message: "no Secret".to_owned() };
         begin(&mut status, run("Delete"), at(8000));
         finish(&mut status, before, Vec::new(), &aborted, Proposal::AsBefore, 5, at(second));
         assert_eq!(status.others_eligible_time, Some(Time(at(9000))));
@@ -223,7 +223,7 @@ fn the_status_of_five_thousand_repositories_stays_within_its_budget() {
     };
     begin(&mut status, run("Delete"), at(3600));
     for second in 5000..5020 {
-        let end = End::Aborted { reason: reason::SECRET_NOT_FOUND, message: "m".repeat(2000) };
+        let end = End::Aborted { reason: Reason::SecretNotFound, message: "m".repeat(2000) };
         finish(&mut status, None, Vec::new(), &end, Proposal::AsBefore, 20, at(second));
     }
     finish(&mut status, None, outcomes, &End::Completed, Proposal::AsBefore, 20, at(5020));

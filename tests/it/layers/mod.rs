@@ -27,9 +27,10 @@ const IMPURE: &[&str] = &[
 /// A layer, the layers it may import, and words that may not stand in it.
 const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("clock", &[], &["kube::", "reqwest"]),
-    ("api", &[], &["tokio", "reqwest", "std::env", "kube::Client", "kube::Api", "Timestamp::now", "async "]),
+    ("words", &[], IMPURE),
+    ("api", &["words"], &["tokio", "reqwest", "std::env", "kube::Client", "kube::Api", "Timestamp::now", "async "]),
     ("hosts", &[], IMPURE),
-    ("policy", &["api", "hosts"], IMPURE),
+    ("policy", &["api", "hosts", "words"], IMPURE),
     ("plan_output", &["api", "policy"], IMPURE),
     ("gitlab", &["clock", "hosts"], &["kube::", "k8s_openapi", "std::env", "Timestamp::now"]),
     ("cluster", &["api"], &["reqwest", "std::env", "Timestamp::now"]),
@@ -65,7 +66,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Every file of `src`: its path below that folder, and its text.
-fn all_sources() -> Vec<(String, String)> {
+pub(crate) fn all_sources() -> Vec<(String, String)> {
     let root = PathBuf::from(path("src"));
     let mut files = Vec::new();
     sources(&root, &mut files);
@@ -79,7 +80,7 @@ fn all_sources() -> Vec<(String, String)> {
 }
 
 /// The code without comments and without the tests at its end, which may use what they like.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let text = text.split("\n#[cfg(test)]\n").next().unwrap_or_default();
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
