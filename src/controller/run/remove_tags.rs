@@ -177,7 +177,9 @@ impl Removal<'_> {
                 // At least one of them, or the look would have said yes.
                 for tag in tags.extract_if(.., |tag| held(&claims, tag)) {
                     self.tally().kept(Kept::InUse);
-                    self.audit(tag, Verdict::Keep(KeepReason::InUse), users(&claims, tag).as_deref());
+                    let users = users(&claims, tag);
+                    let reason = if users.is_some() { KeepReason::InUse } else { KeepReason::MayBeInUse };
+                    self.audit(tag, Verdict::Keep(reason), users.as_deref());
                 }
                 Ok(vec![Request { tags, way, late }])
             }

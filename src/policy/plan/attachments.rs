@@ -109,8 +109,13 @@ impl Family {
     }
 
     /// Decides about the attachments, once everything else is decided. `free` are those that nothing of their own
-    /// keeps, each with the rule that matches its name.
-    pub(super) fn settle(self, plan: &mut TagPlan, mut free: BTreeMap<usize, Option<usize>>) {
+    /// keeps, each with the rule that matches its name; `doubted` those that only a doubt about their use does.
+    pub(super) fn settle(
+        self,
+        plan: &mut TagPlan,
+        mut free: BTreeMap<usize, Option<usize>>,
+        doubted: &BTreeMap<usize, Option<usize>>,
+    ) {
         for (at, own) in &self.members {
             if self.kind(*at) == Kind::Orphan {
                 attach(plan, *at, own);
@@ -138,6 +143,15 @@ impl Family {
                 set(plan, at, Decision { verdict: Verdict::Remove(RemoveReason::SubjectRemoved), rule });
                 attach(plan, at, own);
             }
+        }
+        for (at, rule) in doubted {
+            let doubt = self.members.get(at).and_then(|own| own.doubt);
+            let reason = match doubt {
+                _ if !self.owners_go(plan, *at) => KeepReason::SubjectKept,
+                Some(_) => KeepReason::SubjectUnknown,
+                None => KeepReason::MayBeInUse,
+            };
+            set(plan, *at, Decision::keep(reason, *rule));
         }
         // Which tags belong to others may turn out differently as well.
         plan.wants_all |= self.untold && plan.removed().next().is_some();

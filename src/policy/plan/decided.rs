@@ -137,8 +137,9 @@ impl TagPlan {
 
     /// The tags that stay because they are in use, or may be.
     pub fn in_use(&self) -> impl Iterator<Item = TagView<'_>> {
-        let in_use = Verdict::Keep(KeepReason::InUse);
-        self.iter().filter(move |(_, decision)| decision.verdict == in_use).map(|(tag, _)| tag)
+        let in_use =
+            |decision: Decision| matches!(decision.verdict, Verdict::Keep(KeepReason::InUse | KeepReason::MayBeInUse));
+        self.iter().filter(move |(_, decision)| in_use(*decision)).map(|(tag, _)| tag)
     }
 
     /// Why tags stay, with how many: `12 TooYoung, 5 WithinKeepN, 1 Latest`. Empty where none is known to stay.

@@ -1,6 +1,6 @@
 //! The plan that is carried out exactly: up to ten rules over everything that is known of the tags of one repository.
 //!
-//! Every tag gets one verdict, of several reasons to keep it the first of [`KeepReason`]. The first rule whose
+//! Every tag gets one verdict, of several reasons to keep it the first of [`KeepReason::ALL`]. The first rule whose
 //! `nameRegexDelete` matches decides; a tag that no rule matches stays. Tags that the policy protects or keeps by name
 //! take none of the `keepN` slots, and neither do tags in use or of unknown rank: whatever is not known only ever leads
 //! to keeping more. A tag goes if it is certain that `keepN` others are newer; where equal dates leave that open, see
@@ -16,6 +16,7 @@ use super::attachments::{self, Family, Kind};
 use super::ties::{self, Candidate, Rank, Settled};
 use super::{Decision, KeepReason, REMOVE, TagPlan, Verdict};
 use crate::api::Attachments;
+use crate::policy::age::Age;
 use crate::policy::compile::Rule;
 use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
@@ -69,12 +70,13 @@ pub fn draft(
 ) -> Draft {
     let mut plan = TagPlan::undecided(inventory);
     let family = Family::of(&plan, context);
-    let mut free: BTreeMap<usize, Option<usize>> = BTreeMap::new();
+    let (mut free, mut doubted) = (BTreeMap::new(), BTreeMap::new());
     let mut groups: HashMap<(usize, &str, Kind), Vec<Candidate<'_>>> = HashMap::new();
     for (at, (tag, decision)) in plan.iter_mut().enumerate() {
         let kind = family.kind(at);
         if kind == Kind::Attachment {
             match by_itself(&tag, rules, protect, claims, context.with, now) {
+                Ok(rule) if claims.possible(tag.name, tag.digest, tag.single_image) => _ = doubted.insert(at, rule),
                 Ok(rule) => _ = free.insert(at, rule),
                 Err((rule, reason)) => *decision = Decision::keep(reason, rule),
             }
@@ -101,7 +103,7 @@ pub fn draft(
         let Some(sort_by) = rules.get(rule).map(|rule| rule.sort_by) else { continue };
         open.extend(ties::decide(candidates, places(rules, rule), sort_by, settled));
     }
-    family.settle(&mut plan, free);
+    family.settle(&mut plan, free, &doubted);
     Draft { tags: plan, open }
 }
 
@@ -138,7 +140,8 @@ fn rule_of<'r>(
     Ok((index, rule))
 }
 
-/// Looks at an attachment by itself: what keeps it whatever becomes of its subject, or the rule that its name matches.
+/// Looks at an attachment by itself: what certainly keeps it whatever becomes of its subject, or the rule that its name
+/// matches.
 fn by_itself(
     tag: &TagView<'_>,
     rules: &[Rule],
@@ -156,8 +159,6 @@ fn by_itself(
         Err((rule, KeepReason::ProtectedByGitLab))
     } else if pushed_since(tag, now) {
         Err((rule, KeepReason::PushedAgain))
-    } else if claims.possible(tag.name, tag.digest, tag.single_image) {
-        Err((rule, KeepReason::InUse))
     } else {
         Ok(rule)
     }
@@ -178,43 +179,44 @@ fn look<'t>(
     settled: &Settled,
 ) -> Result<Contender<'t>, Kept> {
     let (index, rule) = rule_of(tag, rules, protect, claims)?;
-    let keep = |reason| Err((Some(index), if tag.protected { KeepReason::ProtectedByGitLab } else { reason }));
-    if pushed_since(tag, now) {
-        return keep(KeepReason::PushedAgain);
-    }
     let group = match &rule.group_by {
-        None => "",
-        Some(pattern) => match pattern.captured(tag.name) {
-            Some(group) => group,
-            None => return keep(KeepReason::NoGroup),
-        },
+        None => Ok(""),
+        Some(pattern) => pattern.captured(tag.name).ok_or(KeepReason::NoGroup),
     };
+    let rank = ties::rank(tag, rule.sort_by, settled);
+    // Without a date nothing can be ranked; a name that is no version stays also where nothing is counted.
     let ranked = rule.keep_n.is_some_and(|n| n > 0);
-    let rank = match ties::rank(tag, rule.sort_by, settled) {
-        Ok(rank) => Some(rank),
-        // A name that is no version stays also where nothing is counted.
-        Err(reason) if ranked || reason == KeepReason::NoVersion => return keep(reason),
-        Err(_) => None,
-    };
-    let young = match &rule.older_than {
-        None => false,
-        Some(age) => match tag.pushed {
-            Moment::Unknown | Moment::Placeholder(_) | Moment::Ahead(_) => return keep(KeepReason::DateUnknown),
-            Moment::Newer => true,
-            // GitLab may have cut the date to its second, so that it counts as the end of it.
-            Moment::At(pushed) => pushed >= to_the_second(now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN)),
-        },
-    };
-    if claims.possible(tag.name, tag.digest, tag.single_image) {
-        // Were it known to be in use, it would take no slot.
-        return keep(if young { KeepReason::TooYoung } else { KeepReason::InUse });
+    let unranked = rank.as_ref().err().copied().filter(|reason| ranked || *reason == KeepReason::NoVersion);
+    let reasons = [
+        tag.protected.then_some(KeepReason::ProtectedByGitLab),
+        pushed_since(tag, now).then_some(KeepReason::PushedAgain),
+        group.err(),
+        unranked,
+        rule.older_than.as_ref().and_then(|age| too_young(tag, age, now)),
+        claims.possible(tag.name, tag.digest, tag.single_image).then_some(KeepReason::MayBeInUse),
+    ];
+    let takes_a_slot = |reason| matches!(reason, KeepReason::ProtectedByGitLab | KeepReason::TooYoung);
+    let reasons = || reasons.into_iter().flatten();
+    match reasons().min() {
+        Some(first) if !reasons().all(takes_a_slot) => Err((Some(index), first)),
+        first => {
+            let verdict = first.map_or(REMOVE, Verdict::Keep);
+            Ok(Contender { rule: index, group: group.unwrap_or_default(), rank: rank.ok(), verdict })
+        }
     }
-    let verdict = match (tag.protected, young) {
-        (true, _) => Verdict::Keep(KeepReason::ProtectedByGitLab),
-        (false, true) => Verdict::Keep(KeepReason::TooYoung),
-        (false, false) => REMOVE,
-    };
-    Ok(Contender { rule: index, group, rank, verdict })
+}
+
+/// Whether its age keeps a tag.
+fn too_young(tag: &TagView<'_>, age: &Age, now: Timestamp) -> Option<KeepReason> {
+    match tag.pushed {
+        Moment::Unknown | Moment::Placeholder(_) | Moment::Ahead(_) => Some(KeepReason::DateUnknown),
+        Moment::Newer => Some(KeepReason::TooYoung),
+        // GitLab may have cut the date to its second, so that it counts as the end of it.
+        Moment::At(pushed) => {
+            let cutoff = to_the_second(now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN));
+            (pushed >= cutoff).then_some(KeepReason::TooYoung)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use super::attachment;
 use super::compile::Rule;
 use super::pattern::Pattern;
+use crate::words::words;
 
 pub use decided::{Attached, Decision, PlannedName, PlannedTag, TagPlan};
 
@@ -35,23 +36,26 @@ pub enum Verdict {
 /// The tag goes because a rule says so.
 const REMOVE: Verdict = Verdict::Remove(RemoveReason::RuleMatches);
 
+words! {
 /// Why a tag goes.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum RemoveReason {
     /// A rule removes it.
     RuleMatches,
     /// It belongs to an image of which the last tag goes.
     SubjectRemoved,
 }
+}
 
-/// Why a tag stays; of several reasons the first of this list.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+words! {
+/// Why a tag stays. Of several reasons the first of this list is given: what somebody decided comes before what GitLab
+/// or the plan found, and a doubt about its use last of what is no matter of numbers, so that it says that nothing else
+/// keeps the tag. The doubt depends on what was read of a tag; which tags were not read is told by their age.
 pub enum KeepReason {
     /// It is called `latest`.
     Latest,
     /// `protect.nameRegex` matches it.
     Protected,
-    /// Its image is in use, or not known to be unused.
+    /// Its image is in use.
     InUse,
     /// No rule matches it.
     NoRuleMatches,
@@ -73,12 +77,15 @@ pub enum KeepReason {
     DateUnknown,
     /// It is younger than `olderThan`.
     TooYoung,
+    /// It is not known that nobody uses its image.
+    MayBeInUse,
     /// It is one of the `keepN` newest.
     WithinKeepN,
     /// It shares its date with others, some of which are among the `keepN` newest; nobody knows which.
     DateTied,
     /// It shares its version with others, some of which are among the `keepN` highest.
     VersionTied,
+}
 }
 
 impl Verdict {
@@ -97,42 +104,6 @@ impl Verdict {
         match self {
             Self::Keep(reason) => reason.as_str(),
             Self::Remove(reason) => reason.as_str(),
-        }
-    }
-}
-
-impl RemoveReason {
-    /// The reason as it stands in reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RuleMatches => "RuleMatches",
-            Self::SubjectRemoved => "SubjectRemoved",
-        }
-    }
-}
-
-impl KeepReason {
-    /// The reason as it stands in reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Latest => "Latest",
-            Self::Protected => "Protected",
-            Self::InUse => "InUse",
-            Self::NoRuleMatches => "NoRuleMatches",
-            Self::KeptByPattern => "KeptByPattern",
-            Self::ProtectedByGitLab => "ProtectedByGitLab",
-            Self::PushedAgain => "PushedAgain",
-            Self::SubjectKept => "SubjectKept",
-            Self::SubjectUnknown => "SubjectUnknown",
-            Self::NoGroup => "NoGroup",
-            Self::NoVersion => "NoVersion",
-            Self::DateUnknown => "DateUnknown",
-            Self::TooYoung => "TooYoung",
-            Self::WithinKeepN => "WithinKeepN",
-            Self::DateTied => "DateTied",
-            Self::VersionTied => "VersionTied",
         }
     }
 }
@@ -172,3 +143,6 @@ pub fn decide_by_name(name: &str, rule: &Rule, protect: &[Pattern], in_use: &BTr
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

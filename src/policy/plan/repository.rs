@@ -81,7 +81,8 @@ impl RepositoryPlan {
     /// How many tags stay because they may be in use, and why it is not known.
     #[must_use]
     pub fn doubted(&self) -> Option<(usize, String)> {
-        let perhaps = self.tags.in_use().filter(|tag| self.claims.certain(tag.name, tag.digest).is_none()).count();
+        let doubt = Verdict::Keep(KeepReason::MayBeInUse);
+        let perhaps = self.tags.iter().filter(|(_, decision)| decision.verdict == doubt).count();
         (perhaps > 0).then(|| (perhaps, self.claims.doubt()))
     }
 

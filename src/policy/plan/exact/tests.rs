@@ -122,9 +122,9 @@ fn what_is_in_use_stays_and_takes_no_place_however_it_is_used() {
     let claims = Claims::new(of, tags.iter().map(|tag| (&*tag.name, tag.digest.as_deref())), false);
     let plan = planned(&policy, &tags, &claims);
     let verdicts: Vec<Verdict> = plan.iter().map(|(_, decision)| decision.verdict).collect();
-    let in_use = Verdict::Keep(KeepReason::InUse);
-    let newest = Verdict::Keep(KeepReason::WithinKeepN);
-    assert_eq!(verdicts, [REMOVE, newest, in_use, in_use, in_use, in_use]);
+    let [in_use, perhaps, newest] =
+        [KeepReason::InUse, KeepReason::MayBeInUse, KeepReason::WithinKeepN].map(Verdict::Keep);
+    assert_eq!(verdicts, [REMOVE, newest, in_use, in_use, perhaps, in_use]);
 }
 
 #[test]
