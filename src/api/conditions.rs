@@ -161,6 +161,22 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_of_another_release_is_read_and_taken_for_none_of_ours() {
+        let condition = |reason: &str| Condition {
+            type_: READY.to_owned(),
+            status: ConditionStatus::True,
+            observed_generation: None,
+            last_transition_time: Time(at(10)),
+            reason: reason.to_owned(),
+            message: String::new(),
+        };
+        let stored = serde_json::to_value(condition("OfTomorrow")).unwrap();
+        let read: Condition = serde_json::from_value(stored).unwrap();
+        assert_eq!((read.reason.as_str(), read.known_reason()), ("OfTomorrow", None));
+        assert!(Reason::ALL.iter().all(|known| condition(known.as_str()).known_reason() == Some(*known)));
+    }
+
+    #[test]
     fn a_long_text_is_cut_at_a_character_boundary_within_the_limit() {
         let text = "ä".repeat(20);
         for limit in 4..40 {
