@@ -7,6 +7,7 @@ use secrecy::{SecretSlice, SecretString};
 use url::Url;
 
 use crate::api::{GitLabSpec, Reason};
+use crate::proxy::Proxy;
 
 use super::{ApiError, CALL_TIMEOUT};
 
@@ -24,17 +25,6 @@ pub struct Credentials {
     pub identity_pem: Option<SecretSlice<u8>>,
     /// The proxy to use.
     pub proxy: Option<Proxy>,
-}
-
-/// A proxy.
-#[derive(Debug)]
-pub struct Proxy {
-    /// Its address.
-    pub address: Url,
-    /// User name, if it wants one.
-    pub username: Option<String>,
-    /// Password, if it wants one.
-    pub password: Option<SecretString>,
 }
 
 /// Why there are no credentials.

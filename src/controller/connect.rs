@@ -8,7 +8,7 @@ use crate::api::{GitLabSpec, Mode};
 use crate::clock::Clock;
 use crate::cluster::credentials::{self, Credentials};
 use crate::gitlab::{
-    Class, Client, Connection, Error as GitLabError, ErrorKind, Gate, GitLab, Namespace, Proxy, TokenInfo, TokenProblem,
+    Class, Client, Connection, Error as GitLabError, ErrorKind, Gate, GitLab, Namespace, TokenInfo, TokenProblem,
 };
 use crate::policy::CompiledPolicy;
 use crate::policy::status_conditions::Findings;
@@ -67,11 +67,7 @@ pub fn connection(policy: &CompiledPolicy, credentials: Credentials) -> Connecti
         token: credentials.token,
         ca_pem: credentials.ca_pem,
         identity_pem: credentials.identity_pem,
-        proxy: credentials.proxy.map(|proxy| Proxy {
-            address: proxy.address,
-            username: proxy.username,
-            password: proxy.password,
-        }),
+        proxy: credentials.proxy,
         timeout: policy.timeout,
     }
 }

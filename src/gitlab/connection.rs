@@ -153,9 +153,9 @@ mod tests {
     use super::super::gate::AlwaysOpen;
     use std::time::Duration;
 
-    use super::super::settings::Proxy;
     use super::*;
     use crate::clock::SystemClock;
+    use crate::proxy::Proxy;
 
     fn connection(base_url: &str) -> Connection {
         Connection {

@@ -15,7 +15,8 @@ use url::Url;
 
 use super::error::Setting;
 use super::resolve::{Judge, Lookup, judge_literal};
-use super::settings::{Connection, Proxy};
+use super::settings::Connection;
+use crate::proxy::Proxy;
 
 /// The time to open a connection, TLS included. GitLab answers handshakes at once even when it is slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

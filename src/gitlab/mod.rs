@@ -72,13 +72,14 @@ mod transport;
 mod transport_error;
 mod types;
 
+pub use crate::proxy::Proxy;
 pub use client::Client;
 pub use connection::GitLab;
 pub use error::{Class, Error, ErrorKind, Foreign, Operation, Setting, TlsProblem, TokenProblem, Unreached};
 pub use gate::{AlwaysOpen, FinalCheck, Gate, Stopped};
 pub use pagination::Gap;
 pub use resolve::{Lookup, SystemLookup};
-pub use settings::{ClientSettings, Connection, Proxy};
+pub use settings::{ClientSettings, Connection};
 pub use types::{
     BulkAnswer, BulkDelete, Capabilities, ImagePage, Namespace, Project, Repository, RepositoryContents,
     RepositoryDeletion, RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval,

@@ -6,6 +6,8 @@ use std::time::Duration;
 use secrecy::{SecretSlice, SecretString};
 use url::Url;
 
+use crate::proxy::Proxy;
+
 /// Settings for the whole process.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
@@ -36,15 +38,4 @@ pub struct Connection {
     pub proxy: Option<Proxy>,
     /// The time for one request from the connection to the last byte of the answer.
     pub timeout: Duration,
-}
-
-/// An HTTP proxy. GitLab on https is reached by `CONNECT`, so the proxy never sees the token.
-#[derive(Clone, Debug)]
-pub struct Proxy {
-    /// An http or https URL.
-    pub address: Url,
-    /// For basic authentication; without it no credentials are sent.
-    pub username: Option<String>,
-    /// For basic authentication; empty when missing.
-    pub password: Option<SecretString>,
 }

@@ -88,7 +88,7 @@ async fn no_debug_form_shows_a_secret() {
     let world = World::new().await;
     let connection = Connection {
         proxy: Some(Proxy {
-            address: "http://proxy.example:3128".parse().unwrap(),
+            address: format!("http://user:{MARKER}@proxy.example:3128").parse().unwrap(),
             username: Some("user".to_owned()),
             password: Some(MARKER.into()),
         }),

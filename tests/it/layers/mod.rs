@@ -27,13 +27,14 @@ const IMPURE: &[&str] = &[
 /// A layer, the layers it may import, and words that may not stand in it.
 const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("clock", &[], &["kube::", "reqwest"]),
+    ("proxy", &[], IMPURE),
     ("words", &[], IMPURE),
     ("api", &["words"], &["tokio", "reqwest", "std::env", "kube::Client", "kube::Api", "Timestamp::now", "async "]),
     ("hosts", &[], IMPURE),
     ("policy", &["api", "hosts", "words"], IMPURE),
     ("plan_output", &["api", "policy"], IMPURE),
-    ("gitlab", &["clock", "hosts"], &["kube::", "k8s_openapi", "std::env", "Timestamp::now"]),
-    ("cluster", &["api"], &["reqwest", "std::env", "Timestamp::now"]),
+    ("gitlab", &["clock", "hosts", "proxy"], &["kube::", "k8s_openapi", "std::env", "Timestamp::now"]),
+    ("cluster", &["api", "proxy"], &["reqwest", "std::env", "Timestamp::now"]),
     (
         "controller",
         &["api", "clock", "cluster", "gitlab", "plan_output", "policy"],
