@@ -26,9 +26,9 @@ pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Findings {
     /// Whether GitLab takes the token: status, reason, message.
-    pub credentials: (ConditionStatus, &'static str, String),
+    pub credentials: (ConditionStatus, Reason, String),
     /// What keeps the policy from being ready: reason and message.
-    pub trouble: Option<(&'static str, String)>,
+    pub trouble: Option<(Reason, String)>,
     /// A remark on targets that do not work while others do.
     pub remark: Option<String>,
     /// When the token expires, if GitLab said so.
@@ -130,7 +130,7 @@ pub fn checked(status: &mut PolicyStatus, subject: Subject<'_>, findings: &Findi
     let hold = definition.hold(policy, status, subject.generation, now);
     let generation = Some(subject.generation);
     let (valid, why, message) = &findings.credentials;
-    conditions::set(&mut status.conditions, CREDENTIALS_VALID, *valid, why, message, generation, now);
+    conditions::set(&mut status.conditions, CREDENTIALS_VALID, *valid, *why, message, generation, now);
     if *valid == ConditionStatus::True {
         status.token_expiration_time = findings.expires.map(Time);
     }
@@ -154,7 +154,7 @@ pub fn checked(status: &mut PolicyStatus, subject: Subject<'_>, findings: &Findi
         Some((why, message)) => {
             let retry = Reason::ProgressingWithRetry;
             conditions::set(&mut status.conditions, RECONCILING, true, retry, message, generation, now);
-            conditions::set(&mut status.conditions, READY, false, why, message, generation, now);
+            conditions::set(&mut status.conditions, READY, false, *why, message, generation, now);
         }
     }
 }
@@ -164,7 +164,7 @@ pub fn arm(status: &mut PolicyStatus, subject: Subject<'_>) {
     let Subject { policy, generation, now, .. } = subject;
     status.next_schedule_time = policy.schedule.next_after(now).map(Time);
     let ready = conditions::find(&status.conditions, READY);
-    if ready.is_some_and(|ready| ready.reason == Reason::Scheduled) {
+    if ready.is_some_and(|ready| ready.known_reason() == Some(Reason::Scheduled)) {
         let message = ready_message(status, subject, None);
         conditions::set(&mut status.conditions, READY, true, Reason::Scheduled, &message, Some(generation), now);
     }
@@ -174,7 +174,7 @@ pub fn arm(status: &mut PolicyStatus, subject: Subject<'_>) {
 pub fn queued(status: &mut PolicyStatus, at_work: usize, generation: i64, now: Timestamp) {
     let others = if at_work == 1 { "1 run is".to_owned() } else { format!("{at_work} runs are") };
     let message = format!("a run waits for its turn: {others} at work, see --concurrency");
-    let why = reason::WAITING_FOR_TURN;
+    let why = Reason::WaitingForTurn;
     conditions::set(&mut status.conditions, RUN_QUEUED, true, why, &message, Some(generation), now);
 }
 
