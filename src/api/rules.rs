@@ -18,7 +18,8 @@ use super::reasons::Reason;
 const PROBE_NAMES: [&str; 8] =
     ["v1.2.3", "main", "a", "0", "Z_9-x.y", "mr-17-3f2a", "_", "da39a3ee5e6b4b0d3255bfef95601890afd80709"];
 
-/// Upper bound of a compiled pattern, in bytes, as in `policy::pattern`.
+/// Upper bound of a pattern compiled for [`PROBE_NAMES`], in bytes: above what `policy::pattern` allows, which compiles
+/// it for other engines.
 const SIZE_LIMIT: usize = 1 << 20;
 
 /// A full path as GitLab writes it: segments that begin with a letter, a digit or an underscore.
@@ -373,14 +374,17 @@ fn pointer(path: &str) -> String {
 /// Whether a pattern matches names of every shape. One that is none matches no name, and is told as what it is.
 ///
 /// RE2 reads `\w` and its like as ASCII, which also keeps a pattern small; where a pattern names other characters it is
-/// read as Unicode.
+/// read as Unicode. Of one that is too large for that nobody knows: it is taken to match them all.
 fn matches_every_name(pattern: &str) -> bool {
     let read = |unicode| {
         let mut builder = RegexBuilder::new(&format!("^(?:{pattern})$"));
         builder.unicode(unicode).size_limit(SIZE_LIMIT).build()
     };
-    let regex = read(false).or_else(|_| read(true));
-    regex.is_ok_and(|regex| PROBE_NAMES.iter().all(|name| regex.is_match(name.as_bytes())))
+    match read(false).or_else(|_| read(true)) {
+        Ok(regex) => PROBE_NAMES.iter().all(|name| regex.is_match(name.as_bytes())),
+        Err(regex::Error::CompiledTooBig(_)) => true,
+        Err(_) => false,
+    }
 }
 
 #[cfg(test)]

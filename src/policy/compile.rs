@@ -20,9 +20,9 @@ use super::age::Age;
 use super::empty_repository;
 use super::in_use::Alias;
 use super::limits::Limits;
-use super::pattern::{Pattern, PatternError};
+use super::pattern::{Pattern, PatternError, Patterns, Refused};
 use super::schedule::{Schedule, ScheduleError};
-use super::target::{Target, patterns};
+use super::target::Target;
 
 /// Where a list of images in use is in a ConfigMap, and how old it may be, where the policy does not say.
 const DEFAULT_LIST_KEY: &str = "images.json";
@@ -77,6 +77,8 @@ pub struct CompiledPolicy {
     pub active_deadline: SignedDuration,
     /// Whether nothing is to be done for now.
     pub suspended: bool,
+    /// How much its patterns take, in bytes.
+    pub pattern_bytes: usize,
 }
 
 /// Whose images are not removed.
@@ -177,13 +179,14 @@ pub fn compile(
     let base_url = base_url(&spec.gitlab.url, settings)?;
     let timeout = humantime::parse_duration(&spec.gitlab.timeout)
         .map_err(|_| invalid(format!("gitlab.timeout {:?} is no duration such as 30s", spec.gitlab.timeout)))?;
-    let target = Target::compile(&spec.target)
-        .map_err(|(pattern, error)| pattern_problem("target.repositories", &pattern, &error))?;
+    let mut patterns = Patterns::default();
+    let target = Target::compile(&spec.target, &mut patterns).map_err(|refused| pattern_problem(&refused))?;
     let protect_spec = spec.protect.clone().unwrap_or_default();
-    let protect = patterns(&protect_spec.name_regex)
-        .map_err(|(pattern, error)| pattern_problem("protect.nameRegex", &pattern, &error))?;
+    let protect = patterns.compile_all("protect.nameRegex", &protect_spec.name_regex);
+    let protect = protect.map_err(|refused| pattern_problem(&refused))?;
     let protection = protection(&protect_spec, settings)?;
-    let rules = spec.rules.iter().map(compile_rule).collect::<Result<Vec<Rule>, Problem>>()?;
+    let rules =
+        spec.rules.iter().map(|rule| compile_rule(rule, &mut patterns)).collect::<Result<Vec<Rule>, Problem>>()?;
     let method = method(spec.method.unwrap_or_default(), rules)?;
     let empty_repositories = spec.empty_repositories.as_ref().map(empty_repository::Rule::compile).transpose();
     Ok(CompiledPolicy {
@@ -202,6 +205,7 @@ pub fn compile(
         starting_deadline: SignedDuration::from_secs(spec.starting_deadline_seconds.into()),
         active_deadline: SignedDuration::from_secs(spec.active_deadline_seconds.into()),
         suspended: spec.suspend,
+        pattern_bytes: patterns.bytes(),
     })
 }
 
@@ -239,11 +243,11 @@ fn method(method: api::Method, mut rules: Vec<Rule>) -> Result<Method, Problem> 
     }
 }
 
-fn compile_rule(spec: &RuleSpec) -> Result<Rule, Problem> {
-    let pattern = |field: &str, source: &str| {
-        Pattern::compile(source)
-            .map_err(|error| pattern_problem(&format!("rules[{}].{field}", spec.name), source, &error))
-    };
+fn compile_rule(spec: &RuleSpec, patterns: &mut Patterns) -> Result<Rule, Problem> {
+    let field = |name: &str| format!("rules[{}].{name}", spec.name);
+    let mut pattern =
+        |name: &str, source: &str| patterns.compile(&field(name), source).map_err(|refused| pattern_problem(&refused));
+    let delete = pattern("nameRegexDelete", &spec.name_regex_delete)?;
     let keep = spec.name_regex_keep.as_deref().map(|source| pattern("nameRegexKeep", source)).transpose()?;
     let older_than = spec
         .older_than
@@ -251,7 +255,8 @@ fn compile_rule(spec: &RuleSpec) -> Result<Rule, Problem> {
         .map(Age::parse)
         .transpose()
         .map_err(|error| invalid(format!("rules[{}].olderThan {error}", spec.name)))?;
-    let group_by = spec.group_by.as_deref().map(|source| pattern("groupBy", source)).transpose()?;
+    let group_by = spec.group_by.as_deref().map(|source| patterns.compile_capturing(&field("groupBy"), source));
+    let group_by = group_by.transpose().map_err(|refused| pattern_problem(&refused))?;
     if let Some(group_by) = group_by.as_ref().filter(|pattern| pattern.groups() != 1) {
         let (name, groups) = (&spec.name, group_by.groups());
         return Err(invalid(format!(
@@ -260,7 +265,7 @@ fn compile_rule(spec: &RuleSpec) -> Result<Rule, Problem> {
     }
     Ok(Rule {
         name: spec.name.clone(),
-        delete: pattern("nameRegexDelete", &spec.name_regex_delete)?,
+        delete,
         keep,
         keep_n: spec.keep_n,
         older_than,
@@ -317,10 +322,13 @@ fn invalid(message: String) -> Problem {
     Problem { reason: Reason::InvalidSpec, message }
 }
 
-fn pattern_problem(field: &str, pattern: &str, error: &PatternError) -> Problem {
+fn pattern_problem(refused: &Refused) -> Problem {
+    let Refused { field, pattern, error } = refused;
     let advice = match error {
         PatternError::Invalid(_) => format!(": {PATTERN_SENTENCE}"),
-        PatternError::DiffersFromRe2(_) => String::new(),
+        PatternError::DiffersFromRe2(_) | PatternError::TooLarge | PatternError::TooLargeTogether { .. } => {
+            String::new()
+        }
     };
     Problem { reason: Reason::InvalidPattern, message: format!("{field} {pattern:?} {error}{advice}") }
 }

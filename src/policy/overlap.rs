@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::api::{OverlapStatus, TargetSpec};
 
+use super::pattern::Patterns;
 use super::target::{Target, directly_in_group, is_numeric};
 
 /// Most policies that a status names.
@@ -151,7 +152,7 @@ pub fn find(places: &[Place<'_>], neighbours: &[Other<'_>]) -> Overlap {
         if reached.peek().is_none() {
             continue;
         }
-        let Ok(target) = Target::compile(other.target) else { continue };
+        let Ok(target) = Target::compile(other.target, &mut Patterns::default()) else { continue };
         let before = with.len();
         for place in reached.filter(|place| target.selects(place.path)) {
             if with.len() == before {

@@ -2,7 +2,7 @@
 
 use crate::api::{GroupTarget, TargetSpec};
 
-use super::pattern::{Pattern, PatternError};
+use super::pattern::{Pattern, Patterns, Refused};
 
 /// A compiled target.
 #[derive(Clone, Debug)]
@@ -20,30 +20,24 @@ impl Target {
     ///
     /// # Errors
     /// The pattern that cannot be used, and why.
-    pub fn compile(spec: &TargetSpec) -> Result<Self, (String, PatternError)> {
+    pub fn compile(spec: &TargetSpec, patterns: &mut Patterns) -> Result<Self, Refused> {
         let selector = spec.repositories.clone().unwrap_or_default();
         Ok(Self {
             projects: spec.projects.clone(),
             groups: spec.groups.iter().map(group).collect(),
-            include: patterns(&selector.include)?,
-            exclude: patterns(&selector.exclude)?,
+            include: patterns.compile_all("target.repositories.include", &selector.include)?,
+            exclude: patterns.compile_all("target.repositories.exclude", &selector.exclude)?,
         })
     }
 
     /// Whether a repository, found under one of the projects or groups, belongs to the target. Exclude wins.
+    ///
+    /// Paths of GitLab are ASCII, which is what patterns are compiled for; one that is not belongs to no target.
     #[must_use]
     pub fn selects(&self, path: &str) -> bool {
         let included = self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(path));
-        included && !self.exclude.iter().any(|pattern| pattern.matches(path))
+        path.is_ascii() && included && !self.exclude.iter().any(|pattern| pattern.matches(path))
     }
-}
-
-/// Compiles a list of patterns.
-///
-/// # Errors
-/// The first pattern that cannot be used, and why.
-pub fn patterns(sources: &[String]) -> Result<Vec<Pattern>, (String, PatternError)> {
-    sources.iter().map(|source| Pattern::compile(source).map_err(|error| (source.clone(), error))).collect()
 }
 
 fn group(spec: &GroupTarget) -> (String, bool) {
@@ -107,7 +101,7 @@ mod tests {
         #[case] path: &str,
         #[case] selected: bool,
     ) {
-        assert_eq!(Target::compile(&spec(include, exclude)).unwrap().selects(path), selected);
+        assert_eq!(Target::compile(&spec(include, exclude), &mut Patterns::default()).unwrap().selects(path), selected);
     }
 
     #[rstest]
