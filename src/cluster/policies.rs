@@ -1,12 +1,12 @@
 //! Reads one policy for somebody who asks for it by name, and those around it. The operator itself watches them.
 
 use kube::api::ListParams;
-use kube::core::DeserializeGuard;
 use kube::{Api, Client};
 
 use crate::api::RegistryCleanupPolicy;
 
 use super::CALL_TIMEOUT;
+use super::watched::Watched;
 
 /// Policies in one page of a list: each is some kilobytes.
 const PAGE_SIZE: u32 = 200;
@@ -100,7 +100,7 @@ pub async fn list(client: &Client, namespace: &str) -> Result<Listed, ListError>
     }
 }
 
-async fn pages(api: Api<DeserializeGuard<RegistryCleanupPolicy>>) -> Result<Vec<RegistryCleanupPolicy>, ListError> {
+async fn pages(api: Api<Watched>) -> Result<Vec<RegistryCleanupPolicy>, ListError> {
     let mut policies = Vec::new();
     let mut parameters = ListParams::default().limit(PAGE_SIZE);
     loop {

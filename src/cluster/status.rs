@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 
+use super::watched::without_the_rest;
 use super::{CALL_TIMEOUT, OPERATOR};
 
 /// How often a status is written again because somebody else wrote the object between reading and writing.
@@ -61,7 +62,7 @@ impl Error {
 /// # Errors
 /// When the API server does not answer as it should. A policy that is gone is `None`.
 pub async fn get_live(api: &Api<RegistryCleanupPolicy>, name: &str) -> Result<Option<RegistryCleanupPolicy>, Error> {
-    call("read the policy", api.get_opt(name)).await
+    Ok(call("read the policy", api.get_opt(name)).await?.map(without_the_rest))
 }
 
 /// Writes the status, never to a policy that was made anew under the same name: a write to a status takes no notice of
@@ -123,7 +124,9 @@ async fn apply(
     for field in unknown.iter().filter(|field| field.starts_with("status.")) {
         remove(&mut patch, field);
     }
-    call(WRITE, api.patch_status(&name, &PatchParams::apply(OPERATOR).force(), &Patch::Apply(&patch))).await
+    let parameters = PatchParams::apply(OPERATOR).force();
+    let written = call(WRITE, api.patch_status(&name, &parameters, &Patch::Apply(&patch))).await;
+    written.map(without_the_rest)
 }
 
 /// Takes a field out, given as `status.repositories[].samples`; `[]` is every entry of a list.

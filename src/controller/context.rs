@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use kube::runtime::reflector::Store;
 use kube::{Api, Client};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::RegistryCleanupPolicy;
@@ -12,6 +13,7 @@ use crate::cluster::events::Events;
 use crate::cluster::workloads::Workloads;
 use crate::gitlab::GitLab;
 use crate::policy::bulk_ledger::Ledger;
+use crate::policy::compiled_cache::CompiledCache;
 use crate::policy::definition::Definition;
 use crate::policy::overlap::Reader;
 use crate::policy::{CompileOptions, CompiledPolicy};
@@ -29,6 +31,9 @@ pub struct Context {
     /// What the cluster runs, if the operator looks.
     pub(crate) workloads: Option<Workloads>,
     pub(crate) shutdown: CancellationToken,
+    /// Held while a policy is compiled.
+    pub(crate) compiling: Semaphore,
+    compiled: Mutex<CompiledCache>,
     ledger: Mutex<Ledger>,
     memory: Mutex<Memory>,
     definition: Mutex<Definition>,
@@ -57,6 +62,8 @@ impl Context {
             events,
             workloads,
             shutdown,
+            compiling: Semaphore::new(1),
+            compiled: Mutex::default(),
             ledger: Mutex::default(),
             memory: Mutex::default(),
             definition: Mutex::default(),
@@ -76,6 +83,11 @@ impl Context {
     /// The ledger of bulk deletions. Never held across an `await`.
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The compiled policies that are kept. Never held across an `await`.
+    pub(crate) fn compiled(&self) -> MutexGuard<'_, CompiledCache> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of the definition of policies. Never held across an `await`.

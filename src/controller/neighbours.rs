@@ -4,17 +4,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures::FutureExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 use url::Url;
 
 use crate::api::RegistryCleanupPolicy;
+use crate::cluster::watched::Watched;
 use crate::gitlab::Repository;
 use crate::policy::overlap::{self, Neighbourhood, Other, Overlap, Place};
 
 /// A policy as it is watched: an object that cannot be read as one is an error of that object only.
-pub(super) type Guarded = DeserializeGuard<RegistryCleanupPolicy>;
+pub(super) type Guarded = Watched;
 
 /// The policies that may look after the same repositories as one of them does.
 pub(crate) struct Neighbours(Vec<Arc<Guarded>>);

@@ -8,28 +8,29 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action as Requeue;
 
 use crate::api::{PolicyStatus, RegistryCleanupPolicy, conditions};
 use crate::cluster::status;
 use crate::gitlab::Client;
 use crate::policy::events::{self, Announcement, EventReason};
+use crate::policy::compiled_cache::Outcome as Compiled;
 use crate::policy::handled_requests::Refusal;
 use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
 use crate::policy::overlap::Overlap;
 use crate::policy::repository_outcome::Stop;
 use crate::policy::status_conditions::Subject;
 use crate::policy::target::Target;
-use crate::policy::{CompiledPolicy, Problem, compile, report, status_conditions};
+use crate::policy::{CompiledPolicy, report, status_conditions};
 
+use super::compiled::compiled;
 use super::connect::{self, NoSession};
 use super::context::Context;
 use super::currency::Currency;
 use super::definition;
 use super::error::Error;
 use super::gate::RunGate;
-use super::neighbours::Neighbours;
+use super::neighbours::{Guarded, Neighbours};
 use super::notify::{Change, commit, commit_decision, commit_run, publish};
 use super::plan::list_repositories;
 use super::run::{self, Order};
@@ -51,7 +52,7 @@ const CHECK_DEADLINE: SignedDuration = SignedDuration::from_mins(2);
 /// # Errors
 /// When the API server does not do its part. What GitLab does wrong becomes a condition.
 pub(crate) async fn reconcile(
-    object: Arc<DeserializeGuard<RegistryCleanupPolicy>>,
+    object: Arc<Guarded>,
     context: Arc<Context>,
     currency: &Currency,
     slots: &Slots,
@@ -75,7 +76,7 @@ pub(crate) async fn reconcile(
     let (mut live, mut slot) = (None, None);
     for _ in 0..MAX_STEPS {
         let now = context.clock.now();
-        let (action, compiled) = decide(live.as_ref().unwrap_or(policy), &context, now);
+        let (action, compiled) = decide(live.as_ref().unwrap_or(policy), &context, now).await;
         if let Some(requeue) = quiet(&action, now) {
             return Ok(requeue);
         }
@@ -110,10 +111,8 @@ pub(crate) async fn reconcile(
     Ok(Requeue::requeue(Duration::from_secs(60)))
 }
 
-type Compiled = Result<CompiledPolicy, Problem>;
-
-fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestamp) -> (Action, Compiled) {
-    let compiled = compile(&policy.spec, &context.settings, now);
+async fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestamp) -> (Action, Compiled) {
+    let compiled = compiled(context, policy, now).await;
     let fresh = PolicyStatus::default();
     let uid = policy.uid().unwrap_or_default();
     let neighbours = compiled.as_ref().ok().and_then(|compiled| context.neighbours(policy, compiled));

@@ -4,7 +4,7 @@
 //! lets through only what matters: a new generation or a new value of one of the annotations. The operator's own status
 //! writes do not wake it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +13,16 @@ use futures::future;
 use futures::stream::{BoxStream, StreamExt};
 use jiff::SignedDuration;
 use kube::api::ListParams;
-use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::controller::{Action as Requeue, Config as ControllerConfig, Error as ControllerError};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::utils::Predicate;
 use kube::runtime::{Controller, WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 use tokio::task::JoinError;
 use tracing::Instrument;
 
-use crate::api::{PolicyStatus, RegistryCleanupPolicy, TargetSpec};
+use crate::api::{RegistryCleanupPolicy, TargetSpec};
 
 use super::context::Context;
 use super::currency::{Currency, version};
@@ -36,8 +35,9 @@ use super::slots::Slots;
 /// Each item makes every policy of a watch be looked at.
 pub type Nudges = BoxStream<'static, ()>;
 
-/// Policies in one page of a list: each is some kilobytes, and a page is held whole while it is parsed.
-const PAGE_SIZE: u32 = 50;
+/// Policies in one page of a list. A page is held whole while it is parsed, and others may make each object a megabyte
+/// with annotations and what is recorded of them.
+const PAGE_SIZE: u32 = 10;
 
 /// How many policies the controller looks at: as many as want to be looked at.
 const UNLIMITED: u16 = 0;
@@ -119,7 +119,6 @@ async fn controller(
     let (tell, told) = tokio::sync::watch::channel(());
     let policies = watcher(api, config)
         .default_backoff()
-        .modify(|policy| policy.managed_fields_mut().clear())
         .reflect(writer)
         // The store shows it by now.
         .inspect(move |_| tell.send_replace(()))
@@ -191,8 +190,9 @@ fn report(context: &Context, store: &Store<Guarded>, outcome: Outcome) {
         Ok((policy, action)) => tracing::debug!(%policy, ?action, "looked at a policy"),
         Err(ControllerError::ObjectNotFound(policy)) => {
             tracing::debug!(%policy, "a policy is gone");
-            let known: Vec<String> = store.state().iter().filter_map(|policy| policy.uid()).collect();
-            context.memory().retain(|uid| known.iter().any(|known| known == uid));
+            let known: HashSet<String> = store.state().iter().filter_map(|policy| policy.uid()).collect();
+            context.memory().retain(|uid| known.contains(uid));
+            context.compiled().retain(|uid| known.contains(uid));
         }
         // Told by the error policy already.
         Err(ControllerError::ReconcilerFailed(..)) => {}
@@ -215,23 +215,20 @@ impl Predicate<Guarded> for Wakes {
 /// Learns from the statuses of all policies what GitLab took within the last hour. Read leniently: a policy whose spec
 /// cannot be read has a status all the same.
 async fn remember(context: &Context, scope: &Scope) -> Result<(), kube::Error> {
-    let resource = ApiResource::erase::<RegistryCleanupPolicy>(&());
-    let apis: Vec<Api<DynamicObject>> = scope.apis(|namespace| match namespace {
-        Some(namespace) => Api::namespaced_with(context.kube.clone(), namespace, &resource),
-        None => Api::all_with(context.kube.clone(), &resource),
-    });
-    for api in apis {
+    for api in scope.apis(|namespace| scoped(&context.kube, namespace)) {
         let mut parameters = ListParams::default().limit(PAGE_SIZE);
         loop {
             let page = api.list(&parameters).await?;
             for policy in &page.items {
-                let part = |path| policy.data.pointer(path).cloned().unwrap_or_default();
-                let Ok(status) = serde_json::from_value::<PolicyStatus>(part("/status")) else { continue };
-                let target = serde_json::from_value::<TargetSpec>(part("/spec/target"));
+                let (status, target) = match &policy.0 {
+                    Ok(policy) => (policy.status.as_ref(), Some(&policy.spec.target)),
+                    Err(unreadable) => (unreadable.status.as_ref(), unreadable.target.as_ref()),
+                };
+                let Some(status) = status else { continue };
                 let ran = status.last_run.as_ref().map(|run| run.observed_generation);
-                let edited = target.is_err() || ran != policy.metadata.generation;
+                let edited = target.is_none() || ran != policy.meta().generation;
                 let owner = format!("{}/{}", policy.namespace().unwrap_or_default(), policy.name_any());
-                context.ledger().remember(&owner, &status, &target.unwrap_or_default(), edited);
+                context.ledger().remember(&owner, status, target.unwrap_or(&TargetSpec::default()), edited);
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => parameters = parameters.continue_token(&token),

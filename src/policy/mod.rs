@@ -10,6 +10,7 @@ pub mod bulk;
 pub mod bulk_ledger;
 pub mod bulk_verification;
 pub mod compile;
+pub mod compiled_cache;
 pub mod definition;
 pub mod empty_repository;
 pub mod events;

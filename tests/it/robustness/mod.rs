@@ -1,6 +1,7 @@
 //! What an operator outlives, what it may do, what it never tells: mostly the real program, in a process of its own.
 
 mod clusters;
+mod patterns;
 mod permissions;
 mod process;
 mod secrecy;

@@ -1,0 +1,36 @@
+//! Compiles policies off the threads that everything else runs on, one after another, and keeps what came of it.
+//!
+//! Any namespace may write policies that take long to compile. Meanwhile the probes are to answer, and runs to go on.
+
+use jiff::Timestamp;
+
+use crate::api::RegistryCleanupPolicy;
+use crate::policy::compile;
+use crate::policy::compiled_cache::{Outcome, SpecKey};
+
+use super::context::Context;
+
+/// A policy as it is compiled, from the cache where it is there.
+pub(super) async fn compiled(context: &Context, policy: &RegistryCleanupPolicy, now: Timestamp) -> Outcome {
+    let metadata = &policy.metadata;
+    let key = SpecKey::new(metadata.uid.as_deref(), metadata.generation, &policy.spec);
+    let known = key.as_ref().and_then(|key| context.compiled().get(key));
+    if let Some(outcome) = known {
+        return outcome;
+    }
+    // One at a time: what is compiled takes memory until it is known to be too large. Never closed.
+    let _turn = context.compiling.acquire().await;
+    let (spec, settings) = (policy.spec.clone(), context.settings.clone());
+    let outcome = match tokio::task::spawn_blocking(move || compile(&spec, &settings, now)).await {
+        Ok(outcome) => outcome,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down, and whoever waits here with it.
+            Err(_) => std::future::pending().await,
+        },
+    };
+    if let Some(key) = key {
+        context.compiled().put(key, outcome.clone());
+    }
+    outcome
+}
