@@ -1,0 +1,204 @@
+//! What a row takes place in: two namespaces, one with the neighbours and one with the innocent policy, a GitLab, and an
+//! operator that is looked at while it works.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use control_plane::Cluster;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use gitlab_simulator::{Config, Role, Simulator};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::{Api, Client};
+use registry_cleanup_operator::api::RegistryCleanupPolicy;
+use registry_cleanup_operator::api::conditions::is_true;
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::operator::Operator;
+
+const GROUP: &str = "shop";
+/// Requests at the same time while policies are made.
+const FILLING: usize = 16;
+/// How often the probe and the policies are asked.
+const LOOK: Duration = Duration::from_millis(100);
+/// How many looks there are between two counts of the policies that were looked at.
+const LOOKS_PER_COUNT: u32 = 20;
+const START: Duration = Duration::from_secs(60);
+
+/// Cluster, namespaces and GitLab of one row.
+pub(crate) struct Stage {
+    kube: Client,
+    kubeconfig: PathBuf,
+    pub(crate) gitlab: Simulator,
+    neighbours: String,
+    innocent: String,
+}
+
+/// What was seen, in seconds where nothing else is said.
+pub(crate) struct Measured {
+    pub(crate) peak_mebibytes: f64,
+    pub(crate) longest_probe: f64,
+    pub(crate) innocent_ready: f64,
+    /// From the operator's first answer until every policy had an observed generation; `None` where that did not
+    /// happen.
+    pub(crate) all_looked_at: Option<f64>,
+}
+
+impl Stage {
+    /// Installs definition and permissions, and makes namespaces with a token for GitLab in each.
+    pub(crate) async fn set(cluster: &Cluster, word: &str) -> Result<Self, Failure> {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.yaml");
+        run(cluster.kubectl().args(["apply", "--server-side", "--force-conflicts", "--filename", manifest]))?;
+        let definition = "crd/registrycleanuppolicies.registrycleanup.dev";
+        run(cluster.kubectl().args(["wait", "--for=condition=Established", definition]))?;
+        // An error means that there is one already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let kubeconfig = kube::config::Kubeconfig::read_from(cluster.kubeconfig())?;
+        let options = kube::config::KubeConfigOptions::default();
+        let kube = Client::try_from(kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?)?;
+        let kubeconfig = cluster.service_account_kubeconfig("registry-cleanup", "registry-cleanup-operator")?;
+        let gitlab = Simulator::start(Config { tls: true, ..Config::default() }).await?;
+        let token = gitlab.edit(|registry| {
+            registry.group(GROUP);
+            registry.project("shop/innocent");
+            registry.access_token(GROUP, Role::Maintainer)
+        });
+        let (neighbours, innocent) = (format!("neighbours-{word}"), format!("innocent-{word}"));
+        let stage = Self { kube, kubeconfig, gitlab, neighbours, innocent };
+        for namespace in [&stage.neighbours, &stage.innocent] {
+            let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
+            Api::all(stage.kube.clone()).create(&PostParams::default(), &object).await?;
+            stage.secret(namespace, "token", "token", &token).await?;
+            stage.secret(namespace, "ca", "ca.crt", stage.gitlab.ca_pem().unwrap_or_default()).await?;
+        }
+        Ok(stage)
+    }
+
+    async fn secret(&self, namespace: &str, name: &str, key: &str, value: &str) -> Result<(), Failure> {
+        let secret = serde_json::from_value(json!({"metadata": {"name": name}, "stringData": {key: value}}))?;
+        let api: Api<Secret> = Api::namespaced(self.kube.clone(), namespace);
+        api.create(&PostParams::default(), &secret).await?;
+        Ok(())
+    }
+
+    fn policies(&self, namespace: &str) -> Api<RegistryCleanupPolicy> {
+        Api::namespaced(self.kube.clone(), namespace)
+    }
+
+    /// A policy that is ready as soon as it was looked at, with parts of it replaced.
+    fn policy(&self, name: &str, annotations: &Value, spec: &Value) -> Result<RegistryCleanupPolicy, Failure> {
+        let mut policy = json!({
+            "apiVersion": "registrycleanup.dev/v1alpha1",
+            "kind": "RegistryCleanupPolicy",
+            "metadata": {"name": name, "annotations": annotations},
+            "spec": {
+                "gitlab": {"url": self.gitlab.url(), "secretRef": {"name": "token"}, "certSecretRef": {"name": "ca"}},
+                "target": {"groups": [{"path": GROUP}]},
+                // Never while a benchmark runs, unless somebody celebrates with one.
+                "schedule": "0 0 1 1 *",
+                "rules": [{"name": "old", "nameRegexDelete": "mr-.*", "olderThan": "30d"}],
+            },
+        });
+        for (key, value) in spec.as_object().into_iter().flatten() {
+            policy["spec"][key] = value.clone();
+        }
+        Ok(serde_json::from_value(policy)?)
+    }
+
+    /// Makes neighbours, each with its annotations and what its spec has instead.
+    pub(crate) async fn neighbours(
+        &self,
+        number: usize,
+        make: impl Fn(usize) -> (Value, Value),
+    ) -> Result<(), Failure> {
+        let api = &self.policies(&self.neighbours);
+        let policies = (0..number).map(|n| {
+            let (annotations, spec) = make(n);
+            self.policy(&format!("neighbour-{n}"), &annotations, &spec)
+        });
+        let create = |policy: Result<RegistryCleanupPolicy, Failure>| async move {
+            api.create(&PostParams::default(), &policy?).await?;
+            Ok::<_, Failure>(())
+        };
+        stream::iter(policies).map(create).buffer_unordered(FILLING).try_collect::<Vec<()>>().await?;
+        Ok(())
+    }
+
+    /// Starts an operator, makes the innocent policy, and looks until both it is ready and all others were looked at,
+    /// or for so long.
+    pub(crate) async fn measure(&self, patience: Duration) -> Result<Measured, Failure> {
+        let mut operator = Operator::start(&self.kubeconfig, &[self.neighbours.clone(), self.innocent.clone()])?;
+        let begun = Instant::now();
+        while operator.probe().await.is_err() {
+            operator.check()?;
+            if begun.elapsed() > START {
+                return Err("the operator does not answer".into());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let begun = Instant::now();
+        let innocent = self.policy("innocent", &json!({}), &json!({"target": {"projects": ["shop/innocent"]}}))?;
+        let api = self.policies(&self.innocent);
+        api.create(&PostParams::default(), &innocent).await?;
+        let (mut longest, mut ready, mut all, mut looks) = (Duration::ZERO, None, None, 0);
+        while (ready.is_none() || all.is_none()) && begun.elapsed() < patience {
+            operator.check()?;
+            longest = longest.max(operator.probe().await?);
+            if ready.is_none() && self.is_looked_at(&api).await? {
+                ready = Some(begun.elapsed().as_secs_f64());
+            }
+            if looks % LOOKS_PER_COUNT == 0 && all.is_none() && self.left().await? == 0 {
+                all = Some(begun.elapsed().as_secs_f64());
+            }
+            looks += 1;
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(Measured {
+            peak_mebibytes: operator.peak_mebibytes()?,
+            longest_probe: longest.as_secs_f64(),
+            innocent_ready: ready.ok_or("the innocent policy was never looked at to the end")?,
+            all_looked_at: all,
+        })
+    }
+
+    /// Whether the innocent policy was looked at to the end: it is Ready.
+    async fn is_looked_at(&self, api: &Api<RegistryCleanupPolicy>) -> Result<bool, Failure> {
+        let status = api.get_status("innocent").await?.status.unwrap_or_default();
+        Ok(is_true(&status.conditions, "Ready"))
+    }
+
+    /// How many neighbours nobody has looked at yet.
+    async fn left(&self) -> Result<usize, Failure> {
+        let api = self.policies(&self.neighbours);
+        let mut parameters = ListParams::default().limit(50);
+        let mut left = 0;
+        loop {
+            let page = api.list(&parameters).await?;
+            let unobserved = |policy: &&RegistryCleanupPolicy| {
+                let observed = policy.status.as_ref().and_then(|status| status.observed_generation);
+                observed != policy.metadata.generation
+            };
+            left += page.items.iter().filter(unobserved).count();
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) if left == 0 => parameters = parameters.continue_token(&token),
+                _ => return Ok(left),
+            }
+        }
+    }
+
+    /// Removes the namespaces; GitLab ends with this.
+    pub(crate) async fn strike(self) -> Result<(), Failure> {
+        let namespaces: Api<Namespace> = Api::all(self.kube.clone());
+        for namespace in [&self.neighbours, &self.innocent] {
+            namespaces.delete(namespace, &DeleteParams::default()).await?;
+        }
+        Ok(())
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), Failure> {
+    let output = command.output()?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
+}
