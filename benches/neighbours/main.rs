@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use control_plane::{Cluster, Options};
 
-use rows::Row;
+use rows::{PATIENCE, Row};
 use stage::{Measured, Stage};
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -61,7 +61,7 @@ fn measure(wanted: &[&str], document: Option<&str>) -> Result<(), Failure> {
             eprintln!("{}", row.name());
             let stage = Stage::set(&cluster, row.word()).await?;
             row.fill(&stage).await?;
-            let measured = stage.measure(row.patience()).await?;
+            let measured = stage.measure(PATIENCE).await?;
             let line = line(row, &measured);
             eprint!("{line}");
             table.push_str(&line);

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 use crate::Failure;
 use crate::stage::Stage;
 
+/// How long to wait until all were looked at.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+
 /// One kind of neighbours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Row {
@@ -56,11 +59,6 @@ impl Row {
             Self::Annotations => "100 with 25,000 annotations",
             Self::Overlapping => "1,000 with the same group and the largest patterns for its repositories",
         }
-    }
-
-    /// How long to wait until all were looked at.
-    pub(crate) fn patience(self) -> Duration {
-        Duration::from_secs(300)
     }
 
     pub(crate) async fn fill(self, stage: &Stage) -> Result<(), Failure> {

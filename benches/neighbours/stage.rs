@@ -142,14 +142,14 @@ impl Stage {
         let innocent = self.policy("innocent", &json!({}), &json!({"target": {"projects": ["shop/innocent"]}}))?;
         let api = self.policies(&self.innocent);
         api.create(&PostParams::default(), &innocent).await?;
-        let (mut longest, mut ready, mut all, mut looks) = (Duration::ZERO, None, None, 0);
+        let (mut longest, mut ready, mut all, mut looks) = (Duration::ZERO, None, None, 0_u32);
         while (ready.is_none() || all.is_none()) && begun.elapsed() < patience {
             operator.check()?;
             longest = longest.max(operator.probe().await?);
-            if ready.is_none() && self.is_looked_at(&api).await? {
+            if ready.is_none() && is_ready(&api).await? {
                 ready = Some(begun.elapsed().as_secs_f64());
             }
-            if looks % LOOKS_PER_COUNT == 0 && all.is_none() && self.left().await? == 0 {
+            if looks.is_multiple_of(LOOKS_PER_COUNT) && all.is_none() && self.left().await? == 0 {
                 all = Some(begun.elapsed().as_secs_f64());
             }
             looks += 1;
@@ -161,12 +161,6 @@ impl Stage {
             innocent_ready: ready.ok_or("the innocent policy was never looked at to the end")?,
             all_looked_at: all,
         })
-    }
-
-    /// Whether the innocent policy was looked at to the end: it is Ready.
-    async fn is_looked_at(&self, api: &Api<RegistryCleanupPolicy>) -> Result<bool, Failure> {
-        let status = api.get_status("innocent").await?.status.unwrap_or_default();
-        Ok(is_true(&status.conditions, "Ready"))
     }
 
     /// How many neighbours nobody has looked at yet.
@@ -196,6 +190,12 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// Whether the innocent policy is Ready.
+async fn is_ready(api: &Api<RegistryCleanupPolicy>) -> Result<bool, Failure> {
+    let status = api.get_status("innocent").await?.status.unwrap_or_default();
+    Ok(is_true(&status.conditions, "Ready"))
 }
 
 fn run(command: &mut Command) -> Result<(), Failure> {

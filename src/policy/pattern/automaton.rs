@@ -24,7 +24,7 @@ use regex_syntax::ast::{self, Ast, ClassSet, ClassSetItem, Flag, FlagsItem, Flag
 use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{Hir, Look};
 
-use super::{MAX_PATTERN_BYTES, PatternError};
+use super::error::{MAX_PATTERN_BYTES, PatternError};
 
 /// What the lazy DFA may take beyond the least that it works with, in bytes. More makes no pattern of the benchmarks
 /// faster.

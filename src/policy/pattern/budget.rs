@@ -1,9 +1,7 @@
 //! How much the patterns of one policy may take together.
 
-use super::{Pattern, PatternError};
-
-/// Most that all patterns of a policy may take as compiled, in bytes.
-pub(super) const MAX_POLICY_BYTES: usize = 256 << 10;
+use super::Pattern;
+use super::error::{MAX_POLICY_BYTES, PatternError};
 
 /// Compiles the patterns of one policy, up to what they may take together.
 #[derive(Debug, Default)]

@@ -9,6 +9,7 @@
 
 mod automaton;
 mod budget;
+mod error;
 mod re2;
 
 use std::sync::Arc;
@@ -17,10 +18,8 @@ use automaton::{Automaton, Scratch};
 use regex_syntax::ast;
 
 pub use budget::{Patterns, Refused};
+pub use error::{MAX_PATTERN_BYTES, PatternError};
 
-/// Most that a pattern may take as compiled, in bytes. A legible pattern takes a few hundred, the longest that GitLab's
-/// documentation has some thousands.
-pub const MAX_PATTERN_BYTES: usize = 64 << 10;
 /// A compiled pattern that matches whole names only. A clone shares what was compiled, and nothing else.
 #[derive(Clone, Debug)]
 pub struct Pattern {
@@ -33,35 +32,6 @@ struct Compiled {
     source: String,
     automaton: Automaton,
 }
-
-/// Why a pattern cannot be used.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum PatternError {
-    /// No pattern at all.
-    #[error("is no valid pattern: {0}")]
-    Invalid(String),
-    /// RE2 reads it differently or not at all.
-    #[error("would be read differently by GitLab: {0}")]
-    DiffersFromRe2(&'static str),
-    /// It takes more than a pattern may.
-    #[error("takes more than {} KiB of memory as compiled: {ADVICE}", MAX_PATTERN_BYTES >> 10)]
-    TooLarge,
-    /// With those before it, it takes more than the patterns of a policy may together.
-    #[error(
-        "brings the patterns of this policy above {} KiB of memory as compiled; the largest is {largest} with {} KiB: {ADVICE}",
-        budget::MAX_POLICY_BYTES >> 10,
-        bytes.div_ceil(1024)
-    )]
-    TooLargeTogether {
-        /// The field with the largest pattern.
-        largest: String,
-        /// How much that takes, in bytes.
-        bytes: usize,
-    },
-}
-
-/// What makes a pattern smaller.
-const ADVICE: &str = "repeat less often than {1,500} does, and write [a-z] instead of \\p{L}, since names are ASCII";
 
 impl Pattern {
     /// Compiles a pattern. It is parsed as it is: `a)(b` is valid only once it is wrapped, and then means something
@@ -130,6 +100,7 @@ impl Pattern {
 }
 
 #[cfg(test)]
+#[path = "published/tests.rs"]
 mod published;
 #[cfg(test)]
 mod tests;

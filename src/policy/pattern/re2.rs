@@ -2,7 +2,7 @@
 
 use regex_syntax::ast::{self, Ast, ClassSetItem, Flag, FlagsItemKind, HexLiteralKind, LiteralKind, RepetitionRange};
 
-use super::PatternError;
+use super::error::PatternError;
 
 /// RE2 refuses to repeat more often than this, nested repetitions multiplied.
 const MAX_REPETITION: u32 = 1000;

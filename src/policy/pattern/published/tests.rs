@@ -8,7 +8,7 @@ use rstest::rstest;
 use serde_json::Value;
 
 use super::{MAX_PATTERN_BYTES, Pattern, Patterns};
-use crate::policy::pattern::budget::MAX_POLICY_BYTES;
+use crate::policy::pattern::error::MAX_POLICY_BYTES;
 
 /// Published patterns, each with a name that it matches and one that it does not, if there is any. Sources, in groups:
 /// GitLab's documentation of cleanup policies and of its API, defaults and issues of GitLab, scripts and providers that
