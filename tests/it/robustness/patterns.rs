@@ -20,7 +20,10 @@ async fn a_pattern_that_takes_too_much_stalls_its_policy_and_no_other() {
         world.apply(&world.policy(&format!("large-{number}"), &rules(&pattern))).await.unwrap();
     }
     let many: Vec<Value> = (0..9)
-        .map(|n| json!({"name": format!("r{n}"), "nameRegexDelete": format!(r"[\w.-]{{1,200}}x{n}"), "keepN": 1}))
+        .map(|n| {
+            let (delete, keep) = (format!(r"[\w.-]{{1,200}}x{n}"), format!(r"[\w.-]{{1,200}}y{n}"));
+            json!({"name": format!("r{n}"), "nameRegexDelete": delete, "nameRegexKeep": keep, "keepN": 1})
+        })
         .collect();
     world.apply(&world.policy("many", &json!({"method": "Exact", "rules": many}))).await.unwrap();
     world.apply(&world.policy("ordinary", &rules(r"[\w.-]{0,127}"))).await.unwrap();
