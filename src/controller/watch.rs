@@ -22,7 +22,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tokio::task::JoinError;
 use tracing::Instrument;
 
-use crate::api::{RegistryCleanupPolicy, TargetSpec};
+use crate::api::TargetSpec;
 
 use super::context::Context;
 use super::currency::{Currency, version};
