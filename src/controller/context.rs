@@ -20,6 +20,7 @@ use crate::policy::{CompileOptions, CompiledPolicy};
 
 use super::check_state::Memory;
 use super::neighbours::{Guarded, Neighbours};
+use super::sightings::Sightings;
 
 /// What all reconciliations share.
 pub struct Context {
@@ -39,6 +40,8 @@ pub struct Context {
     definition: Mutex<Definition>,
     /// All policies, as the watches have shown them; nothing until there are watches.
     policies: OnceLock<Vec<Store<Guarded>>>,
+    /// What was made of all of them.
+    pub(crate) sightings: Sightings,
 }
 
 impl Context {
@@ -68,6 +71,7 @@ impl Context {
             memory: Mutex::default(),
             definition: Mutex::default(),
             policies: OnceLock::new(),
+            sightings: Sightings::default(),
         }
     }
 
@@ -103,6 +107,13 @@ impl Context {
     /// The policies that may look after the same repositories as this one; `None` until all policies are known.
     pub(crate) fn neighbours(&self, live: &RegistryCleanupPolicy, policy: &CompiledPolicy) -> Option<Neighbours> {
         Neighbours::of(live, &policy.base_url, self.policies.get()?)
+    }
+
+    /// The fingerprint of those; `None` until all policies are known.
+    pub(crate) fn neighbours_fingerprint(&self, live: &RegistryCleanupPolicy, policy: &CompiledPolicy) -> Option<u64> {
+        let compute = || self.neighbours(live, policy).map(|neighbours| neighbours.fingerprint());
+        let uid = live.metadata.uid.as_deref()?;
+        self.sightings.fingerprint(uid, live.metadata.generation, compute)
     }
 
     /// Who reads what is written in a namespace.

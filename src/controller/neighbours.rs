@@ -94,6 +94,6 @@ fn described(policy: &RegistryCleanupPolicy) -> Other<'_> {
 
 /// Whether a policy is not this one, and not on its way out.
 fn is_another(policy: &RegistryCleanupPolicy, other: &RegistryCleanupPolicy) -> bool {
-    let name = |policy: &RegistryCleanupPolicy| (policy.metadata.namespace.clone(), policy.metadata.name.clone());
-    name(policy) != name(other) && other.metadata.deletion_timestamp.is_none()
+    let (one, two) = (&policy.metadata, &other.metadata);
+    (&one.namespace, &one.name) != (&two.namespace, &two.name) && other.metadata.deletion_timestamp.is_none()
 }

@@ -115,8 +115,7 @@ async fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestam
     let compiled = compiled(context, policy, now).await;
     let fresh = PolicyStatus::default();
     let uid = policy.uid().unwrap_or_default();
-    let neighbours = compiled.as_ref().ok().and_then(|compiled| context.neighbours(policy, compiled));
-    let fingerprint = neighbours.map(|neighbours| neighbours.fingerprint());
+    let fingerprint = compiled.as_ref().ok().and_then(|compiled| context.neighbours_fingerprint(policy, compiled));
     let (checked, neighbours_changed) = {
         let memory = context.memory();
         (memory.checked(&uid), fingerprint.is_some_and(|fingerprint| memory.neighbours_changed(&uid, fingerprint)))

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future;
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 use kube::api::ListParams;
 use kube::runtime::controller::{Action as Requeue, Config as ControllerConfig, Error as ControllerError};
@@ -30,6 +30,7 @@ use super::definition;
 use super::error::{Error, chain};
 use super::neighbours::Guarded;
 use super::reconcile::{longest_wait, reconcile};
+use super::sightings::Shown;
 use super::slots::Slots;
 
 /// Each item makes every policy of a watch be looked at.
@@ -115,11 +116,17 @@ async fn controller(
     nudges: Nudges,
     (reader, writer): (Store<Guarded>, Writer<Guarded>),
 ) {
+    let (mut shown, watching) = (Shown::default(), Arc::clone(&context));
     let config = watcher::Config::default().any_semantic().page_size(PAGE_SIZE);
     let (tell, told) = tokio::sync::watch::channel(());
     let policies = watcher(api, config)
         .default_backoff()
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if shown.changes(event) {
+                watching.sightings.changed();
+            }
+        })
         // The store shows it by now.
         .inspect(move |_| tell.send_replace(()))
         .applied_objects()
@@ -193,6 +200,7 @@ fn report(context: &Context, store: &Store<Guarded>, outcome: Outcome) {
             let known: HashSet<String> = store.state().iter().filter_map(|policy| policy.uid()).collect();
             context.memory().retain(|uid| known.contains(uid));
             context.compiled().retain(|uid| known.contains(uid));
+            context.sightings.retain(|uid| known.contains(uid));
         }
         // Told by the error policy already.
         Err(ControllerError::ReconcilerFailed(..)) => {}

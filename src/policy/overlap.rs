@@ -2,15 +2,18 @@
 //! that can be done here is to say so. Whether two policies meet is computed from their specs and the repositories that
 //! one of them listed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use url::Url;
 
 use crate::api::{OverlapStatus, TargetSpec};
 
-use super::pattern::Patterns;
-use super::target::{Target, directly_in_group, is_numeric};
+use super::pattern::{MAX_PATTERN_BYTES, Patterns};
+use super::target::{Target, is_numeric};
 
+/// How much patterns of other policies take, as compiled, that are looked at for one of them: enough for some hundred
+/// ordinary neighbours.
+const MAX_COMPILED_BYTES: usize = 1 << 20;
 /// Most policies that a status names.
 pub const MAX_NAMED: usize = 20;
 /// Most policies that a sentence names.
@@ -87,74 +90,99 @@ pub struct Overlap {
 struct Reach {
     ids: BTreeSet<u64>,
     projects: BTreeSet<String>,
-    groups: Vec<(String, bool)>,
+    /// With whether their subgroups belong to them.
+    groups: BTreeMap<String, bool>,
 }
 
 impl Reach {
     fn of(target: &TargetSpec) -> Self {
         let (ids, projects): (Vec<&String>, _) = target.projects.iter().partition(|project| is_numeric(project));
+        let mut groups = BTreeMap::new();
+        for group in &target.groups {
+            *groups.entry(group.path.to_lowercase()).or_default() |= group.include_subgroups.unwrap_or(true);
+        }
         Self {
             ids: ids.into_iter().filter_map(|id| id.parse().ok()).collect(),
             projects: projects.into_iter().map(|path| path.to_lowercase()).collect(),
-            groups: target
-                .groups
-                .iter()
-                .map(|group| (group.path.to_lowercase(), group.include_subgroups.unwrap_or(true)))
-                .collect(),
+            groups,
         }
     }
 
     fn covers(&self, place: &Place<'_>) -> bool {
         place.project_id.is_some_and(|id| self.ids.contains(&id))
             || self.projects.contains(place.project)
-            || self.groups.iter().any(|group| has_project(group, place.project))
+            || self.has_project(place.project)
     }
 
     /// Whether there may be a project that both reach. Nobody knows where a project lies that is named by its id.
+    ///
+    /// Everybody is compared with everybody, so nothing here is compared with each path of the other.
     fn may_meet(&self, other: &Self) -> bool {
         let has_paths = |reach: &Self| !reach.projects.is_empty() || !reach.groups.is_empty();
         let by_id = |one: &Self, other: &Self| !one.ids.is_empty() && has_paths(other);
-        let by_project = |one: &Self, other: &Self| {
-            one.projects.iter().any(|path| other.groups.iter().any(|group| has_project(group, path)))
-        };
         by_id(self, other)
             || by_id(other, self)
             || !self.ids.is_disjoint(&other.ids)
             || !self.projects.is_disjoint(&other.projects)
-            || by_project(self, other)
-            || by_project(other, self)
-            || self.groups.iter().any(|group| other.groups.iter().any(|its| groups_meet(group, its)))
+            || self.projects.iter().any(|path| other.has_project(path))
+            || other.projects.iter().any(|path| self.has_project(path))
+            || self.groups.keys().any(|group| other.meets_group(group))
+            || other.groups.keys().any(|group| self.meets_group(group))
+    }
+
+    /// Whether a project belongs to one of the groups.
+    fn has_project(&self, project: &str) -> bool {
+        ancestors(project)
+            .enumerate()
+            .any(|(above, group)| self.groups.get(group).is_some_and(|subgroups| above == 0 || *subgroups))
+    }
+
+    /// Whether a group is one of the groups, or a subgroup of one whose subgroups belong to it.
+    fn meets_group(&self, group: &str) -> bool {
+        self.groups.contains_key(group) || ancestors(group).any(|above| self.groups.get(above).is_some_and(|all| *all))
     }
 }
 
-/// Whether a project belongs to a group, given with whether its subgroups do.
-fn has_project((group, subgroups): &(String, bool), project: &str) -> bool {
-    if *subgroups { is_below(project, group) } else { directly_in_group(group, project) }
-}
-
-fn groups_meet(one: &(String, bool), other: &(String, bool)) -> bool {
-    one.0 == other.0 || (one.1 && is_below(&other.0, &one.0)) || (other.1 && is_below(&one.0, &other.0))
-}
-
-fn is_below(path: &str, group: &str) -> bool {
-    path.strip_prefix(group).is_some_and(|rest| rest.starts_with('/'))
+/// The groups that a project or group lies in, the innermost first.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    fn above(path: &str) -> Option<&str> {
+        path.rsplit_once('/').map(|(above, _)| above)
+    }
+    std::iter::successors(above(path), |path| above(path))
 }
 
 /// Which of the repositories that a policy looks after its neighbours look after as well. One whose patterns cannot be
 /// used looks after none.
+///
+/// Patterns of others are compiled for that, the shortest first, up to [`MAX_COMPILED_BYTES`]. Of the neighbours that
+/// are left then, what their projects and groups reach is taken to be looked after: it is only said, and better too
+/// often than not at all.
 #[must_use]
 pub fn find(places: &[Place<'_>], neighbours: &[Other<'_>]) -> Overlap {
     let mut with = BTreeSet::new();
     let mut shared = BTreeSet::new();
+    let mut compiled = 0;
+    let mut neighbours: Vec<&Other<'_>> = neighbours.iter().collect();
+    neighbours.sort_by_cached_key(|other| pattern_length(other.target));
     for other in neighbours {
         let reach = Reach::of(other.target);
         let mut reached = places.iter().filter(|place| reach.covers(place)).peekable();
         if reached.peek().is_none() {
             continue;
         }
-        let Ok(target) = Target::compile(other.target, &mut Patterns::default()) else { continue };
+        let mut patterns = Patterns::default();
+        let target = (compiled < MAX_COMPILED_BYTES).then(|| Target::compile(other.target, &mut patterns));
+        compiled += match &target {
+            Some(Err(_)) => patterns.bytes() + MAX_PATTERN_BYTES,
+            Some(Ok(_)) | None => patterns.bytes(),
+        };
+        let selects = |path: &str| match &target {
+            Some(Ok(target)) => target.selects(path),
+            Some(Err(_)) => false,
+            None => true,
+        };
         let before = with.len();
-        for place in reached.filter(|place| target.selects(place.path)) {
+        for place in reached.filter(|place| selects(place.path)) {
             if with.len() == before {
                 with.insert((other.namespace.to_owned(), other.name.to_owned()));
             }
@@ -162,6 +190,12 @@ pub fn find(places: &[Place<'_>], neighbours: &[Other<'_>]) -> Overlap {
         }
     }
     Overlap { with: with.into_iter().collect(), shared: shared.into_iter().collect(), of: places.len() }
+}
+
+/// How long the patterns of a target are together.
+fn pattern_length(target: &TargetSpec) -> usize {
+    let selector = target.repositories.iter();
+    selector.flat_map(|selector| selector.include.iter().chain(&selector.exclude)).map(String::len).sum()
 }
 
 /// Who reads what is said of a policy: whoever may read its namespace.
@@ -357,6 +391,23 @@ mod tests {
         assert_eq!((Overlap::default().to_status(to), Overlap::default().sentence(to)), (None, None));
     }
 
+    /// The shortest patterns are judged, and of what is beyond all measure it is said that it may be shared.
+    #[test]
+    fn many_with_large_patterns_are_not_all_compiled_and_ordinary_ones_are() {
+        let shop =
+            |exclude: &str| target(&json!({"groups": [{"path": "shop"}], "repositories": {"exclude": [exclude]}}));
+        let large: Vec<TargetSpec> = (0..200).map(|n| shop(&format!(r"[\w./-]{{1,240}}|x{n}"))).collect();
+        let ordinary = shop("shop/.*");
+        let names: Vec<String> = (0..large.len()).map(|n| format!("large-{n}")).collect();
+        let mut others: Vec<Other<'_>> = names.iter().zip(&large).map(|(name, target)| other(name, target)).collect();
+        others.push(other("ordinary", &ordinary));
+        let place = Place { path: "shop/web/api", project: "shop/web", project_id: None };
+        let found = find(&[place], &others);
+        // All exclude everything.
+        assert!(found.with.iter().all(|(_, name)| name != "ordinary"));
+        assert!(found.with.len() > 100 && found.with.len() < 200, "{}", found.with.len());
+    }
+
     fn path() -> impl Strategy<Value = String> {
         proptest::collection::vec("[ab]", 1..4).prop_map(|parts| parts.join("/"))
     }
@@ -377,6 +428,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn paths_and_groups_are_compared_as_one_by_one(one in targets(), two in targets(), project in path()) {
+            let below = |path: &str, group: &str| path.strip_prefix(group).is_some_and(|rest| rest.starts_with('/'));
+            let has = |(group, all): (&String, &bool), project: &str| {
+                below(project, group) && (*all || !project[group.len() + 1..].contains('/'))
+            };
+            let (one, two) = (Reach::of(&one), Reach::of(&two));
+            prop_assert_eq!(one.has_project(&project), one.groups.iter().any(|group| has(group, &project)));
+            let meet = |one: (&String, &bool), two: (&String, &bool)| {
+                one.0 == two.0 || (*one.1 && below(two.0, one.0)) || (*two.1 && below(one.0, two.0))
+            };
+            let groups = one.groups.iter().any(|group| two.groups.iter().any(|its| meet(group, its)));
+            let met = one.groups.keys().any(|group| two.meets_group(group))
+                || two.groups.keys().any(|group| one.meets_group(group));
+            prop_assert_eq!(met, groups);
+        }
+
         #[test]
         fn whoever_shares_a_repository_is_a_neighbour_and_both_see_the_same(
             one in targets(), two in targets(), projects in proptest::collection::btree_map(0_u64..4, path(), 1..4)
