@@ -23,6 +23,12 @@ pub const CREDENTIALS_VALID: &str = "CredentialsValid";
 /// A run waits for its turn, since others are at work.
 pub const RUN_QUEUED: &str = "RunQueued";
 
+/// It is known which images are in use, as far as the policy wants to know.
+pub const IN_USE_KNOWN: &str = "InUseKnown";
+
+/// A plan waits for an approval. False: the last one that did was approved.
+pub const APPROVAL_PENDING: &str = "ApprovalPending";
+
 /// Other policies look after repositories of this one.
 pub const OVERLAPPING: &str = "Overlapping";
 

@@ -75,7 +75,15 @@ pub enum Reason {
     Failed,
     /// LastRunSucceeded: the run was cut short by a shutdown, an edit or the removal of the policy.
     Interrupted,
-    /// LastRunSucceeded: it was not known for certain which images are in use.
+    /// `ApprovalPending`: a plan waits for an approval.
+    PlanWaits,
+    /// `ApprovalPending`: the plan was approved.
+    PlanApproved,
+    /// `InUseKnown`: everything that may use images is watched, and every image can be read.
+    WorkloadsWatched,
+    /// `InUseKnown`: an image cannot be read that may be one of the policy's repositories.
+    ImageUnreadable,
+    /// LastRunSucceeded, `InUseKnown`: it is not known for certain which images are in use.
     InUseUnknown,
     /// LastRunSucceeded: the clocks of GitLab and of the operator differ, so that ages cannot be told.
     ClocksDiffer,

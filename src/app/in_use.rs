@@ -70,7 +70,7 @@ pub async fn list(request: &Request) -> Result<List, Error> {
     // The list is dated by when the looking began, so that it is never younger than it says.
     let now = SystemClock.now();
     let workloads = Workloads::read_once(client, options).await.map_err(Error::Incomplete)?;
-    Ok(List::new(&request.registry, &aliases, used_images(&workloads, now), now))
+    Ok(List::new(&request.registry, &aliases, used_images(&workloads, None, now), now))
 }
 
 /// What to say, beside the list, of one that is empty.

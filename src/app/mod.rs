@@ -7,7 +7,6 @@ mod progress;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use clap::ValueEnum;
 use futures::stream::{self, StreamExt};
@@ -21,10 +20,10 @@ use crate::api::RegistryCleanupPolicy;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::events::Events;
 use crate::cluster::workloads::{self, CustomWorkload, CustomWorkloadError, Options, Workloads};
-use crate::controller::{self, Context, Scope};
+use crate::controller::{self, Context, Scope, until_answered};
 use crate::gitlab::{ClientSettings, GitLab};
 use crate::policy::CompileOptions;
-use crate::server::{self, Readiness};
+use crate::server::{self, Probes};
 
 /// What GitLab's logs show of us.
 const USER_AGENT: &str = concat!("registry-cleanup-operator/", env!("CARGO_PKG_VERSION"));
@@ -136,31 +135,26 @@ pub async fn run(settings: OperatorOptions) -> Result<(), Error> {
     // Two libraries below use rustls; they are to agree on its provider.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = Client::try_from(kube::Config::infer().await?).map_err(Error::Client)?;
-    check_definition(&client, &settings.scope).await?;
-
     let listener = server::bind(settings.listen).await.map_err(|error| Error::Listen(settings.listen, error))?;
     let shutdown = CancellationToken::new();
     let served = CancellationToken::new();
     listen_to_signals(shutdown.clone())?;
-    let ready = Readiness::default();
-    let probes = tokio::spawn(server::serve(listener, Arc::clone(&ready), served.clone()));
-
-    let context = context(client, &settings, shutdown.clone())?;
+    let listen = listener.local_addr().map_err(|error| Error::Listen(settings.listen, error))?;
+    let probes = Probes::default();
+    let mut serving = tokio::spawn(server::serve(listener, probes.clone(), served.clone()));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         scope = ?settings.scope,
         concurrency = settings.concurrency,
-        listen = %settings.listen,
+        %listen,
         "the operator begins"
     );
-    let on_ready = move || ready.store(true, Ordering::Relaxed);
-    let watch =
-        controller::watch(context, settings.scope, settings.concurrency, || stream::pending().boxed(), on_ready);
-    let mut probes = probes;
+    // One task for all of it: when the work is stuck, nothing beats any longer.
     let result = tokio::select! {
-        result = watch => result.map_err(Error::List),
+        result = work(client, settings, shutdown, probes.clone()) => result,
+        () = probes.beat() => Ok(()),
         // The probes only end by themselves when they are broken: without them nobody could tell whether we are alive.
-        ended = &mut probes => Err(Error::Serve(match ended {
+        ended = &mut serving => Err(Error::Serve(match ended {
             Ok(Ok(())) => std::io::Error::other("the server ended"),
             Ok(Err(error)) => error,
             Err(error) => std::io::Error::other(error),
@@ -169,6 +163,22 @@ pub async fn run(settings: OperatorOptions) -> Result<(), Error> {
     served.cancel();
     tracing::info!("the operator ends");
     result
+}
+
+/// Waits for the API server, and then watches policies until it is told to stop.
+async fn work(
+    client: Client,
+    settings: OperatorOptions,
+    shutdown: CancellationToken,
+    probes: Probes,
+) -> Result<(), Error> {
+    if check_definition(&client, &settings.scope, &shutdown).await?.is_none() {
+        return Ok(());
+    }
+    let context = context(client, &settings, shutdown)?;
+    let never = || stream::pending().boxed();
+    let on_ready = move || probes.is_ready();
+    controller::watch(context, settings.scope, settings.concurrency, never, on_ready).await.map_err(Error::List)
 }
 
 fn context(client: Client, settings: &OperatorOptions, shutdown: CancellationToken) -> Result<Arc<Context>, Error> {
@@ -200,17 +210,18 @@ fn gitlab(requests_per_second: f64, allowed_hosts: &[String], clock: Arc<dyn Clo
     GitLab::new(ClientSettings { requests_per_second, user_agent, allowed_hosts }, clock)
 }
 
-/// Says plainly what is missing, instead of a watch that fails for ever.
-async fn check_definition(client: &Client, scope: &Scope) -> Result<(), Error> {
+/// Says plainly what is missing, instead of a watch that fails for ever. `None`, if the operator was told to stop before.
+async fn check_definition(client: &Client, scope: &Scope, shutdown: &CancellationToken) -> Result<Option<()>, Error> {
     let api: Api<RegistryCleanupPolicy> = match scope {
         Scope::Cluster => Api::all(client.clone()),
         Scope::Namespaces(names) => match names.first() {
             Some(name) => Api::namespaced(client.clone(), name),
-            None => return Ok(()),
+            None => return Ok(Some(())),
         },
     };
-    match api.list_metadata(&ListParams::default().limit(1)).await {
-        Ok(_) => Ok(()),
+    let one = ListParams::default().limit(1);
+    match until_answered(&SystemClock, shutdown, || api.list_metadata(&one)).await {
+        Ok(answered) => Ok(answered.map(|_| ())),
         Err(kube::Error::Api(status)) if status.code == 404 => Err(Error::NoDefinition),
         Err(error) => Err(Error::List(error)),
     }

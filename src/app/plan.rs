@@ -75,6 +75,8 @@ pub enum Source {
         in_use: Option<InUseSettings>,
         /// The namespaces in which the operator watches policies; empty = all.
         watched_namespaces: Vec<String>,
+        /// Whether workloads of other namespaces are named.
+        name_other_namespaces: bool,
     },
 }
 
@@ -365,7 +367,7 @@ async fn subject(settings: &PlanOptions, clock: &dyn Clock, progress: &mut Progr
             let (cluster, dropped_fields) = (None, Vec::new());
             Ok(Subject { name, generation: 0, policy, connection, cluster, neighbours, dropped_fields })
         }
-        Source::Cluster { namespace, name, in_use, watched_namespaces } => {
+        Source::Cluster { namespace, name, in_use, watched_namespaces, name_other_namespaces } => {
             let config = kube::Config::infer().await?;
             let namespace = namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
             let client = kube::Client::try_from(config).map_err(Error::Client)?;
@@ -375,7 +377,8 @@ async fn subject(settings: &PlanOptions, clock: &dyn Clock, progress: &mut Progr
             let connection = connection(&policy, credentials);
             let (neighbours, dropped_fields) = around(&client, &object, &policy, progress).await;
             let options = in_use.as_ref().map(|in_use| in_use.options(watched_namespaces)).transpose()?;
-            let cluster = options.map(|options| Cluster { kube: client, namespace, options });
+            let name_others = *name_other_namespaces;
+            let cluster = options.map(|options| Cluster { kube: client, namespace, options, name_others });
             let generation = object.metadata.generation.unwrap_or_default();
             Ok(Subject { name, generation, policy, connection, cluster, neighbours, dropped_fields })
         }

@@ -66,6 +66,11 @@ pub(super) struct PlanArguments {
     #[arg(long = "watch-namespace", value_name = "NAMESPACE", conflicts_with = "filename")]
     watch_namespaces: Vec<String>,
 
+    /// Name workloads of other namespaces that use an image. Without it they are counted, since whoever reads the plan may
+    /// not be allowed to know them.
+    #[arg(long, conflicts_with = "filename")]
+    name_other_namespaces: bool,
+
     /// Where images in use are looked for if --watch-namespace is given: in the whole cluster, or in these namespaces.
     /// Give what the operator was given.
     #[arg(long, value_name = "SCOPE", value_enum, default_value_t, conflicts_with = "filename")]
@@ -125,6 +130,7 @@ fn settings(arguments: PlanArguments) -> Result<PlanOptions, String> {
                 .in_use
                 .then(|| InUseSettings { scope: arguments.in_use_scope, ..arguments.workloads.into() }),
             watched_namespaces: arguments.watch_namespaces,
+            name_other_namespaces: arguments.name_other_namespaces,
         },
         (None, None) => return Err("name a policy of the cluster, or a file with --filename".to_owned()),
     };

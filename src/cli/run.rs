@@ -32,9 +32,9 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     workloads: WorkloadArguments,
 
-    /// Name objects of other namespaces in conditions, events and statuses of a policy, for example other policies over
-    /// the same repositories. Without it they are counted, since whoever reads a policy may not be allowed to know
-    /// them.
+    /// Name objects of other namespaces in conditions, events and statuses of a policy: other policies over the same
+    /// repositories, workloads that use images. Without it they are counted, since whoever reads a policy may not be
+    /// allowed to know them.
     #[arg(long)]
     name_other_namespaces: bool,
 
@@ -43,8 +43,9 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64))]
     concurrency: u16,
 
-    /// Where /livez and /readyz are served.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    /// Where /livez and /readyz are served. [::] is every address, of IPv4 as well, and of IPv4 alone where there is no
+    /// IPv6.
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     listen: SocketAddr,
 
     /// What is logged: error, warn, info, debug or trace, or a list of target=level. The audit trail is logged at any

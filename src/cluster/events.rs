@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
+use k8s_openapi::api::events::v1::Event as StoredEvent;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Api, Client};
+use sha2::{Digest, Sha256};
 
 use super::OPERATOR;
 
@@ -12,11 +17,19 @@ use super::OPERATOR;
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest note that the API takes, in bytes.
 const MAX_NOTE: usize = 1024;
+/// Longest name of an object.
+const MAX_NAME: usize = 253;
+/// What the name of an event has behind that of its object: a dot and the time, in nanoseconds, in hexadecimal digits.
+const TIME_IN_NAME: usize = 17;
+/// Bytes of a hash in a shortened name, each two digits.
+const HASH_BYTES: usize = 8;
 
 /// Publishes events under the operator's name.
 #[derive(Clone)]
 pub struct Events {
     recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
 }
 
 /// One event.
@@ -40,7 +53,7 @@ impl Events {
     #[must_use]
     pub fn new(client: Client, instance: Option<String>) -> Self {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self { recorder: Recorder::new(client.clone(), reporter.clone()), client, reporter }
     }
 
     /// Publishes one event about an object.
@@ -57,12 +70,74 @@ impl Events {
                 ..ObjectReference::default()
             }),
         };
-        match tokio::time::timeout(PUBLISH_TIMEOUT, self.recorder.publish(&event, about)).await {
+        let publish = async {
+            match shortened(about.name.as_deref().unwrap_or_default()) {
+                None => self.recorder.publish(&event, about).await,
+                Some(name) => self.publish_as(&name, event, about).await,
+            }
+        };
+        match tokio::time::timeout(PUBLISH_TIMEOUT, publish).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(reason = note.reason, %error, "failed to publish an event"),
             Err(_) => tracing::warn!(reason = note.reason, "failed to publish an event in time"),
         }
     }
+
+    /// Publishes an event under a name of its own, where the recorder's would be too long. Repetitions are events of
+    /// their own.
+    async fn publish_as(&self, name: &str, event: Event, about: &ObjectReference) -> Result<(), kube::Error> {
+        let namespace = about.namespace.clone().unwrap_or_default();
+        let stored = stored(name, event, about, &self.reporter, now());
+        let api: Api<StoredEvent> = Api::namespaced(self.client.clone(), &namespace);
+        api.create(&PostParams::default(), &stored).await.map(|_| ())
+    }
+}
+
+/// When an event happens; the recorder asks the machine as well.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "two events of one moment would have one name by a clock that stands still"
+)]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// The same event as the recorder would make, under this name and the time.
+fn stored(name: &str, event: Event, about: &ObjectReference, reporter: &Reporter, now: Timestamp) -> StoredEvent {
+    let type_ = match event.type_ {
+        EventType::Normal => "Normal",
+        EventType::Warning => "Warning",
+    };
+    StoredEvent {
+        metadata: ObjectMeta {
+            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+            namespace: about.namespace.clone(),
+            ..ObjectMeta::default()
+        },
+        type_: Some(type_.to_owned()),
+        reason: Some(event.reason),
+        note: event.note,
+        action: Some(event.action),
+        event_time: Some(MicroTime(now)),
+        regarding: Some(about.clone()),
+        related: event.secondary,
+        reporting_controller: Some(reporter.controller.clone()),
+        reporting_instance: Some(reporter.instance.clone().unwrap_or_else(|| reporter.controller.clone())),
+        ..StoredEvent::default()
+    }
+}
+
+/// What stands for an object's name in that of its event, where the whole is too long: its beginning and a hash, so
+/// that the events of two such objects do not meet. `None`, where it is short enough.
+fn shortened(name: &str) -> Option<String> {
+    if name.len() + TIME_IN_NAME <= MAX_NAME {
+        return None;
+    }
+    let hash = Sha256::digest(name.as_bytes());
+    let hash = hash.iter().take(HASH_BYTES).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let beginning: String = name.chars().take(MAX_NAME - TIME_IN_NAME - hash.len() - 1).collect();
+    // A part of a name begins and ends with a letter or a digit.
+    Some(format!("{}-{hash}", beginning.trim_end_matches(['-', '.'])))
 }
 
 fn cut(text: &str) -> String {
@@ -71,4 +146,22 @@ fn cut(text: &str) -> String {
         end -= 1;
     }
     text.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_shortened_only_where_that_of_the_event_would_be_too_long() {
+        assert_eq!(shortened(&"a".repeat(236)), None);
+        for length in 237..=253 {
+            let short = shortened(&"a".repeat(length)).unwrap();
+            assert!(short.len() + TIME_IN_NAME <= MAX_NAME, "{length}: {}", short.len());
+        }
+        let (one, other) = ("a".repeat(253), format!("{}b", "a".repeat(252)));
+        assert_ne!(shortened(&one), shortened(&other));
+        let dotted = format!("{}.{}", "a".repeat(218), "b".repeat(34));
+        assert!(!shortened(&dotted).unwrap().contains(".-"), "{:?}", shortened(&dotted));
+    }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Memory {
     cleanup_policies: HashMap<String, (i64, Answers)>,
     /// The fingerprint of the neighbours that were looked at last.
     neighbours: HashMap<String, u64>,
+    /// Whether everything that may use images was seen at the last check.
+    watches: HashMap<String, bool>,
 }
 
 impl Memory {
@@ -67,12 +69,23 @@ impl Memory {
         self.neighbours.get(uid) != Some(&fingerprint)
     }
 
+    /// Notes whether everything that may use images was seen.
+    pub(crate) fn note_watch(&mut self, uid: &str, whole: bool) {
+        self.watches.insert(uid.to_owned(), whole);
+    }
+
+    /// Whether that is otherwise than at the last check.
+    pub(crate) fn watch_changed(&self, uid: &str, whole: bool) -> bool {
+        self.watches.get(uid).is_some_and(|known| *known != whole)
+    }
+
     /// Forgets the policies that are gone.
     pub(crate) fn retain(&mut self, known: impl Fn(&str) -> bool) {
         self.checks.retain(|uid, _| known(uid));
         self.failures.retain(|uid, _| known(uid));
         self.cleanup_policies.retain(|uid, _| known(uid));
         self.neighbours.retain(|uid, _| known(uid));
+        self.watches.retain(|uid, _| known(uid));
     }
 }
 

@@ -116,6 +116,11 @@ impl Context {
         self.sightings.fingerprint(uid, live.metadata.generation, compute)
     }
 
+    /// Whether everything that may use images is seen just now.
+    pub(crate) fn sees_workloads(&self) -> bool {
+        self.workloads.as_ref().is_some_and(|workloads| workloads.gaps().is_empty())
+    }
+
     /// Who reads what is written in a namespace.
     pub(crate) fn reader<'a>(&self, namespace: &'a str) -> Reader<'a> {
         Reader { namespace, name_others: self.settings.name_other_namespaces }

@@ -32,6 +32,7 @@ mod run;
 mod sightings;
 mod slots;
 mod turns;
+mod until_answered;
 mod watch;
 
 pub use connect::connection;
@@ -42,4 +43,5 @@ pub use neighbours::neighbours_among;
 pub use plan::in_use::{Cluster, used_images};
 pub use plan_command::{Forecast, Question, Unavailable};
 pub use run::{NEWEST_PUSHES_HOLD, TAGS_NOW_HOLD};
+pub use until_answered::until_answered;
 pub use watch::{Nudges, Scope, run as watch};

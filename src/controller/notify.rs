@@ -9,6 +9,7 @@ use crate::api::conditions::{self, ConditionStatus, READY};
 use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use crate::cluster::{events::Note, status};
 use crate::policy::events::{self, Announcement};
+use crate::policy::status_conditions;
 
 use super::context::Context;
 use super::error::{Error, chain};
@@ -68,7 +69,8 @@ enum When<'a> {
 }
 
 async fn write(context: &Context, change: Change, when: When<'_>) -> Result<RegistryCleanupPolicy, Error> {
-    let Change { live, status, events, action } = change;
+    let Change { live, mut status, events, action } = change;
+    status_conditions::note_waiting(&mut status, context.clock.now());
     if live.status.as_ref() == Some(&status) {
         return Ok(live);
     }

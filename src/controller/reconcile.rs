@@ -16,6 +16,7 @@ use crate::gitlab::Client;
 use crate::policy::compiled_cache::Outcome as Compiled;
 use crate::policy::events::{self, Announcement, EventReason};
 use crate::policy::handled_requests::Refusal;
+use crate::policy::in_use::Knowledge;
 use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
 use crate::policy::overlap::Overlap;
 use crate::policy::repository_outcome::Stop;
@@ -32,6 +33,7 @@ use super::error::Error;
 use super::gate::RunGate;
 use super::neighbours::{Guarded, Neighbours};
 use super::notify::{Change, commit, commit_decision, commit_run, publish};
+use super::plan::in_use::Usage;
 use super::plan::list_repositories;
 use super::run::{self, Order};
 use super::slots::{Slot, Slots};
@@ -116,9 +118,12 @@ async fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestam
     let fresh = PolicyStatus::default();
     let uid = policy.uid().unwrap_or_default();
     let fingerprint = compiled.as_ref().ok().and_then(|compiled| context.neighbours_fingerprint(policy, compiled));
+    let sees_workloads = context.sees_workloads();
     let (checked, neighbours_changed) = {
         let memory = context.memory();
-        (memory.checked(&uid), fingerprint.is_some_and(|fingerprint| memory.neighbours_changed(&uid, fingerprint)))
+        let others = fingerprint.is_some_and(|fingerprint| memory.neighbours_changed(&uid, fingerprint));
+        // What stopped being seen, or is seen again, is to be told before the night.
+        (memory.checked(&uid), others || memory.watch_changed(&uid, sees_workloads))
     };
     let definition = context.definition().clone();
     let action = next_action(
@@ -205,9 +210,12 @@ async fn step(
                 Some(place) => place.look(asked).await?,
                 None => asked.await?,
             };
-            let Some((findings, overlap)) = found else { return Ok(None) };
+            let Some(Look { findings, overlap, in_use }) = found else { return Ok(None) };
             let healthy = findings.trouble.is_none();
             context.memory().note_check(&live.uid().unwrap_or_default(), generation, context.clock.now(), healthy);
+            if let Some(in_use) = in_use {
+                status_conditions::note_in_use(&mut status, &in_use, generation, now);
+            }
             status_conditions::checked(&mut status, subject(&policy), &findings);
             if let Some(overlap) = overlap {
                 let namespace = live.namespace().unwrap_or_default();
@@ -252,20 +260,31 @@ fn answer_run(
     Some(Announcement::normal(EventReason::RunThrottled, refused.message.clone()))
 }
 
-/// Whether credentials and targets work, and, where that could be found out, what the policy shares with others. `None`
-/// where the policy was edited meanwhile, or the operator ends: what was cut short says nothing.
+/// What a look at a policy came to.
+struct Look {
+    /// Whether credentials and targets work.
+    findings: status_conditions::Findings,
+    /// What the policy shares with others, where that could be found out.
+    overlap: Option<Overlap>,
+    /// What is known of images in use, where that could be found out.
+    in_use: Option<Knowledge>,
+}
+
+/// Whether a policy would work if a run began now. `None` where it was edited meanwhile, or the operator ends: what was cut
+/// short says nothing.
 async fn check(
     context: &Context,
     live: &RegistryCleanupPolicy,
     policy: &CompiledPolicy,
     currency: &Currency,
-) -> Result<Option<(status_conditions::Findings, Option<Overlap>)>, Error> {
+) -> Result<Option<Look>, Error> {
     let namespace = live.namespace().ok_or(Error::Nameless)?;
     let deadline = context.clock.now().checked_add(CHECK_DEADLINE).unwrap_or(Timestamp::MAX);
     let gate =
         Arc::new(RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), currency.of(live)));
     let (spec, by) = (&live.spec.gitlab, Arc::clone(&gate) as Arc<_>);
     let opened = connect::open(context, &namespace, spec, policy, policy.mode, by).await;
+    context.memory().note_watch(&live.uid().unwrap_or_default(), context.sees_workloads());
     let neighbours = context.neighbours(live, policy);
     if let Some(neighbours) = &neighbours {
         context.memory().note_neighbours(&live.uid().unwrap_or_default(), neighbours.fingerprint());
@@ -279,9 +298,17 @@ async fn check(
                 }
                 _ => None,
             };
-            (findings, overlap)
+            let works = findings.trouble.is_none();
+            let repositories = || async {
+                let found = list_repositories::list(&session.client, &policy.target).await.ok().filter(|_| works)?;
+                Some(found.repositories)
+            };
+            let in_use = Box::pin(Usage::knowledge(context, &namespace, policy, repositories)).await;
+            // It may have waited for a first list.
+            context.memory().note_watch(&live.uid().unwrap_or_default(), context.sees_workloads());
+            Look { findings, overlap, in_use: Some(in_use) }
         }
-        Err(NoSession::Findings(findings)) => (findings, None),
+        Err(NoSession::Findings(findings)) => Look { findings, overlap: None, in_use: None },
         Err(NoSession::NotAsked(error)) => return Err(error),
     };
     let cut_short = matches!(gate.stop(), Some(Stop::Shutdown | Stop::PolicyChanged));

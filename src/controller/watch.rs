@@ -32,6 +32,7 @@ use super::neighbours::Guarded;
 use super::reconcile::{longest_wait, reconcile};
 use super::sightings::Shown;
 use super::slots::Slots;
+use super::until_answered::until_answered;
 
 /// Each item makes every policy of a watch be looked at.
 pub type Nudges = BoxStream<'static, ()>;
@@ -72,7 +73,8 @@ impl Scope {
 /// once all policies are known.
 ///
 /// # Errors
-/// When the policies cannot be listed at the start: what GitLab took within the last hour would not be known.
+/// When the API server refuses to list the policies at the start: what GitLab took within the last hour would not be
+/// known. While it does not answer, it is asked again.
 pub async fn run(
     context: Arc<Context>,
     scope: Scope,
@@ -80,7 +82,9 @@ pub async fn run(
     nudges: impl Fn() -> Nudges + Send,
     on_ready: impl FnOnce() + Send,
 ) -> Result<(), kube::Error> {
-    remember(&context, &scope).await?;
+    if remember(&context, &scope).await?.is_none() {
+        return Ok(());
+    }
     definition::refresh(&context).await;
     let slots = Slots::new(concurrency);
     let (controllers, stores): (Vec<_>, Vec<_>) = scope
@@ -221,12 +225,24 @@ impl Predicate<Guarded> for Wakes {
 }
 
 /// Learns from the statuses of all policies what GitLab took within the last hour. Read leniently: a policy whose spec
-/// cannot be read has a status all the same.
-async fn remember(context: &Context, scope: &Scope) -> Result<(), kube::Error> {
+/// cannot be read has a status all the same. `None`, if the operator was told to stop before.
+async fn remember(context: &Context, scope: &Scope) -> Result<Option<()>, kube::Error> {
     for api in scope.apis(|namespace| scoped(&context.kube, namespace)) {
         let mut parameters = ListParams::default().limit(PAGE_SIZE);
         loop {
-            let page = api.list(&parameters).await?;
+            let ask = || {
+                let (api, parameters) = (api.clone(), parameters.clone());
+                async move { api.list(&parameters).await }
+            };
+            let page = match until_answered(&*context.clock, &context.shutdown, ask).await {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(None),
+                // So long after its beginning that it cannot be gone on with: from the beginning, then.
+                Err(kube::Error::Api(status)) if status.code == 410 && parameters.continue_token.take().is_some() => {
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             for policy in &page.items {
                 let (status, target) = match &policy.0 {
                     Ok(policy) => (policy.status.as_ref(), Some(&policy.spec.target)),
@@ -239,11 +255,11 @@ async fn remember(context: &Context, scope: &Scope) -> Result<(), kube::Error> {
                 context.ledger().remember(&owner, status, target.unwrap_or(&TargetSpec::default()), edited);
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => parameters = parameters.continue_token(&token),
+                Some(token) => parameters.continue_token = Some(token),
                 None => break,
             }
         }
     }
     context.ledger().prune(context.clock.now());
-    Ok(())
+    Ok(Some(()))
 }

@@ -3,16 +3,21 @@
 //! A plan is named by what it would remove and by the generation of the spec, and by nothing else: made again over the
 //! same registry as of the same moment it has the same name, whatever was pushed meanwhile.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use sha2::{Digest, Sha256};
 
-use crate::api::RepositoryStatus;
+use crate::api::conditions::shorten;
+use crate::api::{APPROVE, RepositoryStatus};
 
 use super::repository_outcome::Outcome;
 
 /// Characters of a plan's hash: 128 bits, so that nobody finds another plan for it, and short enough to be typed.
 const HASH_CHARACTERS: usize = 32;
+/// Longest name of a field manager that is told, in bytes; Kubernetes allows no more characters.
+const MAX_MANAGER: usize = 128;
 /// Most repositories that an explanation of a difference names.
 const MAX_DIFFERENCES: usize = 3;
 
@@ -46,6 +51,45 @@ pub fn plan_hash<'a>(generation: i64, items: impl IntoIterator<Item = Item<'a>>)
     }
     text.truncate(HASH_CHARACTERS);
     text
+}
+
+/// Who approved of a plan, as far as the API server tells: which tool, and when. Who used it is in the API server's own
+/// audit log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Approver {
+    /// The field manager of the annotation: `kubectl-annotate`, `argocd-server`.
+    pub manager: String,
+    /// When it wrote last.
+    pub time: Option<Timestamp>,
+}
+
+impl Approver {
+    /// From an object's `metadata.managedFields`.
+    #[must_use]
+    pub fn of(managed: &[ManagedFieldsEntry]) -> Option<Self> {
+        // https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+        let key = format!("/f:metadata/f:annotations/f:{}", APPROVE.replace('/', "~1"));
+        let has_it = |entry: &&ManagedFieldsEntry| {
+            entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer(&key).is_some())
+        };
+        let entry = managed.iter().filter(has_it).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+        let manager = entry.manager.as_deref().filter(|manager| !manager.is_empty())?;
+        Some(Self { manager: shorten(manager, MAX_MANAGER), time: entry.time.as_ref().map(|time| time.0) })
+    }
+}
+
+impl fmt::Display for Approver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.manager)?;
+        self.time.map_or(Ok(()), |time| write!(f, " at {time}"))
+    }
+}
+
+/// What is said of a plan that was approved.
+#[must_use]
+pub fn approved_sentence(plan_hash: &str, approver: Option<&Approver>) -> String {
+    let by = approver.map_or_else(|| "somebody".to_owned(), ToString::to_string);
+    format!("plan {plan_hash} was approved by {by}")
 }
 
 /// What is different from when the plan was proposed, as far as the status from then tells: "shop/api: 12 → 11 tags".
@@ -114,6 +158,26 @@ mod tests {
             names.reverse();
             prop_assert_eq!(plan_hash(7, names.iter().map(|name| item("a/b", name, None))), before);
         }
+    }
+
+    #[test]
+    fn the_approver_is_the_manager_that_wrote_the_annotation_last() {
+        let entry = |manager: &str, time: Option<&str>, key: &str| -> ManagedFieldsEntry {
+            let fields = json!({"f:metadata": {"f:annotations": {key: {}}}});
+            serde_json::from_value(json!({"manager": manager, "time": time, "fieldsV1": fields})).unwrap()
+        };
+        let approve = "f:registrycleanup.dev/approve";
+        let entries = [
+            entry("argocd", Some("2026-11-22T12:00:00Z"), approve),
+            entry("kubectl-annotate", Some("2026-11-22T13:00:00Z"), approve),
+            entry("flux", Some("2026-11-22T14:00:00Z"), "f:registrycleanup.dev/run-requested-at"),
+        ];
+        let told = |entries: &[ManagedFieldsEntry]| Approver::of(entries).map(|approver| approver.to_string());
+        assert_eq!(told(&entries).as_deref(), Some("kubectl-annotate at 2026-11-22T13:00:00Z"));
+        assert_eq!(told(&entries[2..]), None);
+        assert_eq!(told(&[entry("curl", None, approve)]).as_deref(), Some("curl"));
+        assert_eq!(told(&[entry("", None, approve)]), None);
+        assert_eq!(approved_sentence("4f2a", None), "plan 4f2a was approved by somebody");
     }
 
     fn before(id: u64, matched: u64) -> RepositoryStatus {

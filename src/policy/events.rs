@@ -28,6 +28,8 @@ pub enum EventReason {
     DeletionLimitExceeded,
     /// Normal: a plan waits for an approval.
     ApprovalRequired,
+    /// Normal: a plan was approved and is carried out.
+    PlanApproved,
     /// Warning: the plan that was approved is no longer what would be removed.
     PlanChanged,
     /// Warning: an approval was given that approves of nothing.

@@ -208,6 +208,12 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The namespace of whoever may not know the objects of others; `None`, if they may be named.
+    #[must_use]
+    pub fn hidden_from(&self) -> Option<&str> {
+        (!self.name_others).then_some(self.namespace)
+    }
+
     /// How another policy is named: by its name in the same namespace; in another one only where that may be told.
     #[must_use]
     pub fn shown(&self, namespace: &str, name: &str) -> Option<String> {

@@ -6,15 +6,16 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::{
-    self, CREDENTIALS_VALID, ConditionStatus, OVERLAPPING, READY, RECONCILING, RUN_QUEUED, Reason, STALLED,
+    self, APPROVAL_PENDING, CREDENTIALS_VALID, ConditionStatus, IN_USE_KNOWN, OVERLAPPING, READY, RECONCILING,
+    RUN_QUEUED, Reason, STALLED,
 };
-use crate::api::{PolicyStatus, RefusedRunRequest, Trigger};
+use crate::api::{APPROVE, PolicyStatus, RefusedRunRequest, Trigger};
 
 use super::compile::{CompiledPolicy, Problem};
 use super::definition::Definition;
 use super::gitlab_cleanup_policy;
 use super::handled_requests::{self, Refusal};
-use super::in_use::unused_sentence;
+use super::in_use::{Knowledge, unused_sentence};
 use super::next_action::Tokens;
 use super::of_age;
 use super::overlap::{Overlap, Reader};
@@ -230,6 +231,40 @@ pub fn note_overlap(status: &mut PolicyStatus, overlap: &Overlap, to: Reader<'_>
     conditions::set(&mut status.conditions, OVERLAPPING, overlapping, why, &message, Some(generation), now);
 }
 
+/// Records what is known of images in use, and what would follow from it for a run.
+pub fn note_in_use(status: &mut PolicyStatus, known: &Knowledge, generation: i64, now: Timestamp) {
+    let (holds, why, message) = match known {
+        Knowledge::NotWanted => return conditions::remove(&mut status.conditions, IN_USE_KNOWN),
+        Knowledge::Whole => (true, Reason::WorkloadsWatched, "it is known which images are in use".to_owned()),
+        Knowledge::Unknown(why) => (false, Reason::InUseUnknown, format!("a run would remove nothing: {why}")),
+        Knowledge::But(held) => (false, Reason::ImageUnreadable, held.to_string()),
+    };
+    conditions::set(&mut status.conditions, IN_USE_KNOWN, holds, why, &message, Some(generation), now);
+}
+
+/// Says of a plan that waits for an approval what to do.
+pub fn note_waiting(status: &mut PolicyStatus, now: Timestamp) {
+    let Some(plan) = &status.pending_approval else {
+        // One that is not there any more.
+        if conditions::is_true(&status.conditions, APPROVAL_PENDING) {
+            conditions::remove(&mut status.conditions, APPROVAL_PENDING);
+        }
+        return;
+    };
+    let message = format!(
+        "{} tags of {} repositories would be removed: annotate the policy with {APPROVE}={} to have it done",
+        plan.tags, plan.repositories, plan.plan_hash
+    );
+    let generation = status.observed_generation;
+    conditions::set(&mut status.conditions, APPROVAL_PENDING, true, Reason::PlanWaits, &message, generation, now);
+}
+
+/// Records that a plan was approved, and by whom.
+pub fn note_approved(status: &mut PolicyStatus, sentence: &str, now: Timestamp) {
+    let generation = status.observed_generation;
+    conditions::set(&mut status.conditions, APPROVAL_PENDING, false, Reason::PlanApproved, sentence, generation, now);
+}
+
 /// Puts what is to be said of the definition in front, where it is not cut off.
 fn after_remark(definition: &Definition, message: &str) -> String {
     definition.remark().map_or_else(|| message.to_owned(), |remark| format!("{remark}; {message}"))
@@ -245,6 +280,11 @@ fn ready_message(status: &PolicyStatus, subject: Subject<'_>, remark: Option<&st
     }
     if let Some(plan) = &status.pending_approval {
         let _ = write!(message, "; {} tags wait for approval of plan {}", plan.tags, plan.plan_hash);
+    }
+    if let Some(unknown) = conditions::find(&status.conditions, IN_USE_KNOWN)
+        && unknown.status == ConditionStatus::False
+    {
+        let _ = write!(message, "; {}", unknown.message);
     }
     let unused = unused_sentence(&status.unused_registries);
     let conflict = gitlab_cleanup_policy::sentence(&status.projects_with_cleanup_policy);
@@ -263,6 +303,8 @@ mod tests {
 
     use super::*;
     use crate::policy::compile::tests::spec;
+    use crate::policy::image::RefError;
+    use crate::policy::in_use::{Held, Unreadable, Users};
     use crate::policy::{CompileOptions, compile};
 
     fn now() -> Timestamp {
@@ -308,6 +350,42 @@ mod tests {
         assert_eq!(state(&status, RECONCILING), None);
         let ready = conditions::find(&status.conditions, READY).unwrap();
         assert_eq!(ready.message, "next run at 2026-11-23T03:17:00Z, mode DryRun");
+    }
+
+    #[test]
+    fn what_is_not_known_of_images_in_use_is_a_condition_and_part_of_the_message_of_ready() {
+        let policy = policy(&json!({}));
+        let mut status = PolicyStatus::default();
+        let mut known = |known: Knowledge| {
+            observe(&mut status, about(&policy, 1, now()));
+            note_in_use(&mut status, &known, 1, now());
+            checked(&mut status, about(&policy, 1, now()), &good());
+            arm(&mut status, about(&policy, 1, now()));
+            let ready = conditions::find(&status.conditions, READY).unwrap();
+            (state(&status, IN_USE_KNOWN).map(|(_, reason)| reason), ready.status, ready.message.clone())
+        };
+        let next = "next run at 2026-11-23T03:17:00Z, mode DryRun";
+        let good = ConditionStatus::True;
+        let gap = "pods in all namespaces: list is forbidden".to_owned();
+        let (unknown, whole) = (Some("InUseUnknown".to_owned()), Some("WorkloadsWatched".to_owned()));
+        assert_eq!(
+            known(Knowledge::Unknown(gap.clone())),
+            (unknown, good, format!("{next}; a run would remove nothing: {gap}"))
+        );
+        assert_eq!(known(Knowledge::Whole), (whole, good, next.to_owned()));
+        let users = Users::new(["a/Pod/a".into()], 0);
+        let text = Unreadable { text: "${IMAGE}".to_owned(), error: RefError::Path, users };
+        let held = Held { repositories: vec!["shop/api".to_owned()], of: 3, text };
+        let (why, ready, message) = known(Knowledge::But(held));
+        assert_eq!((why.as_deref(), ready), (Some("ImageUnreadable"), good));
+        assert_eq!(
+            message,
+            format!(
+                "{next}; write the image in full in the workload: ${{IMAGE}} (used by a/Pod/a) cannot be read (the path is not \
+                 valid), and may mean any tag of 1 of 3 repositories, which are kept whole: shop/api"
+            )
+        );
+        assert_eq!(known(Knowledge::NotWanted), (None, good, next.to_owned()));
     }
 
     #[test]

@@ -4,12 +4,13 @@
 //! own digest is another one. As long as there is such a digest, only tags are known to be unused that are one image,
 //! or an index of which the contents are known. In the same way, a signature may be that of a tag in use whose digest
 //! is not known. What a node reports without a repository, and nothing is known to have, may be any tag; and so may
-//! everything where the cluster seems to know the repository under another name.
+//! everything where the cluster seems to know the repository under another name, or where a text that cannot be read may
+//! mean it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::in_use::{Contents, Elsewhere, How, RepositoryUse, Use, names_subject};
+use super::in_use::{Contents, Elsewhere, How, RepositoryUse, Unreadable, Use, names_subject};
 
 /// Most tags in use that a message names.
 const MAX_NAMED: usize = 3;
@@ -115,12 +116,15 @@ impl Claims {
     /// Whether [`Self::possible`] holds of every tag.
     #[must_use]
     pub fn all_possible(&self) -> bool {
-        self.unresolved_id.is_some() || self.of.elsewhere().is_some()
+        self.unresolved_id.is_some() || self.of.elsewhere().is_some() || self.of.unreadable().is_some()
     }
 
     /// Why [`Self::possible`] holds of some tags, with who uses what.
     #[must_use]
     pub fn doubt(&self) -> String {
+        if let Some(unreadable) = self.of.unreadable() {
+            return told_of_text(unreadable);
+        }
         if let Some(elsewhere) = self.of.elsewhere() {
             return told_of(elsewhere);
         }
@@ -153,6 +157,11 @@ impl Claims {
 
 fn first(digests: &[&str]) -> Option<Box<str>> {
     digests.first().copied().map(Box::from)
+}
+
+/// Why nothing of a repository is known to be unused that somebody may mean, and what to do.
+fn told_of_text(unreadable: &Unreadable) -> String {
+    format!("write the image in full in the workload: {unreadable}, and may mean any tag of this repository")
 }
 
 /// Why nothing of a repository is known to be unused that the cluster seems to know under another name, and what to do.
@@ -217,6 +226,21 @@ mod tests {
         assert!(!claims.must_keep("v2", Some(SHA_2), false));
         assert!(claims.certain("v3", None).is_none() && claims.must_keep("v3", None, true));
         assert!(claims.doubt().ends_with("in use by prod/Pod/a, and the digests of some tags are not known"));
+    }
+
+    #[test]
+    fn a_text_that_may_mean_the_repository_holds_all_of_its_tags() {
+        let tags = [("v1", Some(SHA_1)), ("v2", None)];
+        let held = claims(&["registry.example.com/shop/web:${TAG}"], &tags);
+        assert!(tags.iter().all(|(name, digest)| held.must_keep(name, *digest, true)));
+        assert!(held.all_possible() && held.certain("v1", Some(SHA_1)).is_none());
+        assert_eq!(
+            held.doubt(),
+            "write the image in full in the workload: registry.example.com/shop/web:${TAG} (used by prod/Pod/a) cannot be read \
+             (the tag is not valid), and may mean any tag of this repository"
+        );
+        let free = claims(&["registry.example.com/shop/api:${TAG}"], &tags);
+        assert!(!free.all_possible() && !free.must_keep("v1", Some(SHA_1), false));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use gitlab_simulator::{Endpoint, Push};
 use jiff::SignedDuration;
+use registry_cleanup_operator::api::conditions::{self, ConditionStatus};
 use registry_cleanup_operator::api::{APPROVE, Mode, PendingApproval, PolicyStatus, RunResult, Trigger};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -60,7 +61,23 @@ async fn a_run_proposes_and_an_approval_removes_exactly_that() {
     let message = &ready.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap().message;
     assert!(message.contains(&format!("; 18 tags wait for approval of plan {}; ", plan.plan_hash)), "{message}");
 
+    let pending = conditions::find(&ready.conditions, "ApprovalPending").unwrap();
+    assert_eq!((pending.status, pending.reason.as_str()), (ConditionStatus::True, "PlanWaits"));
+    assert!(
+        pending.message.contains(&format!("registrycleanup.dev/approve={}", plan.plan_hash)),
+        "{}",
+        pending.message
+    );
+
+    world.kubectl(&["annotate", "rcp", "shop", &format!("{APPROVE}={}", plan.plan_hash)]);
     let status = approve(&world, &plan.plan_hash).await;
+    let approved = conditions::find(&status.conditions, "ApprovalPending").unwrap();
+    let sentence = format!("plan {} was approved by kubectl-annotate at ", plan.plan_hash);
+    assert_eq!((approved.status, approved.reason.as_str()), (ConditionStatus::False, "PlanApproved"));
+    assert!(approved.message.starts_with(&sentence), "{}", approved.message);
+    let events = world.events().await;
+    let told = |(reason, note): &(String, String)| reason == "PlanApproved" && note.starts_with(&sentence);
+    assert!(events.iter().any(told), "{events:?}");
     let run = status.last_run.unwrap();
     assert_eq!((run.result, run.mode, run.trigger), (RunResult::Succeeded, Mode::Delete, Trigger::Approved));
     assert_eq!(run.tags.confirmed, 18);

@@ -4,7 +4,7 @@
 //! Objects are kept as little more than their names: each image text exists once, however many objects name it, and
 //! vanishes with the last of them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub struct UsedImage {
     pub users: Vec<String>,
     /// How many users there are besides.
     pub more_users: usize,
+    /// How many users of each kind there are in other namespaces than that of whoever asked for those of one.
+    pub elsewhere: Vec<(String, usize)>,
 }
 
 /// A stream of events about objects of one kind, in one namespace or in all.
@@ -221,8 +223,8 @@ impl Index {
     }
 
     /// The images in use at a time, in alphabetical order. What finished stops counting `finished_for` later; what
-    /// finished at an unknown time never does.
-    pub(super) fn images(&self, now: Timestamp, finished_for: SignedDuration) -> Vec<UsedImage> {
+    /// finished at an unknown time never does. For a reader in a namespace, users elsewhere are counted and not named.
+    pub(super) fn images(&self, now: Timestamp, finished_for: SignedDuration, reader: Option<&str>) -> Vec<UsedImage> {
         let counts = |entry: &Entry| {
             // A time so long that it has no end never ends.
             entry.finished.is_none_or(|finished| finished.checked_add(finished_for).map_or(true, |until| now < until))
@@ -233,8 +235,9 @@ impl Index {
             let rank = table.kind.rank();
             for (key, entry) in table.objects.iter().filter(|(_, entry)| counts(entry)) {
                 let user = (rank, &**key, table.kind.name());
-                entry.names.iter().for_each(|text| names.entry(text).or_default().add(user));
-                entry.ids.iter().for_each(|(id, name)| ids.entry((id, name)).or_default().add(user));
+                let named = reader.is_none_or(|reader| namespace(key) == reader);
+                entry.names.iter().for_each(|text| names.entry(text).or_default().add(user, named));
+                entry.ids.iter().for_each(|(id, name)| ids.entry((id, name)).or_default().add(user, named));
             }
         }
         let mut images: Vec<UsedImage> = names.into_iter().map(|(name, users)| users.of(name, None)).collect();
@@ -252,10 +255,19 @@ type User<'a> = (Rank, &'a str, &'a str);
 struct Users<'a> {
     best: Vec<User<'a>>,
     all: usize,
+    elsewhere: Vec<(&'a str, usize)>,
 }
 
 impl<'a> Users<'a> {
-    fn add(&mut self, user: User<'a>) {
+    fn add(&mut self, user: User<'a>, named: bool) {
+        if !named {
+            // Objects of a kind come one after the other.
+            match self.elsewhere.last_mut().filter(|(kind, _)| *kind == user.2) {
+                Some((_, number)) => *number += 1,
+                None => self.elsewhere.push((user.2, 1)),
+            }
+            return;
+        }
         self.all += 1;
         let place = self.best.partition_point(|better| *better < user);
         if place < NAMED_USERS {
@@ -267,8 +279,19 @@ impl<'a> Users<'a> {
     fn of(self, image: &str, id: Option<&str>) -> UsedImage {
         let users: Vec<String> = self.best.into_iter().map(|(_, key, kind)| user(key, kind)).collect();
         let more_users = self.all - users.len();
-        UsedImage { image: image.to_owned(), id: id.map(ToOwned::to_owned), users, more_users }
+        let mut elsewhere: BTreeMap<&str, usize> = BTreeMap::new();
+        for (kind, number) in self.elsewhere {
+            // Kinds of different groups may have the same name.
+            *elsewhere.entry(kind).or_default() += number;
+        }
+        let elsewhere = elsewhere.into_iter().map(|(kind, number)| (kind.to_owned(), number)).collect();
+        UsedImage { image: image.to_owned(), id: id.map(ToOwned::to_owned), users, more_users, elsewhere }
     }
+}
+
+/// The namespace in a key; empty for an object of the whole cluster.
+fn namespace(key: &str) -> &str {
+    key.split_once('/').map_or("", |(namespace, _)| namespace)
 }
 
 fn user(key: &str, kind: &str) -> String {

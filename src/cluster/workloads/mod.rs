@@ -150,7 +150,14 @@ impl Workloads {
     /// others.
     #[must_use]
     pub fn images(&self, now: Timestamp) -> Vec<UsedImage> {
-        self.shared.index(|index| index.images(now, self.shared.finished_for))
+        self.images_for(None, now)
+    }
+
+    /// The same for somebody who may know the objects of one namespace: users in others are counted by kind and not
+    /// named.
+    #[must_use]
+    pub fn images_for(&self, reader: Option<&str>, now: Timestamp) -> Vec<UsedImage> {
+        self.shared.index(|index| index.images(now, self.shared.finished_for, reader))
     }
 
     /// Where workloads are looked at.

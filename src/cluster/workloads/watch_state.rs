@@ -40,6 +40,23 @@ pub struct Gap {
     pub forbidden: bool,
     /// Whether it may pass by itself within a moment, as where the API server was not to be reached.
     pub passing: bool,
+    /// The objects that the reason names: one of them as `namespace/name`, and how many there are.
+    pub objects: Option<(String, usize)>,
+}
+
+impl Gap {
+    /// The same for somebody who may know the objects of this namespace: those of others are counted and not named.
+    #[must_use]
+    pub fn told_in(&self, reader: Option<&str>) -> String {
+        let of_reader = |key: &str| key.split_once('/').map(|(namespace, _)| namespace) == reader;
+        match &self.objects {
+            Some((key, number)) if reader.is_some() && !of_reader(key) => {
+                let objects = if *number == 1 { "an object".to_owned() } else { format!("{number} objects") };
+                Self { why: format!("{objects} cannot be read"), ..self.clone() }.to_string()
+            }
+            _ => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Gap {
@@ -199,7 +216,7 @@ impl Shared {
         let state = self.state();
         let standing = state.standings.get(source.standing)?;
         let silent = standing.heard.elapsed() > STALE;
-        let mut passing = true;
+        let (mut passing, mut objects) = (true, None);
         let why = match &standing.phase {
             Phase::Listing => "not completely listed yet".to_owned(),
             Phase::Failing(WatchError::Forbidden(verb)) => {
@@ -216,11 +233,13 @@ impl Shared {
                 let (key, all) = state.index.unreadable(source.id)?;
                 passing = false;
                 let more = if all == 1 { String::new() } else { format!(" and {} more", all - 1) };
-                format!("{}{more} cannot be read", key.trim_start_matches('/'))
+                let key = key.trim_start_matches('/');
+                objects = Some((key.to_owned(), all));
+                format!("{key}{more} cannot be read")
             }
         };
         drop(state);
-        Some(Gap { passing, ..source.gap(why) })
+        Some(Gap { passing, objects, ..source.gap(why) })
     }
 
     /// What is not known just now.
@@ -228,7 +247,14 @@ impl Shared {
         if self.sources.is_empty() {
             // Seeing nothing is not the same as there being nothing.
             let why = "no namespace is watched".to_owned();
-            return vec![Gap { kind: "workloads".to_owned(), namespace: None, why, forbidden: false, passing: false }];
+            return vec![Gap {
+                kind: "workloads".to_owned(),
+                namespace: None,
+                why,
+                forbidden: false,
+                passing: false,
+                objects: None,
+            }];
         }
         self.sources.iter().filter_map(|source| self.gap(source)).collect()
     }
@@ -273,11 +299,37 @@ impl Shared {
 impl Source {
     pub(super) fn gap(&self, why: impl Into<String>) -> Gap {
         let (kind, namespace) = (self.kind.label(), self.namespace.clone());
-        Gap { kind, namespace, why: why.into(), forbidden: false, passing: true }
+        Gap { kind, namespace, why: why.into(), forbidden: false, passing: true, objects: None }
     }
 }
 
 /// The path of a resource on the API server.
 pub(super) fn url(resource: &ApiResource, namespace: Option<&str>) -> String {
     DynamicObject::url_path(resource, namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_of_other_namespaces_than_the_readers_are_counted_and_not_named() {
+        let gap = |why: &str, key: &str, number| Gap {
+            kind: "deployments".to_owned(),
+            namespace: None,
+            why: why.to_owned(),
+            forbidden: false,
+            passing: false,
+            objects: Some((key.to_owned(), number)),
+        };
+        let one = gap("prod/web cannot be read", "prod/web", 1);
+        let three = gap("prod/web and 2 more cannot be read", "prod/web", 3);
+        for reader in [None, Some("prod")] {
+            assert_eq!(one.told_in(reader), "deployments in all namespaces: prod/web cannot be read");
+        }
+        assert_eq!(one.told_in(Some("team")), "deployments in all namespaces: an object cannot be read");
+        assert_eq!(three.told_in(Some("team")), "deployments in all namespaces: 3 objects cannot be read");
+        let forbidden = Gap { objects: None, ..gap("list is forbidden", "", 0) };
+        assert_eq!(forbidden.told_in(Some("team")), "deployments in all namespaces: list is forbidden");
+    }
 }

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::cluster::workloads::{Gap, Options, Workloads};
 use crate::gitlab::Repository;
 use crate::policy::CompiledPolicy;
-use crate::policy::in_use::{Alias, InUse, RepositoryUse, UsedImage};
+use crate::policy::in_use::{Alias, Held, InUse, Knowledge, RepositoryUse, UsedImage};
 
 use super::failure::Unknown;
 use super::in_use_lists::OtherClusters;
@@ -23,10 +23,12 @@ use crate::controller::context::Context;
 
 /// How long a run waits for the first complete list of workloads after the operator started.
 const MAX_WAIT: Duration = Duration::from_secs(60);
+/// The same where somebody only looks.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Most registries of which a status says that nothing is in use, and the longest host that it can hold, in bytes.
 const MAX_UNUSED_REGISTRIES: usize = 5;
 const MAX_HOST: usize = 260;
-/// Most gaps and references that a message names.
+/// Most gaps that a message names.
 const MAX_NAMED: usize = 3;
 
 /// A cluster that is looked at once.
@@ -37,6 +39,8 @@ pub struct Cluster {
     pub namespace: String,
     /// Which workloads count.
     pub options: Options,
+    /// Whether objects of other namespaces may be named.
+    pub name_others: bool,
 }
 
 /// The images in use, for one run.
@@ -45,6 +49,8 @@ pub(crate) struct Usage {
     /// Whether the workloads are watched. Otherwise what was read at the beginning holds to the end.
     watched: bool,
     others: OtherClusters,
+    /// The namespace of whoever reads what is told; `None`, if objects of others may be named.
+    reader: Option<String>,
     /// The registries in question, by host.
     hosts: BTreeSet<String>,
     aliases: Vec<Alias>,
@@ -66,6 +72,30 @@ impl Usage {
         policy: &CompiledPolicy,
         repositories: &[Repository],
     ) -> Result<Option<Self>, Unknown> {
+        let Some(usage) = Self::begin(context, namespace, policy, repositories, MAX_WAIT).await? else {
+            return Ok(None);
+        };
+        usage.confirmed().await?;
+        let ignored = usage.all()?.ignored();
+        if ignored > 0 {
+            tracing::info!(
+                namespace,
+                texts = ignored,
+                "texts that cannot be read, and can mean no image of the registry, are ignored"
+            );
+        }
+        Ok(Some(usage))
+    }
+
+    /// The same as far as it is known without asking the API server, after no more than so much patience with a first
+    /// list of workloads.
+    async fn begin(
+        context: &Context,
+        namespace: &str,
+        policy: &CompiledPolicy,
+        repositories: &[Repository],
+        patience: Duration,
+    ) -> Result<Option<Self>, Unknown> {
         if !policy.protection.in_use {
             return Ok(None);
         }
@@ -74,28 +104,69 @@ impl Usage {
                         in the policy";
             return Err(Unknown::lasting(text.to_owned()));
         };
-        let workloads = match workloads.complete_within(MAX_WAIT).await {
+        let reader = context.reader(namespace).hidden_from().map(str::to_owned);
+        let told = |gaps: &[Gap]| told(gaps, reader.as_deref());
+        let workloads = match workloads.complete_within(patience).await {
             Ok(()) => workloads.clone(),
             Err(gaps) => {
                 let narrowed = stands_in(policy, &gaps).then(|| workloads.narrowed()).flatten();
                 let narrowed = narrowed.ok_or_else(|| told(&gaps))?;
-                narrowed.complete_within(MAX_WAIT).await.map_err(|gaps| told(&gaps))?;
+                narrowed.complete_within(patience).await.map_err(|gaps| told(&gaps))?;
                 narrowed
             }
         };
         let clock = Arc::clone(&context.clock);
-        let usage =
-            Self { watched: true, ..Self::of(workloads, &context.kube, namespace, policy, repositories, clock).await? };
-        usage.confirmed().await?;
-        let ignored = usage.all()?.ignored();
-        if ignored > 0 {
-            tracing::info!(
-                namespace,
-                references = ignored,
-                "references that cannot be read, and mean no image of the registry, are ignored"
-            );
+        let usage = Self::of(workloads, &context.kube, namespace, policy, repositories, clock).await?;
+        Ok(Some(Self { watched: true, reader, ..usage }))
+    }
+
+    /// What is known of images in use while no run goes on. The repositories are only asked for where it matters which
+    /// they are; where they cannot be had, nothing is said of them.
+    pub(crate) async fn knowledge<'r, F>(
+        context: &Context,
+        namespace: &str,
+        policy: &CompiledPolicy,
+        repositories: impl FnOnce() -> F,
+    ) -> Knowledge
+    where
+        F: Future<Output = Option<Vec<Repository>>> + 'r,
+    {
+        let known = match Self::begin(context, namespace, policy, &[], PATIENCE).await {
+            Ok(None) => return Knowledge::NotWanted,
+            Ok(Some(usage)) => usage.all().map(|_| usage),
+            Err(unknown) => Err(unknown),
+        };
+        let usage = match known {
+            Ok(usage) => usage,
+            Err(unknown) => return Knowledge::Unknown(unknown.to_string()),
+        };
+        if !usage.images().any(|image| image.is_unreadable()) {
+            return Knowledge::Whole;
         }
-        Ok(Some(usage))
+        let Some(repositories) = repositories().await else { return Knowledge::Whole };
+        match Self::begin(context, namespace, policy, &repositories, PATIENCE).await {
+            Ok(Some(usage)) => usage.held(&repositories),
+            Ok(None) => Knowledge::NotWanted,
+            Err(unknown) => Knowledge::Unknown(unknown.to_string()),
+        }
+    }
+
+    /// What is kept whole of these repositories because of texts that cannot be read.
+    fn held(&self, repositories: &[Repository]) -> Knowledge {
+        let in_use = match self.all() {
+            Ok(in_use) => in_use,
+            Err(unknown) => return Knowledge::Unknown(unknown.to_string()),
+        };
+        let (mut held, mut text) = (Vec::new(), None);
+        for repository in repositories {
+            if let Some(found) = in_use.repository(&repository.location, &repository.path).unreadable() {
+                held.push(repository.path.clone());
+                text.get_or_insert_with(|| found.clone());
+            }
+        }
+        held.sort_unstable();
+        let of = repositories.len();
+        text.map_or(Knowledge::Whole, |text| Knowledge::But(Held { repositories: held, of, text }))
     }
 
     /// What a cluster uses now, for somebody who only looks.
@@ -108,7 +179,9 @@ impl Usage {
         repositories: &[Repository],
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Unknown> {
-        let Cluster { kube, namespace, options } = cluster;
+        let Cluster { kube, namespace, options, name_others } = cluster;
+        let reader = Some(namespace.clone()).filter(|_| !name_others);
+        let told = |gaps: &[Gap]| told(gaps, reader.as_deref());
         let read = |options| Workloads::read_once(kube.clone(), options);
         let workloads = match read(options.clone()).await {
             Ok(workloads) => workloads,
@@ -117,7 +190,7 @@ impl Usage {
                 read(narrowed).await.map_err(|gaps| told(&gaps))?
             }
         };
-        let usage = Self::of(workloads, kube, namespace, policy, repositories, clock).await?;
+        let usage = Self { reader, ..Self::of(workloads, kube, namespace, policy, repositories, clock).await? };
         usage.all()?;
         Ok(usage)
     }
@@ -135,7 +208,7 @@ impl Usage {
         let lists = &policy.protection.lists;
         let others = OtherClusters::read(kube, namespace, lists, hosts.clone(), Arc::clone(&clock)).await?;
         let aliases = policy.protection.aliases.clone();
-        Ok(Self { workloads, watched: false, others, hosts, aliases, clock, sorted: Mutex::default() })
+        Ok(Self { workloads, watched: false, others, reader: None, hosts, aliases, clock, sorted: Mutex::default() })
     }
 
     /// What is in use of a repository as far as it is known just now.
@@ -151,7 +224,7 @@ impl Usage {
     /// # Errors
     /// When something is not known.
     pub(crate) async fn confirmed(&self) -> Result<(), Unknown> {
-        self.workloads.confirm().await.map_err(|gaps| told(&gaps))?;
+        self.workloads.confirm().await.map_err(|gaps| told(&gaps, self.reader.as_deref()))?;
         self.others.read_again().await?;
         self.all().map(|_| ())
     }
@@ -171,10 +244,21 @@ impl Usage {
         Ok(unused.take(MAX_UNUSED_REGISTRIES).map(str::to_owned).collect())
     }
 
+    fn own_images(&self) -> impl Iterator<Item = UsedImage> + use<> {
+        used_images(&self.workloads, self.reader.as_deref(), self.clock.now())
+    }
+
+    /// All images that are known, of this cluster and of others.
+    fn images(&self) -> impl Iterator<Item = UsedImage> + use<> {
+        let listed = self.others.images().1;
+        let listed: Vec<UsedImage> = listed.here.iter().chain(listed.elsewhere.iter()).cloned().collect();
+        self.own_images().chain(listed)
+    }
+
     fn all(&self) -> Result<Arc<InUse>, Unknown> {
         let gaps = if self.watched { self.workloads.gaps() } else { Vec::new() };
         if !gaps.is_empty() {
-            return Err(told(&gaps));
+            return Err(told(&gaps, self.reader.as_deref()));
         }
         let (reads, listed) = self.others.images();
         let version = (self.workloads.version(), reads);
@@ -184,27 +268,28 @@ impl Usage {
         {
             return Ok(Arc::clone(in_use));
         }
-        let own = used_images(&self.workloads, self.clock.now()).chain(listed.here.iter().cloned());
+        let own = self.own_images().chain(listed.here.iter().cloned());
         let hosts = self.hosts.iter().map(String::as_str);
-        let in_use = InUse::new(own, listed.elsewhere.iter().cloned(), hosts, &self.aliases);
-        if let [first, ..] = in_use.unreadable() {
-            let more = in_use.unreadable_total() - 1;
-            let more = if more == 0 { String::new() } else { format!(", and {more} more") };
-            return Err(Unknown::lasting(format!("a reference cannot be read: {first}{more}")));
-        }
-        let in_use = Arc::new(in_use);
+        let in_use = Arc::new(InUse::new(own, listed.elsewhere.iter().cloned(), hosts, &self.aliases));
         *sorted = Some((version, Arc::clone(&in_use)));
         Ok(in_use)
     }
 }
 
-/// The images that workloads use, as they are sorted by repository.
-pub fn used_images(workloads: &Workloads, now: Timestamp) -> impl Iterator<Item = UsedImage> + use<> {
-    workloads.images(now).into_iter().map(|image| UsedImage {
+/// The images that workloads use, as they are sorted by repository. For a reader in a namespace, users in others are
+/// counted and not named.
+pub fn used_images(
+    workloads: &Workloads,
+    reader: Option<&str>,
+    now: Timestamp,
+) -> impl Iterator<Item = UsedImage> + use<> {
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    workloads.images_for(reader, now).into_iter().map(move |image| UsedImage {
         image: image.image.into_boxed_str(),
         id: image.id.map(String::into_boxed_str),
         users: image.users.into_iter().map(String::into_boxed_str).collect(),
-        more: u32::try_from(image.more_users).unwrap_or(u32::MAX),
+        more: number(image.more_users),
+        elsewhere: image.elsewhere.into_iter().map(|(kind, users)| (kind.into_boxed_str(), number(users))).collect(),
     })
 }
 
@@ -221,8 +306,8 @@ fn stands_in(policy: &CompiledPolicy, gaps: &[Gap]) -> bool {
     gaps.iter().any(|gap| gap.forbidden) && policy.protection.lists.iter().any(|list| list.this_cluster)
 }
 
-fn told(gaps: &[Gap]) -> Unknown {
-    let named: Vec<String> = gaps.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+fn told(gaps: &[Gap], reader: Option<&str>) -> Unknown {
+    let named: Vec<String> = gaps.iter().take(MAX_NAMED).map(|gap| gap.told_in(reader)).collect();
     let more = gaps.len().saturating_sub(MAX_NAMED);
     let more = if more == 0 { String::new() } else { format!("; and {more} more") };
     let why = format!("{}{more}", named.join("; "));

@@ -12,6 +12,9 @@ use crate::cluster::status;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::gate::RunGate;
+use crate::controller::notify::publish;
+use crate::policy::approval::{Approver, approved_sentence};
+use crate::policy::events::{Announcement, EventReason};
 use crate::policy::next_action::Tokens;
 use crate::policy::report;
 use crate::policy::status_conditions::{self, Subject};
@@ -32,6 +35,10 @@ pub(super) async fn begin<'a>(
     let generation = before.metadata.generation.unwrap_or_default();
     let mut status = before.status.clone().unwrap_or_default();
     status_conditions::note_trigger(&mut status, order.trigger, order.slot, Tokens::of(before));
+    let approved = approved(before, &order);
+    if let Some(sentence) = &approved {
+        status_conditions::note_approved(&mut status, sentence, started);
+    }
     if !order.policy.suspended {
         let definition = context.definition().clone();
         status_conditions::arm(
@@ -44,6 +51,10 @@ pub(super) async fn begin<'a>(
     tracing::info!(
         run = id, %namespace, policy = name, trigger = order.trigger.as_str(), mode = order.mode.as_str(), "run begins"
     );
+    if let Some(sentence) = approved {
+        tracing::info!(run = id, %namespace, policy = name, "{sentence}");
+        publish(context, &live, vec![Announcement::normal(EventReason::PlanApproved, &sentence)], "Begin").await;
+    }
     let still_current = order.still_current.clone();
     let gate = RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), still_current);
     Ok(Run {
@@ -62,6 +73,13 @@ pub(super) async fn begin<'a>(
         namespace,
         name,
     })
+}
+
+/// What is said of the plan that an approval lets be carried out.
+fn approved(policy: &RegistryCleanupPolicy, order: &Order<'_>) -> Option<String> {
+    let plan = Tokens::of(policy).approval.filter(|_| order.trigger == Trigger::Approved)?;
+    let approver = Approver::of(policy.metadata.managed_fields.as_deref().unwrap_or_default());
+    Some(approved_sentence(plan, approver.as_ref()))
 }
 
 fn record(order: &Order<'_>, id: &str, generation: i64, started: Timestamp) -> RunStatus {

@@ -17,8 +17,8 @@
 //! - `registry` is the host the list is about. A list about another one says nothing, not that nothing is used.
 //! - `complete` must be `true`: somebody looked everywhere. An empty list is an answer only with that.
 //! - `images` are references as in a Pod, in any order. [`List::new`] writes the registry's own host where the cluster
-//!   uses an alias. A reference that cannot be read stands there too, with the registry's host somewhere in it, so that
-//!   the reader does not take what can be read for everything.
+//!   uses an alias. A text that cannot be read and may mean an image of the registry stands there too, so that the reader
+//!   does not take what can be read for everything; one that ends with the registry's host in brackets may mean any.
 //! - `imageID` is what a node reports of that image where it names no repository: the digest of the image or of its
 //!   configuration. A reader that does not know the field takes the image alone.
 //! - `usedBy` names some users and `usedByMore` counts the others; both may be left out.
@@ -32,6 +32,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::registry::{Registries, host_of};
+use super::template::Template;
 use super::used::Meaning;
 use super::{Alias, UsedImage, Users};
 use crate::api::conditions::shorten;
@@ -144,12 +145,13 @@ impl List {
                 Ok(Meaning::Nothing) => continue,
                 Ok(Meaning::Images(images)) => images.iter().flat_map(there).map(|text| (text, None)).collect(),
                 Ok(Meaning::Reported(image, id)) => reported(&image, &id),
-                Err(_) if Registries::new([registry], &[]).may_be_meant_by(text) => vec![(text.to_owned(), None)],
-                // The reader may not know the alias.
-                Err(_) if registries.may_be_meant_by(text) => vec![(format!("{text} ({registry})"), None)],
-                Err(_) => image.unreadable_id().map(|(image, id)| reported(&image, &id)).unwrap_or_default(),
+                Err(_) => {
+                    let own = image.unreadable_id().map(|(image, id)| reported(&image, &id)).unwrap_or_default();
+                    let texts = unreadable(text, registry, &registries).into_iter().map(|text| (text, None));
+                    own.into_iter().chain(texts).collect()
+                }
             };
-            let users = Users::new(image.users, image.more);
+            let users = Users::of(&image);
             for key in written {
                 list.images.entry(key).or_default().join(&users);
             }
@@ -231,9 +233,33 @@ impl List {
             let named: Vec<Box<str>> =
                 users.names().take(MAX_USERS).map(|user| format!("{user} ({source})").into_boxed_str()).collect();
             let more = users.total().saturating_sub(u32::try_from(named.len()).unwrap_or(u32::MAX));
-            UsedImage { image: image.into_boxed_str(), id, users: named, more }
+            UsedImage { image: image.into_boxed_str(), id, users: named, more, elsewhere: Vec::new() }
         })
     }
+}
+
+/// A text that cannot be read, as a reader takes it who does not know the aliases: nothing, if it can mean no image of
+/// the registry.
+fn unreadable(text: &str, registry: &str, registries: &Registries<'_>) -> Vec<String> {
+    let template = Template::of(text);
+    if !registries.may_be_meant_by(text, &template) {
+        return Vec::new();
+    }
+    let mut written = registries.under_own_name(text, registry);
+    if Registries::new([registry], &[]).may_be_meant_by(text, &template) {
+        written.push(text.to_owned());
+    }
+    if written.is_empty() {
+        // With an alias of which only a part stands there.
+        written.push(format!("{text} ({registry})"));
+    }
+    written
+}
+
+/// Whether a text that cannot be read stands in a list as one that may mean any image of the registry.
+pub(super) fn names_registry(text: &str, registries: &Registries<'_>) -> bool {
+    let named = text.strip_suffix(')').and_then(|text| text.rsplit_once(" ("));
+    named.is_some_and(|(_, registry)| registries.hosts().any(|host| *host == host_of(registry)))
 }
 
 fn wrong(error: &serde_json::Error) -> ListError {

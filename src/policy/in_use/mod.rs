@@ -9,38 +9,29 @@ pub mod keep_regex;
 pub mod list;
 mod registry;
 mod repository;
+mod template;
+mod unreadable;
 mod used;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 use super::image::{ImageRef, RefError};
-use crate::api::conditions::shorten;
 
 pub use contents::{Children, Contents};
 pub use registry::{Alias, AliasError};
 pub use repository::{Elsewhere, How, RepositoryUse, Use, names_subject};
+pub use unreadable::Unreadable;
 pub use used::UsedImage;
 pub use users::Users;
 
 use registry::{Registries, host_of, key, without_port};
-use used::{MAX_TEXT, Meaning};
+use unreadable::Texts;
+use used::Meaning;
 
-/// Most unreadable references that are told one by one.
-pub const MAX_UNREADABLE: usize = 10;
-
-/// A reference that cannot be read and may mean an image of the registry: while there is one, it is not known what is
-/// in use.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{text} (used by {users}): {error}")]
-pub struct Unreadable {
-    /// The text, shortened and on one line.
-    pub text: String,
-    /// What is wrong with it.
-    pub error: RefError,
-    /// Who uses it.
-    pub users: Users,
-}
+/// Most repositories that a message names.
+const MAX_NAMED: usize = 5;
 
 /// All images in use, by repository.
 #[derive(Clone, Debug, Default)]
@@ -51,8 +42,8 @@ pub struct InUse {
     used_hosts: BTreeSet<String>,
     /// Those of which it uses none.
     unused_hosts: BTreeSet<String>,
-    unreadable: Vec<Unreadable>,
-    unreadable_total: usize,
+    /// Texts that cannot be read and may mean images of the registries.
+    unreadable: Texts,
     ignored: usize,
 }
 
@@ -68,8 +59,8 @@ impl InUse {
     /// Sorts the images in use. Their order does not matter, and neither does naming one twice.
     ///
     /// `images` are those of this cluster, `listed` those that others list under the registry's own name. `locations`
-    /// are the repositories in question, or just their hosts (`registry.example.com:5050`): a reference that cannot be
-    /// read and has such a host, or that of an alias, is [`Self::unreadable`].
+    /// are the repositories in question, or just their hosts (`registry.example.com:5050`): a text that cannot be read
+    /// and may mean something there is [`Self::unreadable`], and holds the repositories that it may mean.
     pub fn new<'l>(
         images: impl IntoIterator<Item = UsedImage>,
         listed: impl IntoIterator<Item = UsedImage>,
@@ -83,25 +74,26 @@ impl InUse {
         for (image, here) in images.chain(listed.into_iter().map(|image| (image, false))) {
             let error = match image.read() {
                 Ok(meaning) => {
-                    in_use.take(meaning, &Users::new(image.users, image.more), here, &registries);
+                    in_use.take(meaning, &Users::of(&image), here, &registries);
                     continue;
                 }
                 Err(error) => error,
             };
-            if registries.may_be_meant_by(image.text()) {
-                let users = Users::new(image.users.iter().cloned(), image.more);
+            let users = Users::of(&image);
+            let own = image.unreadable_id();
+            if unreadable::may_mean(image.text(), &registries) {
                 let entry = unreadable.entry(image.text().into()).or_insert_with(|| (error, Users::default()));
                 entry.0 = entry.0.min(error);
                 entry.1.join(&users);
-            } else if let Some((own, id)) = image.unreadable_id() {
-                in_use.take(Meaning::Reported(own, id), &Users::new(image.users, image.more), here, &registries);
-            } else {
+            } else if own.is_none() {
                 in_use.ignored += 1;
+            }
+            if let Some((own, id)) = own {
+                in_use.take(Meaning::Reported(own, id), &users, here, &registries);
             }
         }
         in_use.unused_hosts = registries.hosts().filter(|host| !in_use.used_hosts.contains(*host)).cloned().collect();
-        in_use.unreadable_total = unreadable.len();
-        in_use.unreadable = unreadable.into_iter().take(MAX_UNREADABLE).map(tell).collect();
+        in_use.unreadable = Texts::new(unreadable, &registries);
         in_use
     }
 
@@ -142,15 +134,16 @@ impl InUse {
         let path = path.to_ascii_lowercase();
         let host = host_of(location);
         let mut found = RepositoryUse::default();
-        let mut join = |name: &str| {
-            if let Some(repository) = self.repositories.get(name) {
-                found.join(&repository.of);
-            }
-        };
-        join(&key(location));
+        let mut keys = vec![key(location)];
         for alias in &self.aliases {
-            join(&alias.of(&path));
-            join(&alias.of(&format!("{}/{path}", without_port(&host))));
+            keys.push(alias.of(&path));
+            keys.push(alias.of(&format!("{}/{path}", without_port(&host))));
+        }
+        for repository in keys.iter().filter_map(|key| self.repositories.get(key)) {
+            found.join(&repository.of);
+        }
+        if let Some(text) = self.unreadable.that_may_name(&keys) {
+            found.may_be_meant_by(text);
         }
         if self.unused_hosts.contains(&host) {
             self.look_elsewhere(&path, &mut found);
@@ -172,23 +165,55 @@ impl InUse {
         }
     }
 
-    /// References that cannot be read and may mean an image of the registry, the first few of
-    /// [`Self::unreadable_total`]. As long as there is one, nothing may be removed.
-    #[must_use]
-    pub fn unreadable(&self) -> &[Unreadable] {
-        &self.unreadable
-    }
-
-    /// How many different references of that kind there are.
-    #[must_use]
-    pub fn unreadable_total(&self) -> usize {
-        self.unreadable_total
+    /// Texts that cannot be read and may mean images of the registries, each once and in order.
+    pub fn unreadable(&self) -> impl ExactSizeIterator<Item = &Unreadable> {
+        self.unreadable.iter()
     }
 
     /// How many references cannot be read and mean no image of the registry, whatever else they mean.
     #[must_use]
     pub fn ignored(&self) -> usize {
         self.ignored
+    }
+}
+
+/// What is known of images in use while no run goes on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Knowledge {
+    /// The policy does not want to know.
+    NotWanted,
+    /// All that is in use.
+    Whole,
+    /// Not all: a run would remove nothing. With the reason.
+    Unknown(String),
+    /// All but what a text means that cannot be read.
+    But(Held),
+}
+
+/// What is kept whole because of texts that cannot be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Held {
+    /// The paths of the repositories, in order.
+    pub repositories: Vec<String>,
+    /// How many repositories the policy looks after.
+    pub of: usize,
+    /// One of the texts.
+    pub text: Unreadable,
+}
+
+impl fmt::Display for Held {
+    /// What to do comes first: messages are cut at their end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { repositories, of, text } = self;
+        let named = repositories.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = repositories.len().saturating_sub(MAX_NAMED);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        write!(
+            f,
+            "write the image in full in the workload: {text}, and may mean any tag of {} of {of} repositories, which are kept \
+             whole: {named}{more}",
+            repositories.len()
+        )
     }
 }
 
@@ -202,10 +227,6 @@ pub fn unused_sentence(registries: &[String]) -> Option<String> {
             registries.join(", ")
         )
     })
-}
-
-fn tell((text, (error, users)): (Box<str>, (RefError, Users))) -> Unreadable {
-    Unreadable { text: shorten(&text.replace(char::is_control, " "), MAX_TEXT), error, users }
 }
 
 #[cfg(test)]

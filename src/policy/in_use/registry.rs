@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::template::Template;
 use crate::policy::image::{DOCKER_HUB, ImageRef, RefError, means_docker_hub};
 
 /// The port that may as well be left out.
@@ -91,15 +92,37 @@ impl<'a> Registries<'a> {
         paths
     }
 
-    /// Whether somebody who wrote this, which is no reference, may have meant an image there: it has one of the hosts
-    /// in it, or no host and Docker Hub is one.
-    pub(super) fn may_be_meant_by(&self, text: &str) -> bool {
-        let text = text.to_lowercase();
-        let aliases = self.aliases.iter().map(|alias| host_of(&alias.prefix));
-        self.hosts.iter().cloned().chain(aliases).any(|host| {
-            let host = without_port(&host);
-            names_host(&text, host) || (host == DOCKER_HUB && means_docker_hub(&text))
-        })
+    /// Whether somebody who wrote this, which is no reference, may have meant an image there. A text of which a
+    /// reference may come must be able to begin with a host or an alias; any other must at least have one in it.
+    pub(super) fn may_be_meant_by(&self, text: &str, template: &Template) -> bool {
+        let mut prefixes =
+            self.hosts.iter().chain(self.aliases.iter().map(|alias| &alias.prefix)).filter(|prefix| !prefix.is_empty());
+        let may_begin = |prefix: &String| {
+            let short = host_of(prefix) == DOCKER_HUB && means_docker_hub(&text.to_lowercase());
+            let mut beginnings = spellings(&format!("{prefix}/")).into_iter().filter(|beginning| !beginning.is_empty());
+            short || beginnings.any(|beginning| template.may_begin(&beginning))
+        };
+        let stands_there = |prefix: &String| !template.is_plausible() && names_host_of(text, prefix);
+        prefixes.any(|prefix| may_begin(prefix) || stands_there(prefix))
+    }
+
+    /// What a text that has an alias in front is under the registry's own name: more than one where the alias can be
+    /// read in more than one way. Nothing, if it has none of them.
+    pub(super) fn under_own_name(&self, text: &str, own: &str) -> Vec<String> {
+        let lower = text.to_ascii_lowercase();
+        let behind = |alias: &Alias| {
+            let path = lower.strip_prefix(alias.prefix.as_str())?.strip_prefix('/')?;
+            text.get(text.len() - path.len()..)
+        };
+        let mut written = Vec::new();
+        for path in self.aliases.iter().filter_map(behind) {
+            written.push(format!("{own}/{path}"));
+            let host = without_port(own);
+            let proxied = path.get(..host.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(host));
+            let rest = path.get(host.len()..).and_then(|rest| rest.strip_prefix('/'));
+            written.extend(rest.filter(|_| proxied).map(|rest| format!("{own}/{rest}")));
+        }
+        written
     }
 }
 
@@ -107,6 +130,21 @@ impl<'a> Registries<'a> {
 pub(super) fn key(name: &str) -> String {
     let (host, path) = name.split_once('/').unwrap_or((name, ""));
     format!("{}/{}", host_of(host), path.to_ascii_lowercase())
+}
+
+/// The ways to write the name with this [`key`], in lower case.
+pub(super) fn spellings(key: &str) -> Vec<String> {
+    let (host, path) = key.split_once('/').unwrap_or((key, ""));
+    let mut spellings = vec![key.to_owned()];
+    if without_port(host) == host {
+        spellings.push(format!("{host}{HTTPS}/{path}"));
+    }
+    if host == DOCKER_HUB {
+        spellings.push(format!("index.{DOCKER_HUB}/{path}"));
+        spellings.push(path.to_owned());
+        spellings.extend(path.strip_prefix("library/").map(ToOwned::to_owned));
+    }
+    spellings
 }
 
 /// The host of a location, a name or a key, in lower case and without port 443.
@@ -121,6 +159,13 @@ pub(super) fn without_port(host: &str) -> &str {
         Some((name, port)) if !port.ends_with(']') => name,
         _ => host,
     }
+}
+
+/// Whether the host of a location, a name or an alias stands in a text.
+pub(super) fn names_host_of(text: &str, name: &str) -> bool {
+    let host = host_of(name);
+    let host = without_port(&host);
+    !host.is_empty() && names_host(&text.to_lowercase(), host)
 }
 
 /// Whether a host stands in a text as a whole: `registry.example.com` does not stand in `old-registry.example.com`.
@@ -181,38 +226,46 @@ mod tests {
     }
 
     #[rstest]
-    #[case("registry.example.com/Shop/api", true)]
+    #[case("registry.example.com:5050/Shop/api", true)]
+    #[case("registry.example.com/Shop/api", false)]
     #[case("REGISTRY.example.com:5050/Shop/api", true)]
-    #[case("https://registry.example.com/shop/api", true)]
+    #[case("https://registry.example.com:5050/shop/api", true)]
+    #[case("registry.example.com//shop/api", true)]
     #[case("registry.example.com.:5050/shop/api", true)]
-    #[case("registry.example.com.", true)]
-    #[case("${PREFIX}registry.example.com/shop/api", true)]
-    #[case("proxy.example.org/registry.example.com/Shop", true)]
-    #[case("registry.example.com", true)]
-    #[case("mirror.example.com/Other", true)]
-    #[case("old-registry.example.com/Shop/registry.example.com", true)]
+    #[case("${PREFIX}registry.example.com:5050/shop/api", true)]
+    #[case("proxy.example.org/registry.example.com/Shop", false)]
+    #[case("proxy.example.org//registry.example.com/Shop", true)]
+    #[case("mirror.example.com/Other", false)]
+    #[case("mirror.example.com/gitlab/Other", true)]
+    #[case("old-registry.example.com/Shop/registry.example.com", false)]
+    #[case("${IMAGE}", true)]
+    #[case("${REGISTRY}/Shop/api", true)]
+    #[case("registry.${DOMAIN}:5050/shop/api", true)]
+    #[case("registry.example.com:${PORT}/shop/api", true)]
+    #[case("quay.io/${NAME}", false)]
     #[case("old-registry.example.com/Shop", false)]
     #[case("old.registry.example.com/Shop", false)]
     #[case("registry.example.com.au/Shop", false)]
     #[case("registry.example.community/Shop", false)]
     #[case("Shop/api", false)]
     #[case("", false)]
-    fn a_host_is_recognised_where_it_stands_as_a_whole(#[case] text: &str, #[case] meant: bool) {
+    fn a_text_may_mean_what_can_come_of_it_and_otherwise_the_hosts_in_it(#[case] text: &str, #[case] meant: bool) {
         let aliases = [Alias::parse("mirror.example.com/gitlab").unwrap()];
         let registries = Registries::new(["registry.example.com:5050/shop/api"], &aliases);
-        assert_eq!(registries.may_be_meant_by(text), meant);
+        assert_eq!(registries.may_be_meant_by(text, &Template::of(text)), meant);
     }
 
     #[test]
     fn a_name_without_a_host_means_docker_hub_if_that_is_an_alias() {
         let aliases = [Alias::parse("docker.io").unwrap()];
         let registries = Registries::new(["registry.example.com"], &aliases);
-        assert!(registries.may_be_meant_by("Shop/api"));
-        assert!(!registries.may_be_meant_by("quay.io/Shop/api"));
+        let meant = |text: &str| registries.may_be_meant_by(text, &Template::of(text));
+        assert!(meant("Shop/api") && meant("${GROUP}/api"));
+        assert!(!meant("quay.io/Shop/api"));
     }
 
     #[test]
     fn without_a_host_nothing_is_meant() {
-        assert!(!Registries::new([""], &[]).may_be_meant_by("Shop/api"));
+        assert!(!Registries::new([""], &[]).may_be_meant_by("Shop/api", &Template::of("Shop/api")));
     }
 }

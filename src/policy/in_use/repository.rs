@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound;
 
-use super::{Contents, Users};
+use super::{Contents, Unreadable, Users};
 use crate::policy::attachment;
 use crate::policy::image::ImageRef;
 
@@ -34,6 +34,8 @@ pub struct RepositoryUse {
     digest_users: Users,
     /// The cluster may know the repository under another name, so that nothing above is certain to be all.
     elsewhere: Option<Elsewhere>,
+    /// A text that cannot be read and may mean any image of the repository, the first of all there are.
+    unreadable: Option<Box<Unreadable>>,
 }
 
 /// Images of the same path under another host, in a cluster that has none of the registry itself.
@@ -82,7 +84,7 @@ impl RepositoryUse {
     /// Whether nothing of the repository is in use, and that is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tags.is_empty() && !self.by_digest() && self.elsewhere.is_none()
+        self.tags.is_empty() && !self.by_digest() && self.elsewhere.is_none() && self.unreadable.is_none()
     }
 
     /// Whether something of the repository is in use by digest.
@@ -97,11 +99,18 @@ impl RepositoryUse {
         self.elsewhere.as_ref()
     }
 
+    /// A text that cannot be read and may mean any image of the repository, if there is one.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&Unreadable> {
+        self.unreadable.as_deref()
+    }
+
     /// Somebody who uses something of it, or may.
     #[must_use]
     pub fn any_users(&self) -> Option<&Users> {
         let by = self.tags.values().chain(self.digests.values()).chain(self.ids.values()).next();
         by.or(self.elsewhere.as_ref().map(|elsewhere| &elsewhere.users))
+            .or(self.unreadable.as_ref().map(|unreadable| &unreadable.users))
     }
 
     /// The tags in use by name, in order, whether or not the repository has them.
@@ -157,7 +166,7 @@ impl RepositoryUse {
             (None, Some(users), _) => (How::Digest, users),
             (None, None, Some(users)) => (How::Referrer, Cow::Borrowed(users)),
             (None, None, None) if self.may_be_used(digest) => (How::NotKnown, Cow::Borrowed(&self.digest_users)),
-            (None, None, None) => return None,
+            (None, None, None) => (How::NotKnown, Cow::Borrowed(&self.unreadable()?.users)),
         };
         Some(Use { how, users })
     }
@@ -222,6 +231,11 @@ impl RepositoryUse {
         self.elsewhere.get_or_insert_with(found).aliases.insert(alias.to_owned());
     }
 
+    /// Takes note of a text that may mean any image of the repository.
+    pub(super) fn may_be_meant_by(&mut self, text: &Unreadable) {
+        self.unreadable.get_or_insert_with(|| Box::new(text.clone()));
+    }
+
     pub(super) fn join(&mut self, other: &Self) {
         let maps = [(&mut self.tags, &other.tags), (&mut self.digests, &other.digests), (&mut self.ids, &other.ids)];
         for (own, others) in maps {
@@ -248,6 +262,7 @@ impl RepositoryUse {
             && other.digests.keys().all(|digest| self.digests.contains_key(digest))
             && other.ids.keys().all(|id| self.ids.contains_key(id))
             && (other.elsewhere.is_none() || self.elsewhere.is_some())
+            && (other.unreadable.is_none() || self.unreadable.is_some())
     }
 
     /// Who uses the image that a tag refers to by its name.

@@ -8,7 +8,7 @@ use crate::policy::image::{ImageId, ImageRef, RefError};
 pub(super) const MAX_TEXT: usize = 256;
 
 /// An image as an object of the cluster names it, with some of those who use it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct UsedImage {
     /// The `image` of a specification, as it stands there; empty where it is not known for which one `id` is reported.
     pub image: Box<str>,
@@ -18,6 +18,9 @@ pub struct UsedImage {
     pub users: Vec<Box<str>>,
     /// How many users there are besides.
     pub more: u32,
+    /// How many more users of each kind there are that may not be named, being of other namespaces than whoever reads
+    /// this.
+    pub elsewhere: Vec<(Box<str>, u32)>,
 }
 
 /// What a used image means.
@@ -52,6 +55,12 @@ impl UsedImage {
                 Meaning::Images([Some(image), Some(own).filter(|_| others)].into_iter().flatten().collect())
             }
         })
+    }
+
+    /// Whether nobody knows what it means.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.read().is_err()
     }
 
     /// The same where the `imageID` cannot be read: the image is in use, and it is not known which that is.

@@ -24,6 +24,7 @@ fn printed_of(world: &World, registry: &str, tags: &[&str]) -> String {
         id: None,
         users: vec!["prod/Deployment/web".into()],
         more: 0,
+        elsewhere: vec![],
     };
     let through_a_mirror = |image: String| image.replace(REGISTRY, "mirror.west.example.com");
     let images = tags.iter().flat_map(|tag| images(tag)).map(through_a_mirror).map(used);

@@ -35,6 +35,7 @@ async fn list(scene: &Scene) {
         id: None,
         users: vec!["other/Deployment/web".into()],
         more: 0,
+        elsewhere: vec![],
     };
     let text = List::new(REGISTRY, &[], images(":elsewhere").map(used), scene.world.now()).write().unwrap();
     scene.place.create("v1/ConfigMap", "here", &json!({"data": {"images.json": text}})).await;

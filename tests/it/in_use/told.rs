@@ -1,13 +1,15 @@
 //! What is said about images in use: in the status, in the audit trail, and of namespaces that nobody looks into.
 
 use jiff::SignedDuration;
-use registry_cleanup_operator::api::conditions;
+use registry_cleanup_operator::api::{PolicyStatus, conditions};
+use registry_cleanup_operator::cluster::workloads::Scope;
 use registry_cleanup_operator::policy::CompileOptions;
 use serde_json::{Value, json};
 
 use super::{OLD, Scene, deploy};
 use crate::robustness;
-use crate::world::{Setup, World};
+use crate::support::eventually;
+use crate::world::{Between, Setup, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_counts_tags_in_use_and_names_some_with_their_users() {
@@ -32,6 +34,80 @@ async fn the_status_counts_tags_in_use_and_names_some_with_their_users() {
         assert_eq!(status.repositories[0].tags.in_use, 4);
         assert_eq!(status.history[0].tags.in_use, 4);
     }
+    operator.stop().await;
+}
+
+#[rstest::rstest]
+#[case::as_a_rule(false)]
+#[case::where_the_operator_may_name_them(true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn users_in_other_namespaces_are_counted_by_kind_unless_they_may_be_named(#[case] name_other_namespaces: bool) {
+    let scene = Scene::with(&["one", "two", "unused"]).await;
+    scene.apply(&json!({})).await;
+    let other = scene.world.another_namespace().await;
+    let elsewhere = crate::workloads::Place { kube: scene.world.kube.clone(), namespace: other.clone() };
+    let usual = Setup::of(&scene.world);
+    let mut in_use = usual.in_use.clone().unwrap();
+    in_use.scope = Scope::Namespaces(vec![scene.world.namespace.clone(), other.clone()]);
+    let settings = CompileOptions { name_other_namespaces, ..usual.settings.clone() };
+    let operator = scene.operator_as(Setup { in_use: Some(in_use), settings, ..usual }).await;
+    deploy(&scene, "web", ":one").await;
+    for name in ["secret-a", "secret-b"] {
+        let images = super::images(":two");
+        elsewhere.create("apps/v1/Deployment", name, &super::replicated(&super::pod(&images))).await;
+    }
+    let odd = [(); 2].map(|()| format!("{}/shop/${{SECRET}}/app", super::REGISTRY));
+    elsewhere.create("v1/Pod", "secret-c", &json!({"spec": super::pod(&odd)})).await;
+    let statuses = scene.preview("one").await;
+    let text = json!(statuses).to_string() + &format!("{:?}", scene.world.events().await);
+    for (words, hidden) in [
+        ("two by 2 Deployments", true),
+        ("an image (used by 1 Pod of other namespaces) cannot be read", true),
+        (&*format!("two by {other}/Deployment/secret-a and "), false),
+        ("${SECRET}/app (used by", false),
+        ("secret-", false),
+        ("SECRET", false),
+    ] {
+        assert_eq!(text.contains(words), hidden != name_other_namespaces, "{words}: {text}");
+    }
+    assert!(text.contains(&format!("one by {}/Deployment/web", scene.place.namespace)), "{text}");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_known_of_images_in_use_is_told_before_a_run() {
+    let scene = Scene::with(&["one"]).await;
+    let odd = [(); 2].map(|()| format!("{}/shop/exact/app:${{TAG}}", super::REGISTRY));
+    scene.place.create("v1/Pod", "odd", &json!({"spec": super::pod(&odd)})).await;
+    scene.apply(&json!({})).await;
+    let between = Between::default();
+    let operator = scene.operator_as(Setup { between: Some(between.clone()), ..Setup::of(&scene.world) }).await;
+    let known = |reason: &'static str| move |status: &PolicyStatus| World::condition(status, "InUseKnown") == reason;
+    let message = |status: &PolicyStatus| conditions::find(&status.conditions, "Ready").unwrap().message.clone();
+    scene.world.until("bulk", known("True/WorkloadsWatched")).await;
+    let status = scene.world.until("exact", known("False/ImageUnreadable")).await;
+    assert!(
+        message(&status).contains("any tag of 1 of 1 repositories, which are kept whole: shop/exact/app"),
+        "{status:#?}"
+    );
+
+    let spoiled = between.refuse_watches("/statefulsets");
+    let seen = async |reason: &'static str| {
+        eventually("what is told", async || {
+            operator.nudge();
+            scene.world.policies().get("bulk").await.unwrap().status.filter(known(reason))
+        })
+        .await
+    };
+    let status = seen("False/InUseUnknown").await;
+    assert!(
+        message(&status)
+            .contains("a run would remove nothing: it is not known which images are in use: statefulsets in "),
+        "{status:#?}"
+    );
+    assert_eq!(World::condition(&status, "Ready"), "True/Scheduled");
+    drop(spoiled);
+    seen("True/WorkloadsWatched").await;
     operator.stop().await;
 }
 

@@ -211,7 +211,7 @@ fn the_operator_is_told_what_the_values_say() {
         "--in-use-finished-for=24h",
         "--concurrency=8",
         "--max-requests-per-second-per-host=10",
-        "--listen=0.0.0.0:8080",
+        "--listen=[::]:8080",
         "--log-level=info",
         "--log-format=json",
     ];
@@ -227,7 +227,7 @@ fn the_operator_is_told_what_the_values_say() {
         "--concurrency=8",
         "--max-requests-per-second-per-host=0.5",
         "--name-other-namespaces",
-        "--listen=[::]:8080",
+        "--listen=0.0.0.0:8080",
         "--log-level=info,registry_cleanup_operator=debug",
         "--log-format=text",
         "--watch-namespace=more",

@@ -193,6 +193,7 @@ fn listed(at: jiff::Timestamp) -> String {
         id: None,
         users: vec!["prod/Deployment/web".into()],
         more: 0,
+        elsewhere: vec![],
     };
     List::new(registry, &[], [used], at).write().unwrap()
 }

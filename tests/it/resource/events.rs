@@ -91,3 +91,23 @@ async fn a_run_in_which_a_hundred_repositories_fail_is_worth_no_more_than_twelve
         |event: &&Event| event.related.as_ref().and_then(|about| about.kind.as_deref()) == Some("ContainerRepository");
     assert_eq!(events.iter().filter(related).count(), 10);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_about_a_policy_with_the_longest_name_are_published() {
+    let world = World::start().await;
+    world.repository("shop/backend/api", &[("v1", 30), ("main", 1)]);
+    let name = "a".repeat(253);
+    world.apply(&world.policy(&name, &json!({}))).await.unwrap();
+    let operator = Operator::start(&world).await;
+    world.ready(&name).await;
+    let status = world.run(&name, "one").await;
+    operator.stop().await;
+    let events = events(&world).await;
+    assert_eq!(reasons(&events), ["CleanupCompleted"]);
+    let about = events[0].regarding.as_ref().unwrap();
+    assert_eq!(
+        (about.name.as_ref(), events[0].note.as_ref()),
+        (Some(&name), status.last_run.unwrap().message.as_ref())
+    );
+    assert_eq!(events[0].reporting_instance.as_deref(), Some("test"));
+}

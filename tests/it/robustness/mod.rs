@@ -6,6 +6,7 @@ mod permissions;
 mod process;
 mod secrecy;
 mod signals;
+mod start;
 mod stored;
 
 use gitlab_simulator::Clock;

@@ -91,6 +91,7 @@ async fn a_pod_counts_with_ephemeral_containers_and_with_what_the_node_pulled() 
             id: id.map(str::to_owned),
             users: users.clone(),
             more_users: 0,
+            elsewhere: vec![],
         })
         .collect();
     eventually("all four in use", async || (workloads.images(now()) == wanted).then_some(())).await;

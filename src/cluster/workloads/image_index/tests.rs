@@ -30,7 +30,27 @@ fn index(kinds: &[Kind]) -> (Index, Vec<SourceId>) {
 }
 
 fn texts(index: &Index, now: Timestamp) -> Vec<String> {
-    index.images(now, DAY).into_iter().map(|used| used.image).collect()
+    index.images(now, DAY, None).into_iter().map(|used| used.image).collect()
+}
+
+#[test]
+fn users_of_other_namespaces_than_the_readers_are_counted_by_kind() {
+    let (mut index, sources) = index(&[Kind::Pod, Kind::Deployment]);
+    let api = uses(&["api:1"], &[("sha256:1", "api:1")], None);
+    for (source, key) in [(0, "a/p1"), (0, "b/p2"), (0, "b/p3"), (1, "b/web"), (1, "ab/web")] {
+        index.apply(sources[source], key, 1, &api);
+    }
+    let seen = |reader: &str| {
+        let of = |used: UsedImage| (used.users, used.more_users, used.elsewhere);
+        let all: Vec<_> = index.images(at(0), DAY, Some(reader)).into_iter().map(of).collect();
+        assert_eq!(all[0], all[1], "by name and by id");
+        all[0].clone()
+    };
+    let counted = |kinds: &[(&str, usize)]| kinds.iter().map(|(kind, n)| ((*kind).to_owned(), *n)).collect();
+    assert_eq!(seen("a"), (vec!["a/Pod/p1".to_owned()], 0, counted(&[("Deployment", 2), ("Pod", 2)])));
+    let own = ["b/Deployment/web", "b/Pod/p2", "b/Pod/p3"].map(str::to_owned).to_vec();
+    assert_eq!(seen("b"), (own, 0, counted(&[("Deployment", 1), ("Pod", 1)])));
+    assert_eq!(seen("c"), (vec![], 0, counted(&[("Deployment", 2), ("Pod", 3)])));
 }
 
 #[test]
@@ -41,22 +61,22 @@ fn an_image_is_used_by_workloads_first_and_pods_last_and_only_three_are_named() 
         index.apply(sources[source], key, 1, &api);
     }
     let users = vec!["b/CronJob/nightly".to_owned(), "z/Deployment/web".to_owned(), "a/ReplicaSet/rs".to_owned()];
-    let expected = UsedImage { image: "api:1".to_owned(), id: None, users, more_users: 2 };
-    assert_eq!(index.images(at(0), DAY), [expected]);
+    let expected = UsedImage { image: "api:1".to_owned(), id: None, users, more_users: 2, elsewhere: vec![] };
+    assert_eq!(index.images(at(0), DAY, None), [expected]);
 }
 
 #[test]
 fn an_object_of_no_namespace_is_named_without_one() {
     let (mut index, sources) = index(&[Kind::Deployment]);
     index.apply(sources[0], "/web", 1, &uses(&["api:1"], &[], None));
-    assert_eq!(index.images(at(0), DAY)[0].users, ["Deployment/web"]);
+    assert_eq!(index.images(at(0), DAY, None)[0].users, ["Deployment/web"]);
 }
 
 #[test]
 fn a_name_and_each_image_id_that_is_reported_for_it_are_told_apart() {
     let (mut index, sources) = index(&[Kind::Pod]);
     index.apply(sources[0], "a/p", 1, &uses(&["x", "x"], &[("1", "x"), ("2", "x"), ("1", "x")], None));
-    let found = index.images(at(0), DAY);
+    let found = index.images(at(0), DAY, None);
     let told: Vec<_> = found.iter().map(|used| (used.image.as_str(), used.id.as_deref(), used.more_users)).collect();
     assert_eq!(told, [("x", None, 0), ("x", Some("1"), 0), ("x", Some("2"), 0)]);
 }
@@ -75,8 +95,8 @@ fn what_has_finished_stops_counting_a_day_later(
 ) {
     let (mut index, sources) = index(&[Kind::Job]);
     index.apply(sources[0], "a/job", 1, &uses(&["api:1"], &[("sha", "api:1")], finished));
-    assert_eq!(!index.images(now, DAY).is_empty(), counts);
-    assert!(!index.images(now, SignedDuration::MAX).is_empty(), "for ever is not at once");
+    assert_eq!(!index.images(now, DAY, None).is_empty(), counts);
+    assert!(!index.images(now, SignedDuration::MAX, None).is_empty(), "for ever is not at once");
 }
 
 #[test]
@@ -216,7 +236,7 @@ fn images_of(model: &Model, now: Timestamp) -> Vec<UsedImage> {
         users.sort_unstable();
         let more_users = users.len().saturating_sub(NAMED_USERS);
         let users = users.into_iter().take(NAMED_USERS).map(|(_, key, kind)| user(key, kind)).collect();
-        UsedImage { image: image.to_owned(), id: id.map(ToOwned::to_owned), users, more_users }
+        UsedImage { image: image.to_owned(), id: id.map(ToOwned::to_owned), users, more_users, elsewhere: vec![] }
     });
     used.collect()
 }
@@ -230,9 +250,9 @@ proptest! {
         let (mut index, sources) = index(&KINDS);
         let mut model = Model::new();
         for (version, step) in steps.iter().enumerate() {
-            let before = (index.version(), index.images(now, DAY));
+            let before = (index.version(), index.images(now, DAY, None));
             carry_out(step, version as u64, &mut index, &sources, &mut model);
-            let after = (index.version(), index.images(now, DAY));
+            let after = (index.version(), index.images(now, DAY, None));
             prop_assert_eq!(&after.1, &images_of(&model, now));
             prop_assert!(after.0 >= before.0 && (after.0 > before.0 || after.1 == before.1), "{before:?} {after:?}");
         }
