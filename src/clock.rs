@@ -2,10 +2,12 @@
 //!
 //! Tests hand in a clock of their own, so no test sleeps and every date in a test is exact.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 /// Tells the time and waits. Cheap to share behind an `Arc`.
 pub trait Clock: Send + Sync + 'static {
@@ -14,6 +16,17 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Resolves once `duration` has passed.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
+
+    /// Time since some moment, on a clock that nobody sets. It may stand still while the machine is suspended.
+    fn elapsed(&self) -> Duration {
+        Duration::try_from(self.now().duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default()
+    }
+
+    /// Resolves once `duration` has passed, for whoever only keeps watch beside the work: a clock that runs ahead when
+    /// somebody sleeps does not run ahead for this.
+    fn pass(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.sleep(duration)
+    }
 }
 
 /// The machine's clock and tokio's timer: what the running operator uses.
@@ -28,5 +41,10 @@ impl Clock for SystemClock {
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         tokio::time::sleep(duration).boxed()
+    }
+
+    fn elapsed(&self) -> Duration {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed()
     }
 }

@@ -9,6 +9,7 @@ pub mod manifest;
 mod policy;
 mod reasons;
 mod rules;
+mod run_status;
 mod schema;
 mod status;
 pub mod validation;
@@ -22,9 +23,12 @@ pub use policy::{
 };
 pub use reasons::Reason;
 pub use rules::PATTERN_SENTENCE;
+pub use run_status::{
+    ApprovedPlan, InterruptedRun, RepositoryCounts, Resumed, RunProgress, RunResult, RunStatus, TagCounts, Trigger,
+};
 pub use status::{
     ComingOfAge, EmptyRepository, HistoryEntry, OverlapStatus, PendingApproval, PolicyStatus, RefusedRunRequest,
-    RepositoryCounts, RepositoryResult, RepositoryStatus, RunResult, RunStatus, TagCounts, Trigger,
+    RepositoryResult, RepositoryStatus,
 };
 pub use vocabulary::{Method, Mode, SortBy};
 

@@ -260,6 +260,16 @@ pub(crate) fn plan_hash(_: &mut SchemaGenerator) -> Schema {
     text(64)
 }
 
+/// Twelve digits for each of 2,500 tags: with the rest of a status it stays below what a status may have.
+pub(crate) fn tag_marks(_: &mut SchemaGenerator) -> Schema {
+    text(30_000)
+}
+
+/// Name (253) and uid (36) of a Pod, a number of 16 digits, and what is between them.
+pub(crate) fn holder_identity(_: &mut SchemaGenerator) -> Schema {
+    text(310)
+}
+
 pub(crate) fn run_id(_: &mut SchemaGenerator) -> Schema {
     text(64)
 }

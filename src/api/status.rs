@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::conditions::Condition;
+use super::run_status::{InterruptedRun, RunResult, RunStatus, TagCounts, Trigger};
 use super::schema;
-use super::vocabulary::{Method, Mode};
+use super::vocabulary::Mode;
 
 /// What the operator last saw and did.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -90,6 +91,11 @@ pub struct PolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RunStatus")]
     pub last_run: Option<RunStatus>,
+
+    /// The run that was cut short because its operator was shut down or went away, and that goes on as a new run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "InterruptedRun")]
+    pub interrupted_run: Option<InterruptedRun>,
 
     /// The repositories of the last run that matter most: failures first, then those that are deleted as a whole, then
     /// those with the most tags to remove.
@@ -230,172 +236,6 @@ pub struct EmptyRepository {
     pub since: Time,
 }
 
-/// One run.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunStatus {
-    /// Identifies the run in events and logs.
-    #[schemars(schema_with = "schema::run_id")]
-    pub id: String,
-
-    /// What began the run.
-    pub trigger: Trigger,
-
-    /// What the run did with the tags it selected.
-    pub mode: Mode,
-
-    /// How the run removed tags; absent where a run from before this field is told of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Method")]
-    pub method: Option<Method>,
-
-    /// Address of the GitLab instance that the run spoke to.
-    #[serde(rename = "gitlab")]
-    #[schemars(schema_with = "schema::url_text")]
-    pub gitlab: String,
-
-    /// The generation of the spec that the run went by.
-    #[schemars(schema_with = "schema::generation")]
-    pub observed_generation: i64,
-
-    /// When the run began.
-    #[schemars(schema_with = "schema::time")]
-    pub start_time: Time,
-
-    /// When the run ended; absent while it is under way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::time")]
-    pub completion_time: Option<Time>,
-
-    /// How the run ended, or Running.
-    pub result: RunResult,
-
-    /// What the run came to in a few words, for example "41 removed" or "41 would go".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::short_text")]
-    pub summary: Option<String>,
-
-    /// What happened, in a sentence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::message")]
-    pub message: Option<String>,
-
-    /// How many repositories came to which result.
-    #[serde(default)]
-    pub repositories: RepositoryCounts,
-
-    /// How many tags the run saw, selected, asked to have removed, and saw gone.
-    #[serde(default)]
-    pub tags: TagCounts,
-
-    /// The size in bytes of the tags that were, or in a dry run would be, removed, as far as GitLab tells it. What
-    /// GitLab's garbage collection frees is less where tags share layers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::tag_count")]
-    pub bytes: Option<u64>,
-}
-
-/// What began a run.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Trigger {
-    /// The schedule.
-    Schedule,
-    /// A new value of the annotation registrycleanup.dev/run-requested-at.
-    RunRequested,
-    /// A new value of the annotation registrycleanup.dev/dry-run-requested-at.
-    DryRunRequested,
-    /// The annotation registrycleanup.dev/approve, which names the plan that waits.
-    Approved,
-}
-
-impl Trigger {
-    /// The name as it stands in the resource.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Schedule => "Schedule",
-            Self::RunRequested => "RunRequested",
-            Self::DryRunRequested => "DryRunRequested",
-            Self::Approved => "Approved",
-        }
-    }
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum RunResult {
-    /// The run is under way. If no operator works on it, it turns into Interrupted.
-    Running,
-    /// No repository failed.
-    Succeeded,
-    /// Some repositories failed, others did not.
-    PartiallyFailed,
-    /// The run, or every repository of it, failed.
-    Failed,
-    /// The run was stopped or its operator went away before it was through.
-    Interrupted,
-}
-
-impl RunResult {
-    /// The name as it stands in the resource.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "Running",
-            Self::Succeeded => "Succeeded",
-            Self::PartiallyFailed => "PartiallyFailed",
-            Self::Failed => "Failed",
-            Self::Interrupted => "Interrupted",
-        }
-    }
-}
-
-/// How many repositories came to which result.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RepositoryCounts {
-    /// All repositories of the run.
-    #[schemars(schema_with = "schema::count")]
-    pub total: u32,
-    /// Repositories from which tags are, or in a dry run would be, removed, and those that are counted as deleted.
-    #[schemars(schema_with = "schema::count")]
-    pub changed: u32,
-    /// Repositories in which there was nothing to remove.
-    #[schemars(schema_with = "schema::count")]
-    pub unchanged: u32,
-    /// Repositories left alone for a reason that is no failure, for example GitLab's one request an hour.
-    #[schemars(schema_with = "schema::count")]
-    pub skipped: u32,
-    /// Repositories that could not be handled.
-    #[schemars(schema_with = "schema::count")]
-    pub failed: u32,
-    /// Repositories without tags that GitLab was, or in a dry run would be, asked to delete.
-    #[schemars(schema_with = "schema::count")]
-    pub deleted: u32,
-}
-
-/// How many tags a run saw, selected, asked to have removed, and saw gone.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct TagCounts {
-    /// Tags that were looked at: all of a repository, or, with Exact and rules by age alone, its oldest.
-    #[schemars(schema_with = "schema::tag_count")]
-    pub scanned: u64,
-    /// Tags that the rules select: exactly those of the plan. Only in a Delete run of the method Bulk without limits it
-    /// is all that match by name beyond the keepN, since the age is then judged by GitLab.
-    #[schemars(schema_with = "schema::tag_count")]
-    pub matched: u64,
-    /// Tags among them that an accepted request spoke of.
-    #[schemars(schema_with = "schema::tag_count")]
-    pub requested: u64,
-    /// Tags among those that this run removed: by a later, credible listing (Bulk) or by GitLab's own word (Exact).
-    #[schemars(schema_with = "schema::tag_count")]
-    pub confirmed: u64,
-    /// Tags that stay because the cluster, or another one whose list is given, uses their image.
-    #[schemars(schema_with = "schema::tag_count")]
-    pub in_use: u64,
-}
-
 /// One repository of the last run.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -473,7 +313,7 @@ pub struct HistoryEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::short_message")]
     pub message: Option<String>,
-    /// The run's numbers.
-    #[serde(default)]
+    /// The run's numbers; absent where they were never recorded.
+    #[serde(default, skip_serializing_if = "TagCounts::is_nothing")]
     pub tags: TagCounts,
 }

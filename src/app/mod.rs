@@ -47,8 +47,10 @@ pub struct OperatorOptions {
     pub in_use: Option<InUseSettings>,
     /// Where the probes listen.
     pub listen: SocketAddr,
-    /// Name of this pod, for events.
+    /// Name of this pod, for events and for the records of runs.
     pub pod_name: Option<String>,
+    /// Uid of this pod, for the records of runs.
+    pub pod_uid: Option<String>,
 }
 
 /// How images in use are looked for.
@@ -202,7 +204,8 @@ fn context(client: Client, settings: &OperatorOptions, shutdown: CancellationTok
         }
     };
     let events = Events::new(client.clone(), settings.pod_name.clone());
-    Ok(Arc::new(Context::new(client, gitlab, clock, policy, events, workloads, shutdown)))
+    let context = Context::new(client, gitlab, clock, policy, events, workloads, shutdown);
+    Ok(Arc::new(context.in_pod(settings.pod_name.as_deref(), settings.pod_uid.as_deref())))
 }
 
 fn gitlab(requests_per_second: f64, allowed_hosts: &[String], clock: Arc<dyn Clock>) -> GitLab {

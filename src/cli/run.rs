@@ -60,6 +60,11 @@ pub(super) struct RunArguments {
     /// Name of this pod, which events are published under.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pod_name: Option<String>,
+
+    /// Uid of this pod. With it, an operator whose container was started again knows at once that the runs of the
+    /// process before it are lost.
+    #[arg(long, env = "POD_UID", value_name = "UID")]
+    pod_uid: Option<String>,
 }
 
 pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
@@ -79,6 +84,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         in_use: arguments.in_use.then(|| InUseSettings { scope: arguments.in_use_scope, ..arguments.workloads.into() }),
         listen: arguments.listen,
         pod_name: arguments.pod_name,
+        pod_uid: arguments.pod_uid,
     };
     runtime()?.block_on(app::run(settings)).map_err(|error| crate::controller::chain(&error))
 }

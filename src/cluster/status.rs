@@ -9,9 +9,7 @@ use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use super::watched::without_the_rest;
 use super::{CALL_TIMEOUT, OPERATOR};
 
-/// How often a status is written again because somebody else wrote the object between reading and writing.
-const MAX_ATTEMPTS: u32 = 5;
-/// What a write is called where it fails.
+/// What writing is called where it fails.
 const WRITE: &str = "write the status";
 
 /// Why a call about a policy failed.
@@ -28,19 +26,16 @@ pub enum Error {
     /// The API server did not answer in time.
     #[error("failed to {0} in time")]
     Timeout(&'static str),
-    /// The policy was deleted; another one may stand in its place.
-    #[error("failed to {0}: the policy was deleted")]
-    Gone(&'static str),
 }
 
 impl Error {
-    /// Whether the policy is not there any more, or another one stands in its place.
+    /// Whether the policy is not there any more.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Gone(_)) || self.code() == Some(404)
+        self.code() == Some(404)
     }
 
-    /// Whether somebody wrote the object since it was read.
+    /// Whether somebody wrote the object since it was read: what was decided about it has to be decided anew.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)
@@ -52,7 +47,7 @@ impl Error {
                 kube::Error::Api(status) => Some(status.code),
                 _ => None,
             },
-            Self::Timeout(_) | Self::Gone(_) => None,
+            Self::Timeout(_) => None,
         }
     }
 }
@@ -65,52 +60,19 @@ pub async fn get_live(api: &Api<RegistryCleanupPolicy>, name: &str) -> Result<Op
     Ok(call("read the policy", api.get_opt(name)).await?.map(without_the_rest))
 }
 
-/// Writes the status, never to a policy that was made anew under the same name: a write to a status takes no notice of
-/// a uid, so the version of the object that was read travels along.
+/// Writes the status of a policy as it was read: a compare-and-swap, since the version that was read travels along. Where
+/// somebody wrote the object meanwhile, or another policy stands in its place, nothing is written; it is for the caller
+/// to read again and to decide anew.
 ///
-/// `unknown` are fields that the definition in the cluster does not know, such as `status.lastRun.bytes`: a server-side
-/// apply that has one of them is refused as a whole ("field not declared in schema"), so they are left out.
+/// `unknown` are fields and values that the definition in the cluster does not know, such as `status.lastRun.bytes`: a
+/// server-side apply that has one of them is refused as a whole ("field not declared in schema"), so fields are left out
+/// and values replaced by what older operators wrote.
 ///
 /// # Errors
-/// When the API server does not take it; see [`Error::is_gone`].
+/// When the API server does not take it; see [`Error::is_conflict`] and [`Error::is_gone`].
 pub async fn write(
     api: &Api<RegistryCleanupPolicy>,
     policy: &RegistryCleanupPolicy,
-    status: &PolicyStatus,
-    unknown: &[String],
-) -> Result<RegistryCleanupPolicy, Error> {
-    let mut version = policy.resource_version();
-    let mut attempt = 1;
-    loop {
-        match apply(api, policy, version, status, unknown).await {
-            Err(error) if error.is_conflict() && attempt < MAX_ATTEMPTS => attempt += 1,
-            written => return written,
-        }
-        // Somebody wrote the rest of the object since it was read. The status is ours all the same, if the object still
-        // is.
-        let live = get_live(api, &policy.name_any()).await?.filter(|live| live.uid() == policy.uid());
-        version = live.ok_or(Error::Gone(WRITE))?.resource_version();
-    }
-}
-
-/// The same, but only if nobody wrote the object since it was read: for a status that answers what was read of
-/// generation and annotations.
-///
-/// # Errors
-/// When the API server does not take it; see [`Error::is_conflict`].
-pub async fn write_if_unchanged(
-    api: &Api<RegistryCleanupPolicy>,
-    policy: &RegistryCleanupPolicy,
-    status: &PolicyStatus,
-    unknown: &[String],
-) -> Result<RegistryCleanupPolicy, Error> {
-    apply(api, policy, policy.resource_version(), status, unknown).await
-}
-
-async fn apply(
-    api: &Api<RegistryCleanupPolicy>,
-    policy: &RegistryCleanupPolicy,
-    version: Option<String>,
     status: &PolicyStatus,
     unknown: &[String],
 ) -> Result<RegistryCleanupPolicy, Error> {
@@ -118,29 +80,48 @@ async fn apply(
     let mut patch = json!({
         "apiVersion": RegistryCleanupPolicy::api_version(&()),
         "kind": RegistryCleanupPolicy::kind(&()),
-        "metadata": { "name": name, "namespace": policy.namespace(), "resourceVersion": version },
+        "metadata": { "name": name, "namespace": policy.namespace(), "resourceVersion": policy.resource_version() },
         "status": status,
     });
     for field in unknown.iter().filter(|field| field.starts_with("status.")) {
-        remove(&mut patch, field);
+        match field.split_once(": ") {
+            None => remove(&mut patch, field, None),
+            Some((field, value)) => remove(&mut patch, field, Some(value)),
+        }
     }
     let parameters = PatchParams::apply(OPERATOR).force();
     let written = call(WRITE, api.patch_status(&name, &parameters, &Patch::Apply(&patch))).await;
     written.map(without_the_rest)
 }
 
-/// Takes a field out, given as `status.repositories[].samples`; `[]` is every entry of a list.
-fn remove(value: &mut Value, field: &str) {
+/// Takes a field out, given as `status.repositories[].samples`; `[]` is every entry of a list. Of a field with a `value`
+/// that is not known, only that value is replaced.
+fn remove(within: &mut Value, field: &str, value: Option<&str>) {
     let (first, rest) = field.split_once('.').map_or((field, None), |(first, rest)| (first, Some(rest)));
     let (name, is_list) = first.strip_suffix("[]").map_or((first, false), |name| (name, true));
-    match (value, rest) {
-        (Value::Object(object), None) => _ = object.remove(name),
+    match (within, rest) {
+        (Value::Object(object), None) => match (value, object.get_mut(name)) {
+            (Some(value), Some(member)) if member.as_str() == Some(value) => {
+                *member = stand_in(value).unwrap_or(value).into();
+            }
+            (Some(_), _) => {}
+            (None, _) => _ = object.remove(name),
+        },
         (Value::Object(object), Some(rest)) => match object.get_mut(name) {
-            Some(Value::Array(items)) if is_list => items.iter_mut().for_each(|item| remove(item, rest)),
-            Some(member) => remove(member, rest),
+            Some(Value::Array(items)) if is_list => items.iter_mut().for_each(|item| remove(item, rest, value)),
+            Some(member) => remove(member, rest, value),
             None => {}
         },
         _ => {}
+    }
+}
+
+/// What an older operator would have written in place of a value of a field that must be there.
+fn stand_in(value: &str) -> Option<&'static str> {
+    match value {
+        "Stopping" => Some("Running"),
+        "Resumed" => Some("Schedule"),
+        _ => None,
     }
 }
 
@@ -167,7 +148,22 @@ mod tests {
     )]
     fn a_field_that_is_not_known_is_taken_out_wherever_it_is(#[case] field: &str, #[case] expected: Value) {
         let mut value = json!({"status": {"list": [{"a": 1, "b": 2}, {"b": 3}], "run": {"a": 1}, "overlapping": 1}});
-        remove(&mut value, field);
+        remove(&mut value, field, None);
         assert_eq!(value, expected);
+    }
+
+    #[rstest]
+    #[case::under_way("status.run.result", "Stopping", json!({"result": "Running", "trigger": "Resumed"}))]
+    #[case::what_began_it("status.run.trigger", "Resumed", json!({"result": "Stopping", "trigger": "Schedule"}))]
+    #[case::another_value("status.run.result", "Succeeded", json!({"result": "Stopping", "trigger": "Resumed"}))]
+    #[case::in_another_place("status.run.trigger", "Stopping", json!({"result": "Stopping", "trigger": "Resumed"}))]
+    fn a_value_that_is_not_known_is_written_as_older_operators_do(
+        #[case] field: &str,
+        #[case] unknown: &str,
+        #[case] expected: Value,
+    ) {
+        let mut value = json!({"status": {"run": {"result": "Stopping", "trigger": "Resumed"}}});
+        remove(&mut value, field, Some(unknown));
+        assert_eq!(value["status"]["run"], expected);
     }
 }

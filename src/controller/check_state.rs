@@ -1,16 +1,22 @@
-//! What one process remembers of policies beyond their statuses: last checks and failures in a row. Losing it costs a
-//! few requests, nothing else.
+//! What one process remembers of policies beyond their statuses. Losing last checks and failures in a row costs a few
+//! requests; losing what runs came to that could not be written yet costs their numbers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::api::RunStatus;
+use crate::policy::finished_run::FinishedRun;
 use crate::policy::gitlab_cleanup_policy::Answers;
 use crate::policy::next_action::Checked;
+use crate::policy::run_record::{Holder, Identity, Seen, holder};
 
 /// First and longest pause after a failed reconciliation (the API server did not answer).
 const RETRY_FIRST: SignedDuration = SignedDuration::from_secs(1);
 const RETRY_LAST: SignedDuration = SignedDuration::from_mins(5);
+/// The longest pause while the end of a run is to be written.
+const RETRY_UNWRITTEN: SignedDuration = SignedDuration::from_secs(15);
 
 /// Per policy, by uid.
 #[derive(Debug, Default)]
@@ -23,9 +29,64 @@ pub(crate) struct Memory {
     neighbours: HashMap<String, u64>,
     /// Whether everything that may use images was seen at the last check.
     watches: HashMap<String, bool>,
+    /// Runs of this process that are under way.
+    under_way: HashSet<String>,
+    /// Records of runs of others, as they were read last.
+    seen: HashMap<String, Seen>,
+    /// Runs of this process that ended and are not written yet: the newest of each policy.
+    unwritten: HashMap<String, FinishedRun>,
 }
 
 impl Memory {
+    /// Who works on a run that its record says is under way.
+    pub(crate) fn holder(&self, uid: &str, run: Option<&RunStatus>, me: &Identity, now: Duration) -> Option<Holder> {
+        let under_way = self.under_way.contains(uid);
+        match run.filter(|run| run.result.is_under_way()) {
+            Some(run) => Some(holder(run, me, under_way, self.seen.get(uid), now)),
+            None => under_way.then_some(Holder::Me),
+        }
+    }
+
+    /// Notes the record of a run as the API server has it now.
+    pub(crate) fn note_record(&mut self, uid: &str, run: Option<&RunStatus>, now: Duration) {
+        match run.filter(|run| run.result.is_under_way()) {
+            Some(run) => {
+                let seen = Seen::again(self.seen.get(uid), run, now);
+                self.seen.insert(uid.to_owned(), seen);
+            }
+            None => _ = self.seen.remove(uid),
+        }
+    }
+
+    /// Notes whether a run of this process is under way.
+    pub(crate) fn note_run(&mut self, uid: &str, under_way: bool) {
+        if under_way {
+            self.under_way.insert(uid.to_owned());
+        } else {
+            self.under_way.remove(uid);
+        }
+    }
+
+    /// Keeps the end of a run until it is written.
+    pub(crate) fn keep_end(&mut self, run: FinishedRun) {
+        self.unwritten.insert(run.uid.clone(), run);
+    }
+
+    /// The end of a run that is to be written ahead of anything else.
+    pub(crate) fn unwritten(&self, uid: &str) -> Option<FinishedRun> {
+        self.unwritten.get(uid).cloned()
+    }
+
+    /// All of them.
+    pub(crate) fn all_unwritten(&self) -> Vec<FinishedRun> {
+        self.unwritten.values().cloned().collect()
+    }
+
+    /// Forgets the end of a run: it is written, or never can be.
+    pub(crate) fn forget_end(&mut self, uid: &str) {
+        self.unwritten.remove(uid);
+    }
+
     pub(crate) fn checked(&self, uid: &str) -> Option<Checked> {
         self.checks.get(uid).copied()
     }
@@ -42,7 +103,8 @@ impl Memory {
         let failures = self.failures.entry(uid.to_owned()).or_default();
         let pause = RETRY_FIRST.as_secs().saturating_mul(1 << (*failures).min(16));
         *failures = failures.saturating_add(1);
-        SignedDuration::from_secs(pause).min(RETRY_LAST)
+        let longest = if self.unwritten.contains_key(uid) { RETRY_UNWRITTEN } else { RETRY_LAST };
+        SignedDuration::from_secs(pause).min(longest)
     }
 
     pub(crate) fn succeeded(&mut self, uid: &str) {
@@ -86,6 +148,8 @@ impl Memory {
         self.cleanup_policies.retain(|uid, _| known(uid));
         self.neighbours.retain(|uid, _| known(uid));
         self.watches.retain(|uid, _| known(uid));
+        self.seen.retain(|uid, _| known(uid));
+        self.unwritten.retain(|uid, _| known(uid));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What all reconciliations share.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use kube::runtime::reflector::Store;
@@ -16,6 +17,7 @@ use crate::policy::bulk_ledger::Ledger;
 use crate::policy::compiled_cache::CompiledCache;
 use crate::policy::definition::Definition;
 use crate::policy::overlap::Reader;
+use crate::policy::run_record::Identity;
 use crate::policy::{CompileOptions, CompiledPolicy};
 
 use super::check_state::Memory;
@@ -35,6 +37,8 @@ pub struct Context {
     /// Held while a policy is compiled.
     pub(crate) compiling: Semaphore,
     compiled: Mutex<CompiledCache>,
+    /// Who this process is in the records of its runs.
+    pub(crate) identity: Identity,
     ledger: Mutex<Ledger>,
     memory: Mutex<Memory>,
     definition: Mutex<Definition>,
@@ -67,12 +71,19 @@ impl Context {
             shutdown,
             compiling: Semaphore::new(1),
             compiled: Mutex::default(),
+            identity: Identity::new(None, None, random()),
             ledger: Mutex::default(),
             memory: Mutex::default(),
             definition: Mutex::default(),
             policies: OnceLock::new(),
             sightings: Sightings::default(),
         }
+    }
+
+    /// The same for a process in a Pod of this name and uid, as far as they are known.
+    #[must_use]
+    pub fn in_pod(self, name: Option<&str>, uid: Option<&str>) -> Self {
+        Self { identity: Identity::new(name, uid, random()), ..self }
     }
 
     pub(crate) fn policies(&self, namespace: &str) -> Api<RegistryCleanupPolicy> {
@@ -130,4 +141,10 @@ impl Context {
     pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A number that differs from process to process.
+#[expect(clippy::disallowed_methods, reason = "what tells two processes of one Pod apart")]
+fn random() -> u64 {
+    RandomState::new().hash_one(())
 }

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::gitlab::{Gate, Stopped};
 use crate::policy::repository_outcome::Stop;
 
+use super::renewal::Renewal;
 use super::slots::{SLOW, Slot};
 
 /// How often it is looked whether the deadline has come while a run waits for its place.
@@ -64,6 +65,8 @@ pub(crate) struct RunGate {
     slot: OnceLock<Slot>,
     /// Names of tags in lists that the run holds, more or less.
     held: AtomicU64,
+    /// That of the record of the run; a look that is no run has none.
+    renewal: Option<Arc<Renewal>>,
 }
 
 impl RunGate {
@@ -73,7 +76,13 @@ impl RunGate {
         shutdown: CancellationToken,
         still_current: StillCurrent,
     ) -> Self {
-        Self { clock, deadline, shutdown, still_current, slot: OnceLock::new(), held: AtomicU64::new(0) }
+        let (slot, held) = (OnceLock::new(), AtomicU64::new(0));
+        Self { clock, deadline, shutdown, still_current, slot, held, renewal: None }
+    }
+
+    /// The same, open only while the record of the run is renewed.
+    pub(crate) fn renewed_by(self, renewal: Arc<Renewal>) -> Self {
+        Self { renewal: Some(renewal), ..self }
     }
 
     /// Says at which place the run works, and waits for it.
@@ -135,7 +144,9 @@ impl RunGate {
 
     /// Why nothing may be sent any more, if so.
     pub(crate) fn stop(&self) -> Option<Stop> {
-        if self.shutdown.is_cancelled() {
+        if let Some(stop) = self.renewal.as_ref().and_then(|renewal| renewal.stop()) {
+            Some(stop)
+        } else if self.shutdown.is_cancelled() {
             Some(Stop::Shutdown)
         } else if !self.still_current.holds() {
             Some(Stop::PolicyChanged)
@@ -143,6 +154,14 @@ impl RunGate {
             Some(Stop::Deadline)
         } else {
             None
+        }
+    }
+
+    /// Resolves once the record of the run says that it must stop.
+    async fn told_by_record(&self) {
+        match &self.renewal {
+            Some(renewal) => renewal.stopped().await,
+            None => future::pending().await,
         }
     }
 
@@ -163,7 +182,23 @@ impl RunGate {
 
 impl Gate for RunGate {
     fn may_send(&self) -> Result<(), Stopped> {
-        if self.stop().is_some() { Err(Stopped) } else { Ok(()) }
+        let is_valid = self.renewal.as_ref().is_none_or(|renewal| renewal.is_valid(&*self.clock));
+        if is_valid && self.stop().is_none() { Ok(()) } else { Err(Stopped) }
+    }
+
+    fn opened(&self) -> BoxFuture<'_, ()> {
+        let Some(renewal) = self.renewal.as_ref().filter(|renewal| !renewal.is_valid(&*self.clock)) else {
+            return future::ready(()).boxed();
+        };
+        let left = Duration::try_from(self.deadline.duration_since(self.clock.now())).unwrap_or_default();
+        async move {
+            tokio::select! {
+                () = renewal.valid(&*self.clock) => {}
+                () = self.stopped() => {}
+                () = self.clock.pass(left) => {}
+            }
+        }
+        .boxed()
     }
 
     fn deadline(&self) -> Option<Timestamp> {
@@ -179,6 +214,7 @@ impl Gate for RunGate {
             tokio::select! {
                 () = self.shutdown.cancelled() => {}
                 () = self.still_current.ended() => {}
+                () = self.told_by_record() => {}
             }
         }
         .boxed()
@@ -187,10 +223,12 @@ impl Gate for RunGate {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::clock::SystemClock;
+    use crate::policy::run_record::Moment;
 
     /// A gate, what the watch says of its policy, and what makes the watch say so.
     fn gate() -> (RunGate, Arc<AtomicBool>, watch::Sender<()>) {
@@ -219,5 +257,74 @@ mod tests {
         assert_eq!(stopped.as_mut().now_or_never(), None);
         gate.shutdown.cancel();
         stopped.await;
+    }
+
+    /// A wall clock and one that nobody sets, each turned by hand.
+    struct Clocks(Mutex<Moment>);
+
+    impl Clocks {
+        fn turn(&self, wall: i64, elapsed: u64) {
+            let mut now = self.0.lock().unwrap();
+            now.wall = Timestamp::from_second(now.wall.as_second() + wall).unwrap();
+            now.elapsed += Duration::from_secs(elapsed);
+        }
+    }
+
+    impl Clock for Clocks {
+        fn now(&self) -> Timestamp {
+            self.0.lock().unwrap().wall
+        }
+
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            future::pending().boxed()
+        }
+
+        fn elapsed(&self) -> Duration {
+            self.0.lock().unwrap().elapsed
+        }
+    }
+
+    fn renewed_gate() -> (Arc<Clocks>, Arc<Renewal>, RunGate) {
+        let begun = Moment { wall: Timestamp::UNIX_EPOCH, elapsed: Duration::ZERO };
+        let clocks = Arc::new(Clocks(Mutex::new(begun)));
+        let renewal = Arc::new(Renewal::new(begun));
+        let deadline = Timestamp::from_second(100_000).unwrap();
+        let gate = RunGate::new(clocks.clone(), deadline, CancellationToken::new(), always());
+        (clocks, Arc::clone(&renewal), gate.renewed_by(renewal))
+    }
+
+    fn always() -> StillCurrent {
+        StillCurrent::new(Arc::new(|| true), watch::Sender::new(()).subscribe())
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_once_the_record_is_too_old_until_it_is_written_again() {
+        let (clocks, renewal, gate) = renewed_gate();
+        clocks.turn(59, 59);
+        assert_eq!(gate.may_send(), Ok(()));
+        assert!(gate.opened().now_or_never().is_some());
+        clocks.turn(1, 1);
+        assert_eq!((gate.may_send(), gate.stop()), (Err(Stopped), None));
+        let mut opened = gate.opened();
+        assert!((&mut opened).now_or_never().is_none(), "it waits");
+        renewal.renewed(Moment { wall: clocks.now(), elapsed: clocks.elapsed() });
+        opened.await;
+        assert_eq!(gate.may_send(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_was_frozen_for_an_hour_sends_nothing_before_it_has_looked_again() {
+        let (clocks, renewal, gate) = renewed_gate();
+        clocks.turn(3600, 1);
+        assert_eq!(gate.may_send(), Err(Stopped), "the machine was suspended, and only the wall clock went on");
+        // The answer to what was sent before arrives only now.
+        renewal.renewed(Moment { wall: Timestamp::UNIX_EPOCH, elapsed: Duration::ZERO });
+        assert_eq!(gate.may_send(), Err(Stopped));
+        renewal.must_stop(Stop::GivenUp);
+        gate.opened().await;
+        gate.stopped().await;
+        assert_eq!((gate.may_send(), gate.stop()), (Err(Stopped), Some(Stop::GivenUp)));
+        renewal.renewed(Moment { wall: clocks.now(), elapsed: clocks.elapsed() });
+        assert_eq!(gate.may_send(), Err(Stopped), "for good");
     }
 }

@@ -5,14 +5,14 @@
 //! itself. `connect` gets to GitLab with a policy's credentials. `run` is one run on a page, with a file for each of
 //! its steps. `plan` finds out which tags would be removed, for a run and for `plan_command`, which answers at a
 //! command line and has no part in anything that removes. `gate` says when a run must stop, `currency` what the watch
-//! knows of that, `check_state` is what one process knows of policies beyond their statuses. `neighbours` are policies
-//! that may look after the same repositories, `sightings` notices when any of them changes. `slots` are the places at
-//! which policies are worked on and `turns` the wait for them. `compiled` keeps what was compiled, and `definition` what
-//! is known of the definition in the cluster.
+//! knows of that, `check_state` is what one process knows of policies beyond their statuses. `renewal` is what a run
+//! shares with whoever renews its record. `neighbours` are policies that may look after the same repositories,
+//! `sightings` notices when any of them changes. `slots` are the places at which policies are worked on and `turns` the
+//! wait for them. `compiled` keeps what was compiled, and `definition` what is known of the definition in the cluster.
 //!
 //! ```text
-//! watch → reconcile → turns, run → plan → connect → compiled → context → currency → gate → slots, check_state,
-//!     sightings → neighbours, error
+//! watch → reconcile → turns, run → notify → plan → connect → compiled → context → currency → gate → renewal, slots,
+//!     check_state, sightings → neighbours, error
 //! ```
 
 mod check_state;
@@ -28,6 +28,7 @@ mod notify;
 mod plan;
 mod plan_command;
 mod reconcile;
+mod renewal;
 mod run;
 mod sightings;
 mod slots;

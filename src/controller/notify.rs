@@ -9,14 +9,16 @@ use crate::api::conditions::{self, ConditionStatus, READY};
 use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use crate::cluster::{events::Note, status};
 use crate::policy::events::{self, Announcement};
+use crate::policy::finished_run::{FinishedRun, Fit};
 use crate::policy::status_conditions;
 
 use super::context::Context;
 use super::error::{Error, chain};
 
-/// How often, and with which pauses in seconds, the status of a finished run is written before giving up. What is lost
-/// then are numbers: the status still says Running, and the next reconciliation makes Interrupted of it.
-const FINISH_PAUSES: [u64; 4] = [1, 2, 4, 8];
+/// Pauses in seconds between attempts to write what runs came to while the operator ends.
+const LAST_PAUSES: [u64; 4] = [1, 2, 4, 8];
+/// How often the end of a run is written into what somebody else wrote meanwhile, before it has to wait.
+const MAX_CONFLICTS: usize = 5;
 
 /// What is to change in a policy.
 pub(crate) struct Change {
@@ -34,68 +36,108 @@ pub(crate) struct Change {
 /// it then stands.
 ///
 /// # Errors
-/// When the status could not be written.
+/// When the status could not be written; [`Error::is_conflict`] if somebody wrote the policy since it was read, so that
+/// it has to be looked at anew.
 pub(crate) async fn commit(context: &Context, change: Change) -> Result<RegistryCleanupPolicy, Error> {
-    write(context, change, When::Always).await
-}
-
-/// The same for what was decided by generation and annotations: only while they are as they were read, so that whatever
-/// is written before `status.observedGeneration` says so was seen with the generation, and nothing else was.
-///
-/// # Errors
-/// When the status could not be written; [`Error::is_conflict`] if something else was since.
-pub(crate) async fn commit_decision(context: &Context, change: Change) -> Result<RegistryCleanupPolicy, Error> {
-    write(context, change, When::Unchanged).await
-}
-
-/// The same for the end of a run. Tried several times, since it is the only trace in the cluster.
-///
-/// # Errors
-/// When the status could not be written; the next reconciliation finds the run still running and records an
-/// interruption.
-pub(crate) async fn commit_run(context: &Context, change: Change) -> Result<RegistryCleanupPolicy, Error> {
-    write(context, change, When::Patiently(&FINISH_PAUSES)).await
-}
-
-/// Which writes are made.
-#[derive(Clone, Copy)]
-enum When<'a> {
-    /// Whoever else wrote meanwhile.
-    Always,
-    /// If nobody wrote the object since it was read.
-    Unchanged,
-    /// Again, after pauses in seconds.
-    Patiently(&'a [u64]),
-}
-
-async fn write(context: &Context, change: Change, when: When<'_>) -> Result<RegistryCleanupPolicy, Error> {
     let Change { live, mut status, events, action } = change;
     status_conditions::note_waiting(&mut status, context.clock.now());
     if live.status.as_ref() == Some(&status) {
         return Ok(live);
     }
-    log_standing(&live, &status);
     let policies = context.policies(&live.namespace().ok_or(Error::Nameless)?);
-    let dropped = context.dropped_fields();
-    let mut pauses = if let When::Patiently(pauses) = when { pauses } else { &[] }.iter();
-    let written = loop {
-        let written = match when {
-            When::Unchanged => status::write_if_unchanged(&policies, &live, &status, &dropped).await,
-            When::Always | When::Patiently(_) => status::write(&policies, &live, &status, &dropped).await,
-        };
-        match (written, pauses.next()) {
-            (Ok(written), _) => break written,
-            (Err(error), Some(pause)) if !error.is_gone() => {
-                tracing::warn!(action, error = %chain(&error), "the status of a finished run is written again");
-                context.clock.sleep(Duration::from_secs(*pause)).await;
-            }
-            (Err(error), _) => return Err(error.into()),
-        }
-    };
+    let written = status::write(&policies, &live, &status, &context.dropped_fields()).await?;
+    log_standing(&live, &status);
     let mut all = events::transitions(live.status.as_ref().unwrap_or(&PolicyStatus::default()), &status);
     all.extend(events);
     publish(context, &written, all, &action).await;
     Ok(written)
+}
+
+/// Writes what a run came to into the policy as it is now, whoever wrote it since. It is the only trace of the run in
+/// the cluster, so it is kept until it is written, ahead of anything else for this policy.
+///
+/// # Errors
+/// When it could not be written. A policy that is gone is `None`.
+pub(crate) async fn commit_end(
+    context: &Context,
+    mut live: RegistryCleanupPolicy,
+    run: FinishedRun,
+) -> Result<Option<RegistryCleanupPolicy>, Error> {
+    let policies = context.policies(&run.namespace);
+    let mut conflicts = 0;
+    loop {
+        let written = match end_of(context, &live, &run) {
+            Some(change) => commit(context, change).await,
+            None => Ok(live),
+        };
+        let error = match written {
+            Ok(written) => {
+                context.memory().forget_end(&run.uid);
+                return Ok(Some(written));
+            }
+            Err(error) if error.is_conflict() && conflicts < MAX_CONFLICTS => {
+                conflicts += 1;
+                match status::get_live(&policies, &run.name).await {
+                    Ok(Some(now)) if now.uid().as_ref() == Some(&run.uid) => {
+                        live = now;
+                        continue;
+                    }
+                    Ok(_) => return Ok(forget(context, &run)),
+                    Err(error) => error.into(),
+                }
+            }
+            Err(Error::Status(error)) if error.is_gone() => return Ok(forget(context, &run)),
+            Err(error) => error,
+        };
+        tracing::warn!(
+            run = run.record.id, namespace = run.namespace, policy = run.name, error = %chain(&error),
+            "the end of a run is kept until it can be written"
+        );
+        context.memory().keep_end(run);
+        return Err(error);
+    }
+}
+
+/// There is no policy any more that could tell of the run.
+fn forget<T>(context: &Context, run: &FinishedRun) -> Option<T> {
+    tracing::info!(run = run.record.id, namespace = run.namespace, policy = run.name, "the policy of a run is gone");
+    context.memory().forget_end(&run.uid);
+    None
+}
+
+/// What the end of a run changes in a policy, if anything.
+fn end_of(context: &Context, live: &RegistryCleanupPolicy, run: &FinishedRun) -> Option<Change> {
+    let mut status = live.status.clone().unwrap_or_default();
+    let definition = context.definition().clone();
+    let reader = context.reader(&run.namespace);
+    let generation = live.metadata.generation.unwrap_or_default();
+    let events = match run.write_into(&mut status, generation, &definition, reader) {
+        Fit::Nothing => return None,
+        Fit::Amended => Vec::new(),
+        Fit::Ended => run.events(&status, reader),
+    };
+    Some(Change { live: live.clone(), status, events, action: format!("Run-{}", run.record.id) })
+}
+
+/// Writes what could not be written yet of runs that ended, when the operator is about to end as well.
+pub(crate) async fn commit_rest(context: &Context) {
+    for pause in LAST_PAUSES {
+        let rest = context.memory().all_unwritten();
+        if rest.is_empty() {
+            return;
+        }
+        context.clock.sleep(Duration::from_secs(pause)).await;
+        for run in rest {
+            let policies = context.policies(&run.namespace);
+            match status::get_live(&policies, &run.name).await {
+                Ok(Some(live)) if live.uid().as_ref() == Some(&run.uid) => {
+                    _ = Box::pin(commit_end(context, live, run)).await;
+                }
+                Ok(_) => context.memory().forget_end(&run.uid),
+                Err(error) => tracing::warn!(error = %chain(&error), "the end of a run cannot be written"),
+            }
+        }
+    }
 }
 
 /// One line when a policy becomes ready or stops being so, or for another reason.

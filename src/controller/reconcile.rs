@@ -22,7 +22,7 @@ use crate::policy::overlap::Overlap;
 use crate::policy::repository_outcome::Stop;
 use crate::policy::status_conditions::Subject;
 use crate::policy::target::Target;
-use crate::policy::{CompiledPolicy, report, status_conditions};
+use crate::policy::{CompiledPolicy, report, resume, status_conditions};
 
 use super::compiled::compiled;
 use super::connect::{self, NoSession};
@@ -32,7 +32,7 @@ use super::definition;
 use super::error::Error;
 use super::gate::RunGate;
 use super::neighbours::{Guarded, Neighbours};
-use super::notify::{Change, commit, commit_decision, commit_run, publish};
+use super::notify::{self, Change, commit, publish};
 use super::plan::in_use::Usage;
 use super::plan::list_repositories;
 use super::run::{self, Order};
@@ -76,6 +76,14 @@ pub(crate) async fn reconcile(
     let (namespace, name) = (policy.namespace().ok_or(Error::Nameless)?, policy.name_any());
     let turns = Turns { context: &context, slots, currency, policy };
     let (mut live, mut slot) = (None, None);
+    let unwritten = context.memory().unwritten(&policy.uid().unwrap_or_default());
+    if let Some(run) = unwritten {
+        let Some(of) = read(&context, &namespace, &name).await? else { return Ok(Requeue::await_change()) };
+        live = Box::pin(notify::commit_end(&context, of, run)).await?;
+        if live.is_none() {
+            return Ok(Requeue::await_change());
+        }
+    }
     for _ in 0..MAX_STEPS {
         let now = context.clock.now();
         let (action, compiled) = decide(live.as_ref().unwrap_or(policy), &context, now).await;
@@ -94,17 +102,19 @@ pub(crate) async fn reconcile(
         } else if let Some(of) = live.take() {
             tracing::debug!(%namespace, policy = name, ?action, "step");
             // A run holds a lot while it waits; most policies wait for nothing but the next slot.
-            live = match Box::pin(step(&context, &of, (action, compiled), currency, &mut slot)).await {
-                // Somebody asked for something, or edited the policy, meanwhile: it is decided anew.
-                Err(error) if error.is_conflict() => None,
-                stepped => stepped?,
-            };
-            if live.is_none() {
-                return Ok(Requeue::requeue(MOMENT));
+            match Box::pin(step(&context, &of, (action, compiled), currency, &mut slot)).await {
+                // Somebody wrote the policy since it was read, so what was decided may not be what is to be done now.
+                Err(error) if error.is_conflict() => {}
+                stepped => {
+                    live = stepped?;
+                    if live.is_none() {
+                        return Ok(Requeue::requeue(MOMENT));
+                    }
+                    continue;
+                }
             }
-            continue;
         }
-        live = status::get_live(&context.policies(&namespace), &name).await?;
+        live = read(&context, &namespace, &name).await?;
         if live.is_none() {
             return Ok(Requeue::await_change());
         }
@@ -113,17 +123,32 @@ pub(crate) async fn reconcile(
     Ok(Requeue::requeue(Duration::from_secs(60)))
 }
 
+/// Reads a policy from the API server itself, and takes note of a run that it says is under way.
+async fn read(context: &Context, namespace: &str, name: &str) -> Result<Option<RegistryCleanupPolicy>, Error> {
+    let live = status::get_live(&context.policies(namespace), name).await?;
+    if let Some(live) = &live {
+        let run = live.status.as_ref().and_then(|status| status.last_run.as_ref());
+        context.memory().note_record(&live.uid().unwrap_or_default(), run, context.clock.elapsed());
+    }
+    Ok(live)
+}
+
 async fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestamp) -> (Action, Compiled) {
     let compiled = compiled(context, policy, now).await;
     let fresh = PolicyStatus::default();
     let uid = policy.uid().unwrap_or_default();
     let fingerprint = compiled.as_ref().ok().and_then(|compiled| context.neighbours_fingerprint(policy, compiled));
     let sees_workloads = context.sees_workloads();
-    let (checked, neighbours_changed) = {
-        let memory = context.memory();
+    let status = policy.status.as_ref().unwrap_or(&fresh);
+    let (checked, neighbours_changed, holder) = {
+        let (memory, elapsed) = (context.memory(), context.clock.elapsed());
         let others = fingerprint.is_some_and(|fingerprint| memory.neighbours_changed(&uid, fingerprint));
-        // What stopped being seen, or is seen again, is to be told before the night.
-        (memory.checked(&uid), others || memory.watch_changed(&uid, sees_workloads))
+        (
+            memory.checked(&uid),
+            // What stopped being seen, or is seen again, is to be told before the night.
+            others || memory.watch_changed(&uid, sees_workloads),
+            memory.holder(&uid, status.last_run.as_ref(), &context.identity, elapsed),
+        )
     };
     let definition = context.definition().clone();
     let action = next_action(
@@ -131,11 +156,12 @@ async fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestam
             generation: policy.metadata.generation.unwrap_or_default(),
             deleting: policy.metadata.deletion_timestamp.is_some(),
             tokens: Tokens::of(policy),
-            status: policy.status.as_ref().unwrap_or(&fresh),
+            status,
             policy: compiled.as_ref(),
             checked,
             definition: &definition,
             neighbours_changed,
+            holder,
         },
         now,
     );
@@ -165,7 +191,7 @@ async fn step(
     let now = context.clock.now();
     let generation = live.metadata.generation.unwrap_or_default();
     let mut status = live.status.clone().unwrap_or_default();
-    let mut events = Vec::new();
+    let (mut events, mut checked) = (Vec::new(), None);
     let definition = context.definition().clone();
     let subject = |policy| Subject { policy, generation, definition: &definition, now };
     match (action, compiled) {
@@ -173,11 +199,23 @@ async fn step(
             events.extend(answer_run(&mut status, live, refusal));
             status_conditions::stall(&mut status, &problem, generation, now);
         }
-        (Action::RecordInterruption, _) => {
+        (Action::RecordInterruption, compiled) => {
             report::interrupted(&mut status, live.spec.history_limit, now);
             let edited = status.last_run.as_ref().is_some_and(|run| run.observed_generation != generation);
             context.ledger().remember(&owner(live), &status, &live.spec.target, edited);
+            if let (Ok(policy), false) = (&compiled, edited) {
+                let approved = live.status.as_ref().and_then(|status| status.last_run.as_ref()?.approved_plan.clone());
+                resume::note(&mut status, approved, policy.starting_deadline, now);
+            }
             events.extend(events::run_ended(&status));
+        }
+        (Action::DropInterrupted, _) => {
+            let run = status.interrupted_run.take();
+            let note = format!(
+                "run {} was cut short and does not go on: no operator took it up in time, or the policy is another one now",
+                run.map(|run| run.id).unwrap_or_default()
+            );
+            events.push(Announcement::warning(EventReason::CleanupNotResumed, note));
         }
         (Action::Observe { refusal }, Ok(policy)) => {
             events.extend(answer_run(&mut status, live, refusal));
@@ -211,8 +249,7 @@ async fn step(
                 None => asked.await?,
             };
             let Some(Look { findings, overlap, in_use }) = found else { return Ok(None) };
-            let healthy = findings.trouble.is_none();
-            context.memory().note_check(&live.uid().unwrap_or_default(), generation, context.clock.now(), healthy);
+            checked = Some(findings.trouble.is_none());
             if let Some(in_use) = in_use {
                 status_conditions::note_in_use(&mut status, &in_use, generation, now);
             }
@@ -221,21 +258,26 @@ async fn step(
                 let namespace = live.namespace().unwrap_or_default();
                 status_conditions::note_overlap(&mut status, &overlap, context.reader(&namespace), generation, now);
             }
-            let change = Change { live: live.clone(), status, events, action: "Reconcile".to_owned() };
-            return commit(context, change).await.map(Some);
         }
         (Action::Begin { trigger, mode, slot }, Ok(policy)) => {
-            // Whoever begins has waited for its place before.
-            let Some(place) = place.take() else { return Ok(None) };
+            // Whoever begins has waited for its place before. An operator that ends begins nothing: least of all does it
+            // go on with the run that it has just cut short.
+            let Some(place) = place.take().filter(|_| !context.shutdown.is_cancelled()) else { return Ok(None) };
             let still_current = currency.of(live);
             let order = Order { policy: &policy, trigger, mode, slot, still_current };
-            return commit_run(context, run::execute(context, live, order, place).await?).await.map(Some);
+            return Box::pin(run::execute(context, live, order, place)).await;
         }
+        (Action::LookAtRecord, _) => return read_again(context, live).await,
         // These are quiet, or need a policy that compiles and come with one.
         (Action::Wait(_) | Action::Ignore, _) | (_, Err(_)) => return Ok(Some(live.clone())),
     }
     let action = name_of(&status, &events);
-    commit_decision(context, Change { live: live.clone(), status, events, action }).await.map(Some)
+    let written = commit(context, Change { live: live.clone(), status, events, action }).await?;
+    if let Some(healthy) = checked {
+        // Only now: what could not be written has to be found out again.
+        context.memory().note_check(&live.uid().unwrap_or_default(), generation, context.clock.now(), healthy);
+    }
+    Ok(Some(written))
 }
 
 /// What the events say that the operator did. Events of the same action and reason are one to whoever publishes them,
@@ -258,6 +300,10 @@ fn answer_run(
     status_conditions::answer_run(status, refusal, Tokens::of(live), generation);
     let refused = refusal.and(status.refused_run_request.as_ref())?;
     Some(Announcement::normal(EventReason::RunThrottled, refused.message.clone()))
+}
+
+async fn read_again(context: &Context, live: &RegistryCleanupPolicy) -> Result<Option<RegistryCleanupPolicy>, Error> {
+    read(context, &live.namespace().ok_or(Error::Nameless)?, &live.name_any()).await
 }
 
 /// What a look at a policy came to.

@@ -29,6 +29,7 @@ use super::currency::{Currency, version};
 use super::definition;
 use super::error::{Error, chain};
 use super::neighbours::Guarded;
+use super::notify;
 use super::reconcile::{longest_wait, reconcile};
 use super::sightings::Shown;
 use super::slots::Slots;
@@ -103,6 +104,7 @@ pub async fn run(
         }
     };
     future::join(future::join_all(controllers), ready).await;
+    notify::commit_rest(&context).await;
     Ok(())
 }
 

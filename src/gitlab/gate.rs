@@ -22,10 +22,16 @@ pub trait Gate: Send + Sync {
     /// [`Stopped`] when nothing may be sent any more.
     fn may_send(&self) -> Result<(), Stopped>;
 
+    /// Resolves at once, unless [`Gate::may_send`] says no for a while: then once it says yes again, or never will.
+    /// Whoever waits for it looks at everything else again afterwards.
+    fn opened(&self) -> BoxFuture<'_, ()> {
+        future::ready(()).boxed()
+    }
+
     /// The instant after which nothing is sent and nothing is waited for; `None` is no limit.
     fn deadline(&self) -> Option<Timestamp>;
 
-    /// Resolves when [`Gate::may_send`] has turned to no: ends waits, and reading requests that are on their way.
+    /// Resolves when [`Gate::may_send`] has turned to no for good: ends waits, and reading requests that are on their way.
     /// A bulk request on its way is never cut off by it.
     fn stopped(&self) -> BoxFuture<'_, ()>;
 

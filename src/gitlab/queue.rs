@@ -47,8 +47,10 @@ impl Turns {
     }
 
     /// Waits until a request may leave; the gate is asked before the wait and as the last thing after it.
+    /// A turn that comes while the gate is closed for a while is lost.
     pub(super) async fn wait(&self, clock: &dyn Clock, gate: &dyn Gate) -> Result<(), NoTurn> {
         loop {
+            gate.opened().await;
             gate.may_send()?;
             let mut slot = {
                 let now = clock.now();
@@ -61,13 +63,14 @@ impl Turns {
             while !wait.is_zero() {
                 let until = clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX);
                 sleep(wait, clock, gate).await;
-                gate.may_send()?;
+                if gate.may_send().is_err() {
+                    break;
+                }
                 late = wait >= PAUSE && clock.now().duration_since(until) > LATE;
                 wait = self.pacer().delayed(&mut slot);
                 worth_waiting(wait, clock.now(), gate)?;
             }
-            gate.may_send()?;
-            if !late {
+            if !late && gate.may_send().is_ok() {
                 return Ok(());
             }
         }
@@ -76,6 +79,7 @@ impl Turns {
     /// For a request that belongs to one whose turn has come: it leaves at once, and everybody else waits longer.
     /// Inside a pause it waits like everybody.
     pub(super) async fn cut_in(&self, clock: &dyn Clock, gate: &dyn Gate) -> Result<(), NoTurn> {
+        gate.opened().await;
         gate.may_send()?;
         if self.pacer().cut_in(clock.now()) { Ok(()) } else { self.wait(clock, gate).await }
     }
@@ -214,6 +218,47 @@ mod tests {
         turns.wait(&clock, &gate).await.unwrap();
         assert_eq!(turns.wait(&clock, &gate).await, Err(refused));
         assert_eq!(clock.now().as_second(), 1, "the pause itself was not waited for");
+    }
+
+    /// Closed for a while, from the first sleep on.
+    #[derive(Default)]
+    struct ForAWhile {
+        closed: AtomicBool,
+        waited: AtomicBool,
+    }
+
+    impl Gate for ForAWhile {
+        fn may_send(&self) -> Result<(), Stopped> {
+            if self.closed.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+        }
+
+        fn opened(&self) -> BoxFuture<'_, ()> {
+            if self.closed.swap(false, Ordering::Relaxed) {
+                self.waited.store(true, Ordering::Relaxed);
+            }
+            future::ready(()).boxed()
+        }
+
+        fn deadline(&self) -> Option<Timestamp> {
+            None
+        }
+
+        fn stopped(&self) -> BoxFuture<'_, ()> {
+            future::pending().boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_comes_while_the_gate_is_closed_for_a_while_is_lost() {
+        let (turns, gate) = (turns(), Arc::new(ForAWhile::default()));
+        let clock = Eventful::new({
+            let gate = Arc::clone(&gate);
+            move |_| gate.closed.store(true, Ordering::Relaxed)
+        });
+        turns.wait(&clock, &*gate).await.unwrap();
+        turns.wait(&clock, &*gate).await.unwrap();
+        assert!(gate.waited.load(Ordering::Relaxed), "it was waited for");
+        assert_eq!(clock.now().as_second(), 2, "and then for another turn");
     }
 
     #[tokio::test]

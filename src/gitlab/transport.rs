@@ -170,19 +170,25 @@ impl Http {
     }
 
     /// The final check at a request that removes something. It may take a while, so it ends with the gate, which is
-    /// asked once more.
+    /// asked once more; and where that is closed for a while, everything is looked at again afterwards.
     async fn look(&self, request: &Request) -> Result<(), Error> {
         let (Some(look), Repeat::OnlyUnprocessed) = (&self.final_check, request.repeat) else { return Ok(()) };
         let stopped = || Error::new(request.operation, ErrorKind::Stopped);
-        let still = tokio::select! {
-            biased;
-            () = self.gate.stopped() => return Err(stopped()),
-            still = look.still() => still,
-        };
-        if !still {
-            return Err(Error::new(request.operation, ErrorKind::Withdrawn));
+        loop {
+            let still = tokio::select! {
+                biased;
+                () = self.gate.stopped() => return Err(stopped()),
+                still = look.still() => still,
+            };
+            if !still {
+                return Err(Error::new(request.operation, ErrorKind::Withdrawn));
+            }
+            if self.gate.may_send().is_ok() {
+                return Ok(());
+            }
+            self.gate.opened().await;
+            self.gate.may_send().map_err(|_| stopped())?;
         }
-        self.gate.may_send().map_err(|_| stopped())
     }
 
     /// One request on the wire. Reading requests end when the gate closes; one that changes something is awaited to its

@@ -3,6 +3,7 @@
 //! A plan is named by what it would remove and by the generation of the spec, and by nothing else: made again over the
 //! same registry as of the same moment it has the same name, whatever was pushed meanwhile.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use sha2::{Digest, Sha256};
 
 use crate::api::conditions::shorten;
-use crate::api::{APPROVE, RepositoryStatus};
+use crate::api::{APPROVE, ApprovedPlan, RepositoryStatus};
 
 use super::repository_outcome::Outcome;
 
@@ -20,6 +21,11 @@ const HASH_CHARACTERS: usize = 32;
 const MAX_MANAGER: usize = 128;
 /// Most repositories that an explanation of a difference names.
 const MAX_DIFFERENCES: usize = 3;
+
+/// Most tags of a plan that are marked in a status.
+const MAX_MARKED: usize = 2500;
+/// Digits of a mark: 48 bits, so that among all tags that a registry may have none passes for one of a plan by chance.
+const MARK_CHARACTERS: usize = 12;
 
 /// One tag that a plan removes.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -45,11 +51,44 @@ pub fn plan_hash<'a>(generation: i64, items: impl IntoIterator<Item = Item<'a>>)
             hasher.update(part.as_bytes());
         }
     }
+    hexadecimal(&hasher.finalize(), HASH_CHARACTERS)
+}
+
+/// What tells later whether a tag belongs to a plan, when some of it are gone: a mark of each. `None` where there are too
+/// many.
+#[must_use]
+pub fn tag_marks<'a>(hash: &str, items: impl IntoIterator<Item = Item<'a>>) -> Option<String> {
+    let mut marks: Vec<String> = items.into_iter().map(|item| mark(hash, item)).collect();
+    if marks.len() > MAX_MARKED {
+        return None;
+    }
+    marks.sort_unstable();
+    Some(marks.concat())
+}
+
+/// Whether all of these tags belong to an approved plan of which some may be gone. Of a plan without marks nothing is
+/// known but its hash.
+#[must_use]
+pub fn is_within<'a>(plan: &ApprovedPlan, items: impl IntoIterator<Item = Item<'a>>) -> bool {
+    let marks = plan.tag_marks.as_deref().unwrap_or_default();
+    let known: BTreeSet<&[u8]> = marks.as_bytes().chunks_exact(MARK_CHARACTERS).collect();
+    items.into_iter().all(|item| known.contains(mark(&plan.plan_hash, item).as_bytes()))
+}
+
+fn mark(hash: &str, item: Item<'_>) -> String {
+    let mut hasher = Sha256::new();
+    for part in [hash, " ", item.repository, " ", item.name, " ", item.digest.unwrap_or("-")] {
+        hasher.update(part.as_bytes());
+    }
+    hexadecimal(&hasher.finalize(), MARK_CHARACTERS)
+}
+
+fn hexadecimal(bytes: &[u8], characters: usize) -> String {
     let mut text = String::new();
-    for byte in hasher.finalize() {
+    for byte in bytes {
         let _ = write!(text, "{byte:02x}");
     }
-    text.truncate(HASH_CHARACTERS);
+    text.truncate(characters);
     text
 }
 
@@ -178,6 +217,36 @@ mod tests {
         assert_eq!(told(&[entry("curl", None, approve)]).as_deref(), Some("curl"));
         assert_eq!(told(&[entry("", None, approve)]), None);
         assert_eq!(approved_sentence("4f2a", None), "plan 4f2a was approved by somebody");
+    }
+
+    #[test]
+    fn a_tag_belongs_to_an_approved_plan_by_repository_name_and_digest_and_by_nothing_less() {
+        let all = [item("a/b", "v1", Some("sha256:1")), item("a/b", "v2", Some("sha256:2")), item("a/c", "v1", None)];
+        let plan = |tag_marks| ApprovedPlan {
+            plan_hash: "4f2a".to_owned(),
+            time: serde_json::from_value(json!("1970-01-01T00:00:00Z")).unwrap(),
+            tag_marks,
+        };
+        let marked = plan(tag_marks("4f2a", all));
+        assert_eq!(marked.tag_marks.as_ref().unwrap().len(), all.len() * MARK_CHARACTERS);
+        assert!(is_within(&marked, all));
+        assert!(is_within(&marked, [all[2], all[0]]));
+        assert!(is_within(&marked, []));
+        for other in [
+            item("a/c", "v2", Some("sha256:2")),
+            item("a/b", "v3", Some("sha256:1")),
+            item("a/b", "v1", Some("sha256:2")),
+            item("a/b", "v1", None),
+        ] {
+            assert!(!is_within(&marked, [all[0], other]), "{other:?}");
+        }
+        assert!(!is_within(&plan(tag_marks("another", all)), all), "marks of another plan");
+        assert!(!is_within(&plan(None), all), "nothing is known");
+        assert!(is_within(&plan(None), []), "nothing is left");
+        let names: Vec<String> = (0..=MAX_MARKED).map(|number| number.to_string()).collect();
+        assert_eq!(tag_marks("4f2a", names.iter().map(|name| item("a/b", name, None))), None, "too many");
+        let most = tag_marks("4f2a", names.iter().skip(1).map(|name| item("a/b", name, None)));
+        assert_eq!(most.map(|marks| marks.len()), Some(30_000));
     }
 
     fn before(id: u64, matched: u64) -> RepositoryStatus {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{PolicyStatus, RunResult, TargetSpec};
+use crate::api::{PolicyStatus, TargetSpec};
 
 use super::target::could_reach;
 
@@ -107,7 +107,7 @@ impl Ledger {
         self.told.remove(owner);
         let Some(run) = &status.last_run else { return };
         let others = status.others_eligible_time.as_ref().map(|time| time.0);
-        let running = run.result == RunResult::Running;
+        let running = run.result.is_under_way();
         let named = status.repositories.iter().map(|repository| {
             let known = repository.next_eligible_time.as_ref().map_or(Timestamp::MIN, |time| time.0);
             // A run that nobody finished may have requested what an earlier one left free.
@@ -147,6 +147,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::RunResult;
 
     const A: Repository<'_> = Repository { instance: "https://git.test", id: 7, path: "shop/backend/api" };
     const B: Repository<'_> = Repository { instance: "https://git.test", id: 8, path: "other/thing" };

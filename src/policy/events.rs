@@ -24,6 +24,10 @@ pub enum EventReason {
     CleanupFailed,
     /// Warning: a run was cut short.
     CleanupInterrupted,
+    /// Normal: a run that was cut short goes on as a new one.
+    CleanupResumed,
+    /// Warning: a run that was cut short does not go on.
+    CleanupNotResumed,
     /// Warning: a limit of the policy was exceeded.
     DeletionLimitExceeded,
     /// Normal: a plan waits for an approval.
@@ -176,7 +180,7 @@ pub fn run_ended(status: &PolicyStatus) -> Vec<Announcement> {
     let succeeded = conditions::find(&status.conditions, LAST_RUN_SUCCEEDED);
     let why = succeeded.and_then(Condition::known_reason);
     let mut events = vec![match (run.result, run.mode) {
-        (RunResult::Running, _) => return Vec::new(),
+        (RunResult::Running | RunResult::Stopping, _) => return Vec::new(),
         (RunResult::Failed | RunResult::PartiallyFailed, _) if why == Some(Reason::DeletionLimitExceeded) => {
             Announcement::warning(EventReason::DeletionLimitExceeded, note)
         }

@@ -6,13 +6,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::conditions::{self, STALLED};
 use crate::api::{
-    APPROVE, DRY_RUN_REQUESTED_AT, Mode, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, RunResult, Trigger,
+    APPROVE, DRY_RUN_REQUESTED_AT, Mode, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, Trigger,
     UNOBSERVED_GENERATION,
 };
 
 use super::compile::{CompiledPolicy, Problem};
 use super::definition::Definition;
 use super::handled_requests::{self, Refusal};
+use super::resume::{Resume, resume};
+use super::run_record::Holder;
 use super::schedule::Due;
 
 /// Longest wait. Timers run on another clock than schedules, and a nudge may get lost; so look again now and then.
@@ -44,6 +46,8 @@ pub struct View<'a> {
     pub definition: &'a Definition,
     /// Whether the policies that may look after the same repositories are others than at the last check.
     pub neighbours_changed: bool,
+    /// Who works on the run that the status says is under way, if it says so of one.
+    pub holder: Option<Holder>,
 }
 
 /// The values of the annotations that ask for something.
@@ -96,6 +100,8 @@ pub enum Action {
     },
     /// Record that the run in the status was cut short: no operator works on it any more.
     RecordInterruption,
+    /// Read the policy from the API server, to see from when on the record of a run stays the same.
+    LookAtRecord,
     /// Take note of a new generation and arm the schedule. Nothing is ever removed because of an edit.
     Observe {
         /// Why a run that is asked for is not granted, if one is.
@@ -107,6 +113,8 @@ pub enum Action {
     RefuseApproval(&'static str),
     /// Note that a slot was missed, and arm the next.
     SkipSlot(Timestamp),
+    /// Note that a run that was cut short does not go on.
+    DropInterrupted,
     /// Begin a run.
     Begin {
         /// What began it.
@@ -122,15 +130,22 @@ pub enum Action {
     Wait(Timestamp),
 }
 
-/// Decides. Running a run is the caller's business: it does not ask while one of its own is under way.
+/// Decides. Nothing else is done about a policy while a run of it is under way, whoever works on that.
 #[must_use]
 pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     if view.deleting {
         return Action::Ignore;
     }
     let status = view.status;
-    if status.last_run.as_ref().is_some_and(|run| run.result == RunResult::Running) {
-        return Action::RecordInterruption;
+    match view.holder {
+        None => {}
+        Some(Holder::Nobody) => return Action::RecordInterruption,
+        // Whoever it is writes the status when it is done.
+        Some(Holder::Me) => return Action::Wait(later(now, MAX_WAIT)),
+        Some(Holder::Unseen) => return Action::LookAtRecord,
+        Some(Holder::Another(left)) => {
+            return Action::Wait(later(now, SignedDuration::try_from(left).unwrap_or(MAX_WAIT)));
+        }
     }
     let observed = status.observed_generation == Some(view.generation);
     let policy = match view.policy {
@@ -159,7 +174,7 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
         return Action::Observe { refusal: refused(view, why) };
     }
     let hold = view.definition.hold(policy, status, view.generation, now);
-    if let Some(action) = requested(view, policy, hold.is_some()) {
+    if let Some(action) = requested(view, policy, hold.is_some(), now) {
         return action;
     }
     let waits = hold.is_some() && policy.mode == Mode::Delete;
@@ -183,13 +198,22 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     Action::Wait(moments.into_iter().flatten().fold(later(now, MAX_WAIT), Timestamp::min))
 }
 
-/// A request by annotation. A dry run may be asked for at any time; it removes nothing. An approval waits while the
-/// policy is held: it is for one plan, whenever that is carried out.
-fn requested(view: &View<'_>, policy: &CompiledPolicy, held: bool) -> Option<Action> {
+/// A request by annotation, or a run that goes on. A dry run may be asked for at any time; it removes nothing. An
+/// approval waits while the policy is held: it is for one plan, whenever that is carried out.
+fn requested(view: &View<'_>, policy: &CompiledPolicy, held: bool, now: Timestamp) -> Option<Action> {
     let status = view.status;
     let last = status.last_handled_dry_run_at.as_deref();
     if handled_requests::is_new(view.tokens.dry_run, last, &status.handled_dry_run_requests) {
         return Some(Action::Begin { trigger: Trigger::DryRunRequested, mode: Mode::DryRun, slot: None });
+    }
+    if let Some(run) = &status.interrupted_run {
+        match resume(run, policy, now) {
+            Resume::Never => return Some(Action::DropInterrupted),
+            Resume::Now(mode) if !held || mode == Mode::DryRun => {
+                return Some(Action::Begin { trigger: Trigger::Resumed, mode, slot: None });
+            }
+            Resume::Now(_) => {}
+        }
     }
     if let Some(action) = approved(view, policy, held) {
         return Some(action);

@@ -5,8 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::{self, LAST_RUN_SUCCEEDED, MAX_MESSAGE_BYTES, Reason, shorten};
 use crate::api::{
-    HistoryEntry, Mode, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus, RunResult, RunStatus,
-    TagCounts, Trigger,
+    HistoryEntry, Mode, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus, RunProgress, RunResult,
+    RunStatus, TagCounts,
 };
 
 use super::bulk_ledger::eligible_after;
@@ -46,6 +46,9 @@ pub fn finish(
 ) {
     let Some(mut run) = status.last_run.take() else { return };
     run.completion_time = Some(Time(now));
+    run.renew_time = run.renew_time.map(|_| Time(now));
+    run.progress = None;
+    run.approved_plan = None;
     run.repositories = count_repositories(&outcomes);
     run.tags = count_tags(&outcomes);
     run.result = result(&run.repositories, end);
@@ -91,8 +94,10 @@ pub fn interrupted(status: &mut PolicyStatus, history_limit: u32, now: Timestamp
     }
     run.completion_time = Some(Time(now));
     run.result = RunResult::Interrupted;
-    run.summary = Some("interrupted".to_owned());
-    run.message = Some(Stop::OperatorGone.message().to_owned());
+    (run.summary, run.message) = given_up(&run);
+    run.approved_plan = None;
+    // What was counted is not known; how far the run had come is.
+    (run.repositories, run.tags, run.bytes) = (RepositoryCounts::default(), TagCounts::default(), None);
     if run.mode == Mode::Delete {
         // Named repositories may have been requested again by the lost run.
         for repository in &mut status.repositories {
@@ -100,6 +105,50 @@ pub fn interrupted(status: &mut PolicyStatus, history_limit: u32, now: Timestamp
         }
     }
     settle(status, run, Reason::Interrupted, history_limit, now);
+}
+
+/// Summary and message of a run whose end nobody recorded.
+fn given_up(run: &RunStatus) -> (Option<String>, Option<String>) {
+    let known = run.progress.zip(run.renew_time.as_ref()).filter(|_| run.mode == Mode::Delete);
+    let message = match (known, run.mode) {
+        (Some((progress, at)), _) => {
+            let removed = count(progress.tags_removed, "tag was", "tags were");
+            format!("{}; at least {removed} removed up to {}", Stop::OperatorGone.message(), at.0)
+        }
+        (None, Mode::Delete) => format!("{}; how much it removed is not known", Stop::OperatorGone.message()),
+        (None, Mode::DryRun | Mode::RequireApproval) => Stop::OperatorGone.message().to_owned(),
+    };
+    let summary = match known {
+        Some((progress, _)) if progress.tags_removed > 0 => format!("at least {} removed", progress.tags_removed),
+        _ => "interrupted".to_owned(),
+    };
+    (Some(summary), Some(message))
+}
+
+/// Writes how far a run under way has come, and that its holder is still there.
+pub fn renew(status: &mut PolicyStatus, progress: RunProgress, stopping: bool, now: Timestamp) {
+    if let Some(run) = status.last_run.as_mut().filter(|run| run.result.is_under_way()) {
+        run.renew_time = Some(Time(now));
+        run.progress = Some(progress);
+        if stopping {
+            run.result = RunResult::Stopping;
+        }
+    }
+}
+
+/// Takes back that the last run was given up by somebody who did not know better; answers whether it had been.
+pub fn reopen(status: &mut PolicyStatus) -> bool {
+    let Some(run) = status.last_run.as_mut().filter(|run| run.result == RunResult::Interrupted) else { return false };
+    // What its holder recorded itself has its numbers, or did not remove anything.
+    if !run.message.as_deref().is_some_and(|message| message.starts_with(Stop::OperatorGone.message())) {
+        return false;
+    }
+    run.result = RunResult::Running;
+    status.history.retain(|entry| entry.id != run.id);
+    if !run.is_preview() {
+        status.consecutive_failures = status.consecutive_failures.map(|failures| failures.saturating_sub(1));
+    }
+    true
 }
 
 /// The reason that the condition gives for how a run ended.
@@ -128,7 +177,7 @@ fn exceeded(outcomes: &[Outcome]) -> Option<&Outcome> {
 fn settle(status: &mut PolicyStatus, run: RunStatus, why: Reason, history_limit: u32, now: Timestamp) {
     let succeeded = run.result == RunResult::Succeeded;
     // A preview that somebody asks for says nothing about the nights.
-    if run.trigger != Trigger::DryRunRequested {
+    if !run.is_preview() {
         if succeeded {
             status.last_successful_time = Some(Time(now));
         }
@@ -240,6 +289,9 @@ fn message(run: &RunStatus, outcomes: &[Outcome], end: &End) -> String {
         if number > 0 {
             parts.push(format!("{number} {what}{}", reasons(outcomes, result)));
         }
+    }
+    if let Some(interrupted) = &run.resumes {
+        parts.push(format!("went on with run {}", interrupted.id));
     }
     if let Some(outcome) = exceeded(outcomes) {
         parts.push(format!("{}: {}", outcome.path, outcome.message.as_deref().unwrap_or_default()));

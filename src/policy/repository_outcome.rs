@@ -191,6 +191,8 @@ pub enum Stop {
     PolicyChanged,
     /// The operator went away without a word; found out by its successor.
     OperatorGone,
+    /// Another operator found the record of the run unchanged for so long that it gave the run up.
+    GivenUp,
 }
 
 impl Stop {
@@ -201,7 +203,8 @@ impl Stop {
             Self::Deadline => "the run took longer than activeDeadlineSeconds and was stopped; the next one goes on",
             Self::Shutdown => "the operator was shut down during the run",
             Self::PolicyChanged => "the policy was edited or deleted during the run",
-            Self::OperatorGone => "the operator went away during the run",
+            Self::OperatorGone => "the operator stopped before it could record the end of the run",
+            Self::GivenUp => "another operator gave the run up, since its record was not renewed in time",
         }
     }
 }

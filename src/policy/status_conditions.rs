@@ -55,8 +55,9 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
     let known = status.observed_generation == Some(generation);
     status.observed_generation = Some(generation);
     if !known {
-        // An approval is for a plan of one generation.
+        // An approval is for a plan of one generation, and a run that was cut short for one spec.
         status.pending_approval = None;
+        status.interrupted_run = None;
     }
     let other = status.last_run.as_ref().is_some_and(|run| run.gitlab != policy.base_url.as_str());
     if other || policy.empty_repositories.is_none() {
@@ -76,6 +77,7 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
     conditions::remove(&mut status.conditions, STALLED);
     conditions::remove(&mut status.conditions, RUN_QUEUED);
     if policy.suspended {
+        status.interrupted_run = None;
         status.next_schedule_time = None;
         conditions::remove(&mut status.conditions, RECONCILING);
         let mut message = after_remark(definition, "suspended: no run begins until suspend is set to false");
@@ -95,6 +97,7 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
 /// Records a problem that only an edit can fix. Nothing is armed.
 pub fn stall(status: &mut PolicyStatus, problem: &Problem, generation: i64, now: Timestamp) {
     status.observed_generation = Some(generation);
+    status.interrupted_run = None;
     status.next_schedule_time = None;
     conditions::remove(&mut status.conditions, RECONCILING);
     let (reason, message) = (problem.reason, problem.message.as_str());
@@ -189,8 +192,11 @@ pub fn note_trigger(status: &mut PolicyStatus, trigger: Trigger, slot: Option<Ti
     not_queued(status);
     if trigger != Trigger::DryRunRequested {
         status.refused_run_request = None;
+        // It goes on now, or another run takes its place.
+        status.interrupted_run = None;
     }
     match trigger {
+        Trigger::Resumed => {}
         Trigger::Schedule => status.last_schedule_time = slot.map(Time),
         Trigger::RunRequested => handled_run(status, tokens.run),
         Trigger::DryRunRequested => handled_dry_run(status, tokens.dry_run),

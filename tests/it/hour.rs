@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher, RequestRecord};
 use jiff::SignedDuration;
-use registry_cleanup_operator::api::{RUN_REQUESTED_AT, RepositoryResult, RunResult};
+use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT, RepositoryResult, RunResult, Trigger};
 use serde_json::json;
 
 use crate::world::{Operator, World};
@@ -200,7 +200,10 @@ async fn a_stopped_run_remembers_what_it_requested_across_a_restart() {
     assert_eq!(status.others_eligible_time, None, "what was requested is known by name");
 
     let second = Operator::start(&world).await;
-    let status = world.run("a", "two").await;
+    let resumed = |status: &PolicyStatus| {
+        status.last_run.as_ref().is_some_and(|run| run.trigger == Trigger::Resumed && run.completion_time.is_some())
+    };
+    let status = world.until("a", resumed).await;
     assert_the_hour(&world);
     assert_eq!(bulk_requests(&world).len(), 2, "the repository that was not reached gets its request");
     assert_eq!(status.last_run.unwrap().repositories.skipped, 1);

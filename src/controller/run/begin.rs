@@ -7,35 +7,41 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::job::{Order, Run, Task};
-use crate::api::{RegistryCleanupPolicy, RepositoryCounts, RunResult, RunStatus, TagCounts, Trigger};
+use crate::api::{
+    ApprovedPlan, PolicyStatus, RegistryCleanupPolicy, RepositoryCounts, Resumed, RunProgress, RunResult, RunStatus,
+    TagCounts, Trigger,
+};
 use crate::cluster::status;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::gate::RunGate;
 use crate::controller::notify::publish;
+use crate::controller::renewal::{Renewal, moment};
 use crate::policy::approval::{Approver, approved_sentence};
 use crate::policy::events::{Announcement, EventReason};
 use crate::policy::next_action::Tokens;
 use crate::policy::report;
 use crate::policy::status_conditions::{self, Subject};
 
-/// Writes the record of a run into the status of its policy.
+/// Writes the record of a run into the status of its policy, as it was read when the run was decided.
 ///
 /// # Errors
-/// When it could not be written, and then nothing was done.
+/// When it could not be written, and then nothing was done; [`Error::is_conflict`] if somebody wrote the policy since.
 pub(super) async fn begin<'a>(
     context: &'a Context,
     before: &RegistryCleanupPolicy,
     order: Order<'a>,
 ) -> Result<Run<'a>, Error> {
     let (namespace, name) = (before.namespace().ok_or(Error::Nameless)?, before.name_any());
-    let started = context.clock.now();
+    let begun = moment(&*context.clock);
+    let started = begun.wall;
     let deadline = started.checked_add(order.policy.active_deadline).unwrap_or(Timestamp::MAX);
-    let id = run_id(started, order.trigger);
     let generation = before.metadata.generation.unwrap_or_default();
+    let mut record = record(&order, context.identity.as_str(), generation, started);
+    go_on(&mut record, before);
     let mut status = before.status.clone().unwrap_or_default();
     status_conditions::note_trigger(&mut status, order.trigger, order.slot, Tokens::of(before));
-    let approved = approved(before, &order);
+    let approved = approved(context, before, &order).await;
     if let Some(sentence) = &approved {
         status_conditions::note_approved(&mut status, sentence, started);
     }
@@ -46,8 +52,10 @@ pub(super) async fn begin<'a>(
             Subject { policy: order.policy, generation, definition: &definition, now: started },
         );
     }
-    report::begin(&mut status, record(&order, &id, generation, started), deadline);
-    let live = status::write(&context.policies(&namespace), before, &status, &context.dropped_fields()).await?;
+    report::begin(&mut status, record.clone(), deadline);
+    let live = write(context, before, &status).await?;
+    learn(context, before);
+    let id = record.id.clone();
     tracing::info!(
         run = id, %namespace, policy = name, trigger = order.trigger.as_str(), mode = order.mode.as_str(), "run begins"
     );
@@ -56,6 +64,7 @@ pub(super) async fn begin<'a>(
         publish(context, &live, vec![Announcement::normal(EventReason::PlanApproved, &sentence)], "Begin").await;
     }
     let still_current = order.still_current.clone();
+    let renewal = Arc::new(Renewal::new(begun));
     let gate = RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), still_current);
     Ok(Run {
         context,
@@ -68,23 +77,78 @@ pub(super) async fn begin<'a>(
         order,
         live,
         generation,
-        gate: Arc::new(gate),
+        gate: Arc::new(gate.renewed_by(Arc::clone(&renewal))),
+        renewal,
+        progress: Arc::default(),
+        begun,
+        record,
         id,
         namespace,
         name,
     })
 }
 
-/// What is said of the plan that an approval lets be carried out.
-fn approved(policy: &RegistryCleanupPolicy, order: &Order<'_>) -> Option<String> {
+/// What is said of the plan that an approval lets be carried out. Who set the annotation is read apart: nothing else
+/// needs `managedFields`, so policies are kept without them.
+async fn approved(context: &Context, policy: &RegistryCleanupPolicy, order: &Order<'_>) -> Option<String> {
     let plan = Tokens::of(policy).approval.filter(|_| order.trigger == Trigger::Approved)?;
-    let approver = Approver::of(policy.metadata.managed_fields.as_deref().unwrap_or_default());
+    let metadata = context.policies(&policy.namespace()?).get_metadata(&policy.name_any()).await;
+    let fields = metadata.ok().and_then(|object| object.metadata.managed_fields);
+    let approver = Approver::of(fields.as_deref().unwrap_or_default());
     Some(approved_sentence(plan, approver.as_ref()))
 }
 
-fn record(order: &Order<'_>, id: &str, generation: i64, started: Timestamp) -> RunStatus {
+/// Learns what GitLab took within the last hour from a run of another process, which this one cannot know otherwise.
+fn learn(context: &Context, before: &RegistryCleanupPolicy) {
+    let Some(status) = &before.status else { return };
+    let Some(run) = status.last_run.as_ref().filter(|run| !context.identity.holds(run)) else { return };
+    let owner = format!("{}/{}", before.namespace().unwrap_or_default(), before.name_any());
+    let edited = before.metadata.generation != Some(run.observed_generation);
+    context.ledger().remember(&owner, status, &before.spec.target, edited);
+}
+
+/// Writes the status; where the answer was lost, or was that to a second attempt of the client's own, looks whether it
+/// is there.
+async fn write(
+    context: &Context,
+    before: &RegistryCleanupPolicy,
+    status: &PolicyStatus,
+) -> Result<RegistryCleanupPolicy, Error> {
+    let policies = context.policies(&before.namespace().ok_or(Error::Nameless)?);
+    let error = match status::write(&policies, before, status, &context.dropped_fields()).await {
+        Ok(live) => return Ok(live),
+        Err(error) => error,
+    };
+    let id = |policy: &PolicyStatus| policy.last_run.as_ref().map(|run| (run.id.clone(), run.holder_identity.clone()));
+    match status::get_live(&policies, &before.name_any()).await {
+        Ok(Some(live)) if live.uid() == before.uid() && live.status.as_ref().and_then(id) == id(status) => Ok(live),
+        _ => Err(error.into()),
+    }
+}
+
+/// What the record tells of the run or the plan that this run goes on with.
+fn go_on(record: &mut RunStatus, before: &RegistryCleanupPolicy) {
+    let Some(status) = &before.status else { return };
+    match record.trigger {
+        Trigger::Resumed => {
+            let interrupted = status.interrupted_run.clone();
+            record.resumes = interrupted.as_ref().map(|run| Resumed { id: run.id.clone(), trigger: run.trigger });
+            record.approved_plan = interrupted.and_then(|run| run.approved_plan);
+        }
+        Trigger::Approved => {
+            record.approved_plan = status.pending_approval.as_ref().map(|plan| ApprovedPlan {
+                plan_hash: plan.plan_hash.clone(),
+                time: plan.time.clone(),
+                tag_marks: None,
+            });
+        }
+        Trigger::Schedule | Trigger::RunRequested | Trigger::DryRunRequested => {}
+    }
+}
+
+fn record(order: &Order<'_>, holder: &str, generation: i64, started: Timestamp) -> RunStatus {
     RunStatus {
-        id: id.to_owned(),
+        id: run_id(started, order.trigger),
         trigger: order.trigger,
         mode: order.mode,
         method: Some(order.policy.method.name()),
@@ -92,7 +156,12 @@ fn record(order: &Order<'_>, id: &str, generation: i64, started: Timestamp) -> R
         observed_generation: generation,
         start_time: Time(started),
         completion_time: None,
+        resumes: None,
+        approved_plan: None,
         result: RunResult::Running,
+        holder_identity: Some(holder.to_owned()),
+        renew_time: Some(Time(started)),
+        progress: Some(RunProgress::default()),
         summary: None,
         message: None,
         repositories: RepositoryCounts::default(),
@@ -109,6 +178,7 @@ fn run_id(started: Timestamp, trigger: Trigger) -> String {
         Trigger::RunRequested => "requested",
         Trigger::DryRunRequested => "preview",
         Trigger::Approved => "approved",
+        Trigger::Resumed => "resumed",
     };
     format!("{time}-{suffix}")
 }

@@ -388,6 +388,7 @@ impl Sender<'_> {
             self.job.audit(&repository, tag, "Candidate", "RuleMatches", Some(&self.rule.name), None);
         }
         let requested = Requested::new(listed, of_age, leftover, lost);
+        self.job.progress.requested(requested.tags.requested);
         self.pending.push(Pending { repository, requested });
         let names = self.pending.iter().map(|pending| pending.requested.watch.len()).sum();
         self.job.gate.holds(names);
@@ -418,10 +419,13 @@ impl Sender<'_> {
             }
         }
         let aged = self.rule.older_than.is_some();
-        self.report.outcomes.extend(self.pending.drain(..).map(|pending| {
+        let judged = self.pending.drain(..).map(|pending| {
             let Pending { repository, requested } = pending;
             verified((&repository).into(), requested, aged)
-        }));
+        });
+        let outcomes: Vec<Outcome> = judged.collect();
+        job.progress.removed(outcomes.iter().map(|outcome| outcome.tags.confirmed).sum(), 0);
+        self.report.outcomes.extend(outcomes);
     }
 
     /// Ends the run before anything was requested.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
-use crate::api::{EmptyRepository, Trigger};
+use crate::api::EmptyRepository;
 use crate::gitlab::{
     Client, FinalCheck, Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryRef, RepositoryStatus,
 };
@@ -26,7 +26,7 @@ use crate::controller::plan::list_repositories::{concerns_all, failure};
 /// Looks at the repositories in which the run found no tag. `watched` is what runs before this one saw.
 pub(super) async fn run(
     job: &Job<'_>,
-    trigger: Trigger,
+    previews: bool,
     repositories: &[Repository],
     watched: &[EmptyRepository],
     report: &mut Report,
@@ -34,7 +34,6 @@ pub(super) async fn run(
     let noted = report.watched.insert(Vec::new());
     let Some(rule) = &job.policy.empty_repositories else { return Ok(()) };
     // A run that was asked for as a preview is none of those that have to agree.
-    let previews = trigger == Trigger::DryRunRequested;
     let look = Watch { job, rule, previews, witness: witness(&report.outcomes) };
     let all = repositories.iter().map(|repository| (repository.into(), repository.created_at));
     let mut turns = turns(all, watched, &report.outcomes, rule, job.context.clock.now()).into_iter();

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::api::conditions::Reason;
 use crate::gitlab::{Error, Repository, Version};
-use crate::policy::approval::differences;
+use crate::policy::approval::{differences, is_within, tag_marks};
 use crate::policy::outcomes::plan::Removable;
 use crate::policy::outcomes::removal::broken_off;
 use crate::policy::repository_outcome::{Outcome, Proposal, RepositoryReason};
@@ -40,6 +40,9 @@ pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut
             report.outcomes.extend(plans.into_iter().map(|plan| plan.left(RepositoryReason::PlanChanged)));
             return Err(Halt::Refused { reason: Reason::PlanChanged, message });
         }
+        if let Task::CarryOut(approval) = job.task {
+            mark(job, approval, &plans);
+        }
         carry_out(job, plans, report).await?;
     }
     Ok(())
@@ -62,12 +65,24 @@ fn too_old(repository: &Repository, version: &str) -> Outcome {
     Outcome::skipped(repository.into(), RepositoryReason::ExactNotSupported, message)
 }
 
+/// Lets the record tell what belongs to the plan, for a run that has to go on with it. One that goes on itself knows
+/// it from there.
+fn mark(job: &Job<'_>, approval: &Approval, plans: &[Planned<'_>]) {
+    if approval.resumed.is_none() {
+        let items = plans.iter().flat_map(Planned::items);
+        job.progress.mark(tag_marks(&approval.plan.plan_hash, items));
+    }
+}
+
 /// Whether the plan, made again, still is the one that was approved; if not, the one that waits from now on, and what
 /// changed.
 fn compare(job: &Job<'_>, approval: &Approval, plans: &[Planned<'_>]) -> Result<(), (Proposal, String)> {
     let at: Timestamp = approval.plan.time.0;
+    let items = || plans.iter().flat_map(Planned::items);
     let (now, hash) = match propose(job, plans, at) {
         Proposal::Plan(plan) if plan.plan_hash == approval.plan.plan_hash => return Ok(()),
+        // What is left of an approved plan, which may be nothing, is no other plan.
+        _ if approval.resumed.as_ref().is_some_and(|plan| is_within(plan, items())) => return Ok(()),
         Proposal::Plan(plan) => {
             let hash = plan.plan_hash.clone();
             (Proposal::Plan(plan), hash)

@@ -1,53 +1,53 @@
-//! Makes of a run's report the status that the policy gets, and the events.
+//! Makes of a run's report the end of the run, which is then written into the policy.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::job::Run;
 use super::report::Report;
-use crate::api::{PolicyStatus, RepositoryResult};
-use crate::controller::notify::Change;
-use crate::policy::events::{self, Announcement, EventReason};
-use crate::policy::overlap::Reader;
-use crate::policy::repository_outcome::{End, Outcome, RepositoryReason};
-use crate::policy::status_conditions::{self, Subject};
-use crate::policy::{bulk_ledger, report};
+use crate::api::{RepositoryResult, RunStatus};
+use crate::policy::bulk_ledger;
+use crate::policy::finished_run::FinishedRun;
+use crate::policy::repository_outcome::{Outcome, RepositoryReason};
 
-/// What the run changes.
-pub(super) fn finish(run: Run<'_>, report: Report) -> Change {
+/// What the run came to.
+pub(super) fn finish(run: &Run<'_>, report: Report) -> FinishedRun {
     let now = run.context.clock.now();
-    let mut status = run.live.status.clone().unwrap_or_default();
-    log_failures(&run, &report.outcomes);
-    let outcomes = with_hours(&run, report.outcomes, now);
-    if let Some(watched) = report.watched {
-        status.empty_repositories = watched;
+    let (uid, healthy) = (run.live.uid().unwrap_or_default(), report.findings.trouble.is_none());
+    log_failures(run, &report.outcomes);
+    let finished = FinishedRun {
+        namespace: run.namespace.clone(),
+        name: run.name.clone(),
+        uid,
+        record: record(run),
+        policy: run.order.policy.clone(),
+        history_limit: run.live.spec.history_limit,
+        others_before: run.others_before,
+        ended: now,
+        end: report.end,
+        outcomes: with_hours(run, report.outcomes.into(), now),
+        findings: report.findings,
+        overlaps: report.overlaps,
+        proposal: report.proposal,
+        watched: report.watched,
+        conflicts: report.conflicts,
+        shared: report.shared,
+        unused_registries: report.unused_registries,
+    };
+    if finished.says_of_credentials() {
+        run.context.memory().note_check(&finished.uid, run.generation, now, healthy);
     }
-    if let Some(conflicts) = report.conflicts {
-        status.projects_with_cleanup_policy = conflicts;
+    log_end(run, &finished);
+    finished
+}
+
+/// The record of the run, with what belongs to the approved plan that it carried out.
+fn record(run: &Run<'_>) -> RunStatus {
+    let mut record = run.record.clone();
+    if let (Some(plan), Some(marks)) = (record.approved_plan.as_mut(), run.progress.marks()) {
+        plan.tag_marks = Some(marks);
     }
-    let reader = run.context.reader(&run.namespace);
-    let generation = run.live.metadata.generation.unwrap_or_default();
-    if let Some(overlap) = &report.shared {
-        status_conditions::note_overlap(&mut status, overlap, reader, generation, now);
-    }
-    let definition = run.context.definition().clone();
-    if let Some(registries) = report.unused_registries {
-        status.unused_registries = registries;
-    }
-    let limit = run.live.spec.history_limit;
-    report::finish(&mut status, run.others_before, outcomes, &report.end, report.proposal, limit, now);
-    report::add_remark(&mut status, definition.remark().as_deref());
-    if !matches!(report.end, End::Stopped(_)) {
-        // A run that was stopped says nothing about the credentials.
-        let subject = Subject { policy: run.order.policy, generation, definition: &definition, now };
-        status_conditions::checked(&mut status, subject, &report.findings);
-        let (uid, healthy) = (run.live.uid().unwrap_or_default(), report.findings.trouble.is_none());
-        run.context.memory().note_check(&uid, generation, now, healthy);
-    }
-    log_end(&run, &status);
-    let mut events = events::run_ended(&status);
-    events.extend(overlap(&report.overlaps, reader));
-    Change { live: run.live, status, events, action: format!("Run-{}", run.id) }
+    record
 }
 
 /// Says of every repository from when on it may get a bulk deletion, if that lies ahead: the status is all that is left
@@ -78,9 +78,9 @@ fn log_failures(run: &Run<'_>, outcomes: &[Outcome]) {
     }
 }
 
-fn log_end(of: &Run<'_>, status: &PolicyStatus) {
-    let Some(run) = &status.last_run else { return };
-    let took = run.completion_time.as_ref().map_or(SignedDuration::ZERO, |end| end.0.duration_since(run.start_time.0));
+fn log_end(of: &Run<'_>, finished: &FinishedRun) {
+    let Some(run) = finished.ended_record() else { return };
+    let took = finished.ended.duration_since(run.start_time.0);
     tracing::info!(
         run = of.id,
         namespace = of.namespace,
@@ -97,16 +97,4 @@ fn log_end(of: &Run<'_>, status: &PolicyStatus) {
         detail = run.message.as_deref().unwrap_or_default(),
         "run ended"
     );
-}
-
-/// One event about repositories that more than one policy looks after.
-fn overlap(overlaps: &[(String, String)], to: Reader<'_>) -> Option<Announcement> {
-    let (path, owner) = overlaps.first()?;
-    let (namespace, name) = owner.split_once('/').unwrap_or(("", owner));
-    let owner = to.shown(namespace, name);
-    let owner = owner.map_or_else(|| "a policy of another namespace".to_owned(), |name| format!("policy {name}"));
-    let others = overlaps.len() - 1;
-    let more = if others == 0 { String::new() } else { format!(" and {others} more") };
-    let note = format!("{path}{more}: {owner} asked GitLab to clean it within the hour, so this run left it alone");
-    Some(Announcement::warning(EventReason::PolicyOverlap, note))
 }

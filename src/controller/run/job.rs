@@ -6,13 +6,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::api::{Mode, PendingApproval, RegistryCleanupPolicy, RepositoryStatus, Trigger};
+use crate::api::{
+    ApprovedPlan, Mode, PendingApproval, PolicyStatus, RegistryCleanupPolicy, RepositoryStatus, RunStatus, Trigger,
+};
 use crate::controller::context::Context;
 use crate::controller::gate::{RunGate, StillCurrent};
 use crate::controller::plan::in_use::Usage;
 use crate::controller::plan::planner::Planner;
 use crate::controller::plan::read_tags::TagReader;
+use crate::controller::renewal::{Progress, Renewal};
 use crate::gitlab::{Client, Repository};
+use crate::policy::run_record::Moment;
 use crate::policy::{CompiledPolicy, bulk_ledger};
 
 /// What to run, decided by `policy::next_action`.
@@ -34,6 +38,12 @@ pub(crate) struct Run<'a> {
     pub(crate) generation: i64,
     pub(crate) task: Task,
     pub(crate) gate: Arc<RunGate>,
+    pub(crate) renewal: Arc<Renewal>,
+    pub(crate) progress: Arc<Progress>,
+    /// When its record was written.
+    pub(crate) begun: Moment,
+    /// The record as it was begun.
+    pub(crate) record: RunStatus,
     /// `status.othersEligibleTime` from before the run.
     pub(crate) others_before: Option<Timestamp>,
     pub(crate) id: String,
@@ -58,6 +68,8 @@ pub(crate) struct Approval {
     pub(crate) plan: PendingApproval,
     /// What the status said of the repositories then.
     pub(crate) before: Vec<RepositoryStatus>,
+    /// Some of it may have been carried out already, by a run that this one goes on with.
+    pub(crate) resumed: Option<ApprovedPlan>,
 }
 
 impl Task {
@@ -69,14 +81,30 @@ impl Task {
             (Mode::DryRun, ..) => Self::Preview,
             (Mode::Delete, Trigger::Approved, Some(plan)) => {
                 let before = status.map(|status| status.repositories.clone()).unwrap_or_default();
-                Self::CarryOut(Approval { plan, before })
+                Self::CarryOut(Approval { plan, before, resumed: None })
             }
+            (Mode::Delete, Trigger::Resumed, _) => Self::go_on(status),
             (Mode::Delete, Trigger::Schedule | Trigger::RunRequested | Trigger::DryRunRequested, _) => Self::Remove,
             // To the second, which is what a status can hold. An approval without a plan proposes one.
             (Mode::RequireApproval, ..) | (Mode::Delete, Trigger::Approved, None) => {
                 Self::Propose(Timestamp::from_second(started.as_second()).unwrap_or(started))
             }
         }
+    }
+
+    /// What is left of a run that was cut short.
+    fn go_on(status: Option<&PolicyStatus>) -> Self {
+        let Some(approved) = status.and_then(|status| status.interrupted_run.as_ref()?.approved_plan.clone()) else {
+            return Self::Remove;
+        };
+        let plan = PendingApproval {
+            plan_hash: approved.plan_hash.clone(),
+            tags: 0,
+            repositories: 0,
+            time: approved.time.clone(),
+        };
+        let before = status.map(|status| status.repositories.clone()).unwrap_or_default();
+        Self::CarryOut(Approval { plan, before, resumed: Some(approved) })
     }
 
     /// The moment as of which is planned, if it is not now.
@@ -110,6 +138,7 @@ pub(crate) struct Job<'a> {
     pub(crate) mode: Mode,
     pub(crate) generation: i64,
     pub(crate) gate: &'a RunGate,
+    pub(crate) progress: &'a Progress,
     pub(crate) id: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
@@ -132,6 +161,7 @@ impl<'a> Job<'a> {
             mode: run.order.mode,
             generation: run.generation,
             gate: &run.gate,
+            progress: &run.progress,
             id: &run.id,
             namespace: &run.namespace,
             name: &run.name,

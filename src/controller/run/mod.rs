@@ -1,7 +1,7 @@
 //! One run, on one page: begin, work, finish. Nothing skips `finish` once `begin` has written the record of the run.
 //!
 //! Steps add to the [`Report`] and return a [`Halt`] when something ends the run early. The run writes its record at
-//! the beginning; what it changed in the end is handed back, and `reconcile` writes and publishes it.
+//! the beginning, `keep_record` renews it, and `notify` writes what it came to.
 
 mod attachments;
 mod begin;
@@ -14,6 +14,7 @@ mod exact;
 mod finish;
 mod in_use_guard;
 mod job;
+mod keep_record;
 pub(super) mod plan_repositories;
 mod regain;
 mod remove_tags;
@@ -26,38 +27,72 @@ use kube::ResourceExt;
 use crate::api::RegistryCleanupPolicy;
 use crate::gitlab::{Client, Repository};
 use crate::policy::Method;
+use crate::policy::events::{Announcement, EventReason};
 use crate::policy::overlap::Overlap;
 
 use super::connect::{self, Session};
 use super::context::Context;
 use super::error::Error;
-use super::notify::Change;
+use super::notify::{commit_end, publish};
 use super::plan::list_repositories::{self, Found};
 use super::slots::Slot;
 use job::{Job, Run, Task};
+use keep_record::Keeper;
 use report::{CLOCKS_MAY_DIFFER, Halt, Report};
 
 pub use check_tags::{NEWEST_PUSHES_HOLD, TAGS_NOW_HOLD};
 pub(crate) use job::Order;
 
-/// Carries a run out at its place and answers what it changes in the policy's status.
+/// Carries a run out at its place, writes what it came to, and answers the policy as it then stands, if it still is
+/// there.
 ///
 /// # Errors
-/// When the record of the run could not be written, and then nothing was done.
+/// When the record of the run could not be written, and then nothing was done; or when its end could not be, which is
+/// kept then until it can.
 pub(crate) async fn execute(
     context: &Context,
     live: &RegistryCleanupPolicy,
     order: Order<'_>,
     slot: Slot,
-) -> Result<Change, Error> {
-    let run = begin::begin(context, live, order).await?;
-    let mut report = Report::new();
+) -> Result<Option<RegistryCleanupPolicy>, Error> {
+    let mut run = begin::begin(context, live, order).await?;
+    let _under_way = UnderWay::note(context, live);
+    tell_of_resumption(&run).await;
+    let keeper = Keeper::start(&run);
+    let mut report = Report::new(Arc::clone(&run.progress));
     // A run whose time had come was begun without its place.
     run.gate.works_at(slot).await;
     if let Err(halt) = work(&run, &mut report).await {
         report.halted(halt, &run.gate);
     }
-    Ok(finish::finish(run, report))
+    run.live = keeper.end();
+    let finished = finish::finish(&run, report);
+    Box::pin(commit_end(context, run.live, finished)).await
+}
+
+/// A run that goes on is news before it has come to anything.
+async fn tell_of_resumption(run: &Run<'_>) {
+    let Some(interrupted) = &run.record.resumes else { return };
+    let note = format!("run {}, which was cut short, goes on as run {}", interrupted.id, run.id);
+    let event = Announcement::normal(EventReason::CleanupResumed, note);
+    publish(run.context, &run.live, vec![event], &format!("Run-{}", run.id)).await;
+}
+
+/// A run of this process that is under way.
+struct UnderWay<'a>(&'a Context, String);
+
+impl<'a> UnderWay<'a> {
+    fn note(context: &'a Context, policy: &RegistryCleanupPolicy) -> Self {
+        let uid = policy.uid().unwrap_or_default();
+        context.memory().note_run(&uid, true);
+        Self(context, uid)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.memory().note_run(&self.1, false);
+    }
 }
 
 /// Gets to GitLab, lists the repositories, and cleans them.
@@ -67,6 +102,7 @@ async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
     report.findings = findings;
     let found = run.gate.patiently(list_repositories::list(&client, &run.order.policy.target)).await?;
     found.note(&mut report.findings);
+    run.progress.of(found.repositories.len());
     report.shared = shared(run, &found);
     report.outcomes.extend(found.failed);
     let done = clean(run, client, &found.repositories, report).await;
@@ -94,7 +130,7 @@ async fn clean(run: &Run<'_>, client: Client, repositories: &[Repository], repor
         report.still_watched(&before.empty_repositories);
     }
     done?;
-    empty_repositories::run(job, run.order.trigger, repositories, &before.empty_repositories, report).await?;
+    empty_repositories::run(job, run.record.is_preview(), repositories, &before.empty_repositories, report).await?;
     let named = &before.projects_with_cleanup_policy;
     report.conflicts = Some(cleanup_policies::look(job, repositories, named).await);
     Ok(())

@@ -232,10 +232,12 @@ impl Removal<'_> {
     /// Takes note of what became of the tags of a request.
     fn answered(&self, fates: &[(&Tag, TagRemoval)]) {
         self.tally().answered(fates.len());
+        self.job.progress.requested(fates.len() as u64);
         for (tag, fate) in fates {
             match fate {
                 TagRemoval::Gone => {
                     self.tally().removed(tag);
+                    self.job.progress.removed(1, tag.bytes.unwrap_or(0));
                     self.audit(tag, Verdict::Remove(self.reason), None);
                 }
                 TagRemoval::AlreadyGone => self.tally().already_gone(tag),

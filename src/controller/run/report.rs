@@ -1,6 +1,8 @@
 //! What a run reports: the outcomes that its steps add, and what ended it early, if something did.
 
 use std::collections::HashSet;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 
@@ -10,6 +12,7 @@ use crate::controller::connect::{self, NoSession};
 use crate::controller::error::chain;
 use crate::controller::gate::RunGate;
 use crate::controller::plan::failure::Unknown;
+use crate::controller::renewal::Progress;
 use crate::gitlab::{Class, Error as GitLabError, Repository};
 use crate::policy::empty_repository;
 use crate::policy::overlap::Overlap;
@@ -66,7 +69,7 @@ impl From<NoSession> for Halt {
 /// What a run came to.
 pub(crate) struct Report {
     /// What became of each repository, and of each target that could not be listed.
-    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) outcomes: Outcomes,
     pub(crate) end: End,
     /// What the run found out about the token and the targets.
     pub(crate) findings: Findings,
@@ -84,10 +87,49 @@ pub(crate) struct Report {
     pub(crate) unused_registries: Option<Vec<String>>,
 }
 
+/// What became of each repository. Whoever adds to it has made progress.
+pub(crate) struct Outcomes {
+    all: Vec<Outcome>,
+    progress: Arc<Progress>,
+}
+
+impl Outcomes {
+    pub(crate) fn push(&mut self, outcome: Outcome) {
+        self.progress.done(1);
+        self.all.push(outcome);
+    }
+
+    pub(crate) fn extend(&mut self, outcomes: impl IntoIterator<Item = Outcome>) {
+        let before = self.all.len();
+        self.all.extend(outcomes);
+        self.progress.done(self.all.len() - before);
+    }
+}
+
+impl Deref for Outcomes {
+    type Target = [Outcome];
+
+    fn deref(&self) -> &[Outcome] {
+        &self.all
+    }
+}
+
+impl DerefMut for Outcomes {
+    fn deref_mut(&mut self) -> &mut [Outcome] {
+        &mut self.all
+    }
+}
+
+impl From<Outcomes> for Vec<Outcome> {
+    fn from(outcomes: Outcomes) -> Self {
+        outcomes.all
+    }
+}
+
 impl Report {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(progress: Arc<Progress>) -> Self {
         Self {
-            outcomes: Vec::new(),
+            outcomes: Outcomes { all: Vec::new(), progress },
             end: End::Completed,
             findings: token::not_asked("GitLab was not asked".to_owned()),
             overlaps: Vec::new(),
@@ -105,7 +147,7 @@ impl Report {
         let rest = repositories.iter().filter(|repository| !reached.contains(&repository.id));
         let reason = Some(RepositoryReason::NotReached);
         let skipped = |of: &Repository| Outcome::new(&of.path, of.id, RepositoryResult::Skipped, reason);
-        self.outcomes.extend(rest.map(skipped));
+        self.outcomes.all.extend(rest.map(skipped));
     }
 
     /// Goes on watching repositories for their emptiness where the run did not get to look at them itself. `before` is

@@ -1,5 +1,7 @@
 //! What is to be done in which situation, as tables.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -24,6 +26,7 @@ struct Case {
     deleting: bool,
     definition: Definition,
     neighbours_changed: bool,
+    holder: Option<Holder>,
 }
 
 impl Case {
@@ -43,6 +46,7 @@ impl Case {
             deleting: false,
             definition: Definition::default(),
             neighbours_changed: false,
+            holder: None,
         }
     }
 
@@ -56,6 +60,7 @@ impl Case {
             checked: self.checked,
             definition: &self.definition,
             neighbours_changed: self.neighbours_changed,
+            holder: self.holder,
         };
         next_action(&view, at(now))
     }
@@ -238,17 +243,56 @@ fn a_suspended_policy_refuses_runs_and_allows_previews() {
     assert!(matches!(case.next(NOON), Action::Begin { mode: Mode::DryRun, .. }));
 }
 
-#[test]
-fn a_run_that_nobody_works_on_is_recorded_as_interrupted_before_anything_else() {
+#[rstest]
+#[case::nobody(Holder::Nobody, Action::RecordInterruption)]
+#[case::this_process(Holder::Me, Action::Wait(at("2026-11-22T12:15:00Z")))]
+#[case::another(Holder::Another(Duration::from_secs(30)), Action::Wait(at("2026-11-22T12:00:30Z")))]
+#[case::not_seen_yet(Holder::Unseen, Action::LookAtRecord)]
+fn while_a_run_is_under_way_nothing_else_is_done_until_nobody_works_on_it(
+    #[case] holder: Holder,
+    #[case] expected: Action,
+) {
     let mut case = Case::at_rest(&delete());
-    case.status.last_run = serde_json::from_value(json!({
-        "id": "r", "trigger": "Schedule", "mode": "Delete", "gitlab": "https://git.test", "observedGeneration": 3,
-        "startTime": "2026-11-22T03:17:00Z", "result": "Running",
-    }))
-    .unwrap();
-    case.tokens.run = Some("a");
+    case.holder = Some(holder);
+    assert_eq!(case.next("2026-11-22T12:00:00Z"), expected);
+    case.tokens = Tokens { run: Some("a"), dry_run: Some("b"), approval: Some("c") };
     case.generation = 4;
-    assert_eq!(case.next(NOON), Action::RecordInterruption);
+    case.checked = None;
+    assert_eq!(case.next("2026-11-22T12:00:00Z"), expected, "whatever else there is to do");
+}
+
+/// Cut short at 11:59, and on until 12:30.
+fn cut_short(changes: &Value, trigger: &str, mode: &str) -> Case {
+    let mut case = Case::at_rest(changes);
+    let run = json!({"id": "r", "trigger": trigger, "mode": mode, "resumeBefore": "2026-11-22T12:30:00Z"});
+    case.status.interrupted_run = serde_json::from_value(run).unwrap();
+    case
+}
+
+#[rstest]
+#[case::in_time(NOON, Action::Begin { trigger: Trigger::Resumed, mode: Mode::Delete, slot: None })]
+#[case::in_the_last_moment(
+    "2026-11-22T12:29:59Z",
+    Action::Begin { trigger: Trigger::Resumed, mode: Mode::Delete, slot: None }
+)]
+#[case::too_late("2026-11-22T12:30:00Z", Action::DropInterrupted)]
+fn a_run_that_was_cut_short_goes_on_within_its_time_ahead_of_other_runs(#[case] now: &str, #[case] expected: Action) {
+    let mut case = cut_short(&delete(), "Schedule", "Delete");
+    assert_eq!(case.next(now), expected);
+    case.tokens.run = Some("a");
+    assert_eq!(case.next(now), expected);
+    case.tokens.dry_run = Some("b");
+    assert!(matches!(case.next(now), Action::Begin { trigger: Trigger::DryRunRequested, .. }), "a preview comes first");
+    case.generation = 4;
+    assert!(matches!(case.next(now), Action::Observe { .. }), "an edit ends it");
+}
+
+#[test]
+fn a_run_that_was_cut_short_does_not_go_on_under_an_older_definition_or_in_another_mode() {
+    let mut held = held(&delete());
+    held.status.interrupted_run = cut_short(&delete(), "Schedule", "Delete").status.interrupted_run;
+    assert!(matches!(held.next(NOON), Action::Wait(_)));
+    assert_eq!(cut_short(&json!({}), "Schedule", "Delete").next(NOON), Action::DropInterrupted);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::api::Trigger;
 use crate::policy::{empty_repository, gitlab_cleanup_policy};
 
 fn at(second: i64) -> Timestamp {

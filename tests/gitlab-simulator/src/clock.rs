@@ -3,13 +3,17 @@
 //! Leases, jobs, rate limits, token expiry and tag dates all read it, so a test decides what time it is.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 
 /// A handle to a clock; clones show and move the same clock.
 #[derive(Clone, Debug)]
 pub struct Clock {
     inner: Arc<Inner>,
+    /// Tells whoever waits for a moment that the clock was moved.
+    moved: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -23,13 +27,17 @@ impl Clock {
     /// Follows the system's clock; [`Clock::advance`] and [`Clock::set`] shift it for good.
     #[must_use]
     pub fn system() -> Self {
-        Self { inner: Arc::new(Inner::System(Mutex::new(SignedDuration::ZERO))) }
+        Self::of(Inner::System(Mutex::new(SignedDuration::ZERO)))
     }
 
     /// Stands still at `now` until advanced or set.
     #[must_use]
     pub fn manual(now: Timestamp) -> Self {
-        Self { inner: Arc::new(Inner::Manual(Mutex::new(now))) }
+        Self::of(Inner::Manual(Mutex::new(now)))
+    }
+
+    fn of(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner), moved: watch::Sender::new(()) }
     }
 
     /// The current time.
@@ -53,6 +61,7 @@ impl Clock {
                 *now = saturating_add(*now, by);
             }
         }
+        self.moved.send_replace(());
     }
 
     /// Sets the clock to a moment; a system clock runs on from there.
@@ -60,6 +69,24 @@ impl Clock {
         match self.inner.as_ref() {
             Inner::System(shift) => *locked(shift) = to.duration_since(Timestamp::now()),
             Inner::Manual(now) => *locked(now) = to,
+        }
+        self.moved.send_replace(());
+    }
+
+    /// Resolves once the clock shows `at`, whoever moves it there.
+    pub async fn reached(&self, at: Timestamp) {
+        let mut moved = self.moved.subscribe();
+        loop {
+            let left = at.duration_since(self.now());
+            let Ok(left) = Duration::try_from(left) else { return };
+            if left.is_zero() {
+                return;
+            }
+            let runs = matches!(self.inner.as_ref(), Inner::System(_));
+            tokio::select! {
+                _ = moved.changed() => {}
+                () = tokio::time::sleep(left), if runs => {}
+            }
         }
     }
 }

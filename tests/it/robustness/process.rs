@@ -22,6 +22,8 @@ impl Process {
             .args(arguments)
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
+            // Every process of a test is one of the same Pod: the container was started again.
+            .envs([("POD_NAME", "test"), ("POD_UID", "2d5b9d3c-8a2e-4b0e-9f52-1c7d8f1f0a11")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.reopen().unwrap())

@@ -1,6 +1,7 @@
 //! What stands between an operator and the API server: passes everything on, and holds back what it is told to.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -25,6 +26,10 @@ struct Shared {
     held: Mutex<HashMap<String, Gate>>,
     /// Those are answered with 503.
     refused: Mutex<HashSet<String>>,
+    /// Those are answered with 500, which no client repeats by itself.
+    failing: Mutex<HashSet<String>>,
+    /// How often that was done.
+    failures: AtomicUsize,
     /// What becomes of watches of paths that end like this.
     watches: watch::Sender<HashMap<String, Watches>>,
     /// Whether watches tell only of what a list has shown.
@@ -107,6 +112,21 @@ impl Between {
         self.shared.refused.lock().unwrap().remove(path);
     }
 
+    /// Answers requests to paths that end like this with 500 from now on.
+    pub(crate) fn fail(&self, path: &str) {
+        self.shared.failing.lock().unwrap().insert(path.to_owned());
+    }
+
+    /// Answers them again.
+    pub(crate) fn fail_no_more(&self, path: &str) {
+        self.shared.failing.lock().unwrap().remove(path);
+    }
+
+    /// How many requests were answered with 500.
+    pub(crate) fn failures(&self) -> usize {
+        self.shared.failures.load(Ordering::SeqCst)
+    }
+
     /// Ends watches of paths that end like this, and answers further ones with 503. Lists are answered as ever.
     pub(crate) fn refuse_watches(&self, path: &str) -> Spoiled {
         self.spoil(path, Watches::Refused)
@@ -142,6 +162,10 @@ async fn pass_on(State((shared, kube)): State<(Arc<Shared>, Client)>, request: R
     let refuses_watch = is_watch && how(&shared.watches.borrow(), &path) == Some(Watches::Refused);
     if refuses_watch || shared.refused.lock().unwrap().iter().any(|end| path.ends_with(end)) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if shared.failing.lock().unwrap().iter().any(|end| path.ends_with(end)) {
+        shared.failures.fetch_add(1, Ordering::SeqCst);
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let is_read = request.method() == "GET";
     let (parts, body) = request.into_parts();

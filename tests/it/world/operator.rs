@@ -28,7 +28,7 @@ pub(crate) struct Operator {
     nudge: watch::Sender<()>,
 }
 
-/// The simulator's clock as the operator's: waiting makes time pass.
+/// The simulator's clock as the operator's: waiting makes time pass, keeping watch does not.
 struct TestClock(gitlab_simulator::Clock);
 
 impl Clock for TestClock {
@@ -43,6 +43,10 @@ impl Clock for TestClock {
             tokio::task::yield_now().await;
         }
         .boxed()
+    }
+
+    fn pass(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        passed(self.0.clone(), duration)
     }
 }
 
@@ -91,6 +95,19 @@ impl Clock for HeldClock {
         }
         .boxed()
     }
+
+    fn pass(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        passed(self.clock.clone(), duration)
+    }
+}
+
+/// Resolves once a clock has been moved this far by whoever moves it.
+fn passed(clock: gitlab_simulator::Clock, duration: Duration) -> BoxFuture<'static, ()> {
+    async move {
+        let at = clock.now().checked_add(duration).unwrap_or(Timestamp::MAX);
+        clock.reached(at).await;
+    }
+    .boxed()
 }
 
 /// What an operator is given, where it is not the usual.
@@ -108,6 +125,8 @@ pub(crate) struct Setup {
     pub(crate) lookup: Arc<dyn Lookup>,
     /// Its clock.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Uid of the Pod that it runs in: one that is started again with the same uid is the same Pod with a new process.
+    pub(crate) pod_uid: String,
 }
 
 impl Setup {
@@ -124,6 +143,7 @@ impl Setup {
             also_watches: None,
             lookup: Arc::new(SystemLookup),
             clock: Arc::new(TestClock(world.sim.clock())),
+            pod_uid: "uid".to_owned(),
         }
     }
 }
@@ -137,7 +157,7 @@ impl Operator {
 
     /// The same with other things.
     pub(crate) async fn set_up(world: &World, setup: Setup) -> Self {
-        let Setup { settings, kubeconfig, in_use, between, also_watches, lookup, clock } = setup;
+        let Setup { settings, kubeconfig, in_use, between, also_watches, lookup, clock, pod_uid } = setup;
         let kubeconfig = match kubeconfig {
             Some(kubeconfig) => kubeconfig,
             None => Box::pin(service_account_kubeconfig()).await,
@@ -160,7 +180,8 @@ impl Operator {
             let gitlab = GitLab::with_lookup(gitlab, Arc::clone(&clock), lookup);
             let events = Events::new(kube.clone(), Some("test".to_owned()));
             let workloads = in_use.map(|options| Workloads::watch(kube.clone(), options, &stop));
-            let context = Arc::new(Context::new(kube, gitlab, clock, settings, events, workloads, stop));
+            let context = Context::new(kube, gitlab, clock, settings, events, workloads, stop);
+            let context = Arc::new(context.in_pod(Some("test"), Some(&pod_uid)));
             let wakes = || {
                 stream::unfold(nudged.clone(), |mut nudged| async {
                     nudged.changed().await.ok()?;
