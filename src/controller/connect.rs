@@ -143,7 +143,7 @@ pub(crate) fn from_error(error: &GitLabError) -> Findings {
         Class::Host => Reason::HostNotAllowed,
         Class::Throttled => Reason::RateLimited,
         Class::Target => Reason::TargetNotFound,
-        Class::Transient | Class::Stopped => Reason::GitLabUnavailable,
+        Class::Transient | Class::Maintenance | Class::Stopped => Reason::GitLabUnavailable,
         Class::Other => Reason::UnexpectedAnswer,
     };
     Findings { trouble: Some((trouble, message)), ..not_asked("GitLab could not be asked".to_owned()) }

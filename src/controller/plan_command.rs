@@ -25,6 +25,7 @@ use crate::policy::source::Extent;
 use crate::policy::status_conditions::Findings;
 use crate::policy::token;
 
+use super::plan::archived;
 use super::plan::failure::{Failure, Unknown};
 use super::plan::in_use::{Cluster, Usage};
 use super::plan::list_repositories::{self, concerns_all};
@@ -135,7 +136,10 @@ impl Forecast {
         let state = match delete_scheduled(repository) {
             Some(outcome) => State::Skipped(outcome.message.unwrap_or_default()),
             None => match self.planner().plan(repository).await {
-                Ok(plan) => State::Planned(Box::new(self.judged(plan))),
+                Ok(plan) => match self.closed(repository, &plan).await? {
+                    Some(outcome) => State::Skipped(outcome.message.unwrap_or_default()),
+                    None => State::Planned(Box::new(self.judged(plan))),
+                },
                 Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
                 Err(Failure::InUse(unknown)) => return Err(unknown.into()),
                 Err(Failure::Unresolved(message)) => State::Skipped(message),
@@ -144,6 +148,14 @@ impl Forecast {
             },
         };
         Ok(plan_output::Repository { id: repository.id, path: repository.path.clone(), state })
+    }
+
+    /// The outcome of a repository from which something would go, or nothing may, if its project is closed.
+    async fn closed(&self, repository: &Repository, plan: &RepositoryPlan) -> Result<Option<Outcome>, Error> {
+        if plan.tags.removals() == 0 && !plan.tags.all_protected() {
+            return Ok(None);
+        }
+        archived::closed(&self.client, repository).await
     }
 
     fn planner(&self) -> Planner<'_> {

@@ -4,7 +4,7 @@
 //! a part of a list.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 
 use jiff::SignedDuration;
@@ -16,7 +16,8 @@ use super::error::{Error, ErrorKind, Operation};
 use super::gate::FinalCheck;
 use super::pagination::{self, Gap, KEYSET_PAGE, Keyset, OFFSET_PAGE, Offset};
 use super::responses::{
-    ErrorAnswer, TagAnswer, TagDetailsAnswer, VersionAnswer, accept, incomplete, invalid, read, refusal, yes,
+    ErrorAnswer, TagAnswer, TagDetailsAnswer, VersionAnswer, accept, incomplete, invalid, is_page, read, refusal,
+    unfulfilled, yes,
 };
 use super::retry::Repeat;
 use super::transport::{Answer, Http, Request, by_status};
@@ -25,7 +26,7 @@ use super::types::{
 };
 
 /// The longest page of a list in bytes: ten times what 1000 tags with long names take.
-const LIST_LIMIT: usize = 8 * 1024 * 1024;
+pub(super) const LIST_LIMIT: usize = 8 * 1024 * 1024;
 
 /// The longest single object in bytes.
 pub(super) const OBJECT_LIMIT: usize = 1024 * 1024;
@@ -101,7 +102,7 @@ impl Client {
         let answer = self.get(operation, self.url(&["personal_access_tokens", "self"]), OBJECT_LIMIT).await?;
         match answer.status {
             StatusCode::OK => read(operation, &answer).map(Some),
-            StatusCode::UNAUTHORIZED => Err(refusal(operation, &answer)),
+            StatusCode::UNAUTHORIZED if !is_page(&answer) => Err(refusal(operation, &answer)),
             _ => Ok(None),
         }
     }
@@ -171,7 +172,7 @@ impl Client {
     /// registry with metadata database can, and only newer servers do.
     #[must_use]
     pub fn pages_by_keyset(&self) -> bool {
-        !self.http.host.no_keyset.load(Ordering::Relaxed)
+        self.http.host.keyset().is_worth_asking(self.http.clock.now())
     }
 
     /// The details of one tag; `None` when GitLab does not find it.
@@ -192,7 +193,7 @@ impl Client {
         let mut url = self.tags_url(operation, repository)?;
         push(&mut url, &[name]);
         let answer = self.get(operation, url, OBJECT_LIMIT).await?;
-        if answer.status == StatusCode::NOT_FOUND {
+        if answer.status == StatusCode::NOT_FOUND && !is_page(&answer) {
             return Ok(None);
         }
         let details: TagDetailsAnswer = read(operation, &answer)?;
@@ -223,9 +224,7 @@ impl Client {
             200..=299 => yes(operation, &answer, 202).map(|()| BulkAnswer::Accepted { at }),
             400 if ErrorAnswer::of(&answer).is_lease() => Ok(BulkAnswer::AlreadyRequested { at }),
             405 if ErrorAnswer::of(&answer).is_moved() => Err(Error::new(operation, ErrorKind::Moved)),
-            // Words of a gateway that gave up, or of nobody we know; neither is GitLab's word that it did nothing.
-            300..=399 | 408 | 500.. => Err(Error::new(operation, ErrorKind::AnswerLost)),
-            _ => Err(refusal(operation, &answer)),
+            _ => Err(unfulfilled(operation, &answer)),
         }
     }
 
@@ -245,11 +244,7 @@ impl Client {
     async fn list_tags(&self, repository: &RepositoryRef) -> Result<Vec<Box<str>>, Error> {
         let operation = Operation::ListTags;
         let url = self.tags_url(operation, repository)?;
-        let by_keyset = if self.http.host.no_keyset.load(Ordering::Relaxed) {
-            None
-        } else {
-            self.tags_by_keyset(operation, &url).await?
-        };
+        let by_keyset = if self.pages_by_keyset() { self.tags_by_keyset(operation, &url).await? } else { None };
         let tags = match by_keyset {
             Some(tags) => tags,
             None => self.tags_by_offset(operation, &url).await?,
@@ -266,6 +261,8 @@ impl Client {
         let mut keyset = Keyset::default();
         let mut all: Vec<TagAnswer> = Vec::new();
         let mut cursor: Option<String> = None;
+        let now = self.http.clock.now();
+        let mut doubtful = self.http.host.keyset().worked_lately(now);
         loop {
             let mut url = tags.clone();
             url.query_pairs_mut()
@@ -277,11 +274,16 @@ impl Client {
             // parameter and answer by offset.
             let unknown = answer.status == StatusCode::METHOD_NOT_ALLOWED
                 || (answer.status.is_success() && pagination::is_offset_answer(&answer.headers));
+            if unknown && doubtful {
+                doubtful = false;
+                continue;
+            }
             if unknown {
-                self.http.host.no_keyset.store(true, Ordering::Relaxed);
+                self.http.host.keyset().refuses(now);
                 return if cursor.is_none() { Ok(None) } else { Err(incomplete(operation, Gap::ModeChanged)) };
             }
             let page: Vec<TagAnswer> = read(operation, &answer)?;
+            self.http.host.keyset().works(now);
             cursor = keyset.read(&answer.headers, page.len()).map_err(|why| incomplete(operation, why))?;
             all.extend(page);
             if cursor.is_none() {
@@ -296,7 +298,7 @@ impl Client {
         });
         if result.is_err() {
             // The server may have learned keyset paging since, or have failed to say that it can.
-            self.http.host.no_keyset.store(false, Ordering::Relaxed);
+            self.http.host.keyset().forget_refusal();
         }
         result
     }

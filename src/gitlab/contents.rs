@@ -10,8 +10,7 @@ use super::contents_responses::{self, Inside};
 use super::error::{Error, Operation};
 use super::graphql;
 use super::graphql_responses;
-use super::remembered::{Contents, Way};
-use super::tags::REMEMBERED;
+use super::remembered::{Contents, REMEMBERED, Way};
 use super::transport::by_status;
 use super::types::{ImagePage, is_tag_name};
 

@@ -7,6 +7,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::pagination::Gap;
 
 /// A failed call: what was tried and why it failed.
@@ -44,6 +46,15 @@ impl Error {
     #[must_use]
     pub const fn is_answer_lost(&self) -> bool {
         matches!(self.kind, ErrorKind::AnswerLost | ErrorKind::ForeignAnswer(_))
+    }
+
+    /// Whether GitLab failed at what a smaller question may be answered to.
+    ///
+    /// GitLab behaviour: a page of tags with one whose manifest has no layers is a 500 where sizes are asked for; what
+    /// is not told within 30 s is an error; a proxy may give up before that.
+    #[must_use]
+    pub const fn is_too_much(&self) -> bool {
+        matches!(self.kind, ErrorKind::Timeout | ErrorKind::Server { status: 500 | 502 | 504 | 524 })
     }
 
     /// What gave the answer to a removal away as not GitLab's, if that is what happened.
@@ -109,8 +120,10 @@ pub enum Operation {
     RemoveTags,
     /// DELETE one tag.
     RemoveTag,
-    /// GET a project.
+    /// GET a project, for its own cleanup policy.
     ReadCleanupPolicy,
+    /// GET a project.
+    ReadProject,
     /// DELETE a repository.
     DeleteRepository,
 }
@@ -130,6 +143,7 @@ impl std::fmt::Display for Operation {
             Self::RemoveTags => "remove tags",
             Self::RemoveTag => "remove a tag",
             Self::ReadCleanupPolicy => "read the cleanup policy of the project",
+            Self::ReadProject => "read the project",
             Self::DeleteRepository => "delete a repository",
         })
     }
@@ -145,13 +159,30 @@ pub enum ErrorKind {
     /// 403 because of the token's scopes.
     #[error("GitLab answered 403, the token lacks a scope (api, or read_api to read only)")]
     InsufficientScope,
+    /// 403 because a fine-grained token was not granted what it takes, or because a group takes no other tokens.
+    #[error(
+        "GitLab answered 403: the token lacks the fine-grained permission {0}, or the group takes fine-grained tokens only"
+    )]
+    MissingGrant(Grant),
     /// 403 because of the role: Reporter reads, Developer removes tags by name, Maintainer requests bulk deletions and
     /// deletes repositories.
-    #[error("GitLab answered 403, the role of the token's user does not allow it")]
+    #[error(
+        "GitLab answered 403: the role of the token's user may be too low, the registry of the project switched off, or \
+         the user blocked"
+    )]
     Forbidden,
     /// 404. GitLab answers the same for what does not exist and for what the token may not see.
     #[error("GitLab answered 404, it does not exist or is hidden from the token")]
     NotFound,
+    /// A 4xx with a page for people, or the challenge of a firewall: GitLab's API sends JSON, so it was not GitLab, and
+    /// says nothing of the token.
+    #[error(
+        "what answered with {status} is not GitLab but something in front of it: a proxy, a firewall or a sign-in page"
+    )]
+    Page {
+        /// The HTTP status.
+        status: u16,
+    },
     /// The project is at another path: 405 to a deletion, or repositories with another path than was asked for. GitLab
     /// redirects reading requests only.
     #[error("the project has moved to another path: correct spec.target")]
@@ -173,6 +204,12 @@ pub enum ErrorKind {
     Server {
         /// The HTTP status.
         status: u16,
+    },
+    /// GitLab is under maintenance or read-only, and says that it did nothing.
+    #[error("GitLab is under maintenance or read-only and did nothing{}", again(*until))]
+    Maintenance {
+        /// When it says that it may be asked again.
+        until: Option<Timestamp>,
     },
     /// GitLab answered, but its registry did not do what GitLab asked of it.
     #[error("the registry behind GitLab failed or cannot be reached")]
@@ -261,8 +298,9 @@ impl ErrorKind {
     pub const fn class(&self) -> Class {
         match self {
             Self::Unauthorized(_) | Self::InsufficientScope | Self::Configuration(Setting::Token) => Class::Credentials,
-            Self::Forbidden | Self::NotFound | Self::Moved => Class::Target,
+            Self::MissingGrant(_) | Self::Forbidden | Self::NotFound | Self::Moved => Class::Target,
             Self::RateLimited { .. } => Class::Throttled,
+            Self::Maintenance { .. } => Class::Maintenance,
             Self::Server { .. }
             | Self::Registry
             | Self::Unreachable(_)
@@ -274,6 +312,7 @@ impl ErrorKind {
             Self::LocalAddress { .. } | Self::Configuration(Setting::LocalAddress) => Class::Host,
             Self::Stopped | Self::DeadlineReached => Class::Stopped,
             Self::Redirected { .. }
+            | Self::Page { .. }
             | Self::TooLarge { .. }
             | Self::InvalidAnswer { .. }
             | Self::Refused { .. }
@@ -285,6 +324,27 @@ impl ErrorKind {
     }
 }
 
+/// A permission of a fine-grained token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Grant {
+    /// What listing and reading takes.
+    #[error("Container Repository: Read")]
+    ReadRepositories,
+    /// What removing takes.
+    #[error("Container Repository: Delete")]
+    DeleteRepositories,
+    /// What telling the version takes.
+    #[error("Metadata: Read")]
+    ReadMetadata,
+    /// Another one, by what was asked for.
+    #[error("for this request")]
+    Other,
+}
+
+fn again(until: Option<Timestamp>) -> String {
+    until.map_or_else(String::new, |until| format!(": try again at {until:.0}, it says"))
+}
+
 /// Kinds of failure that callers treat alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -294,6 +354,8 @@ pub enum Class {
     Target,
     /// The whole host asks for fewer requests.
     Throttled,
+    /// Nothing can be changed just now, or nothing be read; the same holds for whatever else is asked.
+    Maintenance,
     /// May be different the next time.
     Transient,
     /// Certificates must be changed.
@@ -365,14 +427,49 @@ pub enum TlsProblem {
     /// No trusted authority signed the certificate.
     #[error("its certificate is not signed by a trusted authority")]
     UnknownIssuer,
-    /// The certificate's time is over or has not come.
-    #[error("its certificate is not valid today")]
-    OutOfDate,
+    /// The certificate names a trusted authority, which did not sign it.
+    #[error("its certificate names a trusted authority as its issuer, but the signature is of another key")]
+    OtherSignature,
+    /// The certificate's time is over.
+    #[error("its certificate has expired")]
+    Expired,
+    /// The certificate's time has not come.
+    #[error("its certificate is not valid yet: one of the clocks may be wrong")]
+    NotYetValid,
     /// The certificate is for other host names.
-    #[error("its certificate is for another host name")]
+    #[error("its certificate is for another host name: the subject alternative names count, a common name does not")]
     OtherName,
+    /// The certificate is that of an authority.
+    #[error(
+        "its certificate is that of an authority (CA:TRUE), which is taken for a server's only where certSecretRef has this very \
+         certificate"
+    )]
+    Authority,
+    /// A certificate in the chain is used as that of an authority and is none.
+    #[error(
+        "a certificate in its chain signed another one and is not that of an authority (CA:FALSE), or not of so many"
+    )]
+    NoAuthority,
+    /// The certificate is not for servers.
+    #[error("its certificate is not for servers (extended key usage)")]
+    Purpose,
+    /// The authority may not sign for this name.
+    #[error("its certificate is of an authority that may not sign for this host (name constraints)")]
+    NameConstraint,
+    /// The signature is of a kind that is not accepted, such as SHA-1.
+    #[error("its certificate is signed in a way that is not accepted, such as SHA-1")]
+    Algorithm,
+    /// The certificate was revoked, or it is not known whether it was.
+    #[error("its certificate was revoked, or nobody says that it was not")]
+    Revoked,
+    /// The certificate is older than version 3.
+    #[error("its certificate is of X.509 version 1 or 2, not 3: it has no subject alternative names")]
+    OldVersion,
+    /// The certificate cannot be read.
+    #[error("its certificate cannot be read, or has a critical extension that nobody here knows")]
+    Unreadable,
     /// Another fault of the certificate.
-    #[error("its certificate is not valid")]
+    #[error("its certificate failed another check")]
     BadCertificate,
     /// The server ended the handshake, for example because it wants a client certificate.
     #[error("the server ended the handshake")]

@@ -118,8 +118,8 @@ fn body(query: &str, variables: impl Serialize) -> Option<Vec<u8>> {
     serde_json::to_vec(&Body { query, variables }).ok()
 }
 
-/// The query of one page; `None` when the server does not know the order.
-pub(super) fn page_query(parts: Parts, order: TagOrder) -> Option<String> {
+/// The query of one page of at most `first` tags; `None` when the server does not know the order.
+pub(super) fn page_query(parts: Parts, order: TagOrder, first: usize) -> Option<String> {
     let sort = match order {
         TagOrder::Name if !parts.has(Part::Sort) => "",
         TagOrder::Name => ", sort: NAME_ASC",
@@ -127,7 +127,7 @@ pub(super) fn page_query(parts: Parts, order: TagOrder) -> Option<String> {
         TagOrder::OldestPushFirst => ", sort: PUBLISHED_AT_ASC",
         TagOrder::NewestPushFirst => ", sort: PUBLISHED_AT_DESC",
     };
-    Some(query(parts, PAGE, sort))
+    Some(query(parts, first, sort))
 }
 
 /// The query that finds out whether a server knows these parts: it uses all of them, for one tag.
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_page_is_asked_for_with_exactly_twenty_and_all_that_is_known() {
-        let query = page_query(Parts::ALL, TagOrder::OldestPushFirst).unwrap();
+        let query = page_query(Parts::ALL, TagOrder::OldestPushFirst, PAGE).unwrap();
         assert_eq!(
             query,
             "query tags($id: ContainerRepositoryID!, $after: String) { containerRepository(id: $id) { tags(first: 20, \
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn what_a_server_does_not_know_is_not_asked_for() {
         for (part, text) in Part::FIELDS {
-            let query = page_query(Parts::ALL.without(part), TagOrder::Name).unwrap();
+            let query = page_query(Parts::ALL.without(part), TagOrder::Name, PAGE).unwrap();
             // The digests of referrers are not those of tags.
             let of_tags = |text: &str| text.replace("{ digest }", "{}");
             let asks = |text: &str| of_tags(&query).contains(&of_tags(text));
@@ -254,11 +254,11 @@ mod tests {
     fn an_order_by_push_is_never_replaced_by_another() {
         for lacking in [Part::Sort, Part::PushOrder] {
             let parts = Parts::ALL.without(lacking);
-            assert_eq!(page_query(parts, TagOrder::OldestPushFirst), None);
-            assert_eq!(page_query(parts, TagOrder::NewestPushFirst), None);
+            assert_eq!(page_query(parts, TagOrder::OldestPushFirst, PAGE), None);
+            assert_eq!(page_query(parts, TagOrder::NewestPushFirst, PAGE), None);
             assert!(!capabilities(Some(parts)).sorts_by_push);
         }
-        let by_name = |parts| page_query(parts, TagOrder::Name).unwrap();
+        let by_name = |parts| page_query(parts, TagOrder::Name, PAGE).unwrap();
         assert!(by_name(Parts::ALL.without(Part::PushOrder)).contains("sort: NAME_ASC"));
         assert!(!by_name(Parts::ALL.without(Part::Sort)).contains("sort"));
     }

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::error::{Error, ErrorKind, Foreign, Operation};
-use super::graphql_responses::{Envelope, GraphqlFault};
-use super::responses::{invalid, refusal, yes};
+use super::graphql_responses::{Envelope, GraphqlFault, is_elsewhere};
+use super::responses::{invalid, maintenance, unfulfilled, yes};
 use super::transport::Answer;
 
 /// The data of the mutation.
@@ -29,17 +29,16 @@ pub(super) fn removed(operation: Operation, answer: &Answer, asked: &[&str]) -> 
     let foreign = |what| Error::new(operation, ErrorKind::ForeignAnswer(what));
     match answer.status.as_u16() {
         200..=299 => yes(operation, answer, 200)?,
-        404 | 405 => return Err(unsupported()),
-        // As for the bulk request: not GitLab's word that it did nothing.
-        300..=399 | 408 | 500.. => return Err(lost()),
-        _ => return Err(refusal(operation, answer)),
+        _ if is_elsewhere(answer) && !answer.status.is_success() => return Err(unsupported()),
+        _ => return Err(unfulfilled(operation, answer)),
     }
     let envelope = Envelope::of(answer).ok_or_else(|| foreign(Foreign::Untold))?;
     match envelope.trouble() {
         Some(GraphqlFault::Unknown(_) | GraphqlFault::Missing) => return Err(unsupported()),
         // GitLab behaviour: checked before anything is done.
         Some(GraphqlFault::Hidden) => return Err(Error::new(operation, ErrorKind::NotFound)),
-        Some(GraphqlFault::Registry | GraphqlFault::Other) => return Err(lost()),
+        Some(GraphqlFault::Maintenance) => return Err(Error::new(operation, maintenance(answer))),
+        Some(GraphqlFault::Registry | GraphqlFault::Timeout | GraphqlFault::Other) => return Err(lost()),
         None => {}
     }
     let untold = || foreign(Foreign::Untold);

@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use reqwest::StatusCode;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -14,7 +13,9 @@ use super::error::{Error, ErrorKind, Operation};
 use super::graphql::{PAGE, Part, Parts};
 use super::lenient::lenient;
 use super::pagination::Gap;
-use super::responses::{configuration, incomplete, invalid, refusal};
+use super::responses::{
+    configuration, incomplete, invalid, is_challenge, is_maintenance, is_page, maintenance, refusal,
+};
 use super::retry::Failure;
 use super::transport::{Answer, by_status};
 use super::types::{ImagePage, Tag, TagPage, is_tag_name};
@@ -25,6 +26,12 @@ pub(super) fn failure(answer: &Answer) -> Option<Failure> {
         let trouble = Envelope::of(answer)?.trouble()?;
         (trouble == GraphqlFault::Registry).then_some(Failure::Status { status: 503, retry_after: None })
     })
+}
+
+/// The same of an answer to a question that may be asked in smaller parts: what GitLab failed at is not asked again as
+/// it is.
+pub(super) fn failure_of_large(answer: &Answer) -> Option<Failure> {
+    if matches!(answer.status.as_u16(), 500 | 504 | 524) { None } else { failure(answer) }
 }
 
 /// An answer's outermost object.
@@ -65,6 +72,10 @@ pub(super) enum GraphqlFault {
     Hidden,
     /// The registry cannot be reached.
     Registry,
+    /// GitLab changes nothing just now. It has not done anything.
+    Maintenance,
+    /// It was not told within GitLab's own time for an answer.
+    Timeout,
     Other,
 }
 
@@ -97,11 +108,16 @@ impl Problem {
         if message.starts_with("Argument 'sort' on Field 'tags' has an invalid value") {
             return lacking(Some(Part::PushOrder));
         }
+        if is_maintenance(message) {
+            return GraphqlFault::Maintenance;
+        }
         let message = message.to_lowercase();
         if message.contains("connect to the container registry") {
             GraphqlFault::Registry
         } else if message.contains("does not exist or you don't have permission") {
             GraphqlFault::Hidden
+        } else if message.starts_with("timeout on ") {
+            GraphqlFault::Timeout
         } else {
             GraphqlFault::Other
         }
@@ -137,11 +153,21 @@ impl Envelope {
     }
 }
 
-/// Whether the answer comes from something that is not GraphQL: no route, or a page for people.
+/// Whether the answer comes from something that is not GraphQL: no route, a gateway that does not let it through, or a
+/// page for people. GitLab behaviour: what a token may not do is said with 200; 403 is for its scope alone.
 pub(super) fn is_elsewhere(answer: &Answer) -> bool {
     let page = || answer.body.trim_ascii_start().starts_with(b"<");
-    matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
-        || (answer.status.is_success() && page())
+    match answer.status.as_u16() {
+        403 => !matches!(
+            refusal(Operation::ReadTags, answer).kind(),
+            ErrorKind::InsufficientScope | ErrorKind::Maintenance { .. }
+        ),
+        404 | 405 => true,
+        429 => false,
+        400..=499 => is_page(answer) || is_challenge(answer),
+        200..=299 => page() || is_challenge(answer),
+        _ => false,
+    }
 }
 
 /// What an answer says about the parts that were asked for.
@@ -163,6 +189,8 @@ pub(super) fn probed(operation: Operation, answer: &Answer, asked: Parts) -> Res
     let envelope = envelope(operation, answer)?;
     match envelope.trouble() {
         Some(GraphqlFault::Missing) => Ok(Probed::Nothing),
+        // The query was taken.
+        Some(GraphqlFault::Timeout) => Ok(Probed::Known),
         Some(GraphqlFault::Unknown(parts)) if asked.both(parts) != asked => Ok(Probed::Less(asked.both(parts))),
         _ if envelope.data.is_some_and(|data| data.is_object()) => Ok(Probed::Known),
         _ => Err(invalid(operation, "its errors are unknown")),
@@ -307,6 +335,8 @@ pub(super) fn of_repository<T: DeserializeOwned>(operation: Operation, answer: &
         Some(GraphqlFault::Unknown(_) | GraphqlFault::Missing) => return Ok(None),
         Some(GraphqlFault::Hidden) => return Err(Error::new(operation, ErrorKind::NotFound)),
         Some(GraphqlFault::Registry) => return Err(Error::new(operation, ErrorKind::Registry)),
+        Some(GraphqlFault::Timeout) => return Err(Error::new(operation, ErrorKind::Timeout)),
+        Some(GraphqlFault::Maintenance) => return Err(Error::new(operation, maintenance(answer))),
         Some(GraphqlFault::Other) => return Err(invalid(operation, "its errors are unknown")),
         None => {}
     }

@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use reqwest::redirect;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 use url::Url;
 
+use super::certificates;
 use super::error::Setting;
 use super::resolve::{Judge, Lookup, judge_literal};
 use super::settings::Connection;
@@ -85,18 +83,21 @@ pub(super) fn build(connection: &Connection, common: &Common<'_>) -> Result<reqw
     if let Some(proxy) = &connection.proxy {
         builder = builder.proxy(build_proxy(proxy)?);
     }
+    let identity = connection.identity_pem.as_ref();
     if let Some(pem) = &connection.ca_pem {
-        builder = builder.tls_certs_only(authorities(pem)?);
-    } else if !needs_authorities(connection) {
+        builder = builder.tls_backend_preconfigured(certificates::tls(pem, identity.map(ExposeSecret::expose_secret))?);
+        return builder.build().map_err(|_| Setting::Client);
+    }
+    if !needs_authorities(connection) {
         // Reading the system's store takes time and fails where there is none, for nothing.
         builder = builder.tls_certs_only([]);
     }
-    if let Some(pem) = &connection.identity_pem {
+    if let Some(pem) = identity {
         let identity = reqwest::Identity::from_pem(pem.expose_secret()).map_err(|_| Setting::Identity)?;
         builder = builder.identity(identity);
     }
     // Whether key and certificate belong together shows only here.
-    let fault = if connection.identity_pem.is_some() { Setting::Identity } else { Setting::Client };
+    let fault = if identity.is_some() { Setting::Identity } else { Setting::Client };
     builder.build().map_err(|_| fault)
 }
 
@@ -104,18 +105,6 @@ pub(super) fn build(connection: &Connection, common: &Common<'_>) -> Result<reqw
 fn needs_authorities(connection: &Connection) -> bool {
     let proxy = connection.proxy.as_ref().map(|proxy| proxy.address.scheme());
     connection.base_url.scheme() == "https" || proxy == Some("https")
-}
-
-/// Reads the authorities, each of them tried, so that a bad one is not mistaken for another fault.
-fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, Setting> {
-    let mut tried = RootCertStore::empty();
-    let mut certificates = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|_| Setting::Ca)?;
-        certificates.push(reqwest::Certificate::from_der(&certificate).map_err(|_| Setting::Ca)?);
-        tried.add(certificate).map_err(|_| Setting::Ca)?;
-    }
-    if certificates.is_empty() { Err(Setting::Ca) } else { Ok(certificates) }
 }
 
 fn build_proxy(proxy: &Proxy) -> Result<reqwest::Proxy, Setting> {

@@ -10,6 +10,7 @@
 //! | `connection` | HTTP clients and hosts, kept for the process | |
 //! | `client` | the endpoints of reading, and the bulk request | |
 //! | `tags` | the endpoints of exact deletion | |
+//! | `age` | how old the server is | |
 //! | `contents` | what images are made of: those inside of an index, and configurations | |
 //! | `repositories` | the endpoints about a repository as a whole | |
 //! | `graphql` | what GraphQL is asked, by what a server knows | yes |
@@ -20,6 +21,7 @@
 //! | `contents_responses` | the same of what is inside of images | yes |
 //! | `responses` | GitLab's JSON, and what each status means | yes |
 //! | `http_client` | HTTP clients from what a user configured | |
+//! | `certificates` | which certificate of a server is taken | yes |
 //! | `resolve` | names into addresses that may be connected to | |
 //! | `transport` | sends one request: gate, pace, final check, attempts, redirects, size limit | |
 //! | `transport_error` | what a broken connection means | yes |
@@ -45,6 +47,8 @@
 //! All waiting goes through [`Clock`](crate::clock::Clock). Only the time-outs of a request on its way are tokio's,
 //! since they belong to the connection.
 
+mod age;
+mod certificates;
 mod client;
 mod connection;
 mod contents;
@@ -73,15 +77,16 @@ mod transport_error;
 mod types;
 
 pub use crate::proxy::Proxy;
+pub use age::Age;
 pub use client::Client;
 pub use connection::GitLab;
-pub use error::{Class, Error, ErrorKind, Foreign, Operation, Setting, TlsProblem, TokenProblem, Unreached};
+pub use error::{Class, Error, ErrorKind, Foreign, Grant, Operation, Setting, TlsProblem, TokenProblem, Unreached};
 pub use gate::{AlwaysOpen, FinalCheck, Gate, Stopped};
 pub use pagination::Gap;
 pub use resolve::{Lookup, SystemLookup};
 pub use settings::{ClientSettings, Connection};
 pub use types::{
-    BulkAnswer, BulkDelete, Capabilities, ImagePage, Namespace, Project, Repository, RepositoryContents,
+    BulkAnswer, BulkDelete, Capabilities, Closed, ImagePage, Namespace, Project, Repository, RepositoryContents,
     RepositoryDeletion, RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval,
     TokenInfo, Version,
 };

@@ -1,10 +1,47 @@
-//! What is remembered of the contents of images, for all clients of a host.
+//! What is remembered of a host for all its clients: the contents of images, and what the server has shown that it can.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use url::Url;
+
+/// How long is remembered what a server can do; after that, one request notices an upgrade.
+pub(super) const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
+
+/// Whether a server pages tags by keyset, as far as it has shown.
+///
+/// GitLab behaviour: it asks its registry anew for each request whether there is a metadata database, and takes any
+/// failure for a no. So one refusal of a server that did it before means little.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct KeysetPaging {
+    worked: Option<Timestamp>,
+    refused: Option<Timestamp>,
+}
+
+impl KeysetPaging {
+    pub(super) const fn works(&mut self, now: Timestamp) {
+        *self = Self { worked: Some(now), refused: None };
+    }
+
+    pub(super) fn refuses(&mut self, now: Timestamp) {
+        self.refused.get_or_insert(now);
+    }
+
+    pub(super) const fn forget_refusal(&mut self) {
+        self.refused = None;
+    }
+
+    /// Whether it did it within the last hour.
+    pub(super) fn worked_lately(&self, now: Timestamp) -> bool {
+        self.worked.is_some_and(|since| now.duration_since(since) < REMEMBERED)
+    }
+
+    /// Whether it is worth asking for: nobody was refused within the last hour, or somebody was served.
+    pub(super) fn is_worth_asking(&self, now: Timestamp) -> bool {
+        self.worked_lately(now) || self.refused.is_none_or(|since| now.duration_since(since) >= REMEMBERED)
+    }
+}
 
 /// Most digests that are remembered for a host. One takes some 100 bytes; beyond it, everything is asked anew.
 const MAX_REMEMBERED: usize = 10_000;
@@ -50,5 +87,38 @@ impl Contents {
         self.remembered += children.len();
         self.children.insert(digest.into(), Arc::clone(&children));
         children
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minute(minute: i64) -> Timestamp {
+        Timestamp::from_second(minute * 60).unwrap()
+    }
+
+    #[test]
+    fn one_refusal_lasts_an_hour_at_most_and_means_nothing_where_it_worked_before() {
+        let mut paging = KeysetPaging::default();
+        assert!(paging.is_worth_asking(minute(0)));
+        paging.refuses(minute(0));
+        paging.refuses(minute(59));
+        assert!(!paging.is_worth_asking(minute(59)));
+        assert!(paging.is_worth_asking(minute(60)), "counted from the first");
+
+        paging.works(minute(61));
+        paging.refuses(minute(62));
+        assert!(paging.is_worth_asking(minute(63)) && paging.worked_lately(minute(63)));
+        paging.refuses(minute(120));
+        assert!(!paging.worked_lately(minute(121)));
+    }
+
+    #[test]
+    fn a_refusal_that_was_doubted_is_forgotten() {
+        let mut paging = KeysetPaging::default();
+        paging.refuses(minute(0));
+        paging.forget_refusal();
+        assert!(paging.is_worth_asking(minute(1)));
     }
 }

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 
 use super::client::{Client, OBJECT_LIMIT, project_segment};
 use super::error::{Error, ErrorKind, Operation};
-use super::responses::{ContentsAnswer, ErrorAnswer, invalid, read, refusal, yes};
+use super::responses::{ContentsAnswer, ErrorAnswer, invalid, read, unfulfilled, yes};
 use super::types::{RepositoryContents, RepositoryDeletion, RepositoryRef};
 
 impl Client {
@@ -61,8 +61,7 @@ impl Client {
             200..=299 => yes(operation, &answer, 202).map(|()| RepositoryDeletion::Scheduled),
             403 if text.is_about_protected_repository() => Ok(RepositoryDeletion::Protected),
             405 if text.is_moved() => Err(Error::new(operation, ErrorKind::Moved)),
-            300..=399 | 408 | 500.. => Err(Error::new(operation, ErrorKind::AnswerLost)),
-            _ => Err(refusal(operation, &answer)),
+            _ => Err(unfulfilled(operation, &answer)),
         }
     }
 

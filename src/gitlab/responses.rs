@@ -2,16 +2,16 @@
 //!
 //! Pure. Bodies of errors are only compared with known texts; nothing of them is kept.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::error::{Error, ErrorKind, Foreign, Operation, TokenProblem};
+use super::error::{Error, ErrorKind, Foreign, Grant, Operation, TokenProblem};
 use super::lenient::lenient;
 use super::pagination::Gap;
 use super::transport::Answer;
-use super::types::{Namespace, Project, Repository, RepositoryContents, RepositoryStatus, TagDetails};
+use super::types::{Closed, Namespace, Project, Repository, RepositoryContents, RepositoryStatus, TagDetails};
 
 /// Reads the JSON of a success; any other status becomes its error.
 pub(super) fn read<T: DeserializeOwned>(operation: Operation, answer: &Answer) -> Result<T, Error> {
@@ -25,9 +25,11 @@ pub(super) fn read<T: DeserializeOwned>(operation: Operation, answer: &Answer) -
 /// What a status that is no success means.
 pub(super) fn refusal(operation: Operation, answer: &Answer) -> Error {
     let kind = match answer.status.as_u16() {
+        // GitLab behaviour: its throttle is the one that answers in plain text.
+        status @ 400..=499 if status != 429 && (is_page(answer) || is_challenge(answer)) => ErrorKind::Page { status },
         401 => ErrorKind::Unauthorized(ErrorAnswer::of(answer).token_problem()),
-        403 if ErrorAnswer::of(answer).is_about_scope() => ErrorKind::InsufficientScope,
-        403 => ErrorKind::Forbidden,
+        403 | 503 if ErrorAnswer::of(answer).is_maintenance() => maintenance(answer),
+        403 => ErrorAnswer::of(answer).forbidden(),
         404 => ErrorKind::NotFound,
         429 => ErrorKind::RateLimited { retry_after: answer.hints.asked_to_wait() },
         status @ 300..=399 => ErrorKind::Redirected { status },
@@ -69,6 +71,29 @@ pub(super) fn is_page(answer: &Answer) -> bool {
 /// <https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/>.
 pub(super) fn is_challenge(answer: &Answer) -> bool {
     ["x-amzn-waf-action", "cf-mitigated"].into_iter().any(|header| answer.headers.contains_key(header))
+}
+
+/// What a GitLab that changes nothing just now is told as.
+pub(super) fn maintenance(answer: &Answer) -> ErrorKind {
+    let wait = answer.hints.asked_to_wait().and_then(|wait| SignedDuration::try_from(wait).ok());
+    ErrorKind::Maintenance { until: wait.and_then(|wait| answer.at.checked_add(wait).ok()) }
+}
+
+/// What an answer to a removal means that is neither a yes nor known by its text: a word that GitLab did nothing, or the
+/// words of a gateway that gave up, or of nobody we know, which say nothing of what GitLab did.
+pub(super) fn unfulfilled(operation: Operation, answer: &Answer) -> Error {
+    match answer.status.as_u16() {
+        503 if ErrorAnswer::of(answer).is_maintenance() => refusal(operation, answer),
+        300..=399 | 408 | 500.. => Error::new(operation, ErrorKind::AnswerLost),
+        _ => refusal(operation, answer),
+    }
+}
+
+/// GitLab behaviour: said by REST and by GraphQL alike, before anything is done
+/// (<https://docs.gitlab.com/administration/maintenance_mode/>; gitlab!251067 for organisations).
+pub(super) fn is_maintenance(text: &str) -> bool {
+    text.contains("write operations on a read-only instance")
+        || text.contains("temporarily unavailable due to maintenance")
 }
 
 pub(super) const fn invalid(operation: Operation, what: &'static str) -> Error {
@@ -216,6 +241,12 @@ pub(super) struct ProjectAnswer {
     pub(super) id: u64,
     #[serde(default, deserialize_with = "lenient")]
     container_expiration_policy: Option<PolicyAnswer>,
+    #[serde(default, deserialize_with = "lenient")]
+    archived: Option<bool>,
+    #[serde(default, deserialize_with = "lenient")]
+    marked_for_deletion_on: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    marked_for_deletion_at: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -225,6 +256,15 @@ struct PolicyAnswer {
 }
 
 impl ProjectAnswer {
+    /// Why nobody may change the project's images, if that is so. An archived group does not show in its projects.
+    pub(super) const fn closed(&self) -> Option<Closed> {
+        match (self.archived, &self.marked_for_deletion_on, &self.marked_for_deletion_at) {
+            (_, Some(_), _) | (_, _, Some(_)) => Some(Closed::PendingDeletion),
+            (Some(true), None, None) => Some(Closed::Archived),
+            _ => None,
+        }
+    }
+
     /// `None` when the server does not say.
     pub(super) fn cleanup_policy_enabled(&self) -> Option<bool> {
         self.container_expiration_policy.as_ref()?.enabled
@@ -263,9 +303,26 @@ impl ErrorAnswer {
         }
     }
 
-    /// GitLab behaviour: `insufficient_scope`; fine-grained tokens have an error of their own that starts the same.
-    fn is_about_scope(&self) -> bool {
-        self.error.as_deref().is_some_and(|error| error.starts_with("insufficient"))
+    /// GitLab behaviour: `insufficient_scope`; fine-grained tokens have an error of their own, which names the permission
+    /// in brackets.
+    fn forbidden(&self) -> ErrorKind {
+        let told = self.error_description.as_deref().unwrap_or_default();
+        match self.error.as_deref() {
+            Some("insufficient_granular_scope") => ErrorKind::MissingGrant(match told.split_once('[') {
+                Some((_, named)) if named.contains("Metadata") => Grant::ReadMetadata,
+                Some((_, named)) if named.contains("Container Repositor") && named.contains("Delete") => {
+                    Grant::DeleteRepositories
+                }
+                Some((_, named)) if named.contains("Container Repositor") => Grant::ReadRepositories,
+                _ => Grant::Other,
+            }),
+            Some(error) if error.starts_with("insufficient") => ErrorKind::InsufficientScope,
+            _ => ErrorKind::Forbidden,
+        }
+    }
+
+    pub(super) fn is_maintenance(&self) -> bool {
+        self.message.as_deref().is_some_and(is_maintenance)
     }
 
     /// GitLab behaviour: a missing route is told by `error`, a missing object by `message`. Any other text is not
@@ -340,13 +397,44 @@ mod tests {
         r#"{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}"#,
         ErrorKind::Unauthorized(TokenProblem::Revoked)
     )]
-    #[case::no_json(401, "<html>", ErrorKind::Unauthorized(TokenProblem::Rejected))]
+    #[case::nothing(401, "", ErrorKind::Unauthorized(TokenProblem::Rejected))]
+    #[case::a_sign_in_page(401, "<html>", ErrorKind::Page { status: 401 })]
+    #[case::a_challenge(403, "<!DOCTYPE html><title>Just a moment...</title>", ErrorKind::Page { status: 403 })]
+    #[case::a_firewall(403, "Request blocked.", ErrorKind::Page { status: 403 })]
+    #[case::a_web_server(404, "<html><h1>404 Not Found</h1></html>", ErrorKind::Page { status: 404 })]
+    #[case::a_gateway(502, "<html>", ErrorKind::Server { status: 502 })]
     #[case::scope(
         403,
         r#"{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api"}"#,
         ErrorKind::InsufficientScope
     )]
+    #[case::a_permission_of_the_instance(
+        403,
+        r#"{"error":"insufficient_granular_scope","error_description":"Access denied: the token lacks the following instance permissions: [Metadata: Read]."}"#,
+        ErrorKind::MissingGrant(Grant::ReadMetadata)
+    )]
+    #[case::a_permission_to_delete(
+        403,
+        r#"{"error":"insufficient_granular_scope","error_description":"… project permissions: [Container Repository: Delete]."}"#,
+        ErrorKind::MissingGrant(Grant::DeleteRepositories)
+    )]
+    #[case::a_permission_that_is_not_named(
+        403,
+        r#"{"error":"insufficient_granular_scope"}"#,
+        ErrorKind::MissingGrant(Grant::Other)
+    )]
     #[case::role(403, r#"{"message":"403 Forbidden"}"#, ErrorKind::Forbidden)]
+    #[case::read_only(
+        403,
+        r#"{"message":"You cannot perform write operations on a read-only instance"}"#,
+        ErrorKind::Maintenance { until: None }
+    )]
+    #[case::maintenance(
+        503,
+        r#"{"message":"This organization is temporarily unavailable due to maintenance."}"#,
+        ErrorKind::Maintenance { until: None }
+    )]
+    #[case::another_503(503, r#"{"message":"503 Service Unavailable"}"#, ErrorKind::Server { status: 503 })]
     #[case::missing(404, r#"{"message":"404 Project Not Found"}"#, ErrorKind::NotFound)]
     #[case::throttled(429, "Retry later", ErrorKind::RateLimited { retry_after: None })]
     #[case::parameters(400, r#"{"error":"per_page is invalid"}"#, ErrorKind::Refused { status: 400 })]
@@ -419,6 +507,18 @@ mod tests {
     fn a_body_that_does_not_fit_is_not_quoted() {
         let error = read::<VersionAnswer>(Operation::ReadVersion, &answer(200, r#"{"version":["marker"]}"#));
         assert!(!format!("{:?}", error.unwrap_err()).contains("marker"));
+    }
+
+    #[rstest]
+    #[case::open(json!({"archived": false, "marked_for_deletion_on": null}), None)]
+    #[case::archived(json!({"archived": true}), Some(Closed::Archived))]
+    #[case::pending(json!({"archived": false, "marked_for_deletion_on": "2026-12-31"}), Some(Closed::PendingDeletion))]
+    #[case::pending_by_its_older_name(json!({"marked_for_deletion_at": "2026-12-31"}), Some(Closed::PendingDeletion))]
+    #[case::not_told(json!({}), None)]
+    #[case::of_another_shape(json!({"archived": "yes", "marked_for_deletion_on": 7}), None)]
+    fn a_project_is_closed_only_where_gitlab_says_so(#[case] mut told: Value, #[case] closed: Option<Closed>) {
+        told["id"] = json!(7);
+        assert_eq!(serde_json::from_value::<ProjectAnswer>(told).unwrap().closed(), closed);
     }
 
     fn repository(change: &serde_json::Value) -> Option<Repository> {

@@ -3,25 +3,28 @@
 //! As in `client`, nothing here waits, paces or tries again, and what GraphQL is asked and answers is written in
 //! `graphql` and read in `graphql_answers`. No method decides which tags go.
 
+use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use url::Url;
 
 use super::client::{Client, OBJECT_LIMIT, project_segment, push};
 use super::error::{Error, ErrorKind, Operation};
-use super::graphql::{self, MOST_NAMES, Parts};
+use super::graphql::{self, MOST_NAMES, PAGE, Part, Parts};
 use super::graphql_named;
 use super::graphql_removals;
 use super::graphql_responses::{self, Probed};
-use super::responses::{ErrorAnswer, ProjectAnswer, invalid, read, refusal, yes};
+use super::pagination::Gap;
+use super::remembered::REMEMBERED;
+use super::responses::{ErrorAnswer, ProjectAnswer, incomplete, invalid, read, refusal, unfulfilled, yes};
 use super::retry::{Failure, Repeat};
 use super::transport::{Answer, Known, Request, by_status};
-use super::types::{Capabilities, Project, RepositoryRef, TagNow, TagOrder, TagPage, TagRemoval, is_tag_name};
+use super::types::{Capabilities, Closed, Project, RepositoryRef, TagNow, TagOrder, TagPage, TagRemoval, is_tag_name};
 
-/// How long is remembered what a server can do; after that, one request notices an upgrade.
-pub(super) const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
+/// How long is remembered that a project is, or is not, closed: about as long as a run looks at its repositories.
+const CLOSED_REMEMBERED: SignedDuration = SignedDuration::from_mins(10);
 
 impl Client {
     /// What the server's GraphQL can tell about tags. Needs any repository id; the token need not see it.
@@ -165,8 +168,7 @@ impl Client {
             },
             404 if text.is_missing_tag() => Ok(TagRemoval::AlreadyGone),
             405 if text.is_moved() => Err(Error::new(operation, ErrorKind::Moved)),
-            300..=399 | 408 | 500.. => Err(Error::new(operation, ErrorKind::AnswerLost)),
-            _ => Err(refusal(operation, &answer)),
+            _ => Err(unfulfilled(operation, &answer)),
         }
     }
 
@@ -179,17 +181,50 @@ impl Client {
     /// [`ErrorKind::Unauthorized`], [`ErrorKind::InsufficientScope`]; [`ErrorKind::InvalidAnswer`] when GitLab sends
     /// another project.
     pub async fn cleanup_policy_enabled(&self, project: &Project) -> Result<Option<bool>, Error> {
-        let operation = Operation::ReadCleanupPolicy;
+        let found = self.project(Operation::ReadCleanupPolicy, project).await?;
+        Ok(found.and_then(|found| found.cleanup_policy_enabled()))
+    }
+
+    /// Why nobody may change the images of a project, if GitLab says that this is so: GET `/projects/:id`. `None` where
+    /// nothing is known as well. Remembered for a few minutes, for all clients of the host.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::cleanup_policy_enabled`].
+    pub async fn closed(&self, project: &Project) -> Result<Option<Closed>, Error> {
+        let now = self.http.clock.now();
+        let key = (self.http.api.clone(), project.clone());
+        let fresh = |(_, since): &(Option<Closed>, Timestamp)| now.duration_since(*since) < CLOSED_REMEMBERED;
+        if let Some((closed, _)) = self.http.host.closed().get(&key).copied().filter(fresh) {
+            return Ok(closed);
+        }
+        let found = self.project(Operation::ReadProject, project).await?;
+        let closed = found.and_then(|found| found.closed());
+        let mut known = self.http.host.closed();
+        known.retain(|_, known| fresh(known));
+        known.insert(key, (closed, now));
+        Ok(closed)
+    }
+
+    /// What GitLab tells of a project, if it tells anything.
+    async fn project(&self, operation: Operation, project: &Project) -> Result<Option<ProjectAnswer>, Error> {
         let url = self.url(&["projects", &project_segment(operation, project)?]);
         let answer = self.get(operation, url, OBJECT_LIMIT).await?;
         let found: ProjectAnswer = match read(operation, &answer) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Forbidden) => return Ok(None),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::Forbidden | ErrorKind::MissingGrant(_) | ErrorKind::Page { .. }
+                ) =>
+            {
+                return Ok(None);
+            }
             result => result?,
         };
         if matches!(project, Project::Id(id) if *id != found.id) {
             return Err(invalid(operation, "it is about another project"));
         }
-        Ok(found.cleanup_policy_enabled())
+        Ok(Some(found))
     }
 
     /// What a 403 means: the tag is protected, or gone.
@@ -205,7 +240,9 @@ impl Client {
         Ok(if there { TagRemoval::Protected } else { TagRemoval::AlreadyGone })
     }
 
-    /// `None` when the server does not know the query.
+    /// `None` when the server does not know the query. A server that has told pushes within the hour and tells none is
+    /// asked again: its question whether there is a metadata database may have failed, and then it dates tags by their
+    /// builds.
     async fn page(
         &self,
         repository: u64,
@@ -213,11 +250,68 @@ impl Client {
         order: TagOrder,
         after: Option<&str>,
     ) -> Result<Option<TagPage>, Error> {
+        for _ in 0..2 {
+            let page = self.whole_page(repository, parts, order, after).await?;
+            let Some(TagPage { tags, .. }) = &page else { return Ok(page) };
+            let told = tags.iter().any(|tag| tag.published_at.is_some());
+            if self.http.host.tells_pushes(&self.http.api, told || tags.is_empty(), told, self.http.clock.now()) {
+                return Ok(page);
+            }
+        }
+        Err(Error::new(Operation::ReadTags, ErrorKind::Registry))
+    }
+
+    /// What GitLab fails at is asked for again without sizes, and then in
+    /// smaller and smaller pages, which come to the same: one tag without layers, or one that takes long, is no reason
+    /// never to read its repository.
+    async fn whole_page(
+        &self,
+        repository: u64,
+        parts: Option<Parts>,
+        order: TagOrder,
+        after: Option<&str>,
+    ) -> Result<Option<TagPage>, Error> {
+        let unsupported =
+            || Error::new(Operation::ReadTags, ErrorKind::Unsupported { what: "reading tags by GraphQL" });
+        let parts = parts.ok_or_else(unsupported)?;
+        let without_sizes = parts.without(Part::TotalSize);
+        let mut part =
+            PartOfPage { repository, parts, order, first: PAGE, failure: graphql_responses::failure_of_large };
+        for (smaller, first) in [(without_sizes, PAGE), (without_sizes, 5), (without_sizes, 1)] {
+            match self.joined(&part, after).await {
+                Err(error) if error.is_too_much() => (part.parts, part.first) = (smaller, first),
+                page => return page,
+            }
+        }
+        part.failure = graphql_responses::failure;
+        self.joined(&part, after).await
+    }
+
+    /// A page that is put together from parts.
+    async fn joined(&self, part: &PartOfPage, after: Option<&str>) -> Result<Option<TagPage>, Error> {
+        let mut page = TagPage { tags: Vec::new(), next: after.map(str::to_owned) };
+        loop {
+            let Some(TagPage { tags, next }) = self.part(part, page.next.as_deref()).await? else { return Ok(None) };
+            page.tags.extend(tags);
+            page.next = next;
+            if page.next.is_none() || page.tags.len() >= PAGE {
+                break;
+            }
+        }
+        let mut names = HashSet::new();
+        if page.tags.iter().all(|tag| names.insert(&tag.name)) {
+            Ok(Some(page))
+        } else {
+            Err(incomplete(Operation::ReadTags, Gap::Duplicate))
+        }
+    }
+
+    async fn part(&self, part: &PartOfPage, after: Option<&str>) -> Result<Option<TagPage>, Error> {
         let operation = Operation::ReadTags;
-        let unsupported = |what| Error::new(operation, ErrorKind::Unsupported { what });
-        let parts = parts.ok_or_else(|| unsupported("reading tags by GraphQL"))?;
-        let query = graphql::page_query(parts, order).ok_or_else(|| unsupported("sorting tags by their last push"))?;
-        let answer = self.query(repository, &query, after, graphql_responses::failure).await?;
+        let PartOfPage { repository, parts, order, first, failure } = *part;
+        let unsupported = || Error::new(operation, ErrorKind::Unsupported { what: "sorting tags by their last push" });
+        let query = graphql::page_query(parts, order, first).ok_or_else(unsupported)?;
+        let answer = self.query(repository, &query, after, failure).await?;
         graphql_responses::page(operation, &answer, after)
     }
 
@@ -250,7 +344,11 @@ impl Client {
         let mut parts = Parts::ALL;
         loop {
             let query = graphql::probe_query(parts);
-            let answer = self.query(repository, &query, None, by_status).await?;
+            let answer = match self.query(repository, &query, None, by_status).await {
+                // To a sign-in page, for one.
+                Err(error) if matches!(error.kind(), ErrorKind::Redirected { .. }) => return Ok(None),
+                answer => answer?,
+            };
             match graphql_responses::probed(Operation::ReadTags, &answer, parts)? {
                 Probed::Known => return Ok(Some(parts)),
                 // Fewer each time, so this ends.
@@ -298,6 +396,15 @@ impl Client {
         // The value is valid between any two statements.
         self.http.host.graphql.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a page, or a part of it, is asked for with.
+struct PartOfPage {
+    repository: u64,
+    parts: Parts,
+    order: TagOrder,
+    first: usize,
+    failure: fn(&Answer) -> Option<Failure>,
 }
 
 /// Whether these names may go into one request.

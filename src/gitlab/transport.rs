@@ -3,9 +3,10 @@
 //! Knows HTTP but no endpoint. It may not read more of an answer than it was told to, send anything while the gate is
 //! closed, or send to any origin but the API's.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,9 +19,11 @@ use super::gate::{FinalCheck, Gate};
 use super::graphql::Parts;
 use super::queue::{self, NoTurn, Turns};
 use super::rate_limit_headers::{Hints, until};
-use super::remembered::Contents;
+use super::remembered::{Contents, KeysetPaging, REMEMBERED};
+use super::responses::ErrorAnswer;
 use super::retry::{self, Failure, Repeat};
 use super::transport_error::Fault;
+use super::types::{Closed, Project};
 use crate::clock::Clock;
 
 /// GitLab behaviour: takes personal, project and group access tokens.
@@ -36,12 +39,15 @@ const ERROR_LIMIT: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) turns: Turns,
-    /// Set once a server has shown that it cannot page by keyset.
-    pub(super) no_keyset: AtomicBool,
+    keyset: Mutex<KeysetPaging>,
+    /// The servers that told when tags were pushed, and when they last did.
+    told_pushes: Mutex<HashMap<Url, Timestamp>>,
     /// What GraphQL can be asked for, once somebody found out.
     pub(super) graphql: Mutex<Option<Known>>,
     /// What was told of the contents of images.
     pub(super) contents: Mutex<Contents>,
+    /// Of projects that were asked about, whether they are closed, and when that was told.
+    closed: Mutex<HashMap<(Url, Project), (Option<Closed>, Timestamp)>>,
     /// Held by who is finding it out, so that the others wait for the answer instead of asking as well.
     pub(super) probing: tokio::sync::Mutex<()>,
     /// How far its clock is ahead of ours, by its last answer that told.
@@ -63,12 +69,34 @@ impl Host {
     pub(super) fn new(requests_per_second: f64, now: Timestamp) -> Self {
         Self {
             turns: Turns::new(requests_per_second, now),
-            no_keyset: AtomicBool::new(false),
+            keyset: Mutex::default(),
+            told_pushes: Mutex::default(),
             graphql: Mutex::default(),
             contents: Mutex::default(),
+            closed: Mutex::default(),
             probing: tokio::sync::Mutex::default(),
             ahead: Mutex::default(),
         }
+    }
+
+    pub(super) fn keyset(&self) -> MutexGuard<'_, KeysetPaging> {
+        // The value is valid between any two statements.
+        self.keyset.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a page that tells pushes, and says whether one can be believed: one that says nothing only of a
+    /// server that did not tell any within the last hour. `fine` says that the page needs no belief.
+    pub(super) fn tells_pushes(&self, api: &Url, fine: bool, told: bool, now: Timestamp) -> bool {
+        let mut known = self.told_pushes.lock().unwrap_or_else(PoisonError::into_inner);
+        if told {
+            known.insert(api.clone(), now);
+        }
+        fine || known.get(api).is_none_or(|since| now.duration_since(*since) >= REMEMBERED)
+    }
+
+    pub(super) fn closed(&self) -> MutexGuard<'_, HashMap<(Url, Project), (Option<Closed>, Timestamp)>> {
+        // The map is valid between any two statements.
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -297,6 +325,10 @@ impl Http {
 
 /// The failure that an answer's status stands for.
 pub(super) fn by_status(answer: &Answer) -> Option<Failure> {
+    if answer.status == StatusCode::SERVICE_UNAVAILABLE && ErrorAnswer::of(answer).is_maintenance() {
+        // Lasts longer than a request may.
+        return None;
+    }
     Failure::of_status(answer.status.as_u16(), answer.hints.asked_to_wait())
 }
 

@@ -7,6 +7,7 @@ use std::io;
 
 use rustls::CertificateError;
 
+use super::certificates::AUTHORITY;
 use super::error::{ErrorKind, Setting, TlsProblem, Unreached};
 use super::resolve::OnlyLocal;
 use super::retry::Failure;
@@ -66,20 +67,37 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
 
 fn tls_problem(error: &rustls::Error) -> TlsProblem {
     match error {
-        rustls::Error::InvalidCertificate(problem) => match problem {
-            // A bad signature is what an authority makes that only has the name of a trusted one.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsProblem::UnknownIssuer,
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. } => TlsProblem::OutOfDate,
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                TlsProblem::OtherName
-            }
-            _ => TlsProblem::BadCertificate,
-        },
+        rustls::Error::InvalidCertificate(problem) => certificate_problem(problem),
         rustls::Error::AlertReceived(_) => TlsProblem::Alert,
         _ => TlsProblem::Handshake,
+    }
+}
+
+/// Which check of a certificate failed.
+#[expect(deprecated, reason = "a verifier may still say so")]
+fn certificate_problem(problem: &CertificateError) -> TlsProblem {
+    match problem {
+        CertificateError::UnknownIssuer => TlsProblem::UnknownIssuer,
+        CertificateError::BadSignature => TlsProblem::OtherSignature,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsProblem::Expired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => TlsProblem::NotYetValid,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => TlsProblem::OtherName,
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => TlsProblem::Purpose,
+        CertificateError::Revoked | CertificateError::UnknownRevocationStatus => TlsProblem::Revoked,
+        CertificateError::UnsupportedSignatureAlgorithm
+        | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => TlsProblem::Algorithm,
+        CertificateError::BadEncoding | CertificateError::UnhandledCriticalExtension => TlsProblem::Unreadable,
+        // The names of the verifier's own errors: it tells them in no other way.
+        CertificateError::Other(other) => match other.0.to_string().as_str() {
+            AUTHORITY => TlsProblem::Authority,
+            "EndEntityUsedAsCa" | "PathLenConstraintViolated" => TlsProblem::NoAuthority,
+            "NameConstraintViolation" => TlsProblem::NameConstraint,
+            "UnsupportedCertVersion" => TlsProblem::OldVersion,
+            "UnsupportedCriticalExtension" => TlsProblem::Unreadable,
+            _ => TlsProblem::BadCertificate,
+        },
+        _ => TlsProblem::BadCertificate,
     }
 }
 
@@ -98,11 +116,17 @@ mod tests {
 
     #[rstest]
     #[case(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer), TlsProblem::UnknownIssuer)]
-    #[case(rustls::Error::InvalidCertificate(CertificateError::BadSignature), TlsProblem::UnknownIssuer)]
-    #[case(rustls::Error::InvalidCertificate(CertificateError::Expired), TlsProblem::OutOfDate)]
-    #[case(rustls::Error::InvalidCertificate(CertificateError::NotValidYet), TlsProblem::OutOfDate)]
+    #[case(rustls::Error::InvalidCertificate(CertificateError::BadSignature), TlsProblem::OtherSignature)]
+    #[case(rustls::Error::InvalidCertificate(CertificateError::Expired), TlsProblem::Expired)]
+    #[case(rustls::Error::InvalidCertificate(CertificateError::NotValidYet), TlsProblem::NotYetValid)]
     #[case(rustls::Error::InvalidCertificate(CertificateError::NotValidForName), TlsProblem::OtherName)]
-    #[case(rustls::Error::InvalidCertificate(CertificateError::Revoked), TlsProblem::BadCertificate)]
+    #[case(rustls::Error::InvalidCertificate(CertificateError::Revoked), TlsProblem::Revoked)]
+    #[case(rustls::Error::InvalidCertificate(CertificateError::InvalidPurpose), TlsProblem::Purpose)]
+    #[case(rustls::Error::InvalidCertificate(CertificateError::BadEncoding), TlsProblem::Unreadable)]
+    #[case(
+        rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure),
+        TlsProblem::BadCertificate
+    )]
     #[case(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired), TlsProblem::Alert)]
     #[case(rustls::Error::DecryptError, TlsProblem::Handshake)]
     fn tls_errors_are_told_in_our_words(#[case] error: rustls::Error, #[case] problem: TlsProblem) {

@@ -25,6 +25,15 @@ impl From<&str> for Project {
     }
 }
 
+/// Why nobody may change the images of a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Closed {
+    /// It is archived.
+    Archived,
+    /// It will be deleted.
+    PendingDeletion,
+}
+
 /// Whose repositories to list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Namespace {

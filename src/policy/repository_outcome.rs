@@ -36,6 +36,8 @@ pub enum RepositoryReason {
     RepositoryProtected,
     /// Skipped: the repository is about to be deleted.
     DeleteScheduled,
+    /// Skipped: the project is archived, or will be deleted, and nobody may change its images.
+    ProjectArchived,
     /// Skipped: the run ended before its turn came.
     NotReached,
     /// Changed: some of what was requested has not been seen to go.

@@ -32,6 +32,7 @@ mod limits;
 mod overlap;
 mod plan;
 mod records;
+mod refusals;
 mod requests;
 mod resource;
 mod robustness;

@@ -85,14 +85,14 @@ fn includes_subgroups(target: &Target, group: &str) -> bool {
 
 /// Whether an error says something about the whole run, not about one repository.
 pub(crate) fn concerns_all(error: &Error) -> bool {
-    matches!(error.class(), Class::Credentials | Class::Tls | Class::Host | Class::Stopped)
+    matches!(error.class(), Class::Credentials | Class::Tls | Class::Host | Class::Maintenance | Class::Stopped)
 }
 
 /// The outcome of a repository that an error stands in the way of.
 pub(crate) fn failure(path: &str, id: u64, error: &Error) -> Outcome {
     let (result, reason) = match error.kind() {
         ErrorKind::NotFound | ErrorKind::Moved => (RepositoryResult::Failed, RepositoryReason::NotFound),
-        ErrorKind::Forbidden => (RepositoryResult::Failed, RepositoryReason::Forbidden),
+        ErrorKind::Forbidden | ErrorKind::MissingGrant(_) => (RepositoryResult::Failed, RepositoryReason::Forbidden),
         ErrorKind::Incomplete { .. } => (RepositoryResult::Failed, RepositoryReason::ListIncomplete),
         ErrorKind::AnswerLost | ErrorKind::ForeignAnswer(_) => (RepositoryResult::Failed, RepositoryReason::AnswerLost),
         ErrorKind::Refused { .. } => (RepositoryResult::Failed, RepositoryReason::Refused),

@@ -72,7 +72,11 @@ async fn attempt(
 ) -> Result<(Inventory, Source), Failure> {
     let at = reader.as_of.unwrap_or_else(|| reader.clock.now());
     if capabilities.graphql {
-        return by_graphql(reader, rules, repository, capabilities, at).await;
+        match by_graphql(reader, rules, repository, capabilities, at).await {
+            // GitLab behaviour: GraphQL tells a fine-grained token of no repository, and REST tells of those it may read.
+            Err(Failure::GitLab(error)) if error.is_not_found() => {}
+            read => return read,
+        }
     }
     let inventory = by_rest(reader, rules, repository).await?;
     let ages = Some(without_pushes(reader.client));

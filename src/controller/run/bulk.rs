@@ -23,6 +23,7 @@ use super::in_use_guard::Look;
 use super::job::Job;
 use super::plan_repositories::{delete_scheduled, not_planned};
 use super::report::{Halt, Report};
+use crate::controller::plan::archived::{closed, may_be_closed};
 use crate::controller::plan::failure::Failure;
 use crate::controller::plan::list_repositories::concerns_all;
 use crate::controller::plan::newest::{self, Found};
@@ -81,15 +82,15 @@ pub(super) async fn run(
     repositories: &[Repository],
     report: &mut Report,
 ) -> Result<(), Halt> {
-    let version = job.client.version().await?;
-    let knows_keep = version.supports_keep_regex();
+    let age = job.client.age(repositories).await?;
+    let (knows_keep, told) = (age.supports_keep_regex(), age.to_string());
     let Ok(parameters) = parameters(rule, &job.policy.protect, knows_keep) else {
-        let too_old = |repository: &Repository| too_old(repository.into(), &version.text, NotKept::ByPattern);
+        let too_old = |repository: &Repository| too_old(repository.into(), &told, NotKept::ByPattern);
         report.outcomes.extend(repositories.iter().map(too_old));
         return Ok(());
     };
     let keep = parameters.name_regex_keep.clone();
-    let preparation = Preparation { job, rule, keep, knows_keep, version: version.text };
+    let preparation = Preparation { job, rule, keep, knows_keep, version: told.clone() };
     let request = request(parameters);
     let mut sender = Sender { job, rule, preparation: &preparation, request, report, pending: Vec::new() };
     let steps =
@@ -133,7 +134,7 @@ struct Preparation<'a> {
     /// The pattern of what the policy keeps by name.
     keep: Option<String>,
     knows_keep: bool,
-    /// The server's version.
+    /// The server's age.
     version: String,
 }
 
@@ -376,6 +377,12 @@ impl Sender<'_> {
                     return Err(error.into());
                 }
                 let repository = prepared.repository;
+                if may_be_closed(&error)
+                    && let Some(closed) = closed(&job.client, &repository).await?
+                {
+                    self.report.outcomes.push(closed);
+                    return Ok(Sent::Done);
+                }
                 self.fail(&repository, &Failure::GitLab(error));
             }
         }

@@ -160,7 +160,7 @@ impl TagCheck {
             // Fewer at once, or one alone, may still be told.
             let kind = error.kind();
             let unread = matches!(kind, ErrorKind::InvalidAnswer { .. } | ErrorKind::Unsupported { .. });
-            if unread { Found::Late } else { error.into() }
+            if unread || error.is_too_much() { Found::Late } else { error.into() }
         })?;
         let now = |(tag, told): (&Tag, TagNow)| match told {
             TagNow::There { digest, published_at } => compared(tag, digest.as_deref(), published_at),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::api::conditions::Reason;
-use crate::gitlab::{Error, Repository, Version};
+use crate::gitlab::{Age, Error, Repository};
 use crate::policy::approval::{differences, is_within, tag_marks};
 use crate::policy::outcomes::plan::Removable;
 use crate::policy::outcomes::removal::broken_off;
@@ -14,12 +14,13 @@ use super::job::{Approval, Job, Task};
 use super::plan_repositories::{Planned, batches, check_limits, plan_all};
 use super::remove_tags;
 use super::report::{Halt, Report};
+use crate::controller::plan::archived::{closed, may_be_closed};
 use crate::controller::plan::list_repositories::{concerns_all, failure};
 
 /// Plans and removes: a few repositories at a time, or everything first where that has to be known.
 pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut Report) -> Result<(), Halt> {
     if let Some(version) = outdated(job, repositories).await? {
-        report.outcomes.extend(repositories.iter().map(|repository| too_old(repository, &version.text)));
+        report.outcomes.extend(repositories.iter().map(|repository| too_old(repository, &version)));
         return Ok(());
     }
     for chunk in batches(job, repositories) {
@@ -50,17 +51,17 @@ pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut
 
 /// The server's version, if removing one tag may remove others there. A server whose GraphQL knows
 /// repositories (13.6 and later) is newer than that and is not asked.
-async fn outdated(job: &Job<'_>, repositories: &[Repository]) -> Result<Option<Version>, Error> {
+async fn outdated(job: &Job<'_>, repositories: &[Repository]) -> Result<Option<Age>, Error> {
     let Some(first) = repositories.first() else { return Ok(None) };
     if job.client.capabilities(first.id).await?.graphql {
         return Ok(None);
     }
-    let version = job.client.version().await?;
+    let version = job.client.age(repositories).await?;
     Ok((!version.removes_single_tags()).then_some(version))
 }
 
 /// GitLab behaviour: up to 12.3 removing a tag removes its image, with every other tag that points at it.
-fn too_old(repository: &Repository, version: &str) -> Outcome {
+fn too_old(repository: &Repository, version: &Age) -> Outcome {
     let message = format!("GitLab {version} may remove an image with all its tags when one of them is to go");
     Outcome::skipped(repository.into(), RepositoryReason::ExactNotSupported, message)
 }
@@ -121,6 +122,12 @@ async fn one(job: &Job<'_>, repository: &Repository, outcome: &mut Outcome, remo
     tally.write(outcome);
     match halt {
         Some(Halt::GitLab(error)) if !concerns_all(&error) => {
+            if may_be_closed(&error)
+                && let Some(closed) = closed(&job.client, repository).await?
+            {
+                (outcome.result, outcome.reason, outcome.message) = (closed.result, closed.reason, closed.message);
+                return Ok(());
+            }
             broken_off(outcome, failure(&repository.path, repository.id, &error));
             Ok(())
         }

@@ -15,6 +15,7 @@ use crate::policy::repository_outcome::{Outcome, RepositoryReason};
 
 use super::job::Job;
 use super::report::Halt;
+use crate::controller::plan::archived;
 use crate::controller::plan::failure::Failure;
 use crate::controller::plan::list_repositories::{concerns_all, failure};
 
@@ -95,6 +96,9 @@ async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'
     loop {
         return match job.planner().plan(repository).await {
             Ok(plan) => {
+                if let Some(outcome) = closed(job, repository, &plan).await? {
+                    return Ok(only(outcome));
+                }
                 if job.task.tells_every_tag() {
                     audit(job, repository, &plan);
                 }
@@ -109,6 +113,16 @@ async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'
             Err(failed) => Ok(only(not_planned(repository, &failed))),
         };
     }
+}
+
+/// The outcome of a repository whose project is closed. A run that removes asks only where every tag reads as protected:
+/// otherwise GitLab's refusal shows it.
+async fn closed(job: &Job<'_>, repository: &Repository, plan: &RepositoryPlan) -> Result<Option<Outcome>, Halt> {
+    let previews = job.task.tells_every_tag() && plan.tags.removals() > 0;
+    if !previews && !plan.tags.all_protected() {
+        return Ok(None);
+    }
+    Ok(archived::closed(&job.client, repository).await?)
 }
 
 /// The outcome of a repository that could not be planned.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::stream::{self, StreamExt};
 
-use crate::gitlab::{Client, Error, FinalCheck, Repository, TagRemoval};
+use crate::gitlab::{Client, Error, ErrorKind, FinalCheck, Repository, TagRemoval};
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::outcomes::plan::Removable;
 use crate::policy::outcomes::removal::{Kept, Tally};
@@ -48,8 +48,9 @@ pub(crate) async fn run<'a>(
     let newest = (source.sorts_by_push && !few).then(|| Newest::since(since));
     let (tally, stopped) = (Mutex::default(), AtomicBool::new(false));
     let reason = RemoveReason::RuleMatches;
-    let by_name = source.graphql;
-    let mut removal = Removal { job, repository, source: *source, reason, claims, by_name, newest, tally, stopped };
+    let (by_name, one_by_one) = (source.graphql, AtomicBool::new(false));
+    let source = *source;
+    let mut removal = Removal { job, repository, source, reason, claims, by_name, one_by_one, newest, tally, stopped };
     let error = removal.all(tags).await.err();
     (removal.tally.into_inner().unwrap_or_else(PoisonError::into_inner), error)
 }
@@ -66,6 +67,8 @@ struct Removal<'a> {
     claims: &'a Arc<Claims>,
     /// Several tags go in one request, by GraphQL.
     by_name: bool,
+    /// GitLab refused several tags in one request: they go one by one, each judged by itself.
+    one_by_one: AtomicBool,
     /// What was pushed since then, where GitLab sorts by push.
     newest: Option<Arc<Newest>>,
     tally: Mutex<Tally>,
@@ -79,6 +82,24 @@ struct Request<'t> {
     way: Way,
     /// How often the check of it came too late.
     late: usize,
+}
+
+impl<'t> Request<'t> {
+    /// Each of its tags in a request of its own.
+    fn alone(self) -> impl Iterator<Item = Self> {
+        let Self { tags, way, .. } = self;
+        // The last one is taken first.
+        tags.into_iter().rev().map(move |tag| Request { tags: vec![tag], way: way.clone(), late: 0 })
+    }
+}
+
+/// Whether the mutation is not to be had for a repository that was read a moment ago.
+///
+/// GitLab behaviour: from 17.11 on a tag protection rule that the caller does not fulfil denies it the whole repository,
+/// whatever its pattern, as if it were not there; the REST API judges each tag by itself. A gateway may let REST through
+/// and the mutation not.
+fn refuses_several(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported { .. } | ErrorKind::Page { .. })
 }
 
 impl Removal<'_> {
@@ -125,10 +146,19 @@ impl Removal<'_> {
             if request.tags.is_empty() {
                 continue;
             }
+            let together = self.by_name && !self.one_by_one.load(Ordering::Relaxed);
+            if !together && request.tags.len() > 1 {
+                requests.extend(request.alone());
+                continue;
+            }
             let check = self.check(&request);
             let client = self.job.client.looking(Arc::clone(&check) as Arc<dyn FinalCheck>);
-            match self.remove(&client, &request.tags).await {
+            match self.remove(&client, &request.tags, together).await {
                 Ok(fates) => self.answered(&fates),
+                Err(error) if together && refuses_several(&error) => {
+                    self.one_by_one.store(true, Ordering::Relaxed);
+                    requests.push(request);
+                }
                 Err(error) if error.is_withdrawn() => match check.found() {
                     Found::Failed(Halt::InUseUnknown(lost)) => {
                         self.job.regain(lost).await?;
@@ -213,8 +243,13 @@ impl Removal<'_> {
     }
 
     /// Requests the removal of tags and answers what became of each.
-    async fn remove<'t>(&self, client: &Client, tags: &[&'t Tag]) -> Result<Vec<(&'t Tag, TagRemoval)>, Error> {
-        if self.by_name {
+    async fn remove<'t>(
+        &self,
+        client: &Client,
+        tags: &[&'t Tag],
+        together: bool,
+    ) -> Result<Vec<(&'t Tag, TagRemoval)>, Error> {
+        if together {
             let names: Vec<&str> = tags.iter().map(|tag| &*tag.name).collect();
             let gone = client.delete_tags(self.repository.id, &names).await?;
             let fate = |tag: &Tag| {

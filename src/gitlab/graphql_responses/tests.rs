@@ -1,5 +1,6 @@
 //! What is made of the answers of GraphQL, as tables.
 
+use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use rstest::rstest;
 use serde_json::json;
@@ -78,6 +79,11 @@ fn unknown_arguments_are_told_apart(#[case] text: &str, #[case] expected: Probed
 #[case::no_route(404, "")]
 #[case::no_method(405, "{}")]
 #[case::a_page_for_people(200, "\n<!DOCTYPE html>")]
+#[case::a_page_that_refuses(403, "<html>Forbidden</html>")]
+#[case::a_gateway(403, "")]
+#[case::a_gateway_that_speaks_json(403, r#"{"message":"Forbidden"}"#)]
+#[case::a_sign_in_page(401, "<html>")]
+#[case::gone(410, "Gone")]
 fn where_there_is_no_graphql_is_no_error(#[case] status: u16, #[case] body: &str) {
     assert_eq!(probed(READ, &answer(status, body), Parts::ALL).unwrap(), Probed::Nothing);
     assert_eq!(page(READ, &answer(status, body), None).unwrap(), None);

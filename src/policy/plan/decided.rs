@@ -129,6 +129,12 @@ impl TagPlan {
         self.removed().count() as u64
     }
 
+    /// Whether GitLab protects every tag that was read from this token, as it says. At least one.
+    #[must_use]
+    pub fn all_protected(&self) -> bool {
+        !self.read.is_empty() && self.read.iter().all(|planned| planned.tag.protected)
+    }
+
     /// The size in bytes of the tags that go, as far as it is known.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! Who may do what (gitlab-api reference 5). Requests and jobs ask the same questions here.
 
+use crate::config::Version;
 use crate::state::{Group, Project, Registry, RegistryAccess, Role, Visibility};
 
 /// What a caller wants of a project.
@@ -21,6 +22,9 @@ impl Registry {
         let admin = self.is_admin(user);
         let role = user.and_then(|user| self.role_at(user, &project.path));
         let visible = visible(project.visibility, user);
+        if matches!(ability, Ability::Destroy | Ability::Administer) && project.takes_no_changes() {
+            return false;
+        }
         if ability == Ability::See {
             return admin || visible || role.is_some();
         }
@@ -34,6 +38,21 @@ impl Registry {
         };
         let open = ability == Ability::Read && visible && project.registry_access == RegistryAccess::Enabled;
         admin || open || role.is_some_and(|role| role >= least)
+    }
+
+    /// Whether a user may remove tags of a project, as a tag itself tells it: from 18.0 on an archived project does not
+    /// show in that (gitlab-api reference 10).
+    pub(crate) fn may_remove_tags(&self, user: Option<u64>, project: &Project) -> bool {
+        if self.settings.version < Version::new(18, 0) {
+            return self.may(user, Ability::Destroy, project);
+        }
+        let active = Project { archived: false, pending_deletion: false, ..project.clone() };
+        self.may(user, Ability::Destroy, &active)
+    }
+
+    /// Whether a tag protection rule denies a user the whole repository (gitlab-api reference 10).
+    pub(crate) fn rules_deny_repository(&self, user: Option<u64>, project: &Project) -> bool {
+        self.settings.tag_rules_deny_repository && !self.effective_rules(user, project.id).is_empty()
     }
 
     /// Whether a user knows that a group exists; a membership anywhere below it is enough.

@@ -95,6 +95,17 @@ pub struct Settings {
     pub registry_deletes_fail: bool,
     /// The registry cannot be reached at all (gitlab-api reference 1.4, status 503).
     pub registry_unreachable: bool,
+    /// Top-level groups that take fine-grained tokens only (gitlab-api reference 10).
+    pub granular_groups: BTreeSet<String>,
+    /// What of it may not be changed just now (gitlab-api reference 10).
+    pub maintenance: Maintenance,
+    /// A tag protection rule that the caller does not fulfil makes the mutation refuse the whole repository, whatever its
+    /// pattern: 17.11 and later, it is not known up to which release (gitlab-api reference 10).
+    pub tag_rules_deny_repository: bool,
+    /// Path B cannot tell the size of an index: a page of GraphQL that asks for it is a 500 (gitlab-api reference 10).
+    pub index_sizes_fail: bool,
+    /// Tags that GraphQL can tell of within its 30 s; larger pages are `Timeout on …` (gitlab-api reference 10).
+    pub graphql_tags_in_time: Option<usize>,
     /// How far the time that answers are dated with is ahead of the clock.
     pub clock_ahead: SignedDuration,
 }
@@ -123,6 +134,11 @@ impl Default for Settings {
             registry_lists_fail: false,
             registry_deletes_fail: false,
             registry_unreachable: false,
+            granular_groups: BTreeSet::new(),
+            maintenance: Maintenance::Off,
+            tag_rules_deny_repository: false,
+            index_sizes_fail: false,
+            graphql_tags_in_time: None,
             clock_ahead: SignedDuration::ZERO,
         }
     }
@@ -162,6 +178,18 @@ pub enum Backend {
     MetadataDatabase,
     /// Path B: GitLab's registry without it.
     PlainRegistry,
+}
+
+/// What may not be changed just now (gitlab-api reference 10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Maintenance {
+    /// Everything may.
+    Off,
+    /// Maintenance mode, or a read-only instance: writes are a 503 with `Retry-After`; before 18.2 a 403 without.
+    ReadOnly,
+    /// An organisation under maintenance: reads are a 503 as well.
+    Organization,
 }
 
 /// The two ways in which GraphQL pages tags (gitlab-api reference 8a).

@@ -104,6 +104,10 @@ pub enum Action {
         /// Tags that are still listed.
         keep: usize,
     },
+    /// GitLab's question whether its registry has a metadata database fails for this request, which it then answers as
+    /// if there were none: keyset paging is a 405, nobody knows a push, and images are as old as their builds (gitlab-api
+    /// reference 10).
+    ProbeFails,
     /// 429 `Retry later`.
     TooManyRequests {
         /// The `Retry-After` header in seconds, if any.
@@ -280,6 +284,11 @@ impl Verdict {
             Some(Action::SlowBody { pause }) => Some(*pause),
             _ => None,
         }
+    }
+
+    /// Whether the registry is taken for one without metadata database.
+    pub(crate) fn probe_fails(&self) -> bool {
+        matches!(self.fault.as_ref().map(|fault| &fault.action), Some(Action::ProbeFails))
     }
 
     /// How many tags the registry still lists for this request.

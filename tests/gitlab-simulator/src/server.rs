@@ -130,6 +130,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Option<Response<
     record.sequence = shared.log.begin(record.clone());
     let verdict = shared.rules.judge(&record);
     call.listed_tags = verdict.listed_tags();
+    call.probe_fails = verdict.probe_fails();
 
     verdict.wait_at(HoldPoint::BeforeProcessing).await;
     match effect(shared, verdict.strikes_at(HoldPoint::BeforeProcessing)).await {
@@ -198,7 +199,7 @@ enum Effect {
 async fn effect(shared: &Shared, action: Option<&Action>) -> Effect {
     let Some(action) = action else { return Effect::None };
     Effect::Instead(match action {
-        Action::TruncateTags { .. } | Action::SlowBody { .. } => return Effect::None,
+        Action::TruncateTags { .. } | Action::SlowBody { .. } | Action::ProbeFails => return Effect::None,
         Action::DropConnection => return Effect::Cut,
         Action::Delay(wait) => {
             tokio::time::sleep(*wait).await;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use gitlab_simulator::{Action, Backend, Clock, Endpoint, Fault, Matcher, Push, Settings, TagKind};
 use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
+use registry_cleanup_operator::api::conditions::find;
 use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT};
 use registry_cleanup_operator::policy::CompileOptions;
 use serde::Deserialize;
@@ -77,6 +78,8 @@ struct Expected {
     #[serde(default)]
     goes: Vec<String>,
     plan_says: Option<String>,
+    /// What the condition Ready says, as reason and message, when it is False; then there is no run.
+    not_ready: Option<String>,
     status_says: Option<String>,
 }
 
@@ -117,7 +120,13 @@ impl Case {
             for name in expected.stays.iter().chain(&expected.goes).map(|name| written(name)) {
                 assert!(known.contains(&name), "{}: there is no {name}", self.name);
             }
-            let says = expected.refused.iter().chain(&expected.plan_says).chain(&expected.status_says).count();
+            let says = expected
+                .refused
+                .iter()
+                .chain(&expected.plan_says)
+                .chain(&expected.not_ready)
+                .chain(&expected.status_says)
+                .count();
             assert!(says + expected.stays.len() + expected.goes.len() > 0, "{}: nothing is expected", self.name);
         }
     }
@@ -201,14 +210,23 @@ impl Trial {
             complaints.extend(stays.intersection(gone).map(|name| format!("{who} removes {name}")));
             complaints.extend(goes.difference(gone).map(|name| format!("{who} keeps {name}")));
         };
+        let mut unready = Vec::new();
         let status = if let Some(value) = &expected.restored_with {
             restored(&world, policy, value, expected.first_stalled).await
         } else {
             compare("the plan", &plan.removed);
             let operator = Operator::start(&world).await;
             world.apply(&policy).await.unwrap();
-            world.ready("case").await;
-            let status = world.run("case", "1").await;
+            let status = if let Some(words) = &expected.not_ready {
+                let is_false = |status: &PolicyStatus| World::condition(status, "Ready").starts_with("False/");
+                let status = world.until("case", is_false).await;
+                let ready = find(&status.conditions, "Ready").unwrap();
+                unready.extend(missing("Ready", words, &format!("{}: {}", ready.reason, ready.message)));
+                status
+            } else {
+                world.ready("case").await;
+                world.run("case", "1").await
+            };
             operator.stop().await;
             status
         };
@@ -216,6 +234,7 @@ impl Trial {
         compare("the run", &gone);
 
         let status = serde_json::to_string(&status).unwrap();
+        complaints.extend(unready);
         complaints.extend(expected.plan_says.iter().filter_map(|words| missing("the plan", words, &plan.said())));
         complaints.extend(expected.status_says.iter().filter_map(|words| missing("the status", words, &status)));
         complaints

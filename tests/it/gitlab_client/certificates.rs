@@ -44,7 +44,11 @@ fn pem(label: &str, der: &[u8]) -> String {
 
 /// An https server that tells everybody its version; with an authority only those who have a certificate of it.
 fn serve(authority: &Authority, clients: Option<&Authority>, expired: bool) -> SocketAddr {
-    let (certificate, key) = certificate(authority, expired);
+    serve_with(certificate(authority, expired), clients)
+}
+
+/// The same with this certificate and key, both DER.
+fn serve_with((certificate, key): (Vec<u8>, Vec<u8>), clients: Option<&Authority>) -> SocketAddr {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder =
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
@@ -76,8 +80,12 @@ fn serve(authority: &Authority, clients: Option<&Authority>, expired: bool) -> S
 }
 
 fn client(address: SocketAddr, authority: &Authority, identity: Option<String>) -> Result<Client, Error> {
+    client_trusting(address, authority.der(), identity)
+}
+
+fn client_trusting(address: SocketAddr, named: &[u8], identity: Option<String>) -> Result<Client, Error> {
     let connection = Connection {
-        ca_pem: Some(pem("CERTIFICATE", authority.der()).into_bytes()),
+        ca_pem: Some(pem("CERTIFICATE", named).into_bytes()),
         identity_pem: identity.map(|pem| pem.into_bytes().into()),
         timeout: Duration::from_secs(5),
         ..connection(&format!("https://{address}"), "token")
@@ -110,7 +118,7 @@ async fn a_server_that_asks_for_a_client_certificate_in_vain_is_a_tls_failure() 
 async fn a_certificate_whose_time_is_over_is_refused() {
     let server = authority();
     let address = serve(&server, None, true);
-    assert_eq!(kind(version(address, &server, None).await), ErrorKind::Tls(TlsProblem::OutOfDate));
+    assert_eq!(kind(version(address, &server, None).await), ErrorKind::Tls(TlsProblem::Expired));
 }
 
 #[tokio::test]
@@ -121,4 +129,54 @@ async fn a_client_certificate_with_the_key_of_another_is_refused_before_anything
     let identity = pem("CERTIFICATE", &one) + &pem("PRIVATE KEY", &other);
     let refused = kind(client(address, &server, Some(identity)));
     assert_eq!(refused, ErrorKind::Configuration(Setting::Identity));
+}
+
+/// A self-signed certificate as `openssl req -x509` makes it: that of an authority. Both DER.
+fn self_signed(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (Vec<u8>, Vec<u8>) {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap().der().to_vec(), key.serialize_der())
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_of_an_authority_is_taken_where_it_was_named_itself() {
+    let own = self_signed(&["127.0.0.1"], |_| {});
+    let address = serve_with(own.clone(), None);
+    assert_eq!(client_trusting(address, &own.0, None).unwrap().version().await.unwrap().major, 18);
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_fails_by_the_check_that_it_fails() {
+    let own = self_signed(&["127.0.0.1"], |_| {});
+    let another = self_signed(&["127.0.0.1"], |_| {});
+    let elsewhere = self_signed(&["gitlab.example.com"], |_| {});
+    let over = self_signed(&["127.0.0.1"], |params| {
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    });
+    let early = self_signed(&["127.0.0.1"], |params| params.not_before = rcgen::date_time_ymd(2090, 1, 1));
+    for (shown, named, problem) in [
+        (&own, &another, TlsProblem::Authority),
+        (&elsewhere, &elsewhere, TlsProblem::OtherName),
+        (&over, &over, TlsProblem::Expired),
+        (&early, &early, TlsProblem::NotYetValid),
+    ] {
+        let address = serve_with(shown.clone(), None);
+        let client = client_trusting(address, &named.0, None).unwrap();
+        assert_eq!(kind(client.version().await), ErrorKind::Tls(problem), "{problem:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_an_authority_signed_for_clients_alone_is_refused_by_its_purpose() {
+    let authority = authority();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, &authority).unwrap().der().to_vec();
+    let address = serve_with((certificate, key.serialize_der()), None);
+    assert_eq!(kind(version(address, &authority, None).await), ErrorKind::Tls(TlsProblem::Purpose));
 }

@@ -381,3 +381,65 @@ async fn reading_needs_no_more_than_the_reporter_role() {
     assert_eq!(client.tag_names(&world.repository).await.unwrap().len(), 2);
     assert!(client.tag(&world.repository, "t-0").await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn one_failed_question_about_the_registry_does_not_end_keyset_paging() {
+    let world = World::new().await;
+    let names = world.push(30);
+    let client = world.client();
+    assert_eq!(client.tag_names(&world.repository).await.unwrap(), names);
+    world.sim.fault(Fault::new(Matcher::endpoint(Endpoint::ListTags).times(1), Action::ProbeFails));
+    assert_eq!(client.tag_names(&world.repository).await.unwrap(), names);
+    assert!(client.pages_by_keyset());
+    let by_keyset = |request: &gitlab_simulator::RequestRecord| request.params["pagination"] == "keyset";
+    assert!(world.sim.requests_to(Endpoint::ListTags).iter().all(by_keyset), "it was asked again at once");
+}
+
+#[tokio::test]
+async fn a_refusal_of_keyset_paging_is_remembered_for_an_hour() {
+    let world = World::with(plain).await;
+    world.push(3);
+    let client = world.client();
+    let asked = || {
+        let requests = world.sim.requests_to(Endpoint::ListTags);
+        requests.iter().filter(|request| request.params["pagination"] == "keyset").count()
+    };
+    for (minutes, expected) in [(0, 1), (59, 1), (2, 2)] {
+        world.sim.advance(jiff::SignedDuration::from_mins(minutes));
+        client.tag_names(&world.repository).await.unwrap();
+        assert_eq!(asked(), expected);
+        assert!(!client.pages_by_keyset());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_its_version_back_is_known_to_be_new_by_what_it_can_do() {
+    use registry_cleanup_operator::gitlab::Age;
+    let forbidden = || Action::Answer { status: 403, headers: vec![], body: "<html>Forbidden</html>".to_owned() };
+    let new: [(Change, bool, Option<Age>); 4] = [
+        (recent, true, Some(Age::Newer)),
+        (recent, false, Some(Age::Newer)),
+        (plain, true, Some(Age::Newer)),
+        (plain, false, None),
+    ];
+    for (change, graphql, expected) in new {
+        let world = World::with(|settings| {
+            change(settings);
+            settings.graphql = graphql;
+        })
+        .await;
+        world.push(2);
+        world.fault(Endpoint::Version, forbidden());
+        let client = world.client();
+        let repositories = client.repositories(&shop()).await.unwrap();
+        let age = client.age(&repositories).await;
+        assert_eq!(age.as_ref().ok(), expected.as_ref(), "{graphql}");
+        assert_eq!(
+            age.err().map(|error| error.kind().clone()),
+            match expected {
+                Some(_) => None,
+                None => Some(ErrorKind::Page { status: 403 }),
+            }
+        );
+    }
+}

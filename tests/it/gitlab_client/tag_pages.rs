@@ -405,3 +405,90 @@ async fn graphql_is_below_the_path_of_the_server_and_never_redirected() {
     assert_eq!(redirected, ErrorKind::Redirected { status: 302 });
     assert_eq!(world.count(Endpoint::Version), 0);
 }
+
+#[tokio::test]
+async fn an_index_whose_size_makes_the_page_fail_costs_the_sizes_of_its_page_and_nothing_else() {
+    let world = World::with(|settings| {
+        (settings.backend, settings.index_sizes_fail) = (Backend::PlainRegistry, true);
+    })
+    .await;
+    world.sim.edit(|registry| {
+        for number in 0..25 {
+            let kind = if number == 3 { TagKind::Index } else { TagKind::Image };
+            registry.push(world.repository.id, &format!("t-{number:02}"), Push::default().kind(kind));
+        }
+    });
+    let client = world.client();
+    client.capabilities(world.repository.id).await.unwrap();
+    world.sim.clear_requests();
+    let tags = all(&client, world.repository.id, TagOrder::Name).await.unwrap();
+    assert_eq!(tags.len(), 25);
+    let sized: Vec<bool> = tags.iter().map(|tag| tag.total_size.is_some()).collect();
+    assert_eq!(sized, [vec![false; 20], vec![true; 5]].concat());
+    assert_eq!(world.sim.requests().len(), 3, "what failed is not asked again as it was");
+}
+
+#[tokio::test]
+async fn a_page_that_gitlab_cannot_tell_in_time_is_put_together_from_smaller_ones() {
+    for (in_time, requests) in [(6, 2 + 4 + 2 + 1), (1, 2 + 1 + 20 + 2 + 1 + 5)] {
+        let world = World::with(|settings| settings.graphql_tags_in_time = Some(in_time)).await;
+        let names = world.push(25);
+        let client = world.client();
+        client.capabilities(world.repository.id).await.unwrap();
+        world.sim.clear_requests();
+        let tags = all(&client, world.repository.id, TagOrder::Name).await.unwrap();
+        let read: Vec<Box<str>> = tags.iter().map(|tag| tag.name.clone()).collect();
+        assert_eq!(read, names, "{in_time}");
+        assert!(world.sim.requests().len() <= requests, "{in_time}: {}", world.sim.requests().len());
+    }
+    let world = World::with(|settings| settings.graphql_tags_in_time = Some(0)).await;
+    world.push(1);
+    let error = kind(world.client().tag_page(world.repository.id, TagOrder::Name, None).await);
+    assert_eq!(error, ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn one_failed_question_about_the_registry_does_not_make_pushes_unknown() {
+    let world = World::new().await;
+    push_mixed(&world, 5);
+    let client = world.client();
+    let page = |client: Client| async move { client.tag_page(world.repository.id, TagOrder::Name, None).await };
+    let right = page(client.clone()).await.unwrap();
+    assert!(right.tags.iter().all(|tag| tag.published_at.is_some()));
+    let hiccup = |times| Fault::new(Matcher::endpoint(Endpoint::GraphqlQuery).times(times), Action::ProbeFails);
+    world.sim.fault(hiccup(1));
+    assert_eq!(page(client.clone()).await.unwrap(), right, "asked again at once");
+    world.sim.clear_faults();
+    world.sim.fault(hiccup(2));
+    assert_eq!(kind(page(client.clone()).await), ErrorKind::Registry, "the dates of builds are not taken for it");
+    world.sim.clear_faults();
+    world.sim.edit(|registry| registry.settings.backend = Backend::PlainRegistry);
+    world.sim.advance(SignedDuration::from_hours(1));
+    let lost = page(client).await.unwrap();
+    assert!(lost.tags.iter().all(|tag| tag.published_at.is_none()), "after an hour it is believed");
+}
+
+#[tokio::test]
+async fn a_graphql_that_is_blocked_in_whatever_way_means_rest() {
+    let answer = |status, body: &str| Action::Answer { status, headers: vec![], body: body.to_owned() };
+    for blocked in [
+        answer(403, "<html>Forbidden</html>"),
+        answer(403, ""),
+        answer(403, r#"{"message":"blocked"}"#),
+        answer(404, "<html>"),
+        answer(405, ""),
+        answer(401, "<html>Sign in</html>"),
+        answer(200, "<html>Sign in</html>"),
+        Action::Redirect { location: "/users/sign_in".to_owned() },
+    ] {
+        let world = World::new().await;
+        world.push(1);
+        world.fault(Endpoint::GraphqlQuery, blocked.clone());
+        let capabilities = world.client().capabilities(world.repository.id).await;
+        assert_eq!(capabilities, Ok(Capabilities::default()), "{blocked:?}");
+    }
+    let world = World::new().await;
+    let scope = r#"{"error":"insufficient_scope","error_description":"…","scope":"api"}"#;
+    world.fault(Endpoint::GraphqlQuery, answer(403, scope));
+    assert_eq!(kind(world.client().capabilities(world.repository.id).await), ErrorKind::InsufficientScope);
+}

@@ -6,7 +6,7 @@ use super::{answer::Answer, call::Call};
 use crate::{
     Endpoint,
     config::Version,
-    state::{Registry, Scope, Token, TokenKind},
+    state::{Registry, Scope, Token, TokenKind, is_within},
 };
 
 /// The caller of a request.
@@ -14,8 +14,10 @@ use crate::{
 pub(crate) struct Caller {
     /// `None` is anonymous.
     pub(crate) user: Option<u64>,
-    /// Whether the token has the scope `api`.
+    /// Whether the token has the scope `api`, or may delete images.
     pub(crate) writes: bool,
+    /// Whether it is a fine-grained token: GraphQL's queries tell it nothing.
+    pub(crate) granular: bool,
     /// The project a job token belongs to; it works on no other.
     pub(super) job_project: Option<u64>,
 }
@@ -75,6 +77,45 @@ fn scopes(call: &Call) -> &'static [Scope] {
     }
 }
 
+/// What a fine-grained token needs for a call, and how the refusal names it (gitlab-api reference 10).
+fn granular(call: &Call) -> Option<(Scope, &'static str)> {
+    match call.endpoint {
+        Endpoint::Version => Some((Scope::GranularMetadata, "instance permissions: [Metadata: Read]")),
+        Endpoint::DeleteRepository | Endpoint::DeleteTag | Endpoint::BulkDeleteTags => {
+            Some((Scope::GranularDelete, "project permissions: [Container Repository: Delete]"))
+        }
+        Endpoint::ListProjectRepositories
+        | Endpoint::ListGroupRepositories
+        | Endpoint::GetRepository
+        | Endpoint::ListTags
+        | Endpoint::GetTag => Some((Scope::GranularRead, "project permissions: [Container Repository: Read]")),
+        _ => None,
+    }
+}
+
+/// GraphQL takes every token, and tells a fine-grained one nothing; a token may always look at itself.
+fn open_to_granular(endpoint: Endpoint) -> bool {
+    matches!(endpoint, Endpoint::TokenSelf | Endpoint::GraphqlQuery | Endpoint::GraphqlMutation)
+}
+
+fn insufficient(permission: &str) -> Answer {
+    let text = format!("Access denied: the token lacks the following {permission}.");
+    Answer::json(403, &json!({ "error": "insufficient_granular_scope", "error_description": text }))
+}
+
+/// What a token of another kind gets where a group takes fine-grained ones only.
+pub(super) fn enforced(registry: &Registry, call: &Call, caller: &Caller) -> Option<Answer> {
+    if caller.granular || registry.settings.granular_groups.is_empty() {
+        return None;
+    }
+    let named = call.namespace.parse().ok().and_then(|id| registry.find_project(id));
+    let repository = call.repository_id().and_then(|id| registry.find_repository(id));
+    let project = named.or_else(|| repository.and_then(|found| registry.find_project(found.project)));
+    let path = project.map_or(call.namespace.as_str(), |project| project.path.as_str());
+    let within = registry.settings.granular_groups.iter().any(|group| is_within(path, group));
+    within.then(|| insufficient(granular(call).map_or("project permissions: [Project: Read]", |(_, text)| text)))
+}
+
 /// The name of the token a request uses, for the log.
 pub(crate) fn token_name(registry: &Registry, call: &Call) -> Option<String> {
     presented(registry, call)?.ok().map(|token| token.name.clone())
@@ -99,6 +140,13 @@ pub(super) fn token<'r>(registry: &'r Registry, call: &Call) -> Result<Option<&'
     if token.revoked {
         return Err(invalid("Token was revoked. You have to re-authorize from the user."));
     }
+    if token.is_granular() {
+        return match granular(call) {
+            Some((scope, permission)) if !token.scopes.contains(&scope) => Err(insufficient(permission)),
+            None if !open_to_granular(call.endpoint) => Err(insufficient("project permissions: [Project: Read]")),
+            _ => Ok(Some(token)),
+        };
+    }
     let accepted = scopes(call);
     // Job tokens have no scopes: the route decides.
     let job = matches!(token.kind, TokenKind::Job(_));
@@ -120,7 +168,8 @@ pub(super) fn token<'r>(registry: &'r Registry, call: &Call) -> Result<Option<&'
 pub(super) fn authenticate(registry: &mut Registry, call: &Call) -> Result<Caller, Answer> {
     let caller = token(registry, call)?.map_or_else(Caller::default, |token| Caller {
         user: Some(token.user),
-        writes: token.scopes.contains(&Scope::Api),
+        writes: token.scopes.contains(&Scope::Api) || token.scopes.contains(&Scope::GranularDelete),
+        granular: token.is_granular(),
         job_project: match token.kind {
             TokenKind::Job(project) => Some(project),
             _ => None,

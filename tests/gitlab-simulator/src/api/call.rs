@@ -34,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) user_agent: Option<String>,
     /// Tags the registry still lists for this request, when a fault says so.
     pub(crate) listed_tags: Option<usize>,
+    /// The registry is taken for one without metadata database, when a fault says so.
+    pub(crate) probe_fails: bool,
     /// What GraphQL is asked, if it is asked.
     pub(crate) graphql: Option<graphql::Request>,
 }
@@ -84,6 +86,7 @@ impl Call {
             credentials,
             user_agent: text(header::USER_AGENT.as_str()),
             listed_tags: None,
+            probe_fails: false,
             graphql: None,
         };
         call.route(method);

@@ -24,7 +24,8 @@ pub(super) fn token_self(registry: &Registry, call: &Call) -> Result<Answer, Ans
         let text = "400 Bad request - This endpoint requires token type to be a personal access token";
         return Err(Answer::message(400, text));
     }
-    let scopes: Vec<_> = token.scopes.iter().map(|scope| scope.name()).collect();
+    let mut scopes: Vec<_> = token.scopes.iter().map(|scope| scope.name()).collect();
+    scopes.dedup();
     Ok(Answer::json(
         200,
         &json!({
@@ -33,6 +34,7 @@ pub(super) fn token_self(registry: &Registry, call: &Call) -> Result<Answer, Ans
             "revoked": token.revoked,
             "created_at": zulu(token.created_at),
             "scopes": scopes,
+            "granular": token.is_granular(),
             "user_id": token.user,
             "last_used_at": token.last_used_at.map(zulu),
             "active": true,

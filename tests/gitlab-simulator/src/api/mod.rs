@@ -5,6 +5,7 @@ mod answer;
 mod auth;
 mod call;
 mod entities;
+mod maintenance;
 mod meta;
 mod pagination;
 mod params;
@@ -16,10 +17,18 @@ mod tags;
 pub(crate) use answer::Answer;
 pub(crate) use auth::{Caller, token_name};
 pub(crate) use call::Call;
+pub(crate) use maintenance::READ_ONLY;
 pub(crate) use rate_limit::too_many_requests;
 pub(crate) use tags::after;
 
-use crate::{Endpoint, abilities::Ability, config::Version, graphql, state::Project, state::Registry};
+use crate::{
+    Endpoint,
+    abilities::Ability,
+    config::{Backend, Version},
+    graphql,
+    state::Project,
+    state::Registry,
+};
 
 /// What all requests share: the configured address.
 #[derive(Clone, Debug)]
@@ -52,7 +61,12 @@ pub(crate) fn process(registry: &mut Registry, call: &Call, refusal: Option<Answ
         Ok(headers) => headers,
         Err(answer) => return answer.into(),
     };
+    let backend = registry.settings.backend;
+    if call.probe_fails {
+        registry.settings.backend = Backend::PlainRegistry;
+    }
     let mut processed = refusal.map_or_else(|| checked(registry, call, site), Processed::from);
+    registry.settings.backend = backend;
     processed.answer.headers.extend(headers);
     processed
 }
@@ -64,11 +78,17 @@ fn checked(registry: &mut Registry, call: &Call, site: &Site) -> Processed {
     if call.graphql.is_some() && !registry.settings.graphql {
         return Answer::no_route().into();
     }
+    if let Some(answer) = maintenance::refusal(registry, call) {
+        return answer.into();
+    }
     let caller = match auth::authenticate(registry, call) {
         Ok(caller) => caller,
         Err(_) if call.graphql.is_some() => return graphql::invalid_token().into(),
         Err(answer) => return answer.into(),
     };
+    if let Some(answer) = auth::enforced(registry, call, &caller) {
+        return answer.into();
+    }
     if let Some(request) = &call.graphql {
         return graphql::answer(registry, request, &caller, call.listed_tags).into();
     }

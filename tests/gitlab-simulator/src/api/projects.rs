@@ -11,6 +11,8 @@ pub(super) fn get(registry: &Registry, call: &Call, caller: &Caller, site: &Site
         "id": project.id,
         "name": project.path.rsplit('/').next(),
         "path_with_namespace": project.path,
+        "archived": project.archived,
+        "marked_for_deletion_on": project.pending_deletion.then_some("2026-12-31"),
         "container_registry_access_level": project.registry_access,
     });
     let policy = &project.cleanup_policy;

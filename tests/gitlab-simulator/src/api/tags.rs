@@ -127,7 +127,7 @@ pub(super) fn get(registry: &Registry, call: &Call, caller: &Caller, site: &Site
 
 pub(super) fn delete(registry: &mut Registry, call: &Call, caller: &Caller, site: &Site) -> Result<Answer, Answer> {
     let (project, id) = located(registry, call, caller, site)?;
-    if !registry.may(caller.user, Ability::Destroy, &project) {
+    if !registry.may_remove_tags(caller.user, &project) {
         return Err(Answer::forbidden());
     }
     let version = registry.settings.version;
@@ -146,7 +146,8 @@ pub(super) fn delete(registry: &mut Registry, call: &Call, caller: &Caller, site
         let text = if by_policy { "403 Forbidden" } else { "403 Forbidden - cannot delete protected tag(s)" };
         return Err(Answer::message(403, text));
     }
-    if registry.settings.registry_deletes_fail {
+    // The ability of the tag is there, that of the service behind it is not.
+    if registry.settings.registry_deletes_fail || project.takes_no_changes() {
         let spoken = version >= Version::new(18, 0);
         return Err(if spoken { Answer::message(400, "400 Bad request") } else { Answer::number(400) });
     }

@@ -133,7 +133,7 @@ impl<'r> TagView<'r> {
             host: &registry.settings.registry_host,
             path_a: registry.settings.path_a(),
             version: registry.settings.version,
-            may_destroy: registry.may(user, Ability::Destroy, project),
+            may_destroy: registry.may_remove_tags(user, project),
             rules: registry.effective_rules(user, project.id),
             referrers,
         })

@@ -53,8 +53,17 @@ pub(crate) fn answer(
     let (data, errors) = if request.mutation {
         mutation::run(registry, caller, &fields)
     } else {
-        let mut resolver = Resolver { registry, user: caller.user, listed_tags, errors: Vec::new(), path: Vec::new() };
+        let mut resolver =
+            Resolver { registry, user: caller.user, listed_tags, errors: Vec::new(), path: Vec::new(), failed: false };
+        if caller.granular {
+            // No type of a query can be granted: what it asks for is null, without an error.
+            let nulls = fields.iter().map(|field| (field.key.clone(), Value::Null)).collect();
+            return Answer::json(200, &json!({ "data": Value::Object(nulls) }));
+        }
         let data = resolver.query(&fields);
+        if resolver.failed {
+            return Answer::json(500, &json!({ "errors": [{ "message": "Internal server error" }] }));
+        }
         (data, resolver.errors)
     };
     let mut body = Map::from_iter([("data".to_owned(), data)]);

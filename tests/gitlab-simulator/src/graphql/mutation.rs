@@ -4,7 +4,12 @@ use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::{errors::GraphqlError, plan::Planned, request::REPOSITORY_GID, resolve::choose};
-use crate::{abilities::Ability, api::Caller, state::Registry};
+use crate::{
+    abilities::Ability,
+    api::{Caller, READ_ONLY},
+    config::Maintenance,
+    state::{Project, Registry},
+};
 
 /// Tags in one call.
 const MOST_NAMES: usize = 20;
@@ -39,11 +44,17 @@ fn destroy_tags(registry: &mut Registry, caller: &Caller, field: &Planned) -> Re
     if names.len() > MOST_NAMES {
         return Err(GraphqlError::new(format!("Number of tags is greater than {MOST_NAMES}")));
     }
+    if registry.settings.maintenance != Maintenance::Off {
+        return Err(GraphqlError::new(READ_ONLY));
+    }
     let id = input.get("id").and_then(Value::as_str).and_then(|id| id.strip_prefix(REPOSITORY_GID));
     let found = id.and_then(|id| id.parse().ok()).and_then(|id: u64| registry.find_repository(id));
     let project = found.and_then(|found| registry.find_project(found.project));
     // A token that may only read is refused like a role that may not.
-    let allowed = caller.writes && project.is_some_and(|project| registry.may(caller.user, Ability::Destroy, project));
+    let may = |project: &Project| {
+        registry.may(caller.user, Ability::Destroy, project) && !registry.rules_deny_repository(caller.user, project)
+    };
+    let allowed = caller.writes && project.is_some_and(may);
     let Some(id) = found.map(|found| found.id).filter(|_| allowed) else {
         return Err(GraphqlError::not_available());
     };

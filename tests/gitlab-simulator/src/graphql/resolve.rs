@@ -15,7 +15,7 @@ use crate::{
     abilities::Ability,
     config::TagCursors,
     jobs::MOST_LISTED_TAGS,
-    state::{Project, Registry, RegistryAccess, Repository, Tag, is_within},
+    state::{Project, Registry, RegistryAccess, Repository, Tag, TagKind, is_within},
 };
 
 /// One answer in the making.
@@ -26,6 +26,8 @@ pub(super) struct Resolver<'r> {
     pub(super) listed_tags: Option<usize>,
     pub(super) errors: Vec<GraphqlError>,
     pub(super) path: Vec<Value>,
+    /// The server fails at the request as a whole.
+    pub(super) failed: bool,
 }
 
 /// The chosen fields of something that is known already.
@@ -296,6 +298,14 @@ impl<'r> Resolver<'r> {
             Ok(page) => page,
             Err(error) => return self.fail(field, error),
         };
+        let settings = &self.registry.settings;
+        if settings.graphql_tags_in_time.is_some_and(|most| page.items.len() > most) {
+            return self.fail(field, GraphqlError::new("Timeout on ContainerRepositoryDetails.tags"));
+        }
+        let index = |tag: &&Tag| tag.kind != TagKind::Image;
+        if settings.index_sizes_fail && !settings.path_a() && page.items.iter().any(index) && asks_for_sizes(field) {
+            self.failed = true;
+        }
         let referrers = field.arguments.get("referrers") == Some(&json!(true));
         let Some(view) = TagView::new(self.registry, found, self.user, referrers) else { return Value::Null };
         self.path.push(json!(field.key));
@@ -336,4 +346,10 @@ impl<'r> Resolver<'r> {
             TagCursors::Offset => by_offset(&tags, field),
         }
     }
+}
+
+/// Whether the nodes of a page of tags are to tell their sizes.
+fn asks_for_sizes(field: &Planned) -> bool {
+    let nodes = field.children.iter().filter(|child| child.name == "nodes");
+    nodes.flat_map(|nodes| &nodes.children).any(|child| child.name == "totalSize")
 }

@@ -99,6 +99,8 @@ impl Registry {
             visibility: Visibility::Private,
             registry_access: RegistryAccess::Enabled,
             members: BTreeMap::new(),
+            archived: false,
+            pending_deletion: false,
             protection_rules: Vec::new(),
             cleanup_policy: CleanupPolicy::default(),
         };

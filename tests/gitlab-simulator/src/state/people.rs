@@ -78,9 +78,21 @@ pub enum Scope {
     ReadRegistry,
     /// Pushing images; irrelevant for REST.
     WriteRegistry,
+    /// Of a fine-grained token: Container Repository: Read (gitlab-api reference 10).
+    GranularRead,
+    /// Of a fine-grained token: Container Repository: Delete.
+    GranularDelete,
+    /// Of a fine-grained token: Metadata: Read.
+    GranularMetadata,
 }
 
 impl Scope {
+    /// Whether it is of a fine-grained token.
+    #[must_use]
+    pub fn is_granular(self) -> bool {
+        matches!(self, Self::GranularRead | Self::GranularDelete | Self::GranularMetadata)
+    }
+
     /// The name in answers.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -90,6 +102,7 @@ impl Scope {
             Self::ReadUser => "read_user",
             Self::ReadRegistry => "read_registry",
             Self::WriteRegistry => "write_registry",
+            Self::GranularRead | Self::GranularDelete | Self::GranularMetadata => "granular",
         }
     }
 }
@@ -118,6 +131,12 @@ pub struct Token {
 }
 
 impl Token {
+    /// Whether it is a fine-grained one.
+    #[must_use]
+    pub fn is_granular(&self) -> bool {
+        self.scopes.iter().any(|scope| scope.is_granular())
+    }
+
     /// Whether the token has passed its day of expiry. GitLab's tokens end at midnight UTC on that day.
     #[must_use]
     pub fn expired(&self, now: Timestamp) -> bool {

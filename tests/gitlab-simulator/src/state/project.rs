@@ -59,10 +59,22 @@ pub struct Project {
     pub registry_access: RegistryAccess,
     /// Direct members by user id.
     pub members: BTreeMap<u64, Role>,
+    /// It is archived: its images can be read and not be changed (gitlab-api reference 10).
+    pub archived: bool,
+    /// It will be deleted, and is as good as archived until then (gitlab-api reference 10).
+    pub pending_deletion: bool,
     /// Its tag protection rules.
     pub protection_rules: Vec<ProtectionRule>,
     /// GitLab's own cleanup policy. Nothing runs it here; a client may want to warn about it.
     pub cleanup_policy: CleanupPolicy,
+}
+
+impl Project {
+    /// Whether its images can only be read.
+    #[must_use]
+    pub fn takes_no_changes(&self) -> bool {
+        self.archived || self.pending_deletion
+    }
 }
 
 /// A project's own cleanup policy (gitlab-api reference 8). The default is what every new project has: switched off.
