@@ -50,8 +50,8 @@ impl fmt::Display for Age {
 }
 
 impl Client {
-    /// How old the server is. Where it does not tell its version, one of these repositories proves that it is newer than
-    /// 12.10: GraphQL knows repositories since 13.7, and keyset pages of tags came with 16.10.
+    /// How old the server is. Where it does not tell its version, one of these repositories proves that it is newer
+    /// than 12.10: GraphQL knows repositories since 13.7, and keyset pages of tags came with 16.10.
     ///
     /// # Errors
     ///

@@ -161,14 +161,15 @@ pub enum ErrorKind {
     InsufficientScope,
     /// 403 because a fine-grained token was not granted what it takes, or because a group takes no other tokens.
     #[error(
-        "GitLab answered 403: the token lacks the fine-grained permission {0}, or the group takes fine-grained tokens only"
+        "GitLab answered 403: the token lacks the fine-grained permission {0}, or the group takes fine-grained tokens \
+         only"
     )]
     MissingGrant(Grant),
     /// 403 because of the role: Reporter reads, Developer removes tags by name, Maintainer requests bulk deletions and
     /// deletes repositories.
     #[error(
-        "GitLab answered 403: the role of the token's user may be too low, the registry of the project switched off, or \
-         the user blocked"
+        "GitLab answered 403: the role of the token's user may be too low, the registry of the project switched off, \
+         or the user blocked"
     )]
     Forbidden,
     /// 404. GitLab answers the same for what does not exist and for what the token may not see.
@@ -441,8 +442,8 @@ pub enum TlsProblem {
     OtherName,
     /// The certificate is that of an authority.
     #[error(
-        "its certificate is that of an authority (CA:TRUE), which is taken for a server's only where certSecretRef has this very \
-         certificate"
+        "its certificate is that of an authority (CA:TRUE), which is taken for a server's only where certSecretRef has \
+         this very certificate"
     )]
     Authority,
     /// A certificate in the chain is used as that of an authority and is none.

@@ -12,10 +12,9 @@ use serde_json::Value;
 use super::error::{Error, ErrorKind, Operation};
 use super::graphql::{PAGE, Part, Parts};
 use super::lenient::lenient;
+use super::maintenance::is_maintenance;
 use super::pagination::Gap;
-use super::responses::{
-    configuration, incomplete, invalid, is_challenge, is_maintenance, is_page, maintenance, refusal,
-};
+use super::responses::{configuration, incomplete, invalid, is_challenge, is_page, maintenance, refusal};
 use super::retry::Failure;
 use super::transport::{Answer, by_status};
 use super::types::{ImagePage, Tag, TagPage, is_tag_name};

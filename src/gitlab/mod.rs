@@ -20,6 +20,7 @@
 //! | `remembered` | what was told of them | yes |
 //! | `contents_responses` | the same of what is inside of images | yes |
 //! | `responses` | GitLab's JSON, and what each status means | yes |
+//! | `maintenance` | the sentences of a GitLab that changes nothing just now | yes |
 //! | `http_client` | HTTP clients from what a user configured | |
 //! | `certificates` | which certificate of a server is taken | yes |
 //! | `resolve` | names into addresses that may be connected to | |
@@ -61,6 +62,7 @@ mod graphql_removals;
 mod graphql_responses;
 mod http_client;
 mod lenient;
+mod maintenance;
 mod pacer;
 mod pagination;
 mod queue;

@@ -25,7 +25,9 @@ impl KeysetPaging {
     }
 
     pub(super) fn refuses(&mut self, now: Timestamp) {
-        self.refused.get_or_insert(now);
+        if self.refused.is_none_or(|since| now.duration_since(since) >= REMEMBERED) {
+            self.refused = Some(now);
+        }
     }
 
     pub(super) const fn forget_refusal(&mut self) {
@@ -106,12 +108,14 @@ mod tests {
         paging.refuses(minute(59));
         assert!(!paging.is_worth_asking(minute(59)));
         assert!(paging.is_worth_asking(minute(60)), "counted from the first");
+        paging.refuses(minute(61));
+        assert!(!paging.is_worth_asking(minute(62)), "and from the next after that");
 
-        paging.works(minute(61));
-        paging.refuses(minute(62));
+        paging.works(minute(62));
+        paging.refuses(minute(63));
         assert!(paging.is_worth_asking(minute(63)) && paging.worked_lately(minute(63)));
         paging.refuses(minute(120));
-        assert!(!paging.worked_lately(minute(121)));
+        assert!(!paging.worked_lately(minute(122)));
     }
 
     #[test]

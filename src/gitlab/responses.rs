@@ -9,6 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::{Error, ErrorKind, Foreign, Grant, Operation, TokenProblem};
 use super::lenient::lenient;
+use super::maintenance::is_maintenance;
 use super::pagination::Gap;
 use super::transport::Answer;
 use super::types::{Closed, Namespace, Project, Repository, RepositoryContents, RepositoryStatus, TagDetails};
@@ -79,21 +80,14 @@ pub(super) fn maintenance(answer: &Answer) -> ErrorKind {
     ErrorKind::Maintenance { until: wait.and_then(|wait| answer.at.checked_add(wait).ok()) }
 }
 
-/// What an answer to a removal means that is neither a yes nor known by its text: a word that GitLab did nothing, or the
-/// words of a gateway that gave up, or of nobody we know, which say nothing of what GitLab did.
+/// What an answer to a removal means that is neither a yes nor known by its text: a word that GitLab did nothing, or
+/// the words of a gateway that gave up, or of nobody we know, which say nothing of what GitLab did.
 pub(super) fn unfulfilled(operation: Operation, answer: &Answer) -> Error {
     match answer.status.as_u16() {
         503 if ErrorAnswer::of(answer).is_maintenance() => refusal(operation, answer),
         300..=399 | 408 | 500.. => Error::new(operation, ErrorKind::AnswerLost),
         _ => refusal(operation, answer),
     }
-}
-
-/// GitLab behaviour: said by REST and by GraphQL alike, before anything is done
-/// (<https://docs.gitlab.com/administration/maintenance_mode/>; gitlab!251067 for organisations).
-pub(super) fn is_maintenance(text: &str) -> bool {
-    text.contains("write operations on a read-only instance")
-        || text.contains("temporarily unavailable due to maintenance")
 }
 
 pub(super) const fn invalid(operation: Operation, what: &'static str) -> Error {
@@ -303,8 +297,8 @@ impl ErrorAnswer {
         }
     }
 
-    /// GitLab behaviour: `insufficient_scope`; fine-grained tokens have an error of their own, which names the permission
-    /// in brackets.
+    /// GitLab behaviour: `insufficient_scope`; fine-grained tokens have an error of their own, which names the
+    /// permission in brackets.
     fn forbidden(&self) -> ErrorKind {
         let told = self.error_description.as_deref().unwrap_or_default();
         match self.error.as_deref() {
@@ -410,7 +404,7 @@ mod tests {
     )]
     #[case::a_permission_of_the_instance(
         403,
-        r#"{"error":"insufficient_granular_scope","error_description":"Access denied: the token lacks the following instance permissions: [Metadata: Read]."}"#,
+        r#"{"error":"insufficient_granular_scope","error_description":"… instance permissions: [Metadata: Read]."}"#,
         ErrorKind::MissingGrant(Grant::ReadMetadata)
     )]
     #[case::a_permission_to_delete(

@@ -250,6 +250,9 @@ impl Client {
         order: TagOrder,
         after: Option<&str>,
     ) -> Result<Option<TagPage>, Error> {
+        if !parts.is_some_and(|parts| parts.has(Part::PublishedAt)) {
+            return self.whole_page(repository, parts, order, after).await;
+        }
         for _ in 0..2 {
             let page = self.whole_page(repository, parts, order, after).await?;
             let Some(TagPage { tags, .. }) = &page else { return Ok(page) };

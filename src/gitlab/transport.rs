@@ -17,10 +17,10 @@ use url::Url;
 use super::error::{Error, ErrorKind, Operation, Unreached};
 use super::gate::{FinalCheck, Gate};
 use super::graphql::Parts;
+use super::maintenance::is_maintenance;
 use super::queue::{self, NoTurn, Turns};
 use super::rate_limit_headers::{Hints, until};
 use super::remembered::{Contents, KeysetPaging, REMEMBERED};
-use super::responses::ErrorAnswer;
 use super::retry::{self, Failure, Repeat};
 use super::transport_error::Fault;
 use super::types::{Closed, Project};
@@ -325,7 +325,8 @@ impl Http {
 
 /// The failure that an answer's status stands for.
 pub(super) fn by_status(answer: &Answer) -> Option<Failure> {
-    if answer.status == StatusCode::SERVICE_UNAVAILABLE && ErrorAnswer::of(answer).is_maintenance() {
+    let maintenance = || std::str::from_utf8(&answer.body).is_ok_and(is_maintenance);
+    if answer.status == StatusCode::SERVICE_UNAVAILABLE && maintenance() {
         // Lasts longer than a request may.
         return None;
     }

@@ -4,6 +4,7 @@
 //! that fails is listed as empty or cut short, with status 200, so a listing counts only if everything that had to
 //! survive is in it and it is not empty.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::report::MAX_SAMPLES;
@@ -30,6 +31,8 @@ pub struct Watch {
     /// How many of the candidates can go at all.
     removable: usize,
     gone: Option<usize>,
+    /// Those that are gone, by the last listing that proved anything.
+    missing: HashSet<Box<str>>,
     samples: Vec<String>,
     rounds: usize,
     steady: bool,
@@ -41,7 +44,16 @@ impl Watch {
     pub fn new(mut candidates: Vec<Box<str>>, mut survivors: Vec<Box<str>>, removable: usize) -> Self {
         candidates.sort_unstable();
         survivors.sort_unstable();
-        Self { candidates, survivors, removable, gone: None, samples: Vec::new(), rounds: 0, steady: false }
+        Self {
+            candidates,
+            survivors,
+            removable,
+            gone: None,
+            missing: HashSet::new(),
+            samples: Vec::new(),
+            rounds: 0,
+            steady: false,
+        }
     }
 
     /// Takes a listing into account; `None` is a listing that failed.
@@ -49,10 +61,24 @@ impl Watch {
         self.rounds += 1;
         let Some(missing) = listing.and_then(|listing| self.missing(listing)) else { return };
         let gone = missing.len();
+        let names = missing.iter().map(|name| Box::from(*name)).collect();
         let samples = missing.into_iter().take(MAX_SAMPLES).map(str::to_owned).collect();
         self.steady = self.gone == Some(gone) && gone > 0;
         self.gone = Some(gone);
         self.samples = samples;
+        self.missing = names;
+    }
+
+    /// Whether a tag may have gone by the request, and is still there.
+    #[must_use]
+    pub fn is_left(&self, name: &str) -> bool {
+        let candidate = self.candidates.binary_search_by(|candidate| (**candidate).cmp(name)).is_ok();
+        candidate && !self.missing.contains(name)
+    }
+
+    /// The tags that are still there.
+    pub fn left(&self) -> impl Iterator<Item = &str> {
+        self.candidates.iter().map(AsRef::as_ref).filter(|name| !self.missing.contains(*name))
     }
 
     /// The candidates that a listing does not show, or `None` where the listing proves nothing.

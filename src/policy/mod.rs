@@ -8,6 +8,7 @@ pub mod approval;
 pub mod attachment;
 pub mod bulk;
 pub mod bulk_ledger;
+pub mod bulk_remains;
 pub mod bulk_verification;
 pub mod compile;
 pub mod compiled_cache;

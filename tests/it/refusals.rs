@@ -185,3 +185,50 @@ async fn a_group_that_takes_fine_grained_tokens_only_is_a_fault_of_that_target_a
     assert_eq!((world.tags(repository), world.tags(strict).len()), (vec!["main".to_owned()], 3));
     operator.stop().await;
 }
+
+#[rstest]
+#[case::by_age(json!([{"name": "old", "nameRegexDelete": "old-.*", "olderThan": "7d"}]))]
+#[case::by_number(json!([{"name": "old", "nameRegexDelete": "old-.*", "keepN": 1}]))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_in_a_row_in_which_nothing_goes_that_had_to_is_no_success(#[case] rules: Value) {
+    let world = World::start_with(|config| config.settings.bulk_jobs_fail = true).await;
+    let repository = world.repository("shop/backend/api", TAGS);
+    world.apply(&world.policy("shop", &json!({"method": "Bulk", "rules": rules}))).await.unwrap();
+    let operator = Operator::start(&world).await;
+    world.ready("shop").await;
+    let status = world.run("shop", "one").await;
+    assert_eq!(told(&status, "shop/backend/api"), "Changed/NotConfirmed");
+    world.sim.advance(SignedDuration::from_hours(2));
+    let status = world.run("shop", "two").await;
+    assert_eq!(told(&status, "shop/backend/api"), "Failed/NotConfirmed");
+    assert_eq!(World::condition(&status, "LastRunSucceeded"), "False/Failed");
+    assert_eq!(world.tags(repository).len(), 3);
+
+    world.sim.edit(|registry| registry.settings.bulk_jobs_fail = false);
+    world.sim.advance(SignedDuration::from_hours(2));
+    let status = world.run("shop", "three").await;
+    assert_eq!(told(&status, "shop/backend/api"), "Changed/-");
+    assert_eq!(World::condition(&status, "LastRunSucceeded"), "True/Succeeded");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_that_a_rule_protects_are_no_work_that_gitlab_may_still_be_at() {
+    let world = World::start().await;
+    let repository = world.repository("shop/backend/api", TAGS);
+    world.sim.edit(|registry| {
+        let id = registry.project_by_path("shop/backend").unwrap().id;
+        let rule = ProtectionRule::mutable("^old-", DeleteLevel::Owner);
+        registry.project_mut(id).unwrap().protection_rules.push(rule);
+    });
+    let rules = json!([{"name": "old", "nameRegexDelete": "old-.*", "keepN": 1}]);
+    world.apply(&world.policy("shop", &json!({"method": "Bulk", "rules": rules}))).await.unwrap();
+    let operator = Operator::start(&world).await;
+    world.ready("shop").await;
+    let status = world.run("shop", "one").await;
+    assert_eq!(told(&status, "shop/backend/api"), "Unchanged/NothingToRemove");
+    let message = entry(&status, "shop/backend/api").message.clone().unwrap();
+    assert!(message.contains("GitLab protects the others") && !message.contains("at work"), "{message}");
+    assert_eq!(world.tags(repository).len(), 3);
+    operator.stop().await;
+}

@@ -73,7 +73,7 @@ async fn attempt(
     let at = reader.as_of.unwrap_or_else(|| reader.clock.now());
     if capabilities.graphql {
         match by_graphql(reader, rules, repository, capabilities, at).await {
-            // GitLab behaviour: GraphQL tells a fine-grained token of no repository, and REST tells of those it may read.
+            // GitLab behaviour: GraphQL tells a fine-grained token of no repository, REST of those that it may read.
             Err(Failure::GitLab(error)) if error.is_not_found() => {}
             read => return read,
         }

@@ -9,6 +9,7 @@ use crate::api::conditions::Reason;
 use crate::gitlab::{BulkAnswer, BulkDelete, Repository};
 use crate::policy::bulk::{Parameters, keeping_attachments, parameters};
 use crate::policy::bulk_ledger::Blocked;
+use crate::policy::bulk_remains::Remains;
 use crate::policy::bulk_verification::PAUSES;
 use crate::policy::compile::Rule;
 use crate::policy::in_use::RepositoryUse;
@@ -22,6 +23,7 @@ use crate::policy::repository_outcome::{OfAge, Outcome};
 use super::in_use_guard::Look;
 use super::job::Job;
 use super::plan_repositories::{delete_scheduled, not_planned};
+use super::remains;
 use super::report::{Halt, Report};
 use crate::controller::plan::archived::{closed, may_be_closed};
 use crate::controller::plan::failure::Failure;
@@ -426,11 +428,16 @@ impl Sender<'_> {
             }
         }
         let aged = self.rule.older_than.is_some();
-        let judged = self.pending.drain(..).map(|pending| {
-            let Pending { repository, requested } = pending;
-            verified((&repository).into(), requested, aged)
-        });
-        let outcomes: Vec<Outcome> = judged.collect();
+        let mut outcomes = Vec::new();
+        for Pending { repository, requested } in std::mem::take(&mut self.pending) {
+            let remains = if requested.wants_look(aged) && job.gate.stop().is_none() {
+                remains::look(job, self.rule, &repository, &requested).await
+            } else {
+                Remains::default()
+            };
+            let again = job.unconfirmed.contains(&repository.id);
+            outcomes.push(verified((&repository).into(), requested, aged, &remains, again));
+        }
         job.progress.removed(outcomes.iter().map(|outcome| outcome.tags.confirmed).sum(), 0);
         self.report.outcomes.extend(outcomes);
     }

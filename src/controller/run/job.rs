@@ -1,6 +1,7 @@
 //! What the steps of a run know: what was ordered, what the run is to do, and the way to GitLab and to the images in
 //! use.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,6 +17,7 @@ use crate::controller::plan::planner::Planner;
 use crate::controller::plan::read_tags::TagReader;
 use crate::controller::renewal::{Progress, Renewal};
 use crate::gitlab::{Client, Repository};
+use crate::policy::repository_outcome::RepositoryReason;
 use crate::policy::run_record::Moment;
 use crate::policy::{CompiledPolicy, bulk_ledger};
 
@@ -127,6 +129,14 @@ impl Task {
     }
 }
 
+fn unconfirmed(before: Option<&PolicyStatus>) -> HashSet<u64> {
+    let named = before.iter().flat_map(|status| &status.repositories);
+    let nothing = |entry: &&RepositoryStatus| {
+        entry.reason.as_deref() == Some(RepositoryReason::NotConfirmed.as_str()) && entry.tags.confirmed == 0
+    };
+    named.filter(nothing).map(|entry| entry.id).collect()
+}
+
 /// A run with a way to GitLab, as its steps need it.
 pub(crate) struct Job<'a> {
     pub(crate) context: &'a Context,
@@ -147,6 +157,8 @@ pub(crate) struct Job<'a> {
     pub(crate) owner: String,
     /// Address of the instance, for the ledger.
     pub(crate) instance: String,
+    /// The repositories in which the last run asked for removals and saw none.
+    pub(crate) unconfirmed: HashSet<u64>,
 }
 
 impl<'a> Job<'a> {
@@ -168,6 +180,7 @@ impl<'a> Job<'a> {
             uid: run.live.uid().unwrap_or_default(),
             owner: format!("{}/{}", run.namespace, run.name),
             instance: policy.base_url.to_string(),
+            unconfirmed: unconfirmed(run.live.status.as_ref()),
         }
     }
 

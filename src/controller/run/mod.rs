@@ -17,6 +17,7 @@ mod job;
 mod keep_record;
 pub(super) mod plan_repositories;
 mod regain;
+mod remains;
 mod remove_tags;
 mod report;
 

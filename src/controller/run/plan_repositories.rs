@@ -115,8 +115,8 @@ async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'
     }
 }
 
-/// The outcome of a repository whose project is closed. A run that removes asks only where every tag reads as protected:
-/// otherwise GitLab's refusal shows it.
+/// The outcome of a repository whose project is closed. A run that removes asks only where every tag reads as
+/// protected: otherwise GitLab's refusal shows it.
 async fn closed(job: &Job<'_>, repository: &Repository, plan: &RepositoryPlan) -> Result<Option<Outcome>, Halt> {
     let previews = job.task.tells_every_tag() && plan.tags.removals() > 0;
     if !previews && !plan.tags.all_protected() {

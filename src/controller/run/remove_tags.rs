@@ -95,9 +95,9 @@ impl<'t> Request<'t> {
 
 /// Whether the mutation is not to be had for a repository that was read a moment ago.
 ///
-/// GitLab behaviour: from 17.11 on a tag protection rule that the caller does not fulfil denies it the whole repository,
-/// whatever its pattern, as if it were not there; the REST API judges each tag by itself. A gateway may let REST through
-/// and the mutation not.
+/// GitLab behaviour: from 17.11 on a tag protection rule that the caller does not fulfil denies it the whole
+/// repository, whatever its pattern, as if it were not there; the REST API judges each tag by itself. A gateway may let
+/// REST through and the mutation not.
 fn refuses_several(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported { .. } | ErrorKind::Page { .. })
 }

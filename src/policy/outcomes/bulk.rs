@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::plan::limit_exceeded;
 use crate::api::{RepositoryResult, TagCounts};
 use crate::policy::CompiledPolicy;
+use crate::policy::bulk_remains::Remains;
 use crate::policy::bulk_verification::Watch;
 use crate::policy::compile::Rule;
 use crate::policy::plan::leftover::Leftover;
@@ -144,12 +145,25 @@ impl Requested {
         let watch = Watch::new(listed.candidates, listed.survivors, listed.removable);
         Self { tags, of_age, leftover, lost, watch }
     }
+
+    /// Whether what is still there may tell why it is. What is too young says nothing where other tags went.
+    #[must_use]
+    pub fn wants_look(&self, aged: bool) -> bool {
+        let gone = self.watch.confirmed().and_then(|gone| u64::try_from(gone).ok());
+        self.lost.is_none() && gone.is_some_and(|gone| gone == 0 || (!aged && gone < self.tags.requested))
+    }
+}
+
+/// The result where nothing went although something had to: a failure from the second time in a row on.
+const fn unseen(again: bool) -> RepositoryResult {
+    if again { RepositoryResult::Failed } else { RepositoryResult::Changed }
 }
 
 /// What a request came to after the last listing. `aged` says that GitLab spares what is too young, so that not
-/// everything that was requested is expected to go.
+/// everything that was requested is expected to go; `remains` is what was seen of the tags that are left, and `again` says
+/// that the last run saw nothing go either.
 #[must_use]
-pub fn verified(name: RepositoryName<'_>, requested: Requested, aged: bool) -> Outcome {
+pub fn verified(name: RepositoryName<'_>, requested: Requested, aged: bool, remains: &Remains, again: bool) -> Outcome {
     let Requested { mut tags, of_age, leftover, lost, watch } = requested;
     let gone = watch.confirmed().map(|gone| u64::try_from(gone).unwrap_or(u64::MAX).min(tags.requested));
     tags.confirmed = gone.unwrap_or(0);
@@ -161,15 +175,31 @@ pub fn verified(name: RepositoryName<'_>, requested: Requested, aged: bool) -> O
             Some(RepositoryReason::NotConfirmed),
             "requested; no listing since then proves what went (an empty or short one proves nothing)".to_owned(),
         ),
+        (Some(0), None) if remains.due > 0 => {
+            (unseen(again), Some(RepositoryReason::NotConfirmed), remains.failed().unwrap_or_default())
+        }
+        (Some(gone), None) if remains.all_protected() => (
+            if gone == 0 { RepositoryResult::Unchanged } else { RepositoryResult::Changed },
+            (gone == 0).then_some(RepositoryReason::NothingToRemove),
+            format!("{of} are gone; GitLab protects the others, as far as they were looked at"),
+        ),
         (Some(0), None) if aged => (
             RepositoryResult::Unchanged,
             Some(RepositoryReason::NothingToRemove),
             "requested; GitLab removed nothing so far, so probably no tag was old enough".to_owned(),
         ),
         (Some(gone), None) if gone < tags.requested && !aged => (
-            RepositoryResult::Changed,
+            if gone == 0 { unseen(again) } else { RepositoryResult::Changed },
             Some(RepositoryReason::NotConfirmed),
-            format!("{of} are gone so far; GitLab may still be at work"),
+            match (remains.protected, gone == 0 && again) {
+                (0, false) => format!("{of} are gone so far; GitLab may still be at work"),
+                (0, true) => format!(
+                    "{of} are gone, as in the run before: GitLab's job failed, or its registry refuses to delete"
+                ),
+                (protected, _) => {
+                    format!("{of} are gone so far; GitLab protects {protected} of {} looked at", remains.looked_at)
+                }
+            },
         ),
         (Some(_), None) => (RepositoryResult::Changed, None, format!("{of} are gone")),
     };
@@ -330,7 +360,7 @@ mod tests {
         #[case] text: &str,
     ) {
         let listing = [&STAYS, left].concat();
-        let outcome = verified(NAME, requested(Some(&listing), None), aged);
+        let outcome = verified(NAME, requested(Some(&listing), None), aged, &Remains::default(), false);
         assert_eq!((outcome.result, outcome.reason, outcome.tags.confirmed), (result, reason, confirmed));
         assert_eq!((outcome.tags.requested, outcome.tags.matched, outcome.tags.scanned), (2, 2, 8));
         let leftover = "1 attachment stays, whether its image is here or not";
@@ -344,14 +374,15 @@ mod tests {
     #[case::an_empty_listing(Some(&[][..]))]
     #[case::a_listing_that_lacks_what_stays(Some(&["latest", "main", "v1", "v2"][..]))]
     fn a_listing_that_cannot_be_trusted_proves_nothing(#[case] listing: Option<&[&str]>) {
-        let outcome = verified(NAME, requested(listing, None), false);
+        let outcome = verified(NAME, requested(listing, None), false, &Remains::default(), false);
         assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Changed, Some(RepositoryReason::NotConfirmed)));
         assert_eq!((outcome.tags.confirmed, outcome.samples.len()), (0, 0));
     }
 
     #[test]
     fn a_lost_answer_has_failed_whatever_went() {
-        let outcome = verified(NAME, requested(Some(&STAYS), Some("connection reset")), false);
+        let outcome =
+            verified(NAME, requested(Some(&STAYS), Some("connection reset")), false, &Remains::default(), false);
         assert_eq!((outcome.result, outcome.reason), (RepositoryResult::Failed, Some(RepositoryReason::AnswerLost)));
         assert_eq!((outcome.tags.confirmed, outcome.samples), (2, ["v4", "v5", "v6"].map(str::to_owned).to_vec()));
         assert!(outcome.message.unwrap().starts_with("connection reset; "));

@@ -93,14 +93,16 @@ pub struct Settings {
     pub registry_lists_fail: bool,
     /// The registry refuses to delete tags (gitlab-api reference 2.6).
     pub registry_deletes_fail: bool,
+    /// Jobs of bulk deletions fail before they do anything (gitlab-api reference 2).
+    pub bulk_jobs_fail: bool,
     /// The registry cannot be reached at all (gitlab-api reference 1.4, status 503).
     pub registry_unreachable: bool,
     /// Top-level groups that take fine-grained tokens only (gitlab-api reference 10).
     pub granular_groups: BTreeSet<String>,
     /// What of it may not be changed just now (gitlab-api reference 10).
     pub maintenance: Maintenance,
-    /// A tag protection rule that the caller does not fulfil makes the mutation refuse the whole repository, whatever its
-    /// pattern: 17.11 and later, it is not known up to which release (gitlab-api reference 10).
+    /// A tag protection rule that the caller does not fulfil makes the mutation refuse the whole repository, whatever
+    /// its pattern: 17.11 and later, it is not known up to which release (gitlab-api reference 10).
     pub tag_rules_deny_repository: bool,
     /// Path B cannot tell the size of an index: a page of GraphQL that asks for it is a 500 (gitlab-api reference 10).
     pub index_sizes_fail: bool,
@@ -133,6 +135,7 @@ impl Default for Settings {
             pages_by_push_skip: false,
             registry_lists_fail: false,
             registry_deletes_fail: false,
+            bulk_jobs_fail: false,
             registry_unreachable: false,
             granular_groups: BTreeSet::new(),
             maintenance: Maintenance::Off,

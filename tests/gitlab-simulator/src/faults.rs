@@ -105,8 +105,8 @@ pub enum Action {
         keep: usize,
     },
     /// GitLab's question whether its registry has a metadata database fails for this request, which it then answers as
-    /// if there were none: keyset paging is a 405, nobody knows a push, and images are as old as their builds (gitlab-api
-    /// reference 10).
+    /// if there were none: keyset paging is a 405, nobody knows a push, and images are as old as their builds
+    /// (gitlab-api reference 10).
     ProbeFails,
     /// 429 `Retry later`.
     TooManyRequests {

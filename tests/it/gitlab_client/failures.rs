@@ -153,7 +153,7 @@ async fn an_error_with_an_endless_body_is_still_that_error() {
     let world = World::new().await;
     let body = "x".repeat(1 << 20);
     world.sim.fault(Fault::new(Matcher::any(), Action::Answer { status: 403, headers: vec![], body }));
-    assert_eq!(kind(world.client().version().await), ErrorKind::Forbidden);
+    assert_eq!(kind(world.client().version().await), ErrorKind::Page { status: 403 });
 }
 
 #[tokio::test]

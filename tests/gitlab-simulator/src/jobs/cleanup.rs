@@ -40,6 +40,9 @@ impl Registry {
 
     /// One attempt at a bulk deletion, at its own time.
     pub(super) fn cleanup(&mut self, job: &JobReport, at: Timestamp) -> Outcome {
+        if self.settings.bulk_jobs_fail {
+            return Outcome::ended(JobStatus::Error, "failed", at);
+        }
         let ignored = Outcome::ended(JobStatus::Ignored, "", at);
         let Some(project) = self.find_repository(job.repository).map(|found| found.project) else { return ignored };
         let Some(project) = self.find_project(project).cloned() else { return ignored };

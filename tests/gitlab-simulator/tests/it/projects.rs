@@ -13,6 +13,8 @@ async fn a_project_shows_its_cleanup_policy() {
         "id": shop.project,
         "name": "backend",
         "path_with_namespace": "shop/backend",
+        "archived": false,
+        "marked_for_deletion_on": null,
         "container_registry_access_level": "enabled",
         "container_expiration_policy": {
             "enabled": false, "cadence": "1d", "keep_n": 10, "older_than": "90d", "name_regex": ".*",

@@ -240,6 +240,7 @@ async fn a_token_may_look_at_itself_with_any_scope() {
             "revoked": false,
             "created_at": "2025-03-01T12:00:00.000Z",
             "scopes": ["read_registry"],
+            "granular": false,
             "user_id": user,
             "last_used_at": "2025-03-01T12:00:00.000Z",
             "active": true,
