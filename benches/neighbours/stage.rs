@@ -101,8 +101,9 @@ impl Stage {
                 "rules": [{"name": "old", "nameRegexDelete": "mr-.*", "olderThan": "30d"}],
             },
         });
-        for (key, value) in spec.as_object().into_iter().flatten() {
-            policy["spec"][key] = value.clone();
+        let changes = spec.as_object().into_iter().flatten();
+        if let Some(spec) = policy.pointer_mut("/spec").and_then(Value::as_object_mut) {
+            spec.extend(changes.map(|(key, value)| (key.clone(), value.clone())));
         }
         Ok(serde_json::from_value(policy)?)
     }

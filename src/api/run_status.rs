@@ -36,7 +36,7 @@ pub struct InterruptedRun {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovedPlan {
-    /// Its hash.
+    /// The hash of the plan, as in pendingApproval.
     #[schemars(schema_with = "schema::plan_hash")]
     pub plan_hash: String,
 

@@ -31,6 +31,7 @@ Exit codes:
   130  told to stop (SIGINT or SIGTERM)";
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PlanArguments {
     /// Name of the policy. With --filename only needed if the file has several; NAMESPACE/NAME tells namesakes apart.

@@ -35,6 +35,9 @@ const MOST_REDIRECTS: u32 = 3;
 /// How much of an answer is read that is no success, in bytes. GitLab's errors are one line.
 const ERROR_LIMIT: usize = 64 * 1024;
 
+/// Of projects, whether they are closed, and when that was told.
+type ClosedProjects = HashMap<(Url, Project), (Option<Closed>, Timestamp)>;
+
 /// What is known of one host, shared by all its clients.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -47,7 +50,7 @@ pub(super) struct Host {
     /// What was told of the contents of images.
     pub(super) contents: Mutex<Contents>,
     /// Of projects that were asked about, whether they are closed, and when that was told.
-    closed: Mutex<HashMap<(Url, Project), (Option<Closed>, Timestamp)>>,
+    closed: Mutex<ClosedProjects>,
     /// Held by who is finding it out, so that the others wait for the answer instead of asking as well.
     pub(super) probing: tokio::sync::Mutex<()>,
     /// How far its clock is ahead of ours, by its last answer that told.
@@ -94,7 +97,7 @@ impl Host {
         fine || known.get(api).is_none_or(|since| now.duration_since(*since) >= REMEMBERED)
     }
 
-    pub(super) fn closed(&self) -> MutexGuard<'_, HashMap<(Url, Project), (Option<Closed>, Timestamp)>> {
+    pub(super) fn closed(&self) -> MutexGuard<'_, ClosedProjects> {
         // The map is valid between any two statements.
         self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }

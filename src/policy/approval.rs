@@ -112,8 +112,8 @@ impl Approver {
             entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer(&key).is_some())
         };
         let entry = managed.iter().filter(has_it).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
-        let manager = entry.manager.as_deref().filter(|manager| !manager.is_empty())?;
-        Some(Self { manager: shorten(manager, MAX_MANAGER), time: entry.time.as_ref().map(|time| time.0) })
+        let name = entry.manager.as_deref().filter(|name| !name.is_empty())?;
+        Some(Self { manager: shorten(name, MAX_MANAGER), time: entry.time.as_ref().map(|time| time.0) })
     }
 }
 

@@ -108,7 +108,9 @@ impl CompiledCache {
     /// Forgets the policies that are gone.
     pub fn retain(&mut self, known: impl Fn(&str) -> bool) {
         let gone: Vec<String> = self.entries.keys().filter(|uid| !known(uid)).cloned().collect();
-        gone.iter().for_each(|uid| self.remove(uid));
+        for uid in gone {
+            self.remove(&uid);
+        }
     }
 
     fn remove(&mut self, uid: &str) {

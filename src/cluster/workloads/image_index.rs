@@ -235,9 +235,9 @@ impl Index {
             let rank = table.kind.rank();
             for (key, entry) in table.objects.iter().filter(|(_, entry)| counts(entry)) {
                 let user = (rank, &**key, table.kind.name());
-                let named = reader.is_none_or(|reader| namespace(key) == reader);
-                entry.names.iter().for_each(|text| names.entry(text).or_default().add(user, named));
-                entry.ids.iter().for_each(|(id, name)| ids.entry((id, name)).or_default().add(user, named));
+                let by_name = reader.is_none_or(|reader| namespace(key) == reader);
+                entry.names.iter().for_each(|text| names.entry(text).or_default().add(user, by_name));
+                entry.ids.iter().for_each(|(id, name)| ids.entry((id, name)).or_default().add(user, by_name));
             }
         }
         let mut images: Vec<UsedImage> = names.into_iter().map(|(name, users)| users.of(name, None)).collect();

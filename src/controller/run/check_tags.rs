@@ -68,7 +68,7 @@ pub(crate) enum Found {
     /// What each of its tags is now, in their order: not all are as they were.
     Changed(Vec<Now>),
     /// What is in use now: not all of its tags are spared.
-    InUse(RepositoryUse),
+    InUse(Box<RepositoryUse>),
     /// GitLab took too long to tell, or cannot tell for so many at once.
     Late,
     /// The newest pushes do not tell everything there is to know.
@@ -195,7 +195,7 @@ impl FinalCheck for TagCheck {
 }
 
 fn used(look: &Look) -> Found {
-    look.found().map_or_else(|unknown| Found::Failed(unknown.into()), Found::InUse)
+    look.found().map_or_else(|unknown| Found::Failed(unknown.into()), |use_now| Found::InUse(Box::new(use_now)))
 }
 
 /// What a tag is by its digest, and by its last push where both are told. Dates are whole seconds, as GraphQL tells

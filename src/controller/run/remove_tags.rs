@@ -84,7 +84,7 @@ struct Request<'t> {
     late: usize,
 }
 
-impl<'t> Request<'t> {
+impl Request<'_> {
     /// Each of its tags in a request of its own.
     fn alone(self) -> impl Iterator<Item = Self> {
         let Self { tags, way, .. } = self;
@@ -203,7 +203,7 @@ impl Removal<'_> {
                 Ok(vec![Request { tags, way: self.way(), late }])
             }
             Found::InUse(now) => {
-                let claims = self.claims.again(now);
+                let claims = self.claims.again(*now);
                 // At least one of them, or the look would have said yes.
                 for tag in tags.extract_if(.., |tag| held(&claims, tag)) {
                     self.tally().kept(Kept::InUse);

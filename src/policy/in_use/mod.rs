@@ -166,6 +166,7 @@ impl InUse {
     }
 
     /// Texts that cannot be read and may mean images of the registries, each once and in order.
+    #[must_use]
     pub fn unreadable(&self) -> impl ExactSizeIterator<Item = &Unreadable> {
         self.unreadable.iter()
     }

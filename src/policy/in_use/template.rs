@@ -207,7 +207,7 @@ fn placeholder(text: &str) -> Option<usize> {
         // %VAR%, !VAR! and whatever else somebody may have thought of: to the last such character before a slash.
         _ => {
             let part = text.split(['/', '{', '(', '<', '[', '$']).next().unwrap_or(text);
-            let last = part.char_indices().filter(|(_, c)| !stands_in_references(*c)).last();
+            let last = part.char_indices().rfind(|(_, c)| !stands_in_references(*c));
             last.map(|(at, c)| at + c.len_utf8())
         }
     }
