@@ -1,6 +1,7 @@
 # `make` alone prints what there is. The recipes only call other programs; what is longer than a line is in hack/.
 
 CARGO_DENY_VERSION := 0.20.2
+CARGO_MUTANTS_VERSION := 27.1.0
 TYPOS_VERSION := 1.52.0
 
 export REGISTRY_CLEANUP_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registry-cleanup-operator
@@ -10,7 +11,7 @@ control_plane := cargo run --quiet --locked --package control-plane --
 helm = $$($(control_plane) which helm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-unit bench chaos lint lint-words generate tools fmt clean
+.PHONY: help demo demo-stop test test-unit mutants bench chaos lint lint-words generate tools fmt clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +27,9 @@ test: ## run every test, also those that need Kubernetes and helm (built on firs
 
 test-unit: ## run the tests that need nothing but Rust: everything that decides
 	cargo test --locked --lib
+
+mutants: ## change what decides, bit by bit, and show what no unit test notices (hours; ARGS="--shard 0/10" for a part)
+	@hack/mutants.sh $(CARGO_MUTANTS_VERSION) $(ARGS)
 
 bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; WRITE=docs/benchmarks.md keeps the table)
 	cargo bench --locked --bench plan

@@ -11,7 +11,7 @@ use super::vocabulary::{Method, Mode};
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InterruptedRun {
-    /// Its id.
+    /// The id of that run.
     #[schemars(schema_with = "schema::run_id")]
     pub id: String,
 
@@ -54,7 +54,7 @@ pub struct ApprovedPlan {
 /// The run that another one goes on with.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub struct Resumed {
-    /// Its id.
+    /// The id of that run.
     #[schemars(schema_with = "schema::run_id")]
     pub id: String,
 

@@ -200,23 +200,9 @@ async fn step(
             status_conditions::stall(&mut status, &problem, generation, now);
         }
         (Action::RecordInterruption, compiled) => {
-            report::interrupted(&mut status, live.spec.history_limit, now);
-            let edited = status.last_run.as_ref().is_some_and(|run| run.observed_generation != generation);
-            context.ledger().remember(&owner(live), &status, &live.spec.target, edited);
-            if let (Ok(policy), false) = (&compiled, edited) {
-                let approved = live.status.as_ref().and_then(|status| status.last_run.as_ref()?.approved_plan.clone());
-                resume::note(&mut status, approved, policy.starting_deadline, now);
-            }
-            events.extend(events::run_ended(&status));
+            events.extend(record_interruption(context, live, compiled.as_ref().ok(), &mut status, now));
         }
-        (Action::DropInterrupted, _) => {
-            let run = status.interrupted_run.take();
-            let note = format!(
-                "run {} was cut short and does not go on: no operator took it up in time, or the policy is another one now",
-                run.map(|run| run.id).unwrap_or_default()
-            );
-            events.push(Announcement::warning(EventReason::CleanupNotResumed, note));
-        }
+        (Action::DropInterrupted, _) => events.push(not_resumed(&mut status)),
         (Action::Observe { refusal }, Ok(policy)) => {
             events.extend(answer_run(&mut status, live, refusal));
             status_conditions::observe(&mut status, subject(&policy));
@@ -230,17 +216,11 @@ async fn step(
             }
         }
         (Action::RefuseApproval(why), _) => {
-            status_conditions::handled_approval(&mut status, Tokens::of(live).approval);
-            let note = format!("the approval was refused: {why}");
-            events.push(Announcement::warning(EventReason::ApprovalRefused, note));
+            events.push(refuse_approval(&mut status, live, why));
         }
         (Action::SkipSlot(slot), Ok(policy)) => {
             status_conditions::arm(&mut status, subject(&policy));
-            let seconds = policy.starting_deadline.as_secs();
-            let note = format!(
-                "the run of {slot} was missed by more than startingDeadlineSeconds ({seconds} s) and is left out"
-            );
-            events.push(Announcement::warning(EventReason::ScheduleMissed, note));
+            events.push(missed(slot, &policy));
         }
         (Action::Check, Ok(policy)) => {
             let asked = check(context, live, &policy, currency);
@@ -248,23 +228,15 @@ async fn step(
                 Some(place) => place.look(asked).await?,
                 None => asked.await?,
             };
-            let Some(Look { findings, overlap, in_use }) = found else { return Ok(None) };
-            checked = Some(findings.trouble.is_none());
-            if let Some(in_use) = in_use {
-                status_conditions::note_in_use(&mut status, &in_use, generation, now);
-            }
-            status_conditions::checked(&mut status, subject(&policy), &findings);
-            if let Some(overlap) = overlap {
-                let namespace = live.namespace().unwrap_or_default();
-                status_conditions::note_overlap(&mut status, &overlap, context.reader(&namespace), generation, now);
-            }
+            let Some(found) = found else { return Ok(None) };
+            checked = Some(found.findings.trouble.is_none());
+            note_found(&mut status, context, live, subject(&policy), &found);
         }
         (Action::Begin { trigger, mode, slot }, Ok(policy)) => {
             // Whoever begins has waited for its place before. An operator that ends begins nothing: least of all does it
             // go on with the run that it has just cut short.
             let Some(place) = place.take().filter(|_| !context.shutdown.is_cancelled()) else { return Ok(None) };
-            let still_current = currency.of(live);
-            let order = Order { policy: &policy, trigger, mode, slot, still_current };
+            let order = Order { policy: &policy, trigger, mode, slot, still_current: currency.of(live) };
             return Box::pin(run::execute(context, live, order, place)).await;
         }
         (Action::LookAtRecord, _) => return read_again(context, live).await,
@@ -278,6 +250,67 @@ async fn step(
         context.memory().note_check(&live.uid().unwrap_or_default(), generation, context.clock.now(), healthy);
     }
     Ok(Some(written))
+}
+
+/// Records a run that nobody finished, with what GitLab may have taken of it, and what is left to be done of it.
+fn record_interruption(
+    context: &Context,
+    live: &RegistryCleanupPolicy,
+    policy: Option<&CompiledPolicy>,
+    status: &mut PolicyStatus,
+    now: Timestamp,
+) -> Vec<Announcement> {
+    report::interrupted(status, live.spec.history_limit, now);
+    let edited = status.last_run.as_ref().map(|run| run.observed_generation) != live.metadata.generation;
+    context.ledger().remember(&owner(live), status, &live.spec.target, edited);
+    if let Some(policy) = policy.filter(|_| !edited) {
+        let approved = live.status.as_ref().and_then(|status| status.last_run.as_ref()?.approved_plan.clone());
+        resume::note(status, approved, policy.starting_deadline, now);
+    }
+    events::run_ended(status)
+}
+
+/// Takes note of what a look at a policy came to.
+fn note_found(
+    status: &mut PolicyStatus,
+    context: &Context,
+    live: &RegistryCleanupPolicy,
+    subject: Subject<'_>,
+    found: &Look,
+) {
+    let Subject { generation, now, .. } = subject;
+    if let Some(in_use) = &found.in_use {
+        status_conditions::note_in_use(status, in_use, generation, now);
+    }
+    status_conditions::checked(status, subject, &found.findings);
+    if let Some(overlap) = &found.overlap {
+        let namespace = live.namespace().unwrap_or_default();
+        status_conditions::note_overlap(status, overlap, context.reader(&namespace), generation, now);
+    }
+}
+
+/// Answers an approval that approves of nothing.
+fn refuse_approval(status: &mut PolicyStatus, live: &RegistryCleanupPolicy, why: &str) -> Announcement {
+    status_conditions::handled_approval(status, Tokens::of(live).approval);
+    Announcement::warning(EventReason::ApprovalRefused, format!("the approval was refused: {why}"))
+}
+
+/// Takes note that a run that was cut short does not go on.
+fn not_resumed(status: &mut PolicyStatus) -> Announcement {
+    let run = status.interrupted_run.take();
+    let note = format!(
+        "run {} was cut short and does not go on: no operator took it up in time, or the policy is another one now",
+        run.map(|run| run.id).unwrap_or_default()
+    );
+    Announcement::warning(EventReason::CleanupNotResumed, note)
+}
+
+/// Says that a slot was missed.
+fn missed(slot: Timestamp, policy: &CompiledPolicy) -> Announcement {
+    let seconds = policy.starting_deadline.as_secs();
+    let note =
+        format!("the run of {slot} was missed by more than startingDeadlineSeconds ({seconds} s) and is left out");
+    Announcement::warning(EventReason::ScheduleMissed, note)
 }
 
 /// What the events say that the operator did. Events of the same action and reason are one to whoever publishes them,

@@ -168,17 +168,7 @@ async fn controller(
                     }
                 }
             },
-            |object, error, context| {
-                let pause = context.memory().failed(&object.uid().unwrap_or_default());
-                tracing::warn!(
-                    namespace = object.namespace(),
-                    policy = object.name_any(),
-                    error = %chain(error),
-                    retry_in_seconds = pause.as_secs(),
-                    "failed to look at a policy"
-                );
-                Requeue::requeue(jitter(pause, object.uid().as_deref()).min(longest_wait()))
-            },
+            |object, error, context| put_off(&object, error, &context),
             context.clone(),
         )
         .for_each(|result| {
@@ -186,6 +176,19 @@ async fn controller(
             future::ready(())
         })
         .await;
+}
+
+/// When to look again at a policy that could not be looked at.
+fn put_off(object: &Guarded, error: &Error, context: &Context) -> Requeue {
+    let pause = context.memory().failed(&object.uid().unwrap_or_default());
+    tracing::warn!(
+        namespace = object.namespace(),
+        policy = object.name_any(),
+        error = %chain(error),
+        retry_in_seconds = pause.as_secs(),
+        "failed to look at a policy"
+    );
+    Requeue::requeue(jitter(pause, object.uid().as_deref()).min(longest_wait()))
 }
 
 /// Spreads retries of different policies apart by up to a fifth, always the same way for the same policy.

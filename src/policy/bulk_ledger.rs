@@ -257,8 +257,13 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.requested(A, "n/one", at(0));
         ledger.requested(B, "n/one", at(100));
+        ledger.remember("n/two", &status(Some(3600), Some(3601)), &target("shop"), false);
+        ledger.remember("n/three", &status(Some(3600), None), &target("shop"), false);
         ledger.prune(at(3600));
-        assert!(ledger.blocked(A, at(0)).is_none());
+        let of_another = Repository { id: 9, ..A };
+        assert!(ledger.blocked(A, at(0)).is_some(), "the status of n/two is kept, since it reserves others");
         assert!(ledger.blocked(B, at(0)).is_some());
+        assert!(ledger.blocked(of_another, at(3600)).is_some(), "what n/two reserves is not over");
+        assert!(!ledger.told.contains_key("n/three"), "all that n/three reserves is over");
     }
 }

@@ -137,15 +137,8 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
         return Action::Ignore;
     }
     let status = view.status;
-    match view.holder {
-        None => {}
-        Some(Holder::Nobody) => return Action::RecordInterruption,
-        // Whoever it is writes the status when it is done.
-        Some(Holder::Me) => return Action::Wait(later(now, MAX_WAIT)),
-        Some(Holder::Unseen) => return Action::LookAtRecord,
-        Some(Holder::Another(left)) => {
-            return Action::Wait(later(now, SignedDuration::try_from(left).unwrap_or(MAX_WAIT)));
-        }
+    if let Some(action) = view.holder.map(|holder| under_way(holder, now)) {
+        return action;
     }
     let observed = status.observed_generation == Some(view.generation);
     let policy = match view.policy {
@@ -269,6 +262,17 @@ fn check_due(view: &View<'_>, now: Timestamp) -> Timestamp {
     match view.checked {
         Some(checked) if checked.generation == view.generation => later(checked.at, check_pause(checked.failures)),
         _ => now,
+    }
+}
+
+/// What to do about a run that the status says is under way.
+fn under_way(holder: Holder, now: Timestamp) -> Action {
+    match holder {
+        Holder::Nobody => Action::RecordInterruption,
+        // Whoever it is writes the status when it is done.
+        Holder::Me => Action::Wait(later(now, MAX_WAIT)),
+        Holder::Unseen => Action::LookAtRecord,
+        Holder::Another(left) => Action::Wait(later(now, SignedDuration::try_from(left).unwrap_or(MAX_WAIT))),
     }
 }
 

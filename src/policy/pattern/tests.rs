@@ -153,6 +153,7 @@ fn a_group_is_found_in_a_long_path_as_well() {
 }
 
 /// Parts of patterns; of Unicode what its case folding relates to ASCII (`ſ` and `s`, the Kelvin sign and `k`) as well.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn part() -> impl Strategy<Value = String> {
     let parts = [
         "a",

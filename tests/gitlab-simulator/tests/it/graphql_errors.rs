@@ -68,6 +68,7 @@ async fn graphql_may_be_switched_off_or_too_young() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn a_query_that_does_not_fit_the_schema_is_told_why() {
     let shop = Shop::open().await;
     let id = shop.gid();
