@@ -1,5 +1,7 @@
 //! Publishes events. An event that cannot be published is logged and forgotten: it never holds anything up.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -30,6 +32,8 @@ pub struct Events {
     recorder: Recorder,
     client: Client,
     reporter: Reporter,
+    /// How many were published under names of their own.
+    published: Arc<AtomicU32>,
 }
 
 /// One event.
@@ -53,11 +57,11 @@ impl Events {
     #[must_use]
     pub fn new(client: Client, instance: Option<String>) -> Self {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance };
-        Self { recorder: Recorder::new(client.clone(), reporter.clone()), client, reporter }
+        Self { recorder: Recorder::new(client.clone(), reporter.clone()), client, reporter, published: Arc::default() }
     }
 
-    /// Publishes one event about an object.
-    pub async fn publish(&self, about: &ObjectReference, note: Note<'_>) {
+    /// Publishes one event about an object, which happens now.
+    pub async fn publish(&self, about: &ObjectReference, note: Note<'_>, now: Timestamp) {
         let event = Event {
             type_: if note.warning { EventType::Warning } else { EventType::Normal },
             reason: note.reason.to_owned(),
@@ -73,7 +77,7 @@ impl Events {
         let publish = async {
             match shortened(about.name.as_deref().unwrap_or_default()) {
                 None => self.recorder.publish(&event, about).await,
-                Some(name) => self.publish_as(&name, event, about).await,
+                Some(name) => self.publish_as(&name, event, about, now).await,
             }
         };
         match tokio::time::timeout(PUBLISH_TIMEOUT, publish).await {
@@ -85,32 +89,35 @@ impl Events {
 
     /// Publishes an event under a name of its own, where the recorder's would be too long. Repetitions are events of
     /// their own.
-    async fn publish_as(&self, name: &str, event: Event, about: &ObjectReference) -> Result<(), kube::Error> {
+    async fn publish_as(
+        &self,
+        name: &str,
+        event: Event,
+        about: &ObjectReference,
+        now: Timestamp,
+    ) -> Result<(), kube::Error> {
         let namespace = about.namespace.clone().unwrap_or_default();
-        let stored = stored(name, event, about, &self.reporter, now());
+        let stored = stored(name, event, about, &self.reporter, (now, self.published.fetch_add(1, Ordering::Relaxed)));
         let api: Api<StoredEvent> = Api::namespaced(self.client.clone(), &namespace);
         api.create(&PostParams::default(), &stored).await.map(|_| ())
     }
 }
 
-/// When an event happens; the recorder asks the machine as well.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "two events of one moment would have one name by a clock that stands still"
-)]
-fn now() -> Timestamp {
-    Timestamp::now()
-}
-
-/// The same event as the recorder would make, under this name and the time.
-fn stored(name: &str, event: Event, about: &ObjectReference, reporter: &Reporter, now: Timestamp) -> StoredEvent {
+/// The same event as the recorder would make, under this name and the time. `number` tells events of one moment apart.
+fn stored(
+    name: &str,
+    event: Event,
+    about: &ObjectReference,
+    reporter: &Reporter,
+    (now, number): (Timestamp, u32),
+) -> StoredEvent {
     let type_ = match event.type_ {
         EventType::Normal => "Normal",
         EventType::Warning => "Warning",
     };
     StoredEvent {
         metadata: ObjectMeta {
-            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+            name: Some(format!("{name}.{:x}", now.as_nanosecond() + i128::from(number))),
             namespace: about.namespace.clone(),
             ..ObjectMeta::default()
         },

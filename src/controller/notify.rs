@@ -175,6 +175,6 @@ pub(crate) async fn publish<K: Resource<DynamicType = ()>>(
             action: action.to_owned(),
             repository: event.repository.as_deref(),
         };
-        context.events.publish(&about, note).await;
+        context.events.publish(&about, note, context.clock.now()).await;
     }
 }

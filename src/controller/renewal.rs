@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::api::RunProgress;
 use crate::clock::Clock;
@@ -20,6 +20,8 @@ pub(crate) fn moment(clock: &dyn Clock) -> Moment {
 #[derive(Debug)]
 pub(crate) struct Renewal {
     state: watch::Sender<State>,
+    /// Tells whoever renews the record that somebody waits for it.
+    wanted: Notify,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +35,7 @@ struct State {
 impl Renewal {
     /// Of a record that was written at `renewed` at the latest.
     pub(crate) fn new(renewed: Moment) -> Self {
-        Self { state: watch::Sender::new(State { renewed, stop: None }) }
+        Self { state: watch::Sender::new(State { renewed, stop: None }), wanted: Notify::new() }
     }
 
     /// Whether something may be sent now as far as the record is concerned.
@@ -45,7 +47,13 @@ impl Renewal {
     /// Resolves once something may be sent, as far as the record is concerned, or never will be again.
     pub(crate) async fn valid(&self, clock: &dyn Clock) {
         let ready = |state: &State| state.stop.is_some() || state.renewed.is_valid(moment(clock));
+        self.wanted.notify_one();
         let _ = self.state.subscribe().wait_for(ready).await;
+    }
+
+    /// Resolves once somebody waits for the record to be renewed.
+    pub(crate) async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// Why the run must stop, if the record says so.

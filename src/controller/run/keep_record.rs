@@ -102,6 +102,8 @@ impl Record {
         tokio::select! {
             () = tick => {}
             () = self.gate.stopped() => {}
+            // What waits for the record need not wait for the tick.
+            () = self.renewal.wanted() => {}
         }
     }
 
