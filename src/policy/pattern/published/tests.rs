@@ -147,7 +147,10 @@ fn of_line(line: &str) -> Vec<String> {
     let Some(value) = fields.iter().find_map(|field| Some(line.split_once(field)?.1)) else { return Vec::new() };
     let value = value.split(" #").next().unwrap_or_default().trim();
     let quoted = |quote: char| value.strip_prefix(quote).and_then(|rest| Some(rest.split_once(quote)?.0.to_owned()));
-    if let Some(list) = value.strip_prefix('[').filter(|_| line.contains("clude: [") || line.contains("Regex: [")) {
+    if let Some(list) = value
+        .strip_prefix('[')
+        .filter(|_| ["include: [", "exclude: [", "Regex: ["].iter().any(|key| line.contains(key)))
+    {
         let list: Value = serde_saphyr::from_str(&format!("[{}", list.split_inclusive(']').next().unwrap_or_default()))
             .unwrap_or_default();
         return list.as_array().into_iter().flatten().filter_map(|item| Some(item.as_str()?.to_owned())).collect();
