@@ -154,7 +154,7 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 /// Which of the repositories that a policy looks after its neighbours look after as well. One whose patterns cannot be
 /// used looks after none.
 ///
-/// Patterns of others are compiled for that, the shortest first, up to [`MAX_COMPILED_BYTES`]. Of the neighbours that
+/// Patterns of others are compiled for that, the shortest first, up to `MAX_COMPILED_BYTES`. Of the neighbours that
 /// are left then, what their projects and groups reach is taken to be looked after: it is only said, and better too
 /// often than not at all.
 #[must_use]
