@@ -101,6 +101,32 @@ async fn in_the_middle_of_a_run() -> (World, Operator, Operator, gitlab_simulato
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_renewed_is_not_lost_however_long_it_takes() {
+    let (world, first, second, hold) = in_the_middle_of_a_run().await;
+    for _ in 0..8 {
+        second.nudge();
+        world.sim.advance(SignedDuration::from_secs(30));
+        // Times in a status are whole seconds.
+        let now = world.now().as_second();
+        let renewed = |status: &PolicyStatus| {
+            let run = status.last_run.as_ref().unwrap();
+            assert_eq!(run.result, RunResult::Running);
+            run.renew_time.as_ref().is_some_and(|time| time.0.as_second() >= now)
+        };
+        let progress = world.until("shop", renewed).await.last_run.unwrap().progress.unwrap();
+        assert_eq!((progress.repositories, progress.repositories_done), (1, 0));
+    }
+    second.nudge();
+    second.stop().await;
+    hold.release();
+    let status = world.until("shop", has_ended).await;
+    first.stop().await;
+    assert_eq!(status.history.len(), 1);
+    let run = status.last_run.unwrap();
+    assert_eq!((run.result, run.tags.confirmed, run.progress), (RunResult::Succeeded, 1, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_of_another_operator_is_lost_once_its_record_has_not_changed_for_long_enough() {
     let (world, first, second, hold) = in_the_middle_of_a_run().await;
     first.kill().await;

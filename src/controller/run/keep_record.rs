@@ -16,7 +16,7 @@ use crate::controller::renewal::{Progress, Renewal, moment};
 use crate::gitlab::Gate;
 use crate::policy::report;
 use crate::policy::repository_outcome::Stop;
-use crate::policy::run_record::{RENEW_TICK, Written, is_due};
+use crate::policy::run_record::{Moment, RENEW_TICK, Written, is_due};
 
 /// How often one record is written into what somebody else wrote meanwhile, before the next tick.
 const MAX_CONFLICTS: usize = 5;
@@ -89,13 +89,13 @@ impl Record {
                     "the record of a run cannot be written; nothing is sent once it is too old"
                 );
             }
-            self.tick(stopping).await;
+            self.tick(now, stopping).await;
         }
     }
 
-    /// Waits until it is time to look again.
-    async fn tick(&self, stopping: bool) {
-        let tick = self.clock.pass(RENEW_TICK);
+    /// Waits until it is time to look again: a tick after the last look, however long the write after it took.
+    async fn tick(&self, looked: Moment, stopping: bool) {
+        let tick = self.clock.pass(RENEW_TICK.saturating_sub(looked.age(moment(&*self.clock))));
         if stopping {
             return tick.await;
         }
