@@ -110,6 +110,8 @@ same ServiceAccount and with nothing but its permissions.'
     service_account_kubeconfig
     run "KUBECONFIG=$demo/operator.kubeconfig kubectl auth whoami --output jsonpath='{.status.userInfo.username}{\"\n\"}'"
     local flags=(--allowed-gitlab-hosts=127.0.0.1 --max-requests-per-second-per-host=100 --listen=127.0.0.1:0)
+    # Here everybody may know what others run. Without it, users in other namespaces are counted by kind.
+    flags+=(--name-other-namespaces)
     printf '%s$ KUBECONFIG=%s registry-cleanup-operator run %s &%s\n' \
         "$bold" "$demo/operator.kubeconfig" "${flags[*]}" "$plain"
     KUBECONFIG=$demo/operator.kubeconfig start operator "$release/registry-cleanup-operator" run "${flags[@]}"
@@ -168,7 +170,8 @@ use_one() {
     used=$(printf '%s\n' "$planned" | grep -m 1 '^shop/frontend/web mr-')
     local image
     image=$(registry_of "${used% *}"):${used#* }
-    say "One of those tags, ${used#* }, is what another team runs. The operator watches workloads in all namespaces and sees it."
+    say "One of those tags, ${used#* }, is what another team runs. The operator watches workloads in all namespaces and sees it.
+It was told --name-other-namespaces, so it says whose it is; without, it counts users of other namespaces by kind."
     run 'kubectl create namespace shop-preview'
     run "kubectl create deployment web --namespace shop-preview --image=$image"
     run 'kubectl annotate rcp/shop registrycleanup.dev/dry-run-requested-at=second --overwrite'
