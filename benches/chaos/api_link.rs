@@ -8,7 +8,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::Failure;
+use crate::support::Failure;
 
 /// A link. It ends with what is dropped here.
 pub(crate) struct ApiLink {

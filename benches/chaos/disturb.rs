@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher};
 
-use crate::Failure;
 use crate::content::GROUPS;
 use crate::random::Random;
 use crate::scene::Scene;
+use crate::signals;
+use crate::support::Failure;
 
 /// The longest that GitLab is made to wait before it answers.
 pub(crate) const LONGEST_DELAY: Duration = Duration::from_secs(3);
@@ -132,8 +133,8 @@ fn fault(scene: &Scene, random: &mut Random, counts: &mut Counts) {
 async fn terminate(scene: &mut Scene, counts: &mut Counts) -> Result<(), Failure> {
     let Some(mut operator) = (!scene.operators.is_empty()).then(|| scene.operators.remove(0)) else { return Ok(()) };
     counts.terminations += 1;
-    operator.signal("CONT")?;
-    operator.signal("TERM")?;
+    signals::send(&operator, "CONT")?;
+    signals::send(&operator, "TERM")?;
     for _ in 0..300 {
         if operator.ended()?.is_some() {
             break;
@@ -147,5 +148,5 @@ async fn terminate(scene: &mut Scene, counts: &mut Counts) -> Result<(), Failure
 fn freeze(scene: &Scene, random: &mut Random, counts: &mut Counts) -> Result<(), Failure> {
     let Some(operator) = scene.operators.first() else { return Ok(()) };
     counts.freezes += 1;
-    operator.freeze(Duration::from_millis(random.between(500, 25_000)))
+    signals::freeze(operator, Duration::from_millis(random.between(500, 25_000)))
 }

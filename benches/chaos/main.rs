@@ -8,12 +8,13 @@
 mod api_link;
 mod content;
 mod disturb;
-mod operators;
 mod random;
 mod scene;
+mod signals;
+#[path = "../support/mod.rs"]
+mod support;
 mod verdict;
 
-use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -21,38 +22,17 @@ use std::time::{Duration, Instant};
 use disturb::Counts;
 use random::Random;
 use scene::Scene;
-
-type Failure = Box<dyn Error + Send + Sync>;
+use support::Failure;
 
 /// How long a run may take to come to rest once everything works again.
 const REST: Duration = Duration::from_secs(5 * 60);
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --all-targets` starts this as well, without the word.
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        eprintln!("this takes a time and a seed: make chaos MINUTES=20 SEED=7");
-        return ExitCode::SUCCESS;
-    }
-    let result = Choice::read(&arguments).and_then(|choice| {
+    support::main("this takes a time and a seed: make chaos MINUTES=20 SEED=7", |arguments| {
+        let choice = Choice::read(arguments)?;
         let cluster = control_plane::shared()?;
-        let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(async {
-            tokio::select! {
-                result = run(cluster, &choice) => result,
-                // What was started ends with what is dropped here.
-                _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
-            }
-        })
-    });
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+        support::until_interrupted(run(cluster, &choice))
+    })
 }
 
 /// How long, and with which decisions.
@@ -65,7 +45,7 @@ struct Choice {
 impl Choice {
     fn read(arguments: &[String]) -> Result<Self, Failure> {
         let mut choice = Self { minutes: 2, seed: 1 };
-        for argument in arguments.iter().filter(|argument| *argument != "--bench") {
+        for argument in arguments {
             match argument.split_once('=') {
                 Some(("--minutes", minutes)) => choice.minutes = minutes.parse()?,
                 Some(("--seed", seed)) => choice.seed = seed.parse()?,

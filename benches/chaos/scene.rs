@@ -1,8 +1,6 @@
 //! What everything takes place in: a namespace, a GitLab over https, two policies, and operators behind a link.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,16 +8,17 @@ use control_plane::Cluster;
 use gitlab_simulator::{Clock, Config, Endpoint, Simulator};
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 use registry_cleanup_operator::api::{RUN_REQUESTED_AT, RegistryCleanupPolicy};
 use serde_json::json;
 
-use crate::Failure;
 use crate::api_link::ApiLink;
 use crate::content::{Content, GROUPS, OLDER_THAN_DAYS, PROTECTED};
-use crate::operators::Operator;
+use crate::signals;
+use crate::support::Failure;
+use crate::support::cluster::Platform;
+use crate::support::operator::Operator;
 use crate::verdict::Seen;
 
 /// The registry's host in the names of images.
@@ -29,7 +28,7 @@ const MOST_USED: usize = 15;
 
 /// Everything there is.
 pub(crate) struct Scene {
-    kube: Client,
+    platform: Platform,
     namespace: String,
     content: Arc<Content>,
     token: String,
@@ -45,26 +44,20 @@ pub(crate) struct Scene {
 impl Scene {
     /// Installs the operator's definition and permissions, fills a registry and starts one operator.
     pub(crate) async fn set_up(cluster: &Cluster) -> Result<Self, Failure> {
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.yaml");
-        run(cluster.kubectl().args(["apply", "--server-side", "--force-conflicts", "--filename", manifest]))?;
-        let definition = "crd/registrycleanuppolicies.registrycleanup.dev";
-        run(cluster.kubectl().args(["wait", "--for=condition=Established", definition]))?;
-        let account = cluster.service_account_kubeconfig("registry-cleanup", "registry-cleanup-operator")?;
-        let kube = client(cluster.kubeconfig()).await?;
+        let platform = Platform::install(cluster).await?;
         let namespace = format!("chaos-{}", std::process::id());
-        let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
-        Api::all(kube.clone()).create(&PostParams::default(), &object).await?;
+        platform.namespace(&namespace).await?;
 
         let mut config = Config { tls: true, clock: Clock::system(), ..Config::default() };
         REGISTRY.clone_into(&mut config.settings.registry_host);
         config.settings.job_delay = SignedDuration::ZERO;
         let (content, token) = Content::fill(Simulator::start(config).await?);
         let mut scene = Self {
-            kube,
             namespace,
             content,
             token,
-            link: ApiLink::to(&account).await?,
+            link: ApiLink::to(&platform.kubeconfig).await?,
+            platform,
             operators: Vec::new(),
             used: VecDeque::new(),
             requests: 0,
@@ -72,20 +65,14 @@ impl Scene {
             died: Vec::new(),
             removed: 0,
         };
-        scene.secret("token", "token", &scene.token).await?;
-        scene.secret("ca", "ca.crt", scene.content.gitlab.ca_pem().unwrap_or_default()).await?;
+        scene.platform.secret(&scene.namespace, "token", "token", &scene.token).await?;
+        let authority = scene.content.gitlab.ca_pem().unwrap_or_default();
+        scene.platform.secret(&scene.namespace, "ca", "ca.crt", authority).await?;
         for (group, method) in GROUPS.into_iter().zip(["Exact", "Bulk"]) {
             scene.apply(group, method).await?;
         }
         scene.start()?;
         Ok(scene)
-    }
-
-    async fn secret(&self, name: &str, key: &str, value: &str) -> Result<(), Failure> {
-        let secret = serde_json::from_value(json!({"metadata": {"name": name}, "stringData": {key: value}}))?;
-        let api: Api<Secret> = Api::namespaced(self.kube.clone(), &self.namespace);
-        api.create(&PostParams::default(), &secret).await?;
-        Ok(())
     }
 
     async fn apply(&self, group: &str, method: &str) -> Result<(), Failure> {
@@ -114,11 +101,11 @@ impl Scene {
     }
 
     fn policies(&self) -> Api<RegistryCleanupPolicy> {
-        Api::namespaced(self.kube.clone(), &self.namespace)
+        Api::namespaced(self.platform.kube.clone(), &self.namespace)
     }
 
     fn deployments(&self) -> Api<Deployment> {
-        Api::namespaced(self.kube.clone(), &self.namespace)
+        Api::namespaced(self.platform.kube.clone(), &self.namespace)
     }
 
     pub(crate) fn registry(&self) -> Arc<Content> {
@@ -127,7 +114,7 @@ impl Scene {
 
     /// Starts one operator more.
     pub(crate) fn start(&mut self) -> Result<(), Failure> {
-        self.operators.push(Operator::start(self.link.kubeconfig(), &self.namespace)?);
+        self.operators.push(Operator::start(self.link.kubeconfig(), &[&self.namespace], "127.0.0.1:0", 100)?);
         Ok(())
     }
 
@@ -203,7 +190,7 @@ impl Scene {
         self.content.gitlab.clear_faults();
         self.link.restore();
         for operator in &self.operators {
-            operator.signal("CONT")?;
+            signals::send(operator, "CONT")?;
         }
         while self.operators.len() > 1 {
             self.kill()?;
@@ -267,17 +254,4 @@ impl Scene {
         let requests: u64 = self.content.gitlab.request_counts().values().sum();
         format!("{} runs asked for, {requests} requests to GitLab, {} tags removed", self.requests, self.removed)
     }
-}
-
-fn run(command: &mut Command) -> Result<(), Failure> {
-    let output = command.output()?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
-}
-
-async fn client(kubeconfig: &Path) -> Result<Client, Failure> {
-    // An error means that there is one already.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig)?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
 }

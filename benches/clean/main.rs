@@ -11,53 +11,34 @@
 //! ```
 
 mod names;
-mod operator;
 mod rows;
 mod shapes;
+#[path = "../support/mod.rs"]
+mod support;
 mod table;
 mod world;
 
-use std::error::Error;
-use std::fs;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use rows::Row;
 use shapes::Shape;
+use support::Failure;
+use support::cluster::Platform;
 use table::Table;
-use world::{Platform, World};
-
-type Failure = Box<dyn Error + Send + Sync>;
+use world::World;
 
 /// Between these two lines the table stands in a document.
 const MARKS: (&str, &str) = ("<!-- clean: begin -->\n", "<!-- clean: end -->\n");
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --all-targets` starts this as well, without the word.
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        eprintln!("this is a benchmark: make bench");
-        return ExitCode::SUCCESS;
-    }
-    let result = Choice::read(&arguments).and_then(|choice| {
+    support::main("this is a benchmark: make bench", |arguments| {
+        let choice = Choice::read(arguments)?;
         let cluster = control_plane::shared()?;
-        let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(async {
-            tokio::select! {
-                result = measure(cluster, &choice) => result,
-                // What was started ends with what is dropped here.
-                _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
-            }
-        })
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+        support::until_interrupted(measure(cluster, &choice))?;
+        Ok(true)
+    })
 }
 
 /// What to measure, and the document to write it into.
@@ -71,7 +52,7 @@ struct Choice {
 impl Choice {
     fn read(arguments: &[String]) -> Result<Self, Failure> {
         let mut choice = Self::default();
-        for argument in arguments.iter().filter(|argument| *argument != "--bench") {
+        for argument in arguments {
             if let Some(document) = argument.strip_prefix("--write=") {
                 choice.document = Some(document.to_owned());
             } else if let Some(shape) = Shape::ALL.into_iter().find(|shape| shape.name() == argument) {
@@ -110,7 +91,7 @@ async fn measure(cluster: &control_plane::Cluster, choice: &Choice) -> Result<()
     let text = table.text();
     std::io::stdout().write_all(text.as_bytes())?;
     match &choice.document {
-        Some(document) => write(document, &text),
+        Some(document) => support::write(document, MARKS, &text),
         None => Ok(()),
     }
 }
@@ -125,13 +106,4 @@ async fn clean(platform: &Platform, row: Row, table: &mut Table) -> Result<(), F
         table.add(row, &world.content, &second, true);
     }
     world.tear_down().await
-}
-
-/// Puts the table into a document, in the place of the one before.
-fn write(document: &str, table: &str) -> Result<(), Failure> {
-    let text = fs::read_to_string(document)?;
-    let split = text.split_once(MARKS.0).and_then(|(before, rest)| Some((before, rest.split_once(MARKS.1)?.1)));
-    let (before, after) = split.ok_or_else(|| format!("{document} has no marks for the table"))?;
-    fs::write(document, format!("{before}{}{table}{}{after}", MARKS.0, MARKS.1))?;
-    Ok(())
 }

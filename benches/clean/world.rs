@@ -2,27 +2,24 @@
 //! it out.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use control_plane::Cluster;
 use gitlab_simulator::{Action, Config, Endpoint, Fault, Matcher, Role, Simulator};
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use kube::runtime::wait::await_condition;
-use kube::{Api, Client};
 use registry_cleanup_operator::api::conditions::is_true;
 use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy};
 use serde_json::json;
 
-use crate::Failure;
-use crate::operator::Operator;
 use crate::rows::Row;
 use crate::shapes::{Content, GROUP};
+use crate::support::Failure;
+use crate::support::cluster::Platform;
+use crate::support::operator::Operator;
 
 /// What each request takes, and each removal inside GitLab's own job.
 const LATENCY_MILLISECONDS: i64 = 20;
@@ -30,36 +27,6 @@ const LATENCY_MILLISECONDS: i64 = 20;
 const LOOK: Duration = Duration::from_secs(1);
 /// Long enough for the slowest row.
 const PATIENCE: Duration = Duration::from_secs(3 * 60 * 60);
-
-/// A cluster with the operator's definition and permissions.
-pub(crate) struct Platform {
-    kubeconfig: PathBuf,
-    kube: Client,
-}
-
-impl Platform {
-    pub(crate) async fn install(cluster: &Cluster) -> Result<Self, Failure> {
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.yaml");
-        run(cluster.kubectl().args(["apply", "--server-side", "--force-conflicts", "--filename", manifest]))?;
-        let definition = "crd/registrycleanuppolicies.registrycleanup.dev";
-        run(cluster.kubectl().args(["wait", "--for=condition=Established", definition]))?;
-        let kubeconfig = cluster.service_account_kubeconfig("registry-cleanup", "registry-cleanup-operator")?;
-        Ok(Self { kubeconfig, kube: client(cluster.kubeconfig()).await? })
-    }
-}
-
-fn run(command: &mut Command) -> Result<(), Failure> {
-    let output = command.output()?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
-}
-
-async fn client(kubeconfig: &Path) -> Result<Client, Failure> {
-    // An error means that there is one already.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig)?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
-}
 
 /// What one run came to.
 pub(crate) struct Measured {
@@ -84,8 +51,7 @@ impl<'p> World<'p> {
     pub(crate) async fn set_up(platform: &'p Platform, row: Row) -> Result<Self, Failure> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let namespace = format!("bench-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
-        Api::all(platform.kube.clone()).create(&PostParams::default(), &object).await?;
+        platform.namespace(&namespace).await?;
 
         let mut config = Config { tls: true, ..Config::default() };
         config.settings.tag_delete_duration = SignedDuration::from_millis(LATENCY_MILLISECONDS);
@@ -99,17 +65,11 @@ impl<'p> World<'p> {
         gitlab.fault(Fault::new(Matcher::any(), Action::Delay(latency)));
 
         let world = Self { platform, namespace, gitlab, content };
-        world.secret("token", "token", &token).await?;
-        world.secret("ca", "ca.crt", world.gitlab.ca_pem().unwrap_or_default()).await?;
+        platform.secret(&world.namespace, "token", "token", &token).await?;
+        let authority = world.gitlab.ca_pem().unwrap_or_default();
+        platform.secret(&world.namespace, "ca", "ca.crt", authority).await?;
         world.apply(row).await?;
         Ok(world)
-    }
-
-    async fn secret(&self, name: &str, key: &str, value: &str) -> Result<(), Failure> {
-        let secret = serde_json::from_value(json!({"metadata": {"name": name}, "stringData": {key: value}}))?;
-        let api: Api<Secret> = Api::namespaced(self.platform.kube.clone(), &self.namespace);
-        api.create(&PostParams::default(), &secret).await?;
-        Ok(())
     }
 
     async fn apply(&self, row: Row) -> Result<(), Failure> {
@@ -139,7 +99,7 @@ impl<'p> World<'p> {
     /// Starts an operator, waits until the policy is ready, asks for a run and waits for its end. `token` names the
     /// request.
     pub(crate) async fn run(&self, token: &str) -> Result<Measured, Failure> {
-        let mut operator = Operator::start(&self.platform.kubeconfig, &self.namespace)?;
+        let mut operator = Operator::start(&self.platform.kubeconfig, &[&self.namespace], "127.0.0.1:0", 1000)?;
         self.wait(&mut operator, |status| is_true(&status.conditions, "Ready")).await?;
         let before = self.tags();
         self.gitlab.clear_requests();
@@ -189,8 +149,6 @@ impl<'p> World<'p> {
 
     /// Removes the namespace; GitLab ends with it.
     pub(crate) async fn tear_down(self) -> Result<(), Failure> {
-        let namespaces: Api<Namespace> = Api::all(self.platform.kube.clone());
-        namespaces.delete(&self.namespace, &DeleteParams::default()).await?;
-        Ok(())
+        self.platform.remove(&self.namespace).await
     }
 }

@@ -10,13 +10,13 @@
 //! $ cargo bench --bench neighbours -- --write=docs/benchmarks.md
 //! ```
 
-mod operator;
+mod probed;
 mod rows;
 mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 
-use std::error::Error;
 use std::fmt::Write as _;
-use std::fs;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -24,35 +24,24 @@ use control_plane::{Cluster, Options};
 
 use rows::{PATIENCE, Row};
 use stage::{Measured, Stage};
-
-type Failure = Box<dyn Error + Send + Sync>;
+use support::Failure;
 
 /// Between these two lines the table stands in a document.
 const MARKS: (&str, &str) = ("<!-- neighbours: begin -->\n", "<!-- neighbours: end -->\n");
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --all-targets` starts this as well, without the word.
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        eprintln!("this is a benchmark: cargo bench --bench neighbours");
-        return ExitCode::SUCCESS;
-    }
-    let wanted: Vec<&str> =
-        arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with("--")).collect();
-    let document = arguments.iter().find_map(|argument| argument.strip_prefix("--write="));
-    match measure(&wanted, document) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    support::main("this is a benchmark: cargo bench --bench neighbours", |arguments| {
+        let wanted: Vec<&str> =
+            arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with("--")).collect();
+        measure(&wanted, arguments.iter().find_map(|argument| argument.strip_prefix("--write=")))?;
+        Ok(true)
+    })
 }
 
 fn measure(wanted: &[&str], document: Option<&str>) -> Result<(), Failure> {
     let rows = Row::chosen(wanted)?;
     let cluster = Cluster::start(&Options { audit: false, ..Options::default() })?;
-    tokio::runtime::Runtime::new()?.block_on(async {
+    support::until_interrupted(async {
         let mut table =
             "| Neighbours | RSS MiB | Longest `/livez` | Innocent policy Ready after | All looked at after | Met |\n\
                          | --- | ---: | ---: | ---: | ---: | ---: |\n"
@@ -68,7 +57,7 @@ fn measure(wanted: &[&str], document: Option<&str>) -> Result<(), Failure> {
             stage.strike().await?;
         }
         std::io::stdout().write_all(table.as_bytes())?;
-        document.map_or(Ok(()), |document| write(document, &table))
+        document.map_or(Ok(()), |document| support::write(document, MARKS, &table))
     })
 }
 
@@ -87,13 +76,4 @@ fn line(row: Row, measured: &Measured) -> String {
         if met { "yes" } else { "**no**" },
     );
     line
-}
-
-/// Puts the table into a document, in the place of the one before.
-fn write(document: &str, table: &str) -> Result<(), Failure> {
-    let text = fs::read_to_string(document)?;
-    let split = text.split_once(MARKS.0).and_then(|(before, rest)| Some((before, rest.split_once(MARKS.1)?.1)));
-    let (before, after) = split.ok_or_else(|| format!("{document} has no marks for the table"))?;
-    fs::write(document, format!("{before}{}{table}{}{after}", MARKS.0, MARKS.1))?;
-    Ok(())
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::Failure;
 use crate::stage::Stage;
+use crate::support::Failure;
 
 /// How long to wait until all were looked at.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);

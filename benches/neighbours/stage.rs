@@ -1,22 +1,20 @@
 //! What a row takes place in: two namespaces, one with the neighbours and one with the innocent policy, a GitLab, and an
 //! operator that is looked at while it works.
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use control_plane::Cluster;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use gitlab_simulator::{Config, Role, Simulator};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::{DeleteParams, ListParams, PostParams};
-use kube::{Api, Client};
+use kube::Api;
+use kube::api::{ListParams, PostParams};
 use registry_cleanup_operator::api::RegistryCleanupPolicy;
 use registry_cleanup_operator::api::conditions::is_true;
 use serde_json::{Value, json};
 
-use crate::Failure;
-use crate::operator::Operator;
+use crate::probed::Probed;
+use crate::support::Failure;
+use crate::support::cluster::Platform;
 
 const GROUP: &str = "shop";
 /// Requests at the same time while policies are made.
@@ -29,8 +27,7 @@ const START: Duration = Duration::from_secs(60);
 
 /// Cluster, namespaces and GitLab of one row.
 pub(crate) struct Stage {
-    kube: Client,
-    kubeconfig: PathBuf,
+    platform: Platform,
     pub(crate) gitlab: Simulator,
     neighbours: String,
     innocent: String,
@@ -49,16 +46,7 @@ pub(crate) struct Measured {
 impl Stage {
     /// Installs definition and permissions, and makes namespaces with a token for GitLab in each.
     pub(crate) async fn set(cluster: &Cluster, word: &str) -> Result<Self, Failure> {
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.yaml");
-        run(cluster.kubectl().args(["apply", "--server-side", "--force-conflicts", "--filename", manifest]))?;
-        let definition = "crd/registrycleanuppolicies.registrycleanup.dev";
-        run(cluster.kubectl().args(["wait", "--for=condition=Established", definition]))?;
-        // An error means that there is one already.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let kubeconfig = kube::config::Kubeconfig::read_from(cluster.kubeconfig())?;
-        let options = kube::config::KubeConfigOptions::default();
-        let kube = Client::try_from(kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?)?;
-        let kubeconfig = cluster.service_account_kubeconfig("registry-cleanup", "registry-cleanup-operator")?;
+        let platform = Platform::install(cluster).await?;
         let gitlab = Simulator::start(Config { tls: true, ..Config::default() }).await?;
         let token = gitlab.edit(|registry| {
             registry.group(GROUP);
@@ -66,25 +54,18 @@ impl Stage {
             registry.access_token(GROUP, Role::Maintainer)
         });
         let (neighbours, innocent) = (format!("neighbours-{word}"), format!("innocent-{word}"));
-        let stage = Self { kube, kubeconfig, gitlab, neighbours, innocent };
+        let stage = Self { platform, gitlab, neighbours, innocent };
         for namespace in [&stage.neighbours, &stage.innocent] {
-            let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
-            Api::all(stage.kube.clone()).create(&PostParams::default(), &object).await?;
-            stage.secret(namespace, "token", "token", &token).await?;
-            stage.secret(namespace, "ca", "ca.crt", stage.gitlab.ca_pem().unwrap_or_default()).await?;
+            stage.platform.namespace(namespace).await?;
+            stage.platform.secret(namespace, "token", "token", &token).await?;
+            let authority = stage.gitlab.ca_pem().unwrap_or_default();
+            stage.platform.secret(namespace, "ca", "ca.crt", authority).await?;
         }
         Ok(stage)
     }
 
-    async fn secret(&self, namespace: &str, name: &str, key: &str, value: &str) -> Result<(), Failure> {
-        let secret = serde_json::from_value(json!({"metadata": {"name": name}, "stringData": {key: value}}))?;
-        let api: Api<Secret> = Api::namespaced(self.kube.clone(), namespace);
-        api.create(&PostParams::default(), &secret).await?;
-        Ok(())
-    }
-
     fn policies(&self, namespace: &str) -> Api<RegistryCleanupPolicy> {
-        Api::namespaced(self.kube.clone(), namespace)
+        Api::namespaced(self.platform.kube.clone(), namespace)
     }
 
     /// A policy that is ready as soon as it was looked at, with parts of it replaced.
@@ -130,10 +111,10 @@ impl Stage {
     /// Starts an operator, makes the innocent policy, and looks until both it is ready and all others were looked at,
     /// or for so long.
     pub(crate) async fn measure(&self, patience: Duration) -> Result<Measured, Failure> {
-        let mut operator = Operator::start(&self.kubeconfig, &[self.neighbours.clone(), self.innocent.clone()])?;
+        let mut probed = Probed::start(&self.platform.kubeconfig, &[&self.neighbours, &self.innocent])?;
         let begun = Instant::now();
-        while operator.probe().await.is_err() {
-            operator.check()?;
+        while probed.probe().await.is_err() {
+            probed.operator.check()?;
             if begun.elapsed() > START {
                 return Err("the operator does not answer".into());
             }
@@ -145,8 +126,8 @@ impl Stage {
         api.create(&PostParams::default(), &innocent).await?;
         let (mut longest, mut ready, mut all, mut looks) = (Duration::ZERO, None, None, 0_u32);
         while (ready.is_none() || all.is_none()) && begun.elapsed() < patience {
-            operator.check()?;
-            longest = longest.max(operator.probe().await?);
+            probed.operator.check()?;
+            longest = longest.max(probed.probe().await?);
             if ready.is_none() && is_ready(&api).await? {
                 ready = Some(begun.elapsed().as_secs_f64());
             }
@@ -157,7 +138,7 @@ impl Stage {
             tokio::time::sleep(LOOK).await;
         }
         Ok(Measured {
-            peak_mebibytes: operator.peak_mebibytes()?,
+            peak_mebibytes: probed.operator.peak_mebibytes()?,
             longest_probe: longest.as_secs_f64(),
             innocent_ready: ready.ok_or("the innocent policy was never looked at to the end")?,
             all_looked_at: all,
@@ -185,9 +166,8 @@ impl Stage {
 
     /// Removes the namespaces; GitLab ends with this.
     pub(crate) async fn strike(self) -> Result<(), Failure> {
-        let namespaces: Api<Namespace> = Api::all(self.kube.clone());
         for namespace in [&self.neighbours, &self.innocent] {
-            namespaces.delete(namespace, &DeleteParams::default()).await?;
+            self.platform.remove(namespace).await?;
         }
         Ok(())
     }
@@ -197,9 +177,4 @@ impl Stage {
 async fn is_ready(api: &Api<RegistryCleanupPolicy>) -> Result<bool, Failure> {
     let status = api.get_status("innocent").await?.status.unwrap_or_default();
     Ok(is_true(&status.conditions, "Ready"))
-}
-
-fn run(command: &mut Command) -> Result<(), Failure> {
-    let output = command.output()?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
 }

@@ -1,0 +1,64 @@
+//! A cluster with the operator's definition and permissions, and what a benchmark makes in it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use control_plane::Cluster;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+
+use super::Failure;
+
+/// A cluster that the operator is installed in.
+pub(crate) struct Platform {
+    /// The way to it with the operator's permissions.
+    pub(crate) kubeconfig: PathBuf,
+    /// A client with all permissions.
+    pub(crate) kube: Client,
+}
+
+impl Platform {
+    pub(crate) async fn install(cluster: &Cluster) -> Result<Self, Failure> {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.yaml");
+        run(cluster.kubectl().args(["apply", "--server-side", "--force-conflicts", "--filename", manifest]))?;
+        let definition = "crd/registrycleanuppolicies.registrycleanup.dev";
+        run(cluster.kubectl().args(["wait", "--for=condition=Established", definition]))?;
+        let kubeconfig = cluster.service_account_kubeconfig("registry-cleanup", "registry-cleanup-operator")?;
+        Ok(Self { kubeconfig, kube: client(cluster.kubeconfig()).await? })
+    }
+
+    pub(crate) async fn namespace(&self, name: &str) -> Result<(), Failure> {
+        let object: Namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
+        Api::all(self.kube.clone()).create(&PostParams::default(), &object).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn secret(&self, namespace: &str, name: &str, key: &str, value: &str) -> Result<(), Failure> {
+        let secret = serde_json::from_value(json!({"metadata": {"name": name}, "stringData": {key: value}}))?;
+        let api: Api<Secret> = Api::namespaced(self.kube.clone(), namespace);
+        api.create(&PostParams::default(), &secret).await?;
+        Ok(())
+    }
+
+    /// Removes a namespace with all that is in it.
+    pub(crate) async fn remove(&self, namespace: &str) -> Result<(), Failure> {
+        let namespaces: Api<Namespace> = Api::all(self.kube.clone());
+        namespaces.delete(namespace, &DeleteParams::default()).await?;
+        Ok(())
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), Failure> {
+    let output = command.output()?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
+}
+
+async fn client(kubeconfig: &Path) -> Result<Client, Failure> {
+    // An error means that there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig)?;
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
