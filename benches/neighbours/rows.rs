@@ -2,13 +2,28 @@
 
 use std::time::Duration;
 
+use gitlab_simulator::{Action, Fault, Matcher, Push, Registry};
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
-use crate::stage::Stage;
+use crate::stage::{GROUP, Stage};
 use crate::support::Failure;
 
 /// How long to wait until all were looked at.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Longer than the next full minute is away, in which what is due begins.
+const UNTIL_DUE: Duration = Duration::from_secs(75);
+
+/// How a row is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course {
+    /// From the operator's first answer until the innocent policy is made.
+    pub(crate) before: Duration,
+    /// How long to look after that; a row without runs is over as soon as everything was seen.
+    pub(crate) then: Duration,
+    /// Whether the neighbours run, so that one of them is suspended.
+    pub(crate) runs: bool,
+}
 
 /// One kind of neighbours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,11 +40,23 @@ pub(crate) enum Row {
     Annotations,
     /// All with the same group, and with patterns for its repositories.
     Overlapping,
+    /// Of two instances: one takes 12 s for each answer, the other never answers.
+    Slow,
+    /// All due in the same minute, over a registry of 250 repositories with 500 tags each.
+    Due,
 }
 
 impl Row {
-    const ALL: [Self; 6] =
-        [Self::Alone, Self::Patterns, Self::Refused, Self::Annotation, Self::Annotations, Self::Overlapping];
+    const ALL: [Self; 8] = [
+        Self::Alone,
+        Self::Patterns,
+        Self::Refused,
+        Self::Annotation,
+        Self::Annotations,
+        Self::Overlapping,
+        Self::Slow,
+        Self::Due,
+    ];
 
     pub(crate) fn chosen(words: &[&str]) -> Result<Vec<Self>, Failure> {
         if let Some(word) = words.iter().find(|word| Self::ALL.iter().all(|row| row.word() != **word)) {
@@ -47,6 +74,8 @@ impl Row {
             Self::Annotation => "annotation",
             Self::Annotations => "annotations",
             Self::Overlapping => "overlapping",
+            Self::Slow => "slow",
+            Self::Due => "due",
         }
     }
 
@@ -58,7 +87,14 @@ impl Row {
             Self::Annotation => "400 with an annotation of 200 KB",
             Self::Annotations => "100 with 25,000 annotations",
             Self::Overlapping => "1,000 with the same group and the largest patterns for its repositories",
+            Self::Slow => "50 whose GitLab answers after 12 s or never",
+            Self::Due => "200 due in the same minute, 125,000 tags",
         }
+    }
+
+    pub(crate) fn course(self) -> Course {
+        let runs = matches!(self, Self::Slow | Self::Due);
+        Course { before: if runs { UNTIL_DUE } else { Duration::ZERO }, then: PATIENCE, runs }
     }
 
     pub(crate) async fn fill(self, stage: &Stage) -> Result<(), Failure> {
@@ -92,14 +128,47 @@ impl Row {
             Self::Overlapping => {
                 let target = |n| {
                     let exclude: Vec<String> = (0..4).map(|p| format!("[\\w./-]{{1,200}}/x{n}p{p}")).collect();
-                    json!({"target": {"groups": [{"path": "shop"}], "repositories": {"exclude": exclude}}})
+                    json!({"target": {"groups": [{"path": GROUP}], "repositories": {"exclude": exclude}}})
                 };
                 stage.gitlab.edit(|registry| {
-                    registry.project("shop/app");
-                    registry.repository("shop/app/web");
+                    registry.project(&format!("{GROUP}/app"));
+                    registry.repository(&format!("{GROUP}/app/web"));
                 });
                 stage.neighbours(1_000, |n| (json!({}), target(n))).await
             }
+            Self::Slow => {
+                let slow = stage.slow_gitlab("slow", Duration::from_secs(12)).await?;
+                let silent = stage.slow_gitlab("silent", Duration::from_secs(24 * 60 * 60)).await?;
+                let spec = |n| {
+                    let gitlab = if n % 2 == 0 { &slow } else { &silent };
+                    json!({"gitlab": gitlab, "method": "Exact", "mode": "Delete", "schedule": "* * * * *"})
+                };
+                stage.neighbours(50, |n| (json!({}), spec(n))).await
+            }
+            Self::Due => {
+                stage.gitlab.edit(fill);
+                stage.gitlab.fault(Fault::new(Matcher::any(), Action::Delay(Duration::from_millis(20))));
+                let rule = json!([{"name": "old", "nameRegexDelete": ".*", "olderThan": "30d"}]);
+                let spec = |_| {
+                    json!({"target": {"groups": [{"path": GROUP}]}, "method": "Exact", "mode": "Delete",
+                           "rules": rule, "schedule": "* * * * *"})
+                };
+                stage.neighbours(200, |n| (json!({}), spec(n))).await
+            }
+        }
+    }
+}
+
+/// As much as row M of the other benchmark: 250 repositories with 500 tags each, of which half are old.
+fn fill(registry: &mut Registry) {
+    let now = registry.now();
+    for number in 0..250 {
+        let project = format!("{GROUP}/project-{}", number / 5);
+        registry.project(&project);
+        let repository = registry.repository(&format!("{project}/image-{number}"));
+        for tag in 0..500_i32 {
+            let at = now - SignedDuration::from_hours(3 * i64::from(500 - tag));
+            registry.push(repository, &format!("mr-{tag}-{number}"), Push::at(at));
         }
     }
 }

@@ -1,22 +1,28 @@
 //! What a row takes place in: two namespaces, one with the neighbours and one with the innocent policy, a GitLab, and an
 //! operator that is looked at while it works.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use control_plane::Cluster;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use gitlab_simulator::{Config, Role, Simulator};
+use gitlab_simulator::{Action, Config, Fault, Matcher, Push, Role, Simulator};
+use jiff::SignedDuration;
 use kube::Api;
-use kube::api::{ListParams, PostParams};
-use registry_cleanup_operator::api::RegistryCleanupPolicy;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use registry_cleanup_operator::api::conditions::is_true;
+use registry_cleanup_operator::api::{DRY_RUN_REQUESTED_AT, PolicyStatus, RegistryCleanupPolicy, RunResult};
 use serde_json::{Value, json};
 
 use crate::probed::Probed;
+use crate::rows::Course;
 use crate::support::Failure;
 use crate::support::cluster::Platform;
 
-const GROUP: &str = "shop";
+/// The group of the neighbours.
+pub(crate) const GROUP: &str = "shop";
+/// The group of the innocent policy. The neighbours have another one.
+const INNOCENT: &str = "innocent";
 /// Requests at the same time while policies are made.
 const FILLING: usize = 16;
 /// How often the probe and the policies are asked.
@@ -29,6 +35,8 @@ const START: Duration = Duration::from_secs(60);
 pub(crate) struct Stage {
     platform: Platform,
     pub(crate) gitlab: Simulator,
+    /// Those of other instances, which end with the row.
+    others: Mutex<Vec<Simulator>>,
     neighbours: String,
     innocent: String,
 }
@@ -38,6 +46,10 @@ pub(crate) struct Measured {
     pub(crate) peak_mebibytes: f64,
     pub(crate) longest_probe: f64,
     pub(crate) innocent_ready: f64,
+    /// From the request for a dry run of the innocent policy until it was over.
+    pub(crate) previewed: f64,
+    /// From the edit that suspended a neighbour in the midst of its run until the status said that it stops.
+    pub(crate) suspended: Option<f64>,
     /// From the operator's first answer until every policy had an observed generation; `None` where that did not
     /// happen.
     pub(crate) all_looked_at: Option<f64>,
@@ -48,20 +60,41 @@ impl Stage {
     pub(crate) async fn set(cluster: &Cluster, word: &str) -> Result<Self, Failure> {
         let platform = Platform::install(cluster).await?;
         let gitlab = Simulator::start(Config { tls: true, ..Config::default() }).await?;
-        let token = gitlab.edit(|registry| {
+        let tokens = gitlab.edit(|registry| {
             registry.group(GROUP);
-            registry.project("shop/innocent");
-            registry.access_token(GROUP, Role::Maintainer)
+            registry.project(&format!("{INNOCENT}/app"));
+            let repository = registry.repository(&format!("{INNOCENT}/app/web"));
+            let at = registry.now() - SignedDuration::from_hours(90 * 24);
+            (0..20).for_each(|n| registry.push(repository, &format!("mr-{n}"), Push::at(at)));
+            [GROUP, INNOCENT].map(|group| registry.access_token(group, Role::Maintainer))
         });
         let (neighbours, innocent) = (format!("neighbours-{word}"), format!("innocent-{word}"));
-        let stage = Self { platform, gitlab, neighbours, innocent };
-        for namespace in [&stage.neighbours, &stage.innocent] {
+        let stage = Self { platform, gitlab, others: Mutex::default(), neighbours, innocent };
+        for (namespace, token) in [&stage.neighbours, &stage.innocent].into_iter().zip(&tokens) {
             stage.platform.namespace(namespace).await?;
-            stage.platform.secret(namespace, "token", "token", &token).await?;
+            stage.platform.secret(namespace, "token", "token", token).await?;
             let authority = stage.gitlab.ca_pem().unwrap_or_default();
             stage.platform.secret(namespace, "ca", "ca.crt", authority).await?;
         }
         Ok(stage)
+    }
+
+    /// Another GitLab, which takes so long for every answer, as `spec.gitlab` of a neighbour.
+    pub(crate) async fn slow_gitlab(&self, word: &str, takes: Duration) -> Result<Value, Failure> {
+        let gitlab = Simulator::start(Config { tls: true, ..Config::default() }).await?;
+        let token = gitlab.edit(|registry| {
+            registry.group(GROUP);
+            registry.project(&format!("{GROUP}/app"));
+            registry.repository(&format!("{GROUP}/app/web"));
+            registry.access_token(GROUP, Role::Maintainer)
+        });
+        gitlab.fault(Fault::new(Matcher::any(), Action::Delay(takes)));
+        let (secret, ca) = (format!("token-{word}"), format!("ca-{word}"));
+        self.platform.secret(&self.neighbours, &secret, "token", &token).await?;
+        self.platform.secret(&self.neighbours, &ca, "ca.crt", gitlab.ca_pem().unwrap_or_default()).await?;
+        let spec = json!({"url": gitlab.url(), "secretRef": {"name": secret}, "certSecretRef": {"name": ca}});
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).push(gitlab);
+        Ok(spec)
     }
 
     fn policies(&self, namespace: &str) -> Api<RegistryCleanupPolicy> {
@@ -108,9 +141,9 @@ impl Stage {
         Ok(())
     }
 
-    /// Starts an operator, makes the innocent policy, and looks until both it is ready and all others were looked at,
-    /// or for so long.
-    pub(crate) async fn measure(&self, patience: Duration) -> Result<Measured, Failure> {
+    /// Starts an operator, makes the innocent policy when it is time, and looks until everything was seen, or for so
+    /// long.
+    pub(crate) async fn measure(&self, course: Course) -> Result<Measured, Failure> {
         let mut probed = Probed::start(&self.platform.kubeconfig, &[&self.neighbours, &self.innocent])?;
         let begun = Instant::now();
         while probed.probe().await.is_err() {
@@ -120,29 +153,80 @@ impl Stage {
             }
             tokio::time::sleep(LOOK).await;
         }
-        let begun = Instant::now();
-        let innocent = self.policy("innocent", &json!({}), &json!({"target": {"projects": ["shop/innocent"]}}))?;
-        let api = self.policies(&self.innocent);
-        api.create(&PostParams::default(), &innocent).await?;
-        let (mut longest, mut ready, mut all, mut looks) = (Duration::ZERO, None, None, 0_u32);
-        while (ready.is_none() || all.is_none()) && begun.elapsed() < patience {
+        let (begun, mut longest) = (Instant::now(), Duration::ZERO);
+        while begun.elapsed() < course.before {
             probed.operator.check()?;
             longest = longest.max(probed.probe().await?);
-            if ready.is_none() && is_ready(&api).await? {
-                ready = Some(begun.elapsed().as_secs_f64());
-            }
-            if looks.is_multiple_of(LOOKS_PER_COUNT) && all.is_none() && self.left().await? == 0 {
-                all = Some(begun.elapsed().as_secs_f64());
-            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let target = json!({"target": {"projects": [format!("{INNOCENT}/app")]}});
+        let innocent = self.policy("innocent", &json!({}), &target)?;
+        self.policies(&self.innocent).create(&PostParams::default(), &innocent).await?;
+        let mut seen = Seen { begun: Instant::now(), ready: None, previewed: None, all: None, suspended: None };
+        let mut looks = 0_u32;
+        while seen.begun.elapsed() < course.then && (course.runs || !seen.everything()) {
+            probed.operator.check()?;
+            longest = longest.max(probed.probe().await?);
+            self.look(&mut seen, course.runs, looks.is_multiple_of(LOOKS_PER_COUNT)).await?;
             looks += 1;
             tokio::time::sleep(LOOK).await;
         }
+        let seconds = |duration: Duration| duration.as_secs_f64();
         Ok(Measured {
             peak_mebibytes: probed.operator.peak_mebibytes()?,
             longest_probe: longest.as_secs_f64(),
-            innocent_ready: ready.ok_or("the innocent policy was never looked at to the end")?,
-            all_looked_at: all,
+            innocent_ready: seen.ready.map(seconds).ok_or("the innocent policy was never Ready")?,
+            previewed: seen.previewed.map(seconds).ok_or("the dry run of the innocent policy was never over")?,
+            suspended: seen.suspended.and_then(|suspended| suspended.after).map(seconds),
+            all_looked_at: seen.all.map(seconds),
         })
+    }
+
+    async fn look(&self, seen: &mut Seen, runs: bool, count: bool) -> Result<(), Failure> {
+        let api = self.policies(&self.innocent);
+        let status = api.get_status("innocent").await?.status.unwrap_or_default();
+        match seen.ready {
+            None if is_true(&status.conditions, "Ready") => {
+                seen.ready = Some(seen.begun.elapsed());
+                let patch = json!({"metadata": {"annotations": {DRY_RUN_REQUESTED_AT: "once"}}});
+                api.patch("innocent", &PatchParams::default(), &Patch::Merge(&patch)).await?;
+            }
+            Some(ready) if seen.previewed.is_none() && is_previewed(&status) => {
+                seen.previewed = Some(seen.begun.elapsed().saturating_sub(ready));
+            }
+            _ => {}
+        }
+        if count && seen.all.is_none() && self.left().await? == 0 {
+            seen.all = Some(seen.begun.elapsed());
+        }
+        match &mut seen.suspended {
+            None if runs && seen.previewed.is_some() => seen.suspended = self.suspend().await?,
+            Some(suspended) if suspended.after.is_none() => {
+                let policy = self.policies(&self.neighbours).get_status(&suspended.name).await?;
+                let run = policy.status.and_then(|status| status.last_run);
+                if run.is_none_or(|run| run.result != RunResult::Running) {
+                    suspended.after = Some(suspended.at.elapsed());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Suspends a neighbour that runs, if there is one.
+    async fn suspend(&self) -> Result<Option<Suspended>, Failure> {
+        let api = self.policies(&self.neighbours);
+        let running = |policy: &RegistryCleanupPolicy| {
+            let run = policy.status.as_ref().and_then(|status| status.last_run.as_ref());
+            run.is_some_and(|run| run.result == RunResult::Running)
+        };
+        let Some(policy) = api.list(&ListParams::default()).await?.items.into_iter().find(running) else {
+            return Ok(None);
+        };
+        let name = policy.metadata.name.unwrap_or_default();
+        let patch = json!({"spec": {"suspend": true}});
+        api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        Ok(Some(Suspended { name, at: Instant::now(), after: None }))
     }
 
     /// How many neighbours nobody has looked at yet.
@@ -173,8 +257,31 @@ impl Stage {
     }
 }
 
-/// Whether the innocent policy is Ready.
-async fn is_ready(api: &Api<RegistryCleanupPolicy>) -> Result<bool, Failure> {
-    let status = api.get_status("innocent").await?.status.unwrap_or_default();
-    Ok(is_true(&status.conditions, "Ready"))
+/// What was seen so far, and how long after the innocent policy was made.
+struct Seen {
+    begun: Instant,
+    ready: Option<Duration>,
+    previewed: Option<Duration>,
+    all: Option<Duration>,
+    suspended: Option<Suspended>,
+}
+
+impl Seen {
+    fn everything(&self) -> bool {
+        self.previewed.is_some() && self.all.is_some()
+    }
+}
+
+/// A neighbour that was suspended in the midst of its run.
+struct Suspended {
+    name: String,
+    at: Instant,
+    /// How long it took until the status said so.
+    after: Option<Duration>,
+}
+
+/// Whether the dry run that was asked for is over.
+fn is_previewed(status: &PolicyStatus) -> bool {
+    let over = status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some());
+    over && status.last_handled_dry_run_at.is_some()
 }
