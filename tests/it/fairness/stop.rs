@@ -1,6 +1,8 @@
 //! A policy that is suspended, edited or deleted while its run waits for something: the wait ends, whatever it was for,
 //! and nothing more is sent.
 
+use std::sync::Arc;
+
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher};
 use kube::api::DeleteParams;
 use registry_cleanup_operator::api::{RUN_REQUESTED_AT, RunResult};
@@ -61,8 +63,8 @@ async fn a_suspend_ends_the_wait_of_a_run_at_once_and_nothing_more_is_sent(#[cas
     assert_eq!(world.sim.requests().len(), sent);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn deleting_a_policy_ends_the_wait_of_its_run() {
+/// A run that waits on a clock that stands still.
+async fn while_a_run_waits() -> (World, Operator, Arc<HeldClock>) {
     let world = World::start().await;
     world.repository("shop/backend/api", &[("v1", 30), ("main", 1)]);
     world.apply(&world.policy("shop", &json!({}))).await.unwrap();
@@ -71,6 +73,12 @@ async fn deleting_a_policy_ends_the_wait_of_its_run() {
     world.ready("shop").await;
     world.annotate("shop", RUN_REQUESTED_AT, "one").await;
     clock.somebody_waits().await;
+    (world, operator, clock)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_a_policy_ends_the_wait_of_its_run() {
+    let (world, operator, _clock) = while_a_run_waits().await;
     world.policies().delete("shop", &DeleteParams::default()).await.unwrap();
     world.apply(&world.policy("shop", &json!({"mode": "DryRun"}))).await.unwrap();
     // The run of the first one would otherwise be in the way of the second for minutes.
@@ -81,14 +89,7 @@ async fn deleting_a_policy_ends_the_wait_of_its_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_label_ends_no_wait() {
-    let world = World::start().await;
-    world.repository("shop/backend/api", &[("v1", 30), ("main", 1)]);
-    world.apply(&world.policy("shop", &json!({}))).await.unwrap();
-    let clock = HeldClock::of(&world);
-    let operator = Operator::set_up(&world, Setup { clock: clock.clone(), ..Setup::of(&world) }).await;
-    world.ready("shop").await;
-    world.annotate("shop", RUN_REQUESTED_AT, "one").await;
-    clock.somebody_waits().await;
+    let (world, operator, clock) = while_a_run_waits().await;
     world.kubectl(&["label", "rcp", "shop", "team=shop"]);
     clock.release();
     let status = world.until("shop", |status| status.history.len() == 1).await;
