@@ -7,6 +7,7 @@
 //! | [`clock`] | time as a parameter | everything else |
 //! | [`hosts`] | which hosts may be connected to, as pure functions | everything else |
 //! | [`proxy`] | the proxy on the way to GitLab | everything else |
+//! | [`model`] | plain data that two sides speak of | everything else |
 //! | `words` | how a closed set of words is declared | everything else |
 //! | [`api`] | the custom resource | what it means |
 //! | [`policy`] | what is to be done, as pure functions | waiting, clocks, I/O, tokio, kube's client, reqwest |
@@ -27,6 +28,7 @@ pub mod cluster;
 pub mod controller;
 pub mod gitlab;
 pub mod hosts;
+pub mod model;
 pub mod plan_output;
 pub mod policy;
 pub mod proxy;

@@ -77,8 +77,8 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Where to listen instead, if what is wrong with an address is that there is no IPv6.
 fn without_ipv6(address: SocketAddr, kind: ErrorKind, code: Option<i32>) -> Option<SocketAddr> {
-    // Built without IPv6 (or started with ipv6.disable=1) the kernel knows no such sockets, which the library has no kind
-    // for; with the sysctl disable_ipv6 it has no such address.
+    // Built without IPv6 (or started with ipv6.disable=1) the kernel knows no such sockets, which the library has no
+    // kind for; with the sysctl disable_ipv6 it has no such address.
     const EAFNOSUPPORT: i32 = 97;
     let is_off = kind == ErrorKind::AddrNotAvailable || kind == ErrorKind::Unsupported || code == Some(EAFNOSUPPORT);
     let every = address.is_ipv6() && address.ip().is_unspecified();

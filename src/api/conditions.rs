@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::limits::MAX_MESSAGE;
 use super::schema;
 
 pub use super::reasons::Reason;
@@ -31,9 +32,6 @@ pub const APPROVAL_PENDING: &str = "ApprovalPending";
 
 /// Other policies look after repositories of this one.
 pub const OVERLAPPING: &str = "Overlapping";
-
-/// Longest message of a condition, in bytes.
-pub const MAX_MESSAGE_BYTES: usize = 1024;
 
 /// One condition, in the shape of Kubernetes' own (`meta/v1` Condition) with every string bounded.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -118,7 +116,7 @@ pub fn set(
         observed_generation: generation,
         last_transition_time: since,
         reason: reason.as_str().to_owned(),
-        message: shorten(message, MAX_MESSAGE_BYTES),
+        message: shorten(message, MAX_MESSAGE),
     };
     match conditions.iter_mut().find(|old| old.type_ == type_) {
         Some(old) => *old = condition,

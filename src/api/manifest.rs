@@ -219,22 +219,46 @@ mod tests {
     }
 
     #[rstest]
-    #[case::a_typing_error(json!({"/spec/rules/0/nameRegexKep": "v.*"}), "spec.rules[0].nameRegexKep: there is no such field, but groupBy, keepN, ")]
+    #[case::a_typing_error(
+        json!({"/spec/rules/0/nameRegexKep": "v.*"}),
+        "spec.rules[0].nameRegexKep: there is no such field, but groupBy, keepN, ",
+    )]
     #[case::a_field_in_the_wrong_place(json!({"/rules": []}), "rules: there is no such field, but spec")]
     #[case::missing(json!({"/spec/rules": "remove"}), "spec.rules: Required value")]
     #[case::missing_below(json!({"/spec/gitlab/secretRef": {}}), "spec.gitlab.secretRef.name: Required value")]
     #[case::no_name(json!({"/metadata": {}}), "metadata.name: is missing")]
-    #[case::another_version(json!({"/apiVersion": "registrycleanup.dev/v9"}), "apiVersion: must be registrycleanup.dev/v1alpha1")]
+    #[case::another_version(
+        json!({"/apiVersion": "registrycleanup.dev/v9"}),
+        "apiVersion: must be registrycleanup.dev/v1alpha1",
+    )]
     #[case::text_for_a_number(json!({"/spec/rules/0/keepN": "5"}), "spec.rules[0].keepN: must be of type integer")]
     #[case::half_a_tag(json!({"/spec/rules/0/keepN": 0.5}), "spec.rules[0].keepN: must be of type integer")]
-    #[case::too_many_to_keep(json!({"/spec/rules/0/keepN": 100_001}), "spec.rules[0].keepN: should be less than or equal to 100000")]
-    #[case::unknown_mode(json!({"/spec/mode": "delete"}), "spec.mode: Unsupported value: supported values: \"DryRun\", \"RequireApproval\", \"Delete\"")]
+    #[case::too_many_to_keep(
+        json!({"/spec/rules/0/keepN": 100_001}),
+        "spec.rules[0].keepN: should be less than or equal to 100000",
+    )]
+    #[case::unknown_mode(
+        json!({"/spec/mode": "delete"}),
+        "spec.mode: Unsupported value: supported values: \"DryRun\", \"RequireApproval\", \"Delete\"",
+    )]
     #[case::no_rule(json!({"/spec/rules": []}), "spec.rules: should have at least 1 items")]
-    #[case::empty_pattern(json!({"/spec/rules/0/nameRegexDelete": ""}), "spec.rules[0].nameRegexDelete: should be at least 1 chars long")]
-    #[case::long_pattern(json!({"/spec/rules/0/nameRegexDelete": "a".repeat(513)}), "spec.rules[0].nameRegexDelete: Too long: may not be more than 512 bytes")]
-    #[case::two_of_one_name(json!({"/spec/target/groups": [{"path": "a"}, {"path": "a", "includeSubgroups": false}]}), "spec.target.groups[1]: Duplicate value")]
+    #[case::empty_pattern(
+        json!({"/spec/rules/0/nameRegexDelete": ""}),
+        "spec.rules[0].nameRegexDelete: should be at least 1 chars long",
+    )]
+    #[case::long_pattern(
+        json!({"/spec/rules/0/nameRegexDelete": "a".repeat(513)}),
+        "spec.rules[0].nameRegexDelete: Too long: may not be more than 512 bytes",
+    )]
+    #[case::two_of_one_name(
+        json!({"/spec/target/groups": [{"path": "a"}, {"path": "a", "includeSubgroups": false}]}),
+        "spec.target.groups[1]: Duplicate value",
+    )]
     #[case::two_of_a_set(json!({"/spec/target/projects": ["a/b", "a/b"]}), "spec.target.projects[1]: Duplicate value")]
-    #[case::a_rule_that_removes_everything(json!({"/spec/rules": [{"name": "all", "nameRegexDelete": ".*", "keepN": 0}]}), "spec.rules[0]: this rule would remove every tag: set nameRegexKeep")]
+    #[case::a_rule_that_removes_everything(
+        json!({"/spec/rules": [{"name": "all", "nameRegexDelete": ".*", "keepN": 0}]}),
+        "spec.rules[0]: this rule would remove every tag: set nameRegexKeep",
+    )]
     #[case::no_spec(json!({"/spec": []}), "spec: must be of type object")]
     fn what_the_api_server_would_refuse_is_refused_with_the_field(#[case] changes: Value, #[case] expected: &str) {
         let faults = faults(&changes);

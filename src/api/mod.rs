@@ -5,6 +5,7 @@
 
 pub mod conditions;
 pub mod crd;
+pub mod limits;
 pub mod manifest;
 mod policy;
 mod reasons;
@@ -41,9 +42,6 @@ pub const DRY_RUN_REQUESTED_AT: &str = "registrycleanup.dev/dry-run-requested-at
 
 /// Annotation that approves of the plan with this hash, which then is carried out; see [`PendingApproval`].
 pub const APPROVE: &str = "registrycleanup.dev/approve";
-
-/// Longest annotation token that is honoured, in bytes: it is copied into the status, which is bounded.
-pub const MAX_TOKEN_BYTES: usize = 256;
 
 /// The value of `status.observedGeneration` that the schema gives a policy nobody has looked at yet.
 pub const UNOBSERVED_GENERATION: i64 = -1;

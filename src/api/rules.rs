@@ -98,14 +98,14 @@ impl Place {
             )],
             Self::Path => vec![Rule::new(
                 All(vec![matches(FULL_PATH), not(Contains(".."))]),
-                "give the full path as it stands in GitLab's address bar, for example shop/backend: no leading or trailing \
-                 slash, no . or .. segment, nothing encoded",
+                "give the full path as it stands in GitLab's address bar, for example shop/backend: no leading or \
+                 trailing slash, no . or .. segment, nothing encoded",
             )],
             Self::Pattern => vec![Rule::new(ValidPattern, PATTERN_SENTENCE)],
             Self::Alias => vec![Rule::new(
                 matches(r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)*$"),
-                "give a host, with its port and a leading part of the path if need be, for example mirror.example.com/gitlab: \
-                 no https://, no trailing slash",
+                "give a host, with its port and a leading part of the path if need be, for example \
+                 mirror.example.com/gitlab: no https://, no trailing slash",
             )],
             Self::RuleName => vec![Rule::new(
                 matches("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
@@ -114,7 +114,8 @@ impl Place {
             Self::Rule => rule(),
             Self::Age => vec![Rule::new(
                 matches("^([1-9][0-9]{0,4}(h|d|w|month|y))+$"),
-                "give whole numbers with h, d, w, month or y, for example 14d or 1month (not m: GitLab reads 1m as one minute)",
+                "give whole numbers with h, d, w, month or y, for example 14d or 1month (not m: GitLab reads 1m as one \
+                 minute)",
             )],
             Self::Schedule => schedule(),
             Self::TimeZone => time_zone(),
@@ -127,11 +128,13 @@ fn spec() -> Vec<Rule> {
     vec![
         Rule::new(
             Any(vec![exact(), All(vec![IsOne("rules"), not(Has("rules[0].groupBy")), not(Has("rules[0].sortBy"))])]),
-            "several rules, groupBy and sortBy are more than GitLab's bulk deletion can do: set method: Exact, or keep to one rule without them",
+            "several rules, groupBy and sortBy are more than GitLab's bulk deletion can do: set method: Exact, or keep \
+             to one rule without them",
         ),
         Rule::new(
             Any(vec![not(Has("mode")), not(Is("mode", "RequireApproval")), exact()]),
-            "an approval is for exactly the tags of a plan, and GitLab's bulk deletion decides by itself: set method: Exact",
+            "an approval is for exactly the tags of a plan, and GitLab's bulk deletion decides by itself: set method: \
+             Exact",
         ),
     ]
 }
@@ -139,8 +142,8 @@ fn spec() -> Vec<Rule> {
 fn gitlab() -> Vec<Rule> {
     let test =
         Any(vec![not(Has("url")), not(StartsWith("url", "http:")), All(vec![Has("insecure"), IsTrue("insecure")])]);
-    let sentence = "the address begins with http://, which sends the token readable by anybody on the way: use https://, or set \
-                    insecure: true if you accept that";
+    let sentence = "the address begins with http://, which sends the token readable by anybody on the way: use \
+                    https://, or set insecure: true if you accept that";
     vec![Rule::because(Reason::InsecureConnectionsDisallowed, test, sentence)]
 }
 
@@ -154,7 +157,8 @@ fn address() -> Vec<Rule> {
         ),
         Rule::new(
             All(vec![not(Contains("?")), not(Contains("#"))]),
-            "leave the query and the fragment away: only the address of the instance is wanted, for example https://gitlab.example.com",
+            "leave the query and the fragment away: only the address of the instance is wanted, for example \
+             https://gitlab.example.com",
         ),
         Rule::new(
             unless_told_before(plain),
@@ -185,7 +189,8 @@ fn rule() -> Vec<Rule> {
                 Has("olderThan"),
                 not(MatchesEveryName("nameRegexDelete")),
             ]),
-            "this rule would remove every tag: set nameRegexKeep, olderThan or a keepN of at least 1, or narrow nameRegexDelete down",
+            "this rule would remove every tag: set nameRegexKeep, olderThan or a keepN of at least 1, or narrow \
+             nameRegexDelete down",
         ),
     ]
 }
@@ -205,7 +210,8 @@ fn schedule() -> Vec<Rule> {
         ),
         rule(
             fields(matches("^[0-5]?[0-9]( |$)")),
-            "give one number as the minute, for example \"17 3 * * *\": GitLab takes one bulk deletion per repository and hour",
+            "give one number as the minute, for example \"17 3 * * *\": GitLab takes one bulk deletion per repository \
+             and hour",
         ),
         rule(fields(matches("^[0-9A-Za-z*/,# -]+$")), "use numbers, names of months and days, and * / , - only"),
     ]

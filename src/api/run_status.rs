@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 use super::vocabulary::{Method, Mode};
+use crate::words::words;
 
 /// A run that was cut short and goes on.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -44,8 +45,8 @@ pub struct ApprovedPlan {
     #[schemars(schema_with = "schema::time")]
     pub time: Time,
 
-    /// What tells whether a tag belongs to it: 12 hexadecimal digits for each tag. Absent until the plan was made again and
-    /// found to be the same, and where it has more than 2,500 tags.
+    /// What tells whether a tag belongs to it: 12 hexadecimal digits for each tag. Absent until the plan was made again
+    /// and found to be the same, and where it has more than 2,500 tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::tag_marks")]
     pub tag_marks: Option<String>,
@@ -185,8 +186,9 @@ pub struct RunProgress {
     pub bytes: u64,
 }
 
+words! {
 /// What began a run.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 pub enum Trigger {
     /// The schedule.
     Schedule,
@@ -199,23 +201,11 @@ pub enum Trigger {
     /// A run that was cut short because its operator was shut down or went away.
     Resumed,
 }
-
-impl Trigger {
-    /// The name as it stands in the resource.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Schedule => "Schedule",
-            Self::RunRequested => "RunRequested",
-            Self::DryRunRequested => "DryRunRequested",
-            Self::Approved => "Approved",
-            Self::Resumed => "Resumed",
-        }
-    }
 }
 
+words! {
 /// How a run ended.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 pub enum RunResult {
     /// The run is under way. If no operator works on it, it turns into Interrupted.
     Running,
@@ -231,25 +221,13 @@ pub enum RunResult {
     /// The run was stopped or its operator went away before it was through.
     Interrupted,
 }
+}
 
 impl RunResult {
     /// Whether the run has not ended.
     #[must_use]
     pub fn is_under_way(self) -> bool {
         matches!(self, Self::Running | Self::Stopping)
-    }
-
-    /// The name as it stands in the resource.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "Running",
-            Self::Stopping => "Stopping",
-            Self::Succeeded => "Succeeded",
-            Self::PartiallyFailed => "PartiallyFailed",
-            Self::Failed => "Failed",
-            Self::Interrupted => "Interrupted",
-        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Limits of the fields, as JSON schema, and which rules they have. Each function is the schema of one field
-//! (`schema_with`).
+//! The fields as JSON schema: their limits, which are in `limits`, and which rules they have. Each function is the schema
+//! of one field (`schema_with`).
 //!
 //! Every string and list is bounded: the API server estimates the cost of a CEL rule from these bounds, and status may
 //! not grow without end. The rules themselves are in `rules`.
@@ -7,57 +7,24 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
+use super::limits::{
+    MARK_DIGITS, MAX_EMPTY_REPOSITORIES, MAX_HANDLED_TEXTS, MAX_HISTORY, MAX_HOST, MAX_MARKS, MAX_MESSAGE,
+    MAX_OVERLAPPING_POLICIES, MAX_PATTERN, MAX_PATTERNS, MAX_POLICY_NAME, MAX_PROJECT_PATH,
+    MAX_PROJECTS_WITH_CLEANUP_POLICY, MAX_REPOSITORIES, MAX_REPOSITORY_PATH, MAX_RULES, MAX_SAMPLES, MAX_SHORT_MESSAGE,
+    MAX_SHORT_TEXT, MAX_TAG, MAX_TOKEN, MAX_UNUSED_REGISTRIES, MAX_URL,
+};
 use super::rules::Place;
 
-/// Longest pattern, in bytes. Long enough for dozens of alternatives, short enough for the server's CEL cost limit.
-pub(crate) const MAX_PATTERN: u32 = 512;
-/// Most patterns in one list.
-pub(crate) const MAX_PATTERNS: u32 = 20;
-/// Most rules of a policy.
-pub(crate) const MAX_RULES: u32 = 10;
-/// Most repositories named in a status.
-pub(crate) const MAX_REPOSITORIES: u32 = 50;
-/// Most repositories without tags in a status.
-pub(crate) const MAX_EMPTY_REPOSITORIES: u32 = 50;
-/// Most projects with a cleanup policy of GitLab's own in a status.
-pub(crate) const MAX_PROJECTS_WITH_CLEANUP_POLICY: u32 = 20;
-/// Most policies with the same repositories in a status.
-const MAX_OVERLAPPING_POLICIES: u32 = 20;
-/// Longest namespace/name of a policy, in bytes (Kubernetes: 63 for the namespace, 253 for the name).
-const MAX_POLICY_NAME: u32 = 317;
-pub(crate) const MAX_UNUSED_REGISTRIES: u32 = 5;
-/// Longest registry host in a status: a host name of 253 characters and a port.
-const MAX_HOST: u32 = 260;
-/// Most sample tags of a repository.
-pub(crate) const MAX_SAMPLES: u32 = 10;
-/// Most finished runs in a status.
-pub(crate) const MAX_HISTORY: u32 = 20;
-/// Longest message of a repository or of a finished run, in bytes.
-pub(crate) const MAX_SHORT_MESSAGE: u32 = 256;
-/// Longest summary of a run, in bytes.
-pub(crate) const MAX_SHORT_TEXT: u32 = 64;
-/// Longest repository path, in bytes (GitLab: a path of at most 255 for the project and 255 for the image name).
-pub(crate) const MAX_REPOSITORY_PATH: u32 = 512;
-/// Longest path of a project, in bytes.
-pub(crate) const MAX_PROJECT_PATH: u32 = 255;
-/// Longest tag name, in bytes (OCI distribution specification: 128 characters).
-pub(crate) const MAX_TAG: u32 = 128;
-/// Longest value of an annotation that asks for something, in bytes.
-const MAX_TOKEN: u32 = 256;
-/// Most of them in a status: the latest time, and ten others.
-const MAX_HANDLED_REQUESTS: u32 = 11;
-/// Longest address, in bytes.
-const MAX_URL: u32 = 512;
-
-fn text(max: u32) -> Schema {
+fn text(max: usize) -> Schema {
     json_schema!({ "type": "string", "maxLength": max })
 }
 
-fn text_with_rules(max: u32, place: Place) -> Schema {
-    json_schema!({ "type": "string", "minLength": 1, "maxLength": max, "x-kubernetes-validations": place.validations() })
+fn text_with_rules(max: usize, place: Place) -> Schema {
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": max,
+        "x-kubernetes-validations": place.validations() })
 }
 
-fn set_of(most: u32, max: u32, place: Place) -> Schema {
+fn set_of(most: usize, max: usize, place: Place) -> Schema {
     json_schema!({
         "type": "array",
         "maxItems": most,
@@ -66,11 +33,12 @@ fn set_of(most: u32, max: u32, place: Place) -> Schema {
     })
 }
 
-fn list_of<T: JsonSchema>(generator: &mut SchemaGenerator, max: u32) -> Schema {
-    json_schema!({ "type": "array", "maxItems": max, "items": generator.subschema_for::<T>(), "x-kubernetes-list-type": "atomic" })
+fn list_of<T: JsonSchema>(generator: &mut SchemaGenerator, max: usize) -> Schema {
+    json_schema!({ "type": "array", "maxItems": max, "items": generator.subschema_for::<T>(),
+        "x-kubernetes-list-type": "atomic" })
 }
 
-fn map_of<T: JsonSchema>(generator: &mut SchemaGenerator, min: u32, max: u32, key: &str) -> Schema {
+fn map_of<T: JsonSchema>(generator: &mut SchemaGenerator, min: usize, max: usize, key: &str) -> Schema {
     json_schema!({
         "type": "array",
         "minItems": min,
@@ -81,7 +49,7 @@ fn map_of<T: JsonSchema>(generator: &mut SchemaGenerator, min: u32, max: u32, ke
     })
 }
 
-fn integer(format: &str, minimum: i64, maximum: i64) -> Schema {
+fn integer(format: &str, minimum: usize, maximum: usize) -> Schema {
     json_schema!({ "type": "integer", "format": format, "minimum": minimum, "maximum": maximum })
 }
 
@@ -134,7 +102,7 @@ pub(crate) fn groups<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn group_path(_: &mut SchemaGenerator) -> Schema {
-    text_with_rules(255, Place::Path)
+    text_with_rules(MAX_PROJECT_PATH, Place::Path)
 }
 
 pub(crate) fn pattern(_: &mut SchemaGenerator) -> Schema {
@@ -194,7 +162,7 @@ pub(crate) fn active_deadline_seconds(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn history_limit(_: &mut SchemaGenerator) -> Schema {
-    integer("int32", 0, i64::from(MAX_HISTORY))
+    integer("int32", 0, MAX_HISTORY)
 }
 
 // --- status ---
@@ -216,7 +184,7 @@ pub(crate) fn reason(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn message(_: &mut SchemaGenerator) -> Schema {
-    text(1024)
+    text(MAX_MESSAGE)
 }
 
 pub(crate) fn short_message(_: &mut SchemaGenerator) -> Schema {
@@ -250,7 +218,8 @@ pub(crate) fn token(_: &mut SchemaGenerator) -> Schema {
 pub(crate) fn handled_requests(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
-        "maxItems": MAX_HANDLED_REQUESTS,
+        // The latest time, and the texts.
+        "maxItems": MAX_HANDLED_TEXTS + 1,
         "items": { "type": "string", "maxLength": MAX_TOKEN },
         "x-kubernetes-list-type": "atomic",
     })
@@ -260,9 +229,8 @@ pub(crate) fn plan_hash(_: &mut SchemaGenerator) -> Schema {
     text(64)
 }
 
-/// Twelve digits for each of 2,500 tags: with the rest of a status it stays below what a status may have.
 pub(crate) fn tag_marks(_: &mut SchemaGenerator) -> Schema {
-    text(30_000)
+    text(MAX_MARKS * MARK_DIGITS)
 }
 
 /// Name (253) and uid (36) of a Pod, a number of 16 digits, and what is between them.

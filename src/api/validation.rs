@@ -191,8 +191,8 @@ mod tests {
     #[test]
     fn a_rule_that_removes_everything_is_told_in_the_words_of_the_definition() {
         let faults = faults_of_spec(&spec(&json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 0}])));
-        let sentence = "spec.rules[0]: this rule would remove every tag: set nameRegexKeep, olderThan or a keepN of at least 1, or \
-                        narrow nameRegexDelete down";
+        let sentence = "spec.rules[0]: this rule would remove every tag: set nameRegexKeep, olderThan or a keepN of \
+                        at least 1, or narrow nameRegexDelete down";
         assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [sentence]);
     }
 

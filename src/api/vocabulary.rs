@@ -3,8 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
+words! {
 /// How tags are removed.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Default, Deserialize, JsonSchema, Serialize)]
 pub enum Method {
     /// By GitLab's bulk deletion.
     #[default]
@@ -12,16 +15,6 @@ pub enum Method {
     /// Tag by tag, as planned.
     Exact,
 }
-
-impl Method {
-    /// The name as it stands in the resource.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Bulk => "Bulk",
-            Self::Exact => "Exact",
-        }
-    }
 }
 
 /// What makes one tag newer than another.
@@ -38,8 +31,9 @@ pub enum SortBy {
     Name,
 }
 
+words! {
 /// What a run does with the tags it selects.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Default, Deserialize, JsonSchema, Serialize)]
 pub enum Mode {
     /// Plans and reports, removes nothing.
     #[default]
@@ -49,15 +43,4 @@ pub enum Mode {
     /// Removes.
     Delete,
 }
-
-impl Mode {
-    /// The name as it stands in the resource.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::DryRun => "DryRun",
-            Self::RequireApproval => "RequireApproval",
-            Self::Delete => "Delete",
-        }
-    }
 }

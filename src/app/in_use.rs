@@ -7,7 +7,6 @@ use kube::Client;
 
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::workloads::{CustomWorkloadError, Gap, Workloads};
-use crate::controller::used_images;
 use crate::policy::in_use::list::List;
 use crate::policy::in_use::{Alias, AliasError};
 
@@ -41,7 +40,8 @@ pub enum Error {
     Alias(String, #[source] AliasError),
     /// The registry is not given as it should be.
     #[error(
-        "give the registry's host, with its port if it has one, for example registry.example.com:5050: no https://, no path"
+        "give the registry's host, with its port if it has one, for example registry.example.com:5050: no https://, no \
+         path"
     )]
     Registry,
     /// Something in the cluster cannot be seen.
@@ -70,7 +70,7 @@ pub async fn list(request: &Request) -> Result<List, Error> {
     // The list is dated by when the looking began, so that it is never younger than it says.
     let now = SystemClock.now();
     let workloads = Workloads::read_once(client, options).await.map_err(Error::Incomplete)?;
-    Ok(List::new(&request.registry, &aliases, used_images(&workloads, None, now), now))
+    Ok(List::new(&request.registry, &aliases, workloads.images(now), now))
 }
 
 /// What to say, beside the list, of one that is empty.
@@ -79,8 +79,8 @@ pub fn remark(list: &List) -> Option<String> {
     list.is_empty().then(|| {
         let registry = &list.registry;
         format!(
-            "note: the cluster uses no image of {registry}, as far as names tell; if it pulls from there under another name, give \
-             that as --registry-alias"
+            "note: the cluster uses no image of {registry}, as far as names tell; if it pulls from there under another \
+             name, give that as --registry-alias"
         )
     })
 }

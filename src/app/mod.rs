@@ -108,8 +108,8 @@ pub enum Error {
     Client(#[source] kube::Error),
     /// The CustomResourceDefinition is not installed.
     #[error(
-        "RegistryCleanupPolicy is not known to this cluster: install the CustomResourceDefinition first (chart: crds.install; or \
-         kubectl apply --server-side --filename crds/)"
+        "RegistryCleanupPolicy is not known to this cluster: install the CustomResourceDefinition first (chart: \
+         crds.install; or kubectl apply --server-side --filename crds/)"
     )]
     NoDefinition,
     /// Policies cannot be listed.
@@ -213,7 +213,8 @@ fn gitlab(requests_per_second: f64, allowed_hosts: &[String], clock: Arc<dyn Clo
     GitLab::new(ClientSettings { requests_per_second, user_agent, allowed_hosts }, clock)
 }
 
-/// Says plainly what is missing, instead of a watch that fails for ever. `None`, if the operator was told to stop before.
+/// Says plainly what is missing, instead of a watch that fails for ever. `None`, if the operator was told to stop
+/// before.
 async fn check_definition(client: &Client, scope: &Scope, shutdown: &CancellationToken) -> Result<Option<()>, Error> {
     let api: Api<RegistryCleanupPolicy> = match scope {
         Scope::Cluster => Api::all(client.clone()),

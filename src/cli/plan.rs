@@ -67,8 +67,8 @@ pub(super) struct PlanArguments {
     #[arg(long = "watch-namespace", value_name = "NAMESPACE", conflicts_with = "filename")]
     watch_namespaces: Vec<String>,
 
-    /// Name workloads of other namespaces that use an image. Without it they are counted, since whoever reads the plan may
-    /// not be allowed to know them.
+    /// Name workloads of other namespaces that use an image. Without it they are counted, since whoever reads the plan
+    /// may not be allowed to know them.
     #[arg(long, conflicts_with = "filename")]
     name_other_namespaces: bool,
 

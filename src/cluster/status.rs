@@ -60,13 +60,13 @@ pub async fn get_live(api: &Api<RegistryCleanupPolicy>, name: &str) -> Result<Op
     Ok(call("read the policy", api.get_opt(name)).await?.map(without_the_rest))
 }
 
-/// Writes the status of a policy as it was read: a compare-and-swap, since the version that was read travels along. Where
-/// somebody wrote the object meanwhile, or another policy stands in its place, nothing is written; it is for the caller
-/// to read again and to decide anew.
+/// Writes the status of a policy as it was read: a compare-and-swap, since the version that was read travels along.
+/// Where somebody wrote the object meanwhile, or another policy stands in its place, nothing is written; it is for the
+/// caller to read again and to decide anew.
 ///
 /// `unknown` are fields and values that the definition in the cluster does not know, such as `status.lastRun.bytes`: a
-/// server-side apply that has one of them is refused as a whole ("field not declared in schema"), so fields are left out
-/// and values replaced by what older operators wrote.
+/// server-side apply that has one of them is refused as a whole ("field not declared in schema"), so fields are left
+/// out and values replaced by what older operators wrote.
 ///
 /// # Errors
 /// When the API server does not take it; see [`Error::is_conflict`] and [`Error::is_gone`].
@@ -94,8 +94,8 @@ pub async fn write(
     written.map(without_the_rest)
 }
 
-/// Takes a field out, given as `status.repositories[].samples`; `[]` is every entry of a list. Of a field with a `value`
-/// that is not known, only that value is replaced.
+/// Takes a field out, given as `status.repositories[].samples`; `[]` is every entry of a list. Of a field with a
+/// `value` that is not known, only that value is replaced.
 fn remove(within: &mut Value, field: &str, value: Option<&str>) {
     let (first, rest) = field.split_once('.').map_or((field, None), |(first, rest)| (first, Some(rest)));
     let (name, is_list) = first.strip_suffix("[]").map_or((first, false), |name| (name, true));

@@ -1,7 +1,8 @@
 //! Policies as they are listed and watched: what the operator looks at, and nothing of what else hangs on an object.
 //!
-//! Annotations may be 256 KiB, `managedFields` as much again for every field, and parsed as they are they take ten times
-//! that. So they are skipped while the object is read, except for the annotations that ask the operator for something.
+//! Annotations may be 256 KiB, `managedFields` as much again for every field, and parsed as they are they take ten
+//! times that. So they are skipped while the object is read, except for the annotations that ask the operator for
+//! something.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,9 +15,10 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::Value;
 
+use crate::api::limits::MAX_TOKEN;
 use crate::api::{
-    APPROVE, DRY_RUN_REQUESTED_AT, MAX_TOKEN_BYTES, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy,
-    RegistryCleanupPolicySpec, TargetSpec, conditions,
+    APPROVE, DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, RegistryCleanupPolicySpec,
+    TargetSpec, conditions,
 };
 
 /// The annotations that are kept.
@@ -131,7 +133,7 @@ fn ours<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, S
 }
 
 fn cut(value: &str) -> String {
-    conditions::shorten(value, MAX_TOKEN_BYTES + 4)
+    conditions::shorten(value, MAX_TOKEN + 4)
 }
 
 /// Takes off a policy that was read whole what a [`Watched`] would not have.
@@ -241,7 +243,7 @@ mod tests {
         let annotations = meta.annotations.clone().unwrap();
         assert_eq!(annotations.keys().map(String::as_str).collect::<Vec<_>>(), [APPROVE, RUN_REQUESTED_AT]);
         assert_eq!(annotations[RUN_REQUESTED_AT], "now");
-        assert!(annotations[APPROVE].len() > MAX_TOKEN_BYTES && annotations[APPROVE].len() < 300, "still too long");
+        assert!(annotations[APPROVE].len() > MAX_TOKEN && annotations[APPROVE].len() < 300, "still too long");
         let policy = watched.0.unwrap();
         assert_eq!(policy.status.unwrap().observed_generation, Some(3));
     }

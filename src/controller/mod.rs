@@ -41,7 +41,7 @@ pub use context::Context;
 pub use definition::{Error as DefinitionError, dropped_fields};
 pub use error::{Error, chain};
 pub use neighbours::neighbours_among;
-pub use plan::in_use::{Cluster, used_images};
+pub use plan::in_use::Cluster;
 pub use plan_command::{Forecast, Question, Unavailable};
 pub use run::{NEWEST_PUSHES_HOLD, TAGS_NOW_HOLD};
 pub use until_answered::until_answered;

@@ -9,19 +9,18 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::runtime::controller::Action as Requeue;
+use tokio::sync::OnceCell;
 
-use crate::api::{PolicyStatus, RegistryCleanupPolicy, conditions};
+use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use crate::cluster::status;
-use crate::gitlab::Client;
+use crate::policy::answer::{Asked, answer, name_of};
 use crate::policy::compiled_cache::Outcome as Compiled;
 use crate::policy::events::{self, Announcement, EventReason};
-use crate::policy::handled_requests::Refusal;
 use crate::policy::in_use::Knowledge;
 use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
 use crate::policy::overlap::Overlap;
 use crate::policy::repository_outcome::Stop;
 use crate::policy::status_conditions::Subject;
-use crate::policy::target::Target;
 use crate::policy::{CompiledPolicy, report, resume, status_conditions};
 
 use super::compiled::compiled;
@@ -34,7 +33,7 @@ use super::gate::RunGate;
 use super::neighbours::{Guarded, Neighbours};
 use super::notify::{self, Change, commit, publish};
 use super::plan::in_use::Usage;
-use super::plan::list_repositories;
+use super::plan::list_repositories::{self, Found};
 use super::run::{self, Order};
 use super::slots::{Slot, Slots};
 use super::turns::{Turns, Wanted};
@@ -44,8 +43,6 @@ use super::turns::{Turns, Wanted};
 const MAX_STEPS: usize = 20;
 /// The shortest wait.
 const MOMENT: Duration = Duration::from_millis(100);
-/// Longest part of a request in the name of an action, in bytes: an event takes 128.
-const MAX_IN_ACTION: usize = 64;
 /// How long checking credentials and targets may take before it is given up until the next time.
 const CHECK_DEADLINE: SignedDuration = SignedDuration::from_mins(2);
 
@@ -186,63 +183,45 @@ async fn step(
     live: &RegistryCleanupPolicy,
     (action, compiled): (Action, Compiled),
     currency: &Currency,
-    place: &mut Option<Slot>,
+    slot: &mut Option<Slot>,
 ) -> Result<Option<RegistryCleanupPolicy>, Error> {
     let now = context.clock.now();
     let generation = live.metadata.generation.unwrap_or_default();
     let mut status = live.status.clone().unwrap_or_default();
-    let (mut events, mut checked) = (Vec::new(), None);
+    let mut checked = None;
     let definition = context.definition().clone();
     let subject = |policy| Subject { policy, generation, definition: &definition, now };
-    match (action, compiled) {
-        (Action::Stall { problem, refusal }, _) => {
-            events.extend(answer_run(&mut status, live, refusal));
-            status_conditions::stall(&mut status, &problem, generation, now);
-        }
+    let asked = Asked { compiled: compiled.as_ref().map(subject), tokens: Tokens::of(live), generation, now };
+    let events = match (&action, &compiled) {
         (Action::RecordInterruption, compiled) => {
-            events.extend(record_interruption(context, live, compiled.as_ref().ok(), &mut status, now));
-        }
-        (Action::DropInterrupted, _) => events.push(not_resumed(&mut status)),
-        (Action::Observe { refusal }, Ok(policy)) => {
-            events.extend(answer_run(&mut status, live, refusal));
-            status_conditions::observe(&mut status, subject(&policy));
-        }
-        (Action::RefuseRun(refusal), compiled) => {
-            events.extend(answer_run(&mut status, live, Some(refusal)));
-            match compiled {
-                Ok(policy) if policy.suspended => status_conditions::observe(&mut status, subject(&policy)),
-                Ok(_) => {}
-                Err(problem) => status_conditions::stall(&mut status, &problem, generation, now),
-            }
-        }
-        (Action::RefuseApproval(why), _) => {
-            events.push(refuse_approval(&mut status, live, why));
-        }
-        (Action::SkipSlot(slot), Ok(policy)) => {
-            status_conditions::arm(&mut status, subject(&policy));
-            events.push(missed(slot, &policy));
+            record_interruption(context, live, compiled.as_ref().ok(), &mut status, now)
         }
         (Action::Check, Ok(policy)) => {
-            let asked = check(context, live, &policy, currency);
-            let found = match place.as_ref() {
-                Some(place) => place.look(asked).await?,
-                None => asked.await?,
+            let look = check(context, live, policy, currency);
+            let found = match slot.as_ref() {
+                Some(slot) => slot.look(look).await?,
+                None => look.await?,
             };
             let Some(found) = found else { return Ok(None) };
             checked = Some(found.findings.trouble.is_none());
-            note_found(&mut status, context, live, subject(&policy), &found);
+            note_found(&mut status, context, live, subject(policy), &found);
+            Vec::new()
         }
-        (Action::Begin { trigger, mode, slot }, Ok(policy)) => {
-            // Whoever begins has waited for its place before. An operator that ends begins nothing: least of all does it
-            // go on with the run that it has just cut short.
-            let Some(place) = place.take().filter(|_| !context.shutdown.is_cancelled()) else { return Ok(None) };
-            let order = Order { policy: &policy, trigger, mode, slot, still_current: currency.of(live) };
-            return Box::pin(run::execute(context, live, order, place)).await;
+        (Action::Begin { trigger, mode, slot: due }, Ok(policy)) => {
+            // Whoever begins has waited for its slot before. An operator that ends begins nothing: least of all does
+            // it go on with the run that it has just cut short.
+            let Some(slot) = slot.take().filter(|_| !context.shutdown.is_cancelled()) else { return Ok(None) };
+            let (trigger, mode, due) = (*trigger, *mode, *due);
+            let order = Order { policy, trigger, mode, slot: due, still_current: currency.of(live) };
+            return Box::pin(run::execute(context, live, order, slot)).await;
         }
         (Action::LookAtRecord, _) => return read_again(context, live).await,
-        // These are quiet, or need a policy that compiles and come with one.
-        (Action::Wait(_) | Action::Ignore, _) | (_, Err(_)) => return Ok(Some(live.clone())),
-    }
+        // What is left is quiet, or needs a policy that compiles and comes with one.
+        _ => match answer(&action, asked, &mut status) {
+            Some(events) => events,
+            None => return Ok(Some(live.clone())),
+        },
+    };
     let action = name_of(&status, &events);
     let written = commit(context, Change { live: live.clone(), status, events, action }).await?;
     if let Some(healthy) = checked {
@@ -289,52 +268,6 @@ fn note_found(
     }
 }
 
-/// Answers an approval that approves of nothing.
-fn refuse_approval(status: &mut PolicyStatus, live: &RegistryCleanupPolicy, why: &str) -> Announcement {
-    status_conditions::handled_approval(status, Tokens::of(live).approval);
-    Announcement::warning(EventReason::ApprovalRefused, format!("the approval was refused: {why}"))
-}
-
-/// Takes note that a run that was cut short does not go on.
-fn not_resumed(status: &mut PolicyStatus) -> Announcement {
-    let run = status.interrupted_run.take();
-    let note = format!(
-        "run {} was cut short and does not go on: no operator took it up in time, or the policy is another one now",
-        run.map(|run| run.id).unwrap_or_default()
-    );
-    Announcement::warning(EventReason::CleanupNotResumed, note)
-}
-
-/// Says that a slot was missed.
-fn missed(slot: Timestamp, policy: &CompiledPolicy) -> Announcement {
-    let seconds = policy.starting_deadline.as_secs();
-    let note =
-        format!("the run of {slot} was missed by more than startingDeadlineSeconds ({seconds} s) and is left out");
-    Announcement::warning(EventReason::ScheduleMissed, note)
-}
-
-/// What the events say that the operator did. Events of the same action and reason are one to whoever publishes them,
-/// and keep the note of the first: each request that is refused is another.
-fn name_of(status: &PolicyStatus, events: &[Announcement]) -> String {
-    let throttled = events.iter().any(|event| event.reason == EventReason::RunThrottled);
-    match status.refused_run_request.as_ref().filter(|_| throttled) {
-        Some(request) => format!("RefuseRun-{}", conditions::shorten(&request.value, MAX_IN_ACTION)),
-        None => "Reconcile".to_owned(),
-    }
-}
-
-/// Answers a request for a run that is not granted, if there is one.
-fn answer_run(
-    status: &mut PolicyStatus,
-    live: &RegistryCleanupPolicy,
-    refusal: Option<Refusal>,
-) -> Option<Announcement> {
-    let generation = live.metadata.generation.unwrap_or_default();
-    status_conditions::answer_run(status, refusal, Tokens::of(live), generation);
-    let refused = refusal.and(status.refused_run_request.as_ref())?;
-    Some(Announcement::normal(EventReason::RunThrottled, refused.message.clone()))
-}
-
 async fn read_again(context: &Context, live: &RegistryCleanupPolicy) -> Result<Option<RegistryCleanupPolicy>, Error> {
     read(context, &live.namespace().ok_or(Error::Nameless)?, &live.name_any()).await
 }
@@ -349,8 +282,8 @@ struct Look {
     in_use: Option<Knowledge>,
 }
 
-/// Whether a policy would work if a run began now. `None` where it was edited meanwhile, or the operator ends: what was cut
-/// short says nothing.
+/// Whether a policy would work if a run began now. `None` where it was edited meanwhile, or the operator ends: what was
+/// cut short says nothing.
 async fn check(
     context: &Context,
     live: &RegistryCleanupPolicy,
@@ -371,17 +304,18 @@ async fn check(
     let found = match opened {
         Ok(session) => {
             let findings = connect::check_targets(&session, &policy.target).await;
+            let works = findings.trouble.is_none();
+            // Listed where something needs it, and then once for all that does.
+            let listed = OnceCell::new();
+            let list = || async {
+                let list = || async { list_repositories::list(&session.client, &policy.target).await.ok() };
+                if works { listed.get_or_init(list).await.as_ref() } else { None }
+            };
             let overlap = match neighbours {
-                Some(neighbours) if findings.trouble.is_none() => {
-                    shared(&session.client, &policy.target, &neighbours).await
-                }
+                Some(neighbours) if works => shared(list, &neighbours).await,
                 _ => None,
             };
-            let works = findings.trouble.is_none();
-            let repositories = || async {
-                let found = list_repositories::list(&session.client, &policy.target).await.ok().filter(|_| works)?;
-                Some(found.repositories)
-            };
+            let repositories = || async { Some(list().await?.repositories.as_slice()) };
             let in_use = Box::pin(Usage::knowledge(context, &namespace, policy, repositories)).await;
             // It may have waited for a first list.
             context.memory().note_watch(&live.uid().unwrap_or_default(), context.sees_workloads());
@@ -396,11 +330,14 @@ async fn check(
 
 /// What a policy shares with its neighbours. Repositories are only listed where it has some; `None` where they cannot
 /// be.
-async fn shared(client: &Client, target: &Target, neighbours: &Neighbours) -> Option<Overlap> {
+async fn shared<'f, F>(list: impl FnOnce() -> F, neighbours: &Neighbours) -> Option<Overlap>
+where
+    F: Future<Output = Option<&'f Found>>,
+{
     if neighbours.is_empty() {
         return Some(Overlap::default());
     }
-    let found = list_repositories::list(client, target).await.ok()?;
+    let found = list().await?;
     found.failed.is_empty().then(|| neighbours.overlap(&found.repositories))
 }
 

@@ -1,9 +1,9 @@
 //! Who may work now: places for looks at policies and for runs, given out by `policy::fair_queue`.
 //!
 //! A look (a check of credentials and targets) holds no list of tags; what bounds looks is that thousands of policies
-//! are not to connect all at once. A run holds lists of tags, so what bounds runs is memory, and previews have places of
-//! their own that no long run takes. A place is given back while its run waits for something: the gate of the run does
-//! that, in one way for every wait.
+//! are not to connect all at once. A run holds lists of tags, so what bounds runs is memory, and previews have places
+//! of their own that no long run takes. A place is given back while its run waits for something: the gate of the run
+//! does that, in one way for every wait.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

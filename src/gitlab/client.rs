@@ -22,8 +22,9 @@ use super::responses::{
 use super::retry::Repeat;
 use super::transport::{Answer, Http, Request, by_status};
 use super::types::{
-    BulkAnswer, BulkDelete, Namespace, Project, Repository, RepositoryRef, TagDetails, TokenInfo, Version, is_tag_name,
+    BulkAnswer, Namespace, Project, Repository, RepositoryRef, TagDetails, TokenInfo, Version, is_tag_name,
 };
+use crate::model::BulkDelete;
 
 /// The longest page of a list in bytes: ten times what 1000 tags with long names take.
 pub(super) const LIST_LIMIT: usize = 8 * 1024 * 1024;
@@ -212,9 +213,10 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::AnswerLost`] when it was sent and no answer tells its fate (time-out, broken connection, 5xx), and
-    /// [`ErrorKind::ForeignAnswer`] when the one that came is not GitLab's: it counts as accepted. Every other error means that GitLab accepted nothing: [`ErrorKind::Refused`] for parameters
-    /// it does not take, [`ErrorKind::Moved`] for a project that was moved, [`ErrorKind::NotFound`],
-    /// [`ErrorKind::Forbidden`], [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
+    /// [`ErrorKind::ForeignAnswer`] when the one that came is not GitLab's: it counts as accepted. Every other error
+    /// means that GitLab accepted nothing: [`ErrorKind::Refused`] for parameters it does not take, [`ErrorKind::Moved`]
+    /// for a project that was moved, [`ErrorKind::NotFound`], [`ErrorKind::Forbidden`],
+    /// [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
     pub async fn bulk_delete(&self, repository: &RepositoryRef, delete: &BulkDelete) -> Result<BulkAnswer, Error> {
         let operation = Operation::RequestBulkDelete;
         let body = serde_json::to_vec(delete).map_err(|_| invalid(operation, "the request cannot be written"))?;

@@ -104,9 +104,15 @@ mod tests {
     const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
     #[rstest]
-    #[case::an_index(json!({"digest": "d", "manifests": [{"digest": "a", "mediaType": IMAGE}, {"digest": "b", "mediaType": IMAGE}]}), told(&["a", "b"]))]
+    #[case::an_index(
+        json!({"digest": "d", "manifests": [{"digest": "a", "mediaType": IMAGE}, {"digest": "b", "mediaType": IMAGE}]}),
+        told(&["a", "b"]),
+    )]
     #[case::pushed_again(json!({"digest": "e", "manifests": [{"digest": "a", "mediaType": IMAGE}]}), Inside::Untold)]
-    #[case::an_index_inside(json!({"digest": "d", "manifests": [{"digest": "a", "mediaType": IMAGE}, {"digest": "b", "mediaType": INDEX}]}), Inside::Untold)]
+    #[case::an_index_inside(
+        json!({"digest": "d", "manifests": [{"digest": "a", "mediaType": IMAGE}, {"digest": "b", "mediaType": INDEX}]}),
+        Inside::Untold,
+    )]
     #[case::of_unknown_type(json!({"digest": "d", "manifests": [{"digest": "a"}]}), Inside::Untold)]
     #[case::without_a_digest(json!({"digest": "d", "manifests": [{"mediaType": IMAGE}]}), Inside::Untold)]
     #[case::no_index(json!({"digest": "d", "manifests": null}), Inside::Untold)]

@@ -223,8 +223,8 @@ pub enum ErrorKind {
     /// The host, or the proxy in front of it, resolves to addresses of the operator's own machine or network segment
     /// only.
     #[error(
-        "{host} resolves to {address}, a loopback, link-local, unspecified or metadata address, to which the operator may not \
-         connect unless its flag --allowed-gitlab-hosts (chart: gitlab.allowedHosts) names the host"
+        "{host} resolves to {address}, a loopback, link-local, unspecified or metadata address, to which the operator \
+         may not connect unless its flag --allowed-gitlab-hosts (chart: gitlab.allowedHosts) names the host"
     )]
     LocalAddress {
         /// The name that was resolved; it is the policy's, not the server's.
@@ -278,7 +278,8 @@ pub enum ErrorKind {
     /// The request was sent and may have been accepted, but no answer says so. Counts as accepted.
     #[error("the answer was lost, the request may have been accepted")]
     AnswerLost,
-    /// A request that removes something was answered, but neither with GitLab's yes nor with its no. Counts as accepted.
+    /// A request that removes something was answered, but neither with GitLab's yes nor with its no. Counts as
+    /// accepted.
     #[error("the answer is not GitLab's, {0}; nobody knows what became of the request, so it counts as accepted")]
     ForeignAnswer(Foreign),
     /// The [`FinalCheck`](super::FinalCheck) said no; it was not sent.
@@ -503,8 +504,8 @@ pub enum Setting {
     /// The address of GitLab, or of the proxy, is one of the operator's own machine or network segment, and not
     /// allowed.
     #[error(
-        "the address of GitLab or of the proxy is a loopback, link-local, unspecified or metadata address, to which the operator \
-         may not connect unless its flag --allowed-gitlab-hosts (chart: gitlab.allowedHosts) names it"
+        "the address of GitLab or of the proxy is a loopback, link-local, unspecified or metadata address, to which \
+         the operator may not connect unless its flag --allowed-gitlab-hosts (chart: gitlab.allowedHosts) names it"
     )]
     LocalAddress,
     /// Not a valid header value.

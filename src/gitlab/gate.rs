@@ -31,8 +31,8 @@ pub trait Gate: Send + Sync {
     /// The instant after which nothing is sent and nothing is waited for; `None` is no limit.
     fn deadline(&self) -> Option<Timestamp>;
 
-    /// Resolves when [`Gate::may_send`] has turned to no for good: ends waits, and reading requests that are on their way.
-    /// A bulk request on its way is never cut off by it.
+    /// Resolves when [`Gate::may_send`] has turned to no for good: ends waits, and reading requests that are on their
+    /// way. A bulk request on its way is never cut off by it.
     fn stopped(&self) -> BoxFuture<'_, ()>;
 
     /// Waits out a pause that the server asked for, and ends no sooner. Whoever stands behind the gate may let others

@@ -146,8 +146,8 @@ fn query(parts: Parts, first: usize, sort: &str) -> String {
     let referrers = if parts.has(Part::Referrers) { ", referrers: true" } else { "" };
     format!(
         "query tags($id: ContainerRepositoryID!, $after: String) {{ containerRepository(id: $id) {{ \
-         tags(first: {first}, after: $after{sort}{referrers}) {{ nodes {{ name{fields} }} pageInfo {{ hasNextPage endCursor }} }} \
-         }} }}"
+         tags(first: {first}, after: $after{sort}{referrers}) {{ nodes {{ name{fields} }} pageInfo {{ hasNextPage \
+         endCursor }} }} }} }}"
     )
 }
 
@@ -197,7 +197,8 @@ pub(super) fn names_body(parts: Parts, repository: u64, names: &[&str]) -> Optio
     let tag = |position| {
         let alias = alias(position);
         format!(
-            " {alias}: tags(first: {NAMESAKES}, name: ${alias}) {{ nodes {{ name{fields} }} pageInfo {{ hasNextPage }} }}"
+            " {alias}: tags(first: {NAMESAKES}, name: ${alias}) {{ nodes {{ name{fields} }} pageInfo {{ hasNextPage }} \
+             }}"
         )
     };
     let declared: Vec<String> = (0..names.len()).map(|position| format!(", ${}: String", alias(position))).collect();
@@ -232,8 +233,9 @@ mod tests {
         assert_eq!(
             query,
             "query tags($id: ContainerRepositoryID!, $after: String) { containerRepository(id: $id) { tags(first: 20, \
-             after: $after, sort: PUBLISHED_AT_ASC, referrers: true) { nodes { name digest totalSize createdAt publishedAt mediaType \
-             protection { immutable } userPermissions { destroyContainerRepositoryTag } referrers { digest } } pageInfo { hasNextPage endCursor } } } }"
+             after: $after, sort: PUBLISHED_AT_ASC, referrers: true) { nodes { name digest totalSize createdAt \
+             publishedAt mediaType protection { immutable } userPermissions { destroyContainerRepositoryTag } \
+             referrers { digest } } pageInfo { hasNextPage endCursor } } } }"
         );
     }
 

@@ -40,8 +40,16 @@ mod tests {
     const READ: Operation = Operation::ReadTags;
 
     #[rstest]
-    #[case::there(json!([{ "name": "a-1", "digest": "x" }, { "name": "a", "digest": "y" }]), true, Some(TagNow::There { digest: Some("y".into()), published_at: None }))]
-    #[case::without_a_digest(json!([{ "name": "a", "digest": null }]), false, Some(TagNow::There { digest: None, published_at: None }))]
+    #[case::there(
+        json!([{ "name": "a-1", "digest": "x" }, { "name": "a", "digest": "y" }]),
+        true,
+        Some(TagNow::There { digest: Some("y".into()), published_at: None }),
+    )]
+    #[case::without_a_digest(
+        json!([{ "name": "a", "digest": null }]),
+        false,
+        Some(TagNow::There { digest: None, published_at: None }),
+    )]
     #[case::missing(json!([{ "name": "a-1", "digest": "x" }]), false, Some(TagNow::Missing))]
     #[case::behind_others(json!([{ "name": "0-a", "digest": "x" }]), true, Some(TagNow::Crowded))]
     #[case::of_another_name(json!([{ "name": "b", "digest": "x" }]), false, None)]

@@ -103,7 +103,11 @@ mod tests {
     #[case::ended_in_the_middle(json!(["a"]), json!(["error while deleting tags"]), Err(ErrorKind::AnswerLost))]
     #[case::ended_at_once(json!([]), json!(["error while deleting tags"]), Err(ErrorKind::AnswerLost))]
     #[case::errors_of_later_versions(json!([]), json!(["no"]), Err(ErrorKind::AnswerLost))]
-    #[case::another_tag(json!(["c"]), json!([]), Err(ErrorKind::InvalidAnswer { what: "it names a tag that was not asked for" }))]
+    #[case::another_tag(
+        json!(["c"]),
+        json!([]),
+        Err(ErrorKind::InvalidAnswer { what: "it names a tag that was not asked for" }),
+    )]
     fn what_is_gone_is_what_gitlab_says(
         #[case] gone: Value,
         #[case] errors: Value,

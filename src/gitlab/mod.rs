@@ -88,7 +88,6 @@ pub use pagination::Gap;
 pub use resolve::{Lookup, SystemLookup};
 pub use settings::{ClientSettings, Connection};
 pub use types::{
-    BulkAnswer, BulkDelete, Capabilities, Closed, ImagePage, Namespace, Project, Repository, RepositoryContents,
-    RepositoryDeletion, RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval,
-    TokenInfo, Version,
+    BulkAnswer, Capabilities, Closed, ImagePage, Namespace, Project, Repository, RepositoryDeletion, RepositoryNow,
+    RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval, TokenInfo, Version,
 };

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use super::client::{Client, OBJECT_LIMIT, project_segment};
 use super::error::{Error, ErrorKind, Operation};
 use super::responses::{ContentsAnswer, ErrorAnswer, invalid, read, unfulfilled, yes};
-use super::types::{RepositoryContents, RepositoryDeletion, RepositoryRef};
+use super::types::{RepositoryDeletion, RepositoryNow, RepositoryRef};
 
 impl Client {
     /// The registry's own count of a repository's tags: GET `/registry/repositories/:id?tags_count=true`.
@@ -20,7 +20,7 @@ impl Client {
     /// [`ErrorKind::NotFound`], [`ErrorKind::Forbidden`], [`ErrorKind::InsufficientScope`],
     /// [`ErrorKind::Unauthorized`].
     pub async fn repository_tags_count(&self, id: u64) -> Result<Option<u64>, Error> {
-        Ok(self.contents(id, &["tags_count"]).await?.tags_count)
+        Ok(self.contents(id, &["tags_count"]).await?.contents.tags)
     }
 
     /// What the registry says a repository holds, by two ways at once: GET
@@ -33,7 +33,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`Client::repository_tags_count`].
-    pub async fn repository_contents(&self, id: u64) -> Result<RepositoryContents, Error> {
+    pub async fn repository_contents(&self, id: u64) -> Result<RepositoryNow, Error> {
         self.contents(id, &["tags_count", "size"]).await
     }
 
@@ -48,9 +48,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AnswerLost`] or [`ErrorKind::ForeignAnswer`] when it was sent and no answer tells its fate. After every other error GitLab does
-    /// nothing: [`ErrorKind::NotFound`], [`ErrorKind::Forbidden`], [`ErrorKind::Moved`], [`ErrorKind::Refused`],
-    /// [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
+    /// [`ErrorKind::AnswerLost`] or [`ErrorKind::ForeignAnswer`] when it was sent and no answer tells its fate. After
+    /// every other error GitLab does nothing: [`ErrorKind::NotFound`], [`ErrorKind::Forbidden`], [`ErrorKind::Moved`],
+    /// [`ErrorKind::Refused`], [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
     pub async fn delete_repository(&self, repository: &RepositoryRef) -> Result<RepositoryDeletion, Error> {
         let operation = Operation::DeleteRepository;
         let project = project_segment(operation, &repository.project)?;
@@ -65,13 +65,13 @@ impl Client {
         }
     }
 
-    async fn contents(&self, id: u64, parts: &[&str]) -> Result<RepositoryContents, Error> {
+    async fn contents(&self, id: u64, parts: &[&str]) -> Result<RepositoryNow, Error> {
         let operation = Operation::CountTags;
         let mut url = self.url(&["registry", "repositories", &id.to_string()]);
         url.query_pairs_mut().extend_pairs(parts.iter().map(|part| (part, "true")));
         let answer = self.get(operation, url, OBJECT_LIMIT).await?;
         if answer.status == StatusCode::NOT_FOUND && ErrorAnswer::of(&answer).is_missing_route() {
-            return Ok(RepositoryContents::default());
+            return Ok(RepositoryNow::default());
         }
         let contents: ContentsAnswer = read(operation, &answer)?;
         contents.accept(id).ok_or_else(|| invalid(operation, "it is about another repository"))

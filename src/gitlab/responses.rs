@@ -12,7 +12,8 @@ use super::lenient::lenient;
 use super::maintenance::is_maintenance;
 use super::pagination::Gap;
 use super::transport::Answer;
-use super::types::{Closed, Namespace, Project, Repository, RepositoryContents, RepositoryStatus, TagDetails};
+use super::types::{Closed, Namespace, Project, Repository, RepositoryNow, RepositoryStatus, TagDetails};
+use crate::model::RepositoryContents;
 
 /// Reads the JSON of a success; any other status becomes its error.
 pub(super) fn read<T: DeserializeOwned>(operation: Operation, answer: &Answer) -> Result<T, Error> {
@@ -40,11 +41,12 @@ pub(super) fn refusal(operation: Operation, answer: &Answer) -> Error {
     Error::new(operation, kind)
 }
 
-/// Whether a success is GitLab's yes to a removal: the one status that it sends for it, and a body that is empty or JSON.
+/// Whether a success is GitLab's yes to a removal: the one status that it sends for it, and a body that is empty or
+/// JSON.
 ///
-/// GitLab behaviour: bulk deletions and those of repositories are accepted with 202, a single tag's is answered with 200
-/// (`lib/api/project_container_repositories.rs`); the body is the bare number. A sign-in page with 200, or a proxy's 204,
-/// says nothing of what GitLab did.
+/// GitLab behaviour: bulk deletions and those of repositories are accepted with 202, a single tag's is answered with
+/// 200 (`lib/api/project_container_repositories.rs`); the body is the bare number. A sign-in page with 200, or a
+/// proxy's 204, says nothing of what GitLab did.
 pub(super) fn yes(operation: Operation, answer: &Answer, expected: u16) -> Result<(), Error> {
     let status = answer.status.as_u16();
     let foreign = if is_challenge(answer) {
@@ -68,7 +70,8 @@ pub(super) fn is_page(answer: &Answer) -> bool {
 
 /// Whether a firewall in front of GitLab wants to see a browser first. Its answer can have any status and no body.
 ///
-/// AWS: <https://docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-how-it-works.html>; Cloudflare:
+/// AWS: <https://docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-how-it-works.html>;
+/// Cloudflare:
 /// <https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/>.
 pub(super) fn is_challenge(answer: &Answer) -> bool {
     ["x-amzn-waf-action", "cf-mitigated"].into_iter().any(|header| answer.headers.contains_key(header))
@@ -184,9 +187,9 @@ pub(super) struct ContentsAnswer {
 
 impl ContentsAnswer {
     /// `None` when this is another repository than the one asked for.
-    pub(super) fn accept(self, id: u64) -> Option<RepositoryContents> {
-        let Self { tags_count, size, status, .. } = self;
-        (self.id == id).then_some(RepositoryContents { tags_count, size, status })
+    pub(super) fn accept(self, id: u64) -> Option<RepositoryNow> {
+        let Self { tags_count: tags, size: bytes, status, .. } = self;
+        (self.id == id).then_some(RepositoryNow { contents: RepositoryContents { tags, bytes }, status })
     }
 }
 

@@ -5,9 +5,10 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::lenient::lenient;
+use crate::model::RepositoryContents;
 
 /// A project as GitLab's API takes it. GitLab behaviour: digits alone are always read as an id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -102,14 +103,11 @@ pub enum RepositoryStatus {
     Other,
 }
 
-/// What the registry says a repository holds. What nobody told is `None`.
+/// A repository as the registry counts it now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RepositoryContents {
-    /// How many tags, up to 10,000. GitLab behaviour: 0 when counting failed; nothing before 13.6.
-    pub tags_count: Option<u64>,
-    /// How many bytes its tags take. GitLab behaviour: nothing when asking for it failed, when the registry does not
-    /// know the repository, or when it has no metadata database.
-    pub size: Option<u64>,
+pub struct RepositoryNow {
+    /// What it holds.
+    pub contents: RepositoryContents,
     /// As [`Repository::status`], but of now.
     pub status: Option<RepositoryStatus>,
 }
@@ -318,29 +316,6 @@ const fn yes() -> bool {
     true
 }
 
-/// A bulk deletion, as GitLab takes it. What is `None` is not sent.
-///
-/// GitLab behaviour: patterns are anchored by joining text, without a group, so `dev|test` would also match
-/// `dev-important` and `mytest`. **The caller wraps every pattern in `(?:…)`**; this type sends what it is given.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct BulkDelete {
-    /// RE2; the tags that may go. One of this and `name_regex` is required.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name_regex_delete: Option<String>,
-    /// The older name of `name_regex_delete`, the only one that servers before 12.9 know.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name_regex: Option<String>,
-    /// RE2; the tags that stay. Ignored by old servers, see [`Version::supports_keep_regex`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name_regex_keep: Option<String>,
-    /// How many of the newest candidates stay.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub keep_n: Option<u32>,
-    /// The age from which tags go, such as `30d`. GitLab behaviour: `m` is a minute, `month` 30 days.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub older_than: Option<String>,
-}
-
 /// GitLab's answer to a bulk deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BulkAnswer {
@@ -367,7 +342,6 @@ pub(super) fn is_tag_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
-    use serde_json::json;
 
     use super::*;
 
@@ -402,14 +376,6 @@ mod tests {
     #[case("shop/4711", Project::Path("shop/4711".to_owned()))]
     fn digits_alone_are_a_project_id(#[case] text: &str, #[case] expected: Project) {
         assert_eq!(Project::from(text), expected);
-    }
-
-    #[test]
-    fn a_bulk_request_sends_only_what_is_set() {
-        let request =
-            BulkDelete { name_regex_delete: Some("(?:mr-.*)".to_owned()), keep_n: Some(0), ..BulkDelete::default() };
-        let sent = serde_json::to_value(&request).unwrap();
-        assert_eq!(sent, json!({"name_regex_delete": "(?:mr-.*)", "keep_n": 0}));
     }
 
     #[rstest]

@@ -168,8 +168,8 @@ fn remarks_say_what_the_plan_is_worth() {
             "1 of 4 repositories failed",
             "a run keeps images that are in use; nobody looked here which they are",
             "CRD is older than the operator: the API server drops spec.limits",
-            "policies b and other/all also look after repositories of this policy (shop/api, 1 of 4); each decides alone, so \
-             one may remove what another keeps",
+            "policies b and other/all also look after repositories of this policy (shop/api, 1 of 4); each decides \
+             alone, so one may remove what another keeps",
             "the cluster uses no image of registry.example.com:5050, as far as names tell; if it pulls from there \
              under another name, add that to protect.registryAliases",
             "in the mode DryRun a run only tells"

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use sha2::{Digest, Sha256};
 
 use crate::api::conditions::shorten;
+use crate::api::limits::{MARK_DIGITS, MAX_MARKS};
 use crate::api::{APPROVE, ApprovedPlan, RepositoryStatus};
 
 use super::repository_outcome::Outcome;
@@ -21,11 +22,6 @@ const HASH_CHARACTERS: usize = 32;
 const MAX_MANAGER: usize = 128;
 /// Most repositories that an explanation of a difference names.
 const MAX_DIFFERENCES: usize = 3;
-
-/// Most tags of a plan that are marked in a status.
-const MAX_MARKED: usize = 2500;
-/// Digits of a mark: 48 bits, so that among all tags that a registry may have none passes for one of a plan by chance.
-const MARK_CHARACTERS: usize = 12;
 
 /// One tag that a plan removes.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -54,12 +50,12 @@ pub fn plan_hash<'a>(generation: i64, items: impl IntoIterator<Item = Item<'a>>)
     hexadecimal(&hasher.finalize(), HASH_CHARACTERS)
 }
 
-/// What tells later whether a tag belongs to a plan, when some of it are gone: a mark of each. `None` where there are too
-/// many.
+/// What tells later whether a tag belongs to a plan, when some of it are gone: a mark of each. `None` where there are
+/// too many.
 #[must_use]
 pub fn tag_marks<'a>(hash: &str, items: impl IntoIterator<Item = Item<'a>>) -> Option<String> {
     let mut marks: Vec<String> = items.into_iter().map(|item| mark(hash, item)).collect();
-    if marks.len() > MAX_MARKED {
+    if marks.len() > MAX_MARKS {
         return None;
     }
     marks.sort_unstable();
@@ -71,7 +67,7 @@ pub fn tag_marks<'a>(hash: &str, items: impl IntoIterator<Item = Item<'a>>) -> O
 #[must_use]
 pub fn is_within<'a>(plan: &ApprovedPlan, items: impl IntoIterator<Item = Item<'a>>) -> bool {
     let marks = plan.tag_marks.as_deref().unwrap_or_default();
-    let known: BTreeSet<&[u8]> = marks.as_bytes().chunks_exact(MARK_CHARACTERS).collect();
+    let known: BTreeSet<&[u8]> = marks.as_bytes().chunks_exact(MARK_DIGITS).collect();
     items.into_iter().all(|item| known.contains(mark(&plan.plan_hash, item).as_bytes()))
 }
 
@@ -80,7 +76,7 @@ fn mark(hash: &str, item: Item<'_>) -> String {
     for part in [hash, " ", item.repository, " ", item.name, " ", item.digest.unwrap_or("-")] {
         hasher.update(part.as_bytes());
     }
-    hexadecimal(&hasher.finalize(), MARK_CHARACTERS)
+    hexadecimal(&hasher.finalize(), MARK_DIGITS)
 }
 
 fn hexadecimal(bytes: &[u8], characters: usize) -> String {
@@ -188,7 +184,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_order_of_the_tags_is_no_part_of_the_name(mut names in proptest::collection::vec("[a-z]{1,3}", 0..20), turn in 0_usize..20) {
+        fn the_order_of_the_tags_is_no_part_of_the_name(mut names in proptest::collection::vec("[a-z]{1,3}", 0..20),
+            turn in 0_usize..20) {
             let before = plan_hash(7, names.iter().map(|name| item("a/b", name, None)));
             if !names.is_empty() {
                 let by = turn % names.len();
@@ -228,7 +225,7 @@ mod tests {
             tag_marks,
         };
         let marked = plan(tag_marks("4f2a", all));
-        assert_eq!(marked.tag_marks.as_ref().unwrap().len(), all.len() * MARK_CHARACTERS);
+        assert_eq!(marked.tag_marks.as_ref().unwrap().len(), all.len() * MARK_DIGITS);
         assert!(is_within(&marked, all));
         assert!(is_within(&marked, [all[2], all[0]]));
         assert!(is_within(&marked, []));
@@ -243,7 +240,7 @@ mod tests {
         assert!(!is_within(&plan(tag_marks("another", all)), all), "marks of another plan");
         assert!(!is_within(&plan(None), all), "nothing is known");
         assert!(is_within(&plan(None), []), "nothing is left");
-        let names: Vec<String> = (0..=MAX_MARKED).map(|number| number.to_string()).collect();
+        let names: Vec<String> = (0..=MAX_MARKS).map(|number| number.to_string()).collect();
         assert_eq!(tag_marks("4f2a", names.iter().map(|name| item("a/b", name, None))), None, "too many");
         let most = tag_marks("4f2a", names.iter().skip(1).map(|name| item("a/b", name, None)));
         assert_eq!(most.map(|marks| marks.len()), Some(30_000));

@@ -3,21 +3,7 @@
 use super::attachment;
 use super::compile::Rule;
 use super::pattern::Pattern;
-
-/// The parameters, under their names in the API. `None` is not sent.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Parameters {
-    /// `name_regex_delete`: which tags may go.
-    pub name_regex_delete: Option<String>,
-    /// `name_regex`: the same, for servers that know no other name for it.
-    pub name_regex: Option<String>,
-    /// `name_regex_keep`: which of them stay.
-    pub name_regex_keep: Option<String>,
-    /// `keep_n`: how many of the newest stay.
-    pub keep_n: Option<u32>,
-    /// `older_than`: from which age on they go.
-    pub older_than: Option<String>,
-}
+use crate::model::BulkDelete;
 
 /// The server is too old to be told what to keep, and would remove it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,7 +17,7 @@ pub struct KeepNotSupported;
 ///
 /// # Errors
 /// When something is to be kept by pattern and the server would not hear of it.
-pub fn parameters(rule: &Rule, protect: &[Pattern], knows_keep: bool) -> Result<Parameters, KeepNotSupported> {
+pub fn parameters(rule: &Rule, protect: &[Pattern], knows_keep: bool) -> Result<BulkDelete, KeepNotSupported> {
     let keep: Vec<String> = rule.keep.iter().chain(protect).map(Pattern::grouped).collect();
     let name_regex_keep = match keep.as_slice() {
         [] => None,
@@ -43,7 +29,7 @@ pub fn parameters(rule: &Rule, protect: &[Pattern], knows_keep: bool) -> Result<
     }
     let delete = Some(rule.delete.grouped());
     let (name_regex_delete, name_regex) = if knows_keep { (delete, None) } else { (None, delete) };
-    Ok(Parameters {
+    Ok(BulkDelete {
         name_regex_delete,
         name_regex,
         name_regex_keep,
@@ -72,7 +58,7 @@ mod tests {
     use crate::policy::compile::tests::spec;
     use crate::policy::{CompileOptions, Method, compile};
 
-    fn of(rule: &Value, protect: &[&str], knows_keep: bool) -> Result<Parameters, KeepNotSupported> {
+    fn of(rule: &Value, protect: &[&str], knows_keep: bool) -> Result<BulkDelete, KeepNotSupported> {
         let spec = spec(&json!({"rules": [rule], "protect": {"nameRegex": protect}}));
         let policy = compile(&spec, &CompileOptions::default(), "2026-11-22T12:00:00Z".parse().unwrap()).unwrap();
         let Method::Bulk(rule) = &policy.method else { unreachable!() };
@@ -86,21 +72,24 @@ mod tests {
     #[rstest]
     #[case::git_shas(
         json!({"name": "sha", "nameRegexDelete": "[0-9a-z]{40}", "keepN": 5, "olderThan": "2d"}),
-        Parameters { name_regex_delete: Some(text("(?:[0-9a-z]{40})")), keep_n: Some(5), older_than: Some(text("2d")), ..Parameters::default() }
+        BulkDelete { name_regex_delete: Some(text("(?:[0-9a-z]{40})")), keep_n: Some(5), older_than: Some(text("2d")),
+            ..BulkDelete::default() }
     )]
     #[case::five_of_everything(
         json!({"name": "five", "nameRegexDelete": ".*", "keepN": 5}),
-        Parameters { name_regex_delete: Some(text("(?:.*)")), keep_n: Some(5), ..Parameters::default() }
+        BulkDelete { name_regex_delete: Some(text("(?:.*)")), keep_n: Some(5), ..BulkDelete::default() }
     )]
     #[case::everything_but_stable(
         json!({"name": "stable", "nameRegexDelete": ".*", "nameRegexKeep": "stable.*", "keepN": 0}),
-        Parameters { name_regex_delete: Some(text("(?:.*)")), name_regex_keep: Some(text("(?:stable.*)")), ..Parameters::default() }
+        BulkDelete { name_regex_delete: Some(text("(?:.*)")), name_regex_keep: Some(text("(?:stable.*)")),
+            ..BulkDelete::default() }
     )]
     #[case::everything_over_a_month(
         json!({"name": "month", "nameRegexDelete": ".*", "olderThan": "1month"}),
-        Parameters { name_regex_delete: Some(text("(?:.*)")), older_than: Some(text("1month")), ..Parameters::default() }
+        BulkDelete { name_regex_delete: Some(text("(?:.*)")), older_than: Some(text("1month")),
+            ..BulkDelete::default() }
     )]
-    fn the_examples_of_gitlabs_documentation_are_sent_as_they_stand(#[case] rule: Value, #[case] expected: Parameters) {
+    fn the_examples_of_gitlabs_documentation_are_sent_as_they_stand(#[case] rule: Value, #[case] expected: BulkDelete) {
         assert_eq!(of(&rule, &[], true), Ok(expected));
     }
 
@@ -130,7 +119,7 @@ mod tests {
         let parameters = of(&rule, &[], false).unwrap();
         assert_eq!(
             parameters,
-            Parameters { name_regex: Some(text("(?:mr-.*)")), older_than: Some(text("14d")), ..Parameters::default() }
+            BulkDelete { name_regex: Some(text("(?:mr-.*)")), older_than: Some(text("14d")), ..BulkDelete::default() }
         );
     }
 

@@ -66,8 +66,8 @@ impl Remains {
     pub fn failed(&self) -> Option<String> {
         let (name, date) = self.example.as_ref()?;
         Some(format!(
-            "requested; nothing has gone, although {} of the {} tags looked at are surely old enough, such as {name} of \
-             {date:.0}: GitLab's job failed, or its registry refuses to delete",
+            "requested; nothing has gone, although {} of the {} tags looked at are surely old enough, such as {name} \
+             of {date:.0}: GitLab's job failed, or its registry refuses to delete",
             self.due, self.looked_at
         ))
     }

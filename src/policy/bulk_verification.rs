@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::report::MAX_SAMPLES;
+use crate::api::limits::MAX_SAMPLES;
 
 /// Pauses before each listing. A job is usually picked up within seconds; GitLab itself works at most 250 s at a time.
 pub const PAUSES: [Duration; 5] = [

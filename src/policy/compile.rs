@@ -298,7 +298,8 @@ fn base_url(text: &str, settings: &CompileOptions) -> Result<Url, Problem> {
         return Err(Problem {
             reason: Reason::HostNotAllowed,
             message: format!(
-                "the operator may not send tokens to {host}; see its flag --allowed-gitlab-hosts (chart: gitlab.allowedHosts)"
+                "the operator may not send tokens to {host}; see its flag --allowed-gitlab-hosts (chart: \
+                 gitlab.allowedHosts)"
             ),
         });
     }
@@ -477,6 +478,6 @@ pub(crate) mod tests {
         let (_, message) = problem(&json!({"rules": rules, "method": "Exact"}), &CompileOptions::default());
         assert!(message.starts_with("spec.rules[0]: this rule would remove every tag: "), "{message}");
         assert!(message.ends_with("; and 2 more"), "{message}");
-        assert!(message.len() < api::conditions::MAX_MESSAGE_BYTES, "{message}");
+        assert!(message.len() < api::limits::MAX_MESSAGE, "{message}");
     }
 }

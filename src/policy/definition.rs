@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::api::conditions::{self, READY, Reason};
+use crate::api::limits::MAX_MESSAGE;
 use crate::api::{Mode, PolicyStatus};
 
 use super::compile::CompiledPolicy;
@@ -160,7 +161,7 @@ impl Definition {
         let Some(ready) = conditions::find(&status.conditions, READY) else { return false };
         match (ready.known_reason(), self.hold(policy, status, generation, now)) {
             (Some(Reason::DefinitionOutdated), Some(hold)) => {
-                ready.message != conditions::shorten(&hold.message, conditions::MAX_MESSAGE_BYTES)
+                ready.message != conditions::shorten(&hold.message, MAX_MESSAGE)
             }
             (Some(Reason::DefinitionOutdated), None) | (_, Some(_)) => true,
             (Some(Reason::Scheduled | Reason::Suspended), None) => {

@@ -17,15 +17,14 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::shorten;
+use crate::api::limits::{MAX_EMPTY_REPOSITORIES, MAX_REPOSITORY_PATH};
 use crate::api::{EmptyRepositoriesSpec, EmptyRepository, RepositoryResult};
+use crate::model::RepositoryContents;
 
 use super::age::{Age, InvalidAge};
 use super::in_use::Users;
-use super::report::MAX_PATH;
 use super::repository_outcome::{Outcome, RepositoryReason};
 
-/// Most repositories that are watched at a time; the others wait for their turn.
-pub const MAX_WATCHED: usize = 50;
 /// How far apart two runs have to be that agree.
 pub const APART: SignedDuration = SignedDuration::from_hours(24);
 
@@ -80,21 +79,11 @@ impl Rule {
     }
 }
 
-/// What GitLab says a repository holds. What nobody told is `None`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Holds {
-    /// How many tags.
-    pub tags: Option<u64>,
-    /// How many bytes.
-    pub bytes: Option<u64>,
-}
-
-impl Holds {
-    /// What GitLab says. Tags that are listed count like those that are counted.
-    #[must_use]
-    pub fn told(counted: Option<u64>, bytes: Option<u64>, listed: usize) -> Self {
-        Self { tags: counted.map(|counted| counted.max(u64::try_from(listed).unwrap_or(u64::MAX))), bytes }
-    }
+/// What GitLab says a repository holds, where some tags were listed: those count like the ones that it counted.
+#[must_use]
+pub fn with_listed(told: RepositoryContents, listed: usize) -> RepositoryContents {
+    let listed = u64::try_from(listed).unwrap_or(u64::MAX);
+    RepositoryContents { tags: told.tags.map(|counted| counted.max(listed)), ..told }
 }
 
 /// Whether a repository that lists no tags is proved to have none. `witness` is another repository, that showed tags in
@@ -102,17 +91,17 @@ impl Holds {
 ///
 /// # Errors
 /// Why it may have tags all the same.
-pub fn prove(holds: Holds, witness: Option<Holds>) -> Result<(), Doubt> {
+pub fn prove(holds: RepositoryContents, witness: Option<RepositoryContents>) -> Result<(), Doubt> {
     match holds {
-        Holds { tags: None, .. } => return Err(Doubt::NotCounted),
-        Holds { tags: Some(tags @ 1..), .. } => return Err(Doubt::Counted(tags)),
-        Holds { bytes: Some(bytes @ 1..), .. } => return Err(Doubt::Size(bytes)),
-        Holds { tags: Some(0), bytes: None | Some(0) } => {}
+        RepositoryContents { tags: None, .. } => return Err(Doubt::NotCounted),
+        RepositoryContents { tags: Some(tags @ 1..), .. } => return Err(Doubt::Counted(tags)),
+        RepositoryContents { bytes: Some(bytes @ 1..), .. } => return Err(Doubt::Size(bytes)),
+        RepositoryContents { tags: Some(0), bytes: None | Some(0) } => {}
     }
     match witness {
         None if holds.bytes.is_none() => Err(Doubt::NoWitness),
-        Some(Holds { tags: None | Some(0), .. }) => Err(Doubt::WitnessSilent),
-        Some(Holds { bytes: Some(_), .. }) if holds.bytes.is_none() => Err(Doubt::SizeUnknown),
+        Some(RepositoryContents { tags: None | Some(0), .. }) => Err(Doubt::WitnessSilent),
+        Some(RepositoryContents { bytes: Some(_), .. }) if holds.bytes.is_none() => Err(Doubt::SizeUnknown),
         _ => Ok(()),
     }
 }
@@ -190,7 +179,9 @@ impl fmt::Display for KeptBecause {
             Self::NotStill => f.write_str(
                 "had no tags a moment ago; kept because it was not seen to have none right before its deletion",
             ),
-            Self::NoRoom => write!(f, "empty; it is watched once there are fewer than {MAX_WATCHED} others before it"),
+            Self::NoRoom => {
+                write!(f, "empty; it is watched once there are fewer than {MAX_EMPTY_REPOSITORIES} others before it")
+            }
             Self::TooYoung { since, until } => {
                 write!(f, "empty since {since}; younger than deleteOlderThan, may go from {until} on")
             }
@@ -228,7 +219,7 @@ pub fn observe(outcome: &Outcome) -> Observation {
 /// Since when runs have seen a repository empty. A repository that was moved is another one.
 #[must_use]
 pub fn since(watched: &[EmptyRepository], id: u64, path: &str) -> Option<Timestamp> {
-    let path = shorten(path, MAX_PATH);
+    let path = shorten(path, MAX_REPOSITORY_PATH);
     watched.iter().find(|known| known.id == id && known.path == path).map(|known| known.since.0)
 }
 
@@ -236,7 +227,7 @@ pub fn since(watched: &[EmptyRepository], id: u64, path: &str) -> Option<Timesta
 #[must_use]
 pub fn watch(id: u64, path: &str, since: Timestamp) -> EmptyRepository {
     let since = Timestamp::from_second(since.as_second()).unwrap_or(since);
-    EmptyRepository { id, path: shorten(path, MAX_PATH), since: Time(since) }
+    EmptyRepository { id, path: shorten(path, MAX_REPOSITORY_PATH), since: Time(since) }
 }
 
 /// What is still watched after a run that did not get to look for emptiness itself.
@@ -269,8 +260,8 @@ mod tests {
         Rule::compile(&EmptyRepositoriesSpec { delete_older_than: "30d".to_owned(), include_root }).unwrap()
     }
 
-    fn holds(tags: impl Into<Option<u64>>, bytes: impl Into<Option<u64>>) -> Holds {
-        Holds { tags: tags.into(), bytes: bytes.into() }
+    fn holds(tags: impl Into<Option<u64>>, bytes: impl Into<Option<u64>>) -> RepositoryContents {
+        RepositoryContents { tags: tags.into(), bytes: bytes.into() }
     }
 
     #[rstest]
@@ -282,7 +273,7 @@ mod tests {
     #[case::a_size(holds(0, 1), Some(holds(3, 7)), Err(Doubt::Size(1)))]
     #[case::nobody_to_compare_with(holds(0, None), None, Err(Doubt::NoWitness))]
     #[case::a_silent_witness(holds(0, 0), Some(holds(0, 0)), Err(Doubt::WitnessSilent))]
-    #[case::a_witness_that_cannot_be_asked(holds(0, 0), Some(Holds::default()), Err(Doubt::WitnessSilent))]
+    #[case::a_witness_that_cannot_be_asked(holds(0, 0), Some(RepositoryContents::default()), Err(Doubt::WitnessSilent))]
     #[case::a_silent_witness_without_sizes(holds(0, None), Some(holds(0, None)), Err(Doubt::WitnessSilent))]
     #[case::only_this_size_is_missing(holds(0, None), Some(holds(3, 7)), Err(Doubt::SizeUnknown))]
     #[case::only_this_size_is_missing_and_the_other_is_nothing(
@@ -291,8 +282,8 @@ mod tests {
         Err(Doubt::SizeUnknown)
     )]
     fn emptiness_is_proved_by_an_answer_never_by_silence(
-        #[case] candidate: Holds,
-        #[case] witness: Option<Holds>,
+        #[case] candidate: RepositoryContents,
+        #[case] witness: Option<RepositoryContents>,
         #[case] expected: Result<(), Doubt>,
     ) {
         assert_eq!(prove(candidate, witness), expected);
@@ -300,7 +291,7 @@ mod tests {
 
     #[test]
     fn tags_that_are_listed_count_as_well_but_no_count_is_made_of_them() {
-        let told = |counted, listed| Holds::told(counted, Some(5), listed);
+        let told = |counted, listed| with_listed(holds(counted, 5), listed);
         assert_eq!([told(Some(0), 3), told(Some(4), 3)], [holds(3, 5), holds(4, 5)]);
         assert_eq!(told(None, 3), holds(None, 5));
     }

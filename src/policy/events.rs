@@ -243,7 +243,8 @@ mod tests {
         let ended = |pending: &str| {
             let status: PolicyStatus = serde_json::from_value(json!({
                 "lastRun": {"id": "r", "trigger": "Schedule", "mode": "RequireApproval", "gitlab": "https://git.test",
-                    "observedGeneration": 1, "startTime": "2026-11-22T12:00:00Z", "result": "PartiallyFailed", "message": "m"},
+                    "observedGeneration": 1, "startTime": "2026-11-22T12:00:00Z", "result": "PartiallyFailed",
+                        "message": "m"},
                 "pendingApproval": {"planHash": "abc", "tags": 5, "repositories": 1, "time": pending},
             }))
             .unwrap();

@@ -1,8 +1,9 @@
 //! Whose turn it is where only so many can work at the same time: a queue that no GitLab and no namespace can fill.
 //!
-//! Turns go round: first comes the namespace that was served longest ago, of its policies the one whose GitLab was, then
-//! the one that came first. Whoever gave its place back to wait for something, and returns, is ahead of all who have
-//! not begun. One GitLab or namespace holds a part of the places at most, and instances that answer slowly share a part.
+//! Turns go round: first comes the namespace that was served longest ago, of its policies the one whose GitLab was,
+//! then the one that came first. Whoever gave its place back to wait for something, and returns, is ahead of all who
+//! have not begun. One GitLab or namespace holds a part of the places at most, and instances that answer slowly share a
+//! part.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

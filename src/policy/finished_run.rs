@@ -247,8 +247,8 @@ mod tests {
         status.last_run.as_mut().unwrap().progress = Some(RunProgress { tags_removed: 40, ..RunProgress::default() });
         report::interrupted(&mut status, 5, at(120));
         let lost = status.last_run.as_ref().unwrap();
-        let message = "the operator stopped before it could record the end of the run; at least 40 tags were removed up to \
-                       1970-01-01T00:00:30Z";
+        let message = "the operator stopped before it could record the end of the run; at least 40 tags were removed \
+                       up to 1970-01-01T00:00:30Z";
         assert_eq!(lost.message.as_deref(), Some(message));
         assert_eq!(lost.summary.as_deref(), Some("at least 40 removed"));
         let told = serde_json::to_value(lost).unwrap();

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::api::limits::MAX_PROJECTS_WITH_CLEANUP_POLICY;
+
 /// Most projects that one run asks about. GitLab.com takes 400 such requests a minute.
 pub const MAX_ASKED: usize = 50;
-/// Most projects that a status names.
-pub const MAX_NAMED: usize = 20;
 /// How long an answer is taken as it is: less than a day, so that every nightly run asks.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(20);
 /// Most projects that a sentence names.
@@ -47,7 +47,7 @@ impl Answers {
         let known = |project: &str| self.0.get(project).and_then(|(_, enabled)| *enabled);
         let said = |project: &str| before.iter().any(|named| named == project);
         let named = projects.iter().filter(|project| known(project).unwrap_or_else(|| said(project)));
-        named.take(MAX_NAMED).map(|project| (*project).to_owned()).collect()
+        named.take(MAX_PROJECTS_WITH_CLEANUP_POLICY).map(|project| (*project).to_owned()).collect()
     }
 }
 
@@ -57,7 +57,7 @@ pub fn sentence(projects: &[String]) -> Option<String> {
     let named: Vec<&str> = projects.iter().take(MAX_IN_SENTENCE).map(String::as_str).collect();
     let more = match projects.len().saturating_sub(MAX_IN_SENTENCE) {
         0 => String::new(),
-        more if projects.len() >= MAX_NAMED => format!(" and at least {more} more"),
+        more if projects.len() >= MAX_PROJECTS_WITH_CLEANUP_POLICY => format!(" and at least {more} more"),
         more => format!(" and {more} more"),
     };
     let list = named.join(", ");
@@ -135,7 +135,11 @@ mod tests {
         );
         assert!(text(3).contains("in shop/p000, shop/p001, shop/p002 and may"), "{}", text(3));
         assert!(text(5).contains("shop/p002 and 2 more and may"), "{}", text(5));
-        assert!(text(MAX_NAMED).contains(" and at least 17 more "), "{}", text(MAX_NAMED));
+        assert!(
+            text(MAX_PROJECTS_WITH_CLEANUP_POLICY).contains(" and at least 17 more "),
+            "{}",
+            text(MAX_PROJECTS_WITH_CLEANUP_POLICY)
+        );
     }
 
     proptest! {
@@ -152,7 +156,7 @@ mod tests {
                 answers.note(project, *enabled, at(*hour));
             }
             let named = answers.named(&projects, &before);
-            prop_assert!(named.len() <= MAX_NAMED && named.iter().all(|project| projects.contains(project.as_str())));
+            prop_assert!(named.len() <= MAX_PROJECTS_WITH_CLEANUP_POLICY && named.iter().all(|project| projects.contains(project.as_str())));
             let due = answers.due(&projects, at(60));
             prop_assert!(due.len() <= MAX_ASKED && due.iter().all(|project| projects.contains(project.as_str())));
             prop_assert!(answers.0.len() <= projects.len());

@@ -10,11 +10,8 @@
 
 use jiff::Timestamp;
 
-use crate::api::MAX_TOKEN_BYTES;
 use crate::api::conditions;
-
-/// How many values that are no times are remembered.
-pub const MAX_TEXTS: usize = 10;
+use crate::api::limits::{MAX_HANDLED_TEXTS, MAX_TOKEN};
 
 /// Why a request for a run is not granted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,7 +56,7 @@ const UNIX_DIGITS: usize = 10;
 /// A value as it is noted.
 #[must_use]
 pub fn shorten(value: &str) -> String {
-    conditions::shorten(value, MAX_TOKEN_BYTES)
+    conditions::shorten(value, MAX_TOKEN)
 }
 
 /// Whether a value asks for something that was not handled yet. `last` is the value handled last, `before` what
@@ -76,7 +73,7 @@ pub fn is_new(value: Option<&str>, last: Option<&str>, before: &[String]) -> boo
 }
 
 /// Notes that a value was handled: `last` becomes it, and `before` holds, newest first, the latest time and the last
-/// [`MAX_TEXTS`] other values.
+/// [`MAX_HANDLED_TEXTS`] other values.
 pub fn note(value: &str, last: &mut Option<String>, before: &mut Vec<String>) {
     let value = shorten(value);
     let all: Vec<String> = [value.clone()].into_iter().chain(last.take()).chain(before.drain(..)).collect();
@@ -85,7 +82,7 @@ pub fn note(value: &str, last: &mut Option<String>, before: &mut Vec<String>) {
     for old in all {
         let keep = match moment(&old) {
             Some(at) => Some(at) == latest && !std::mem::replace(&mut has_time, true),
-            None => texts < MAX_TEXTS && !before.contains(&old),
+            None => texts < MAX_HANDLED_TEXTS && !before.contains(&old),
         };
         if keep {
             texts += usize::from(moment(&old).is_none());
@@ -188,7 +185,7 @@ mod tests {
             let mut handled: Vec<String> = Vec::new();
             for value in &asked {
                 let texts = handled.iter().rev().filter(|old| moment(old).is_none());
-                let texts: Vec<&String> = texts.take(MAX_TEXTS).collect();
+                let texts: Vec<&String> = texts.take(MAX_HANDLED_TEXTS).collect();
                 let expected = match moment(value) {
                     Some(at) => handled.iter().filter_map(|old| moment(old)).all(|old| at > old),
                     None => !texts.contains(&value),
@@ -199,7 +196,7 @@ mod tests {
                     handled.push(value.clone());
                     note(value, &mut last, &mut before);
                 }
-                prop_assert!(before.len() <= MAX_TEXTS + 1);
+                prop_assert!(before.len() <= MAX_HANDLED_TEXTS + 1);
                 prop_assert_eq!(last.as_ref(), handled.last());
             }
         }

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::api::limits::MAX_TAG;
+
 /// Docker Hub, which every name without a host means.
 pub const DOCKER_HUB: &str = "docker.io";
 
@@ -13,8 +15,6 @@ pub const DOCKER_HUB: &str = "docker.io";
 const OLD_DOCKER_HUB: &str = "index.docker.io";
 /// Longest path of a repository, in characters, the host not counted.
 const MAX_PATH: usize = 255;
-/// Longest tag, in characters.
-const MAX_TAG: usize = 128;
 /// Algorithms of digests and how many characters their hexadecimal form has (OCI image specification, go-digest).
 pub(super) const ALGORITHMS: [(&str, usize); 4] = [("sha256", 64), ("sha384", 96), ("sha512", 128), ("blake3", 64)];
 

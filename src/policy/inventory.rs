@@ -192,10 +192,23 @@ mod tests {
 
     #[rstest]
     #[case::ages_only(json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d"}]), Some(7), false)]
-    #[case::the_youngest_cut_off_counts(json!([{"name": "a", "nameRegexDelete": "a.*", "olderThan": "7d"}, {"name": "b", "nameRegexDelete": ".*", "olderThan": "3d"}]), Some(3), false)]
-    #[case::places_need_names(json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 5}]), Some(7), true)]
+    #[case::the_youngest_cut_off_counts(
+        json!([{"name": "a", "nameRegexDelete": "a.*", "olderThan": "7d"},
+            {"name": "b", "nameRegexDelete": ".*", "olderThan": "3d"}]),
+        Some(3),
+        false,
+    )]
+    #[case::places_need_names(
+        json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 5}]),
+        Some(7),
+        true,
+    )]
     #[case::a_rule_without_an_age(json!([{"name": "a", "nameRegexDelete": ".*", "keepN": 5}]), None, true)]
-    #[case::ranks_by_creation(json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 5, "sortBy": "CreatedAt"}]), None, true)]
+    #[case::ranks_by_creation(
+        json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 5, "sortBy": "CreatedAt"}]),
+        None,
+        true,
+    )]
     fn no_more_is_read_than_the_rules_need(#[case] list: Value, #[case] days: Option<i64>, #[case] names: bool) {
         let rules = rules(&list);
         let none = Limits::default();
@@ -285,7 +298,8 @@ mod tests {
     }
 
     prop_compose! {
-        fn registry()(tags in proptest::collection::btree_map("[ab][0-9]{1,2}|v[0-3][.][0-9][.][0-9]", (-2_i64..30, any::<bool>(), 0_usize..8), 0..60)) -> Vec<There> {
+        fn registry()(tags in proptest::collection::btree_map("[ab][0-9]{1,2}|v[0-3][.][0-9][.][0-9]",
+            (-2_i64..30, any::<bool>(), 0_usize..8), 0..60)) -> Vec<There> {
             // One in eight is the image that may be in use.
             let digest = |image: usize| IMAGES[if image == 0 { 0 } else { 1 + image % 2 }].to_owned();
             let there = |(name, (days, protected, image))| There { name, days, protected, digest: digest(image) };
@@ -294,7 +308,8 @@ mod tests {
     }
 
     prop_compose! {
-        fn attachments()(tags in proptest::collection::btree_map((0_usize..3, prop::sample::select(vec![".sig", ".att", ""]), any::<bool>()), -2_i64..30, 0..10)) -> Vec<There> {
+        fn attachments()(tags in proptest::collection::btree_map((0_usize..3,
+            prop::sample::select(vec![".sig", ".att", ""]), any::<bool>()), -2_i64..30, 0..10)) -> Vec<There> {
             tags.iter().map(|(what, days)| There::attached(what, *days)).collect()
         }
     }
@@ -324,9 +339,11 @@ mod tests {
             let tags: Vec<There> = images.chain(attachments).collect();
             let rules = rules(&json!([
                 {"name": "s", "nameRegexDelete": "sha256-.*(sig|att)", "olderThan": format!("{age}d"), "keepN": 1},
-                {"name": "a", "nameRegexDelete": "a.*", "olderThan": format!("{age}d"), "keepN": keep_n, "sortBy": sort},
+                {"name": "a", "nameRegexDelete": "a.*", "olderThan": format!("{age}d"), "keepN": keep_n,
+                    "sortBy": sort},
                 {"name": "v", "nameRegexDelete": "v.*", "olderThan": format!("{age}d"), "keepN": keep_n, "sortBy": "SemVer"},
-                {"name": "b", "nameRegexDelete": "b.*", "olderThan": format!("{age}d"), "keepN": 1, "groupBy": "b([0-9]).*"},
+                {"name": "b", "nameRegexDelete": "b.*", "olderThan": format!("{age}d"), "keepN": 1,
+                    "groupBy": "b([0-9]).*"},
             ]));
             let Need { until, names } = need(&rules, Limits::default(), true, now());
             let until = until.unwrap();
@@ -334,26 +351,31 @@ mod tests {
             let mut ordered = tags.clone();
             ordered.sort_by_key(|tag| (tag.pushed(), tag.name.clone()));
             let cut = ordered.iter().position(|tag| tag.pushed() >= until);
-            let read: Vec<Tag> = ordered.iter().take(cut.map_or(ordered.len(), |cut| cut + 1)).map(There::tag).collect();
+            let read: Vec<Tag> = ordered.iter().take(cut.map_or(ordered.len(), |cut| cut + 1)).map(There::tag)
+                .collect();
 
             // Some tags vanish between the reading and the list of names, and others appear; some names are missing
             // from it for no reason.
             let chosen = |indices: &[prop::sample::Index]| -> HashSet<&str> {
-                indices.iter().filter(|_| !tags.is_empty()).map(|index| tags[index.index(tags.len())].name.as_str()).collect()
+                indices.iter().filter(|_| !tags.is_empty()).map(|index| tags[index.index(tags.len())].name.as_str())
+                    .collect()
             };
             let (gone, lost) = (chosen(&vanish), chosen(&missing));
-            let new = meanwhile.into_iter().map(|name| There { name, days: 0, protected: false, digest: SHA_2.to_owned() });
+            let new = meanwhile.into_iter().map(|name|
+                There { name, days: 0, protected: false, digest: SHA_2.to_owned() });
             let mut there: Vec<There> = tags.iter().filter(|tag| !gone.contains(tag.name.as_str())).cloned().collect();
             // Where everything was read, a name that nobody read is an error, whatever the reason.
             there.extend(new.filter(|_| cut.is_some()));
             let listed: Vec<Box<str>> =
-                there.iter().filter(|tag| !lost.contains(tag.name.as_str())).map(|tag| tag.name.as_str().into()).collect();
+                there.iter().filter(|tag| !lost.contains(tag.name.as_str())).map(|tag| tag.name.as_str().into())
+                    .collect();
             let nothing_left = listed.is_empty() && !read.is_empty();
             let Ok(mut partial) = assemble(read, cut.is_none(), Some(listed)) else {
                 prop_assert!(nothing_left);
                 return Ok(());
             };
-            let since = there.iter().filter(|tag| tag.pushed() >= now()).map(|tag| (tag.name.as_str().into(), tag.pushed()));
+            let since = there.iter().filter(|tag| tag.pushed() >= now())
+                .map(|tag| (tag.name.as_str().into(), tag.pushed()));
             partial.date(&since.collect());
 
             let full = Inventory { read: there.iter().map(There::tag).collect(), ..Inventory::default() };
@@ -362,7 +384,8 @@ mod tests {
                 "@" => Some(format!("registry.example.com/shop/web@{SHA_1}")),
                 name => Some(format!("registry.example.com/shop/web{name}")),
             };
-            let users: Vec<(&str, &str)> = reference.iter().map(|reference| (reference.as_str(), "prod/Pod/a")).collect();
+            let users: Vec<(&str, &str)> = reference.iter().map(|reference| (reference.as_str(), "prod/Pod/a"))
+                .collect();
             let decided = |inventory: &Inventory| {
                 let known = inventory.read.iter().map(|tag| (&*tag.name, tag.digest.as_deref()));
                 removed(inventory, &rules, &Claims::new(of_shop_web(&users), known, false), with)

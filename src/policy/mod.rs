@@ -4,6 +4,7 @@
 //! parameters. It imports `api` (the data) and nothing else of the crate.
 
 pub mod age;
+pub mod answer;
 pub mod approval;
 pub mod attachment;
 pub mod bulk;
@@ -23,6 +24,7 @@ pub mod image;
 pub mod in_use;
 pub mod inventory;
 pub mod limits;
+pub mod new_run;
 pub mod next_action;
 pub mod of_age;
 pub mod outcomes;

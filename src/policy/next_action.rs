@@ -5,6 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::conditions::{self, STALLED};
+use crate::api::limits::MAX_MESSAGE;
 use crate::api::{
     APPROVE, DRY_RUN_REQUESTED_AT, Mode, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, Trigger,
     UNOBSERVED_GENERATION,
@@ -290,7 +291,7 @@ fn shows(status: &PolicyStatus, problem: &Problem) -> bool {
     conditions::find(&status.conditions, STALLED).is_some_and(|condition| {
         condition.status == conditions::ConditionStatus::True
             && condition.known_reason() == Some(problem.reason)
-            && condition.message == conditions::shorten(&problem.message, conditions::MAX_MESSAGE_BYTES)
+            && condition.message == conditions::shorten(&problem.message, MAX_MESSAGE)
     })
 }
 

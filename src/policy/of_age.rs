@@ -56,8 +56,8 @@ pub fn sentence(soon: &ComingOfAge) -> String {
     let ComingOfAge { time, tags, repositories } = soon;
     let places = if *repositories == 1 { "repository" } else { "repositories" };
     format!(
-        "at least {tags} tags in {repositories} {places} share their dates, as after a registry import, and come of age \
-         together from {} on; what keepN or a pattern does not keep goes then",
+        "at least {tags} tags in {repositories} {places} share their dates, as after a registry import, and come of \
+         age together from {} on; what keepN or a pattern does not keep goes then",
         time.0
     )
 }

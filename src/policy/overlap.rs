@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use url::Url;
 
+use crate::api::limits::MAX_OVERLAPPING_POLICIES;
 use crate::api::{OverlapStatus, TargetSpec};
 
 use super::pattern::{MAX_PATTERN_BYTES, Patterns};
@@ -14,8 +15,6 @@ use super::target::{Target, is_numeric};
 /// How much patterns of other policies take, as compiled, that are looked at for one of them: enough for some hundred
 /// ordinary neighbours.
 const MAX_COMPILED_BYTES: usize = 1 << 20;
-/// Most policies that a status names.
-pub const MAX_NAMED: usize = 20;
 /// Most policies that a sentence names.
 const MAX_IN_SENTENCE: usize = 5;
 
@@ -233,7 +232,7 @@ impl Overlap {
             self.with.iter().filter_map(|(namespace, name)| to.shown(namespace, name)).collect();
         // Those of the same namespace first.
         policies.sort_by_key(|name| name.contains('/'));
-        policies.truncate(MAX_NAMED);
+        policies.truncate(MAX_OVERLAPPING_POLICIES);
         let others = u32::try_from(self.with.len() - policies.len()).unwrap_or(u32::MAX);
         let repositories = u32::try_from(self.shared.len()).unwrap_or(u32::MAX);
         (!self.with.is_empty()).then_some(OverlapStatus { policies, others, repositories })
@@ -267,8 +266,8 @@ impl Overlap {
             number => format!("{number} of {}, the first {first}", self.of),
         };
         Some(format!(
-            "{kind}{who} also {verb} after repositories of this policy ({repositories}); each decides alone, so one may \
-             remove what another keeps"
+            "{kind}{who} also {verb} after repositories of this policy ({repositories}); each decides alone, so one \
+             may remove what another keeps"
         ))
     }
 }
@@ -362,8 +361,8 @@ mod tests {
         (found.to_status(to).unwrap(), found.sentence(to).unwrap())
     }
 
-    const SHARED: &str = "after repositories of this policy (2 of 4, the first shop/api); each decides alone, so one may \
-                          remove what another keeps";
+    const SHARED: &str = "after repositories of this policy (2 of 4, the first shop/api); each decides alone, so one \
+                          may remove what another keeps";
 
     #[rstest]
     #[case(&["b"], false, &["b"], 0, "policy b also looks")]
@@ -391,7 +390,7 @@ mod tests {
         let names: Vec<String> = (0..30).map(|number| format!("p{number:02}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let (status, text) = to_status(&names, "team", false);
-        assert_eq!((status.policies.len(), status.others), (MAX_NAMED, 10));
+        assert_eq!((status.policies.len(), status.others), (MAX_OVERLAPPING_POLICIES, 10));
         assert_eq!(text, format!("policies p00, p01, p02, p03, p04 and 25 more also look {SHARED}"));
         let to = Reader { namespace: "team", name_others: true };
         assert_eq!((Overlap::default().to_status(to), Overlap::default().sentence(to)), (None, None));

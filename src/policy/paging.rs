@@ -120,7 +120,8 @@ mod tests {
             let (mut proof, mut seen) = (Pages::new(false), Vec::new());
             let mut cursor: Option<&str> = None;
             for _ in 0..read {
-                let follows = |name: &&&str| cursor.is_none_or(|cursor| **name > cursor && place(name) >= place(cursor));
+                let follows = |name: &&&str| cursor
+                    .is_none_or(|cursor| **name > cursor && place(name) >= place(cursor));
                 let page: Vec<&str> = order.iter().filter(follows).take(size).copied().collect();
                 let Some(last) = page.last() else { break };
                 cursor = Some(last);

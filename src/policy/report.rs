@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::conditions::{self, LAST_RUN_SUCCEEDED, MAX_MESSAGE_BYTES, Reason, shorten};
+use crate::api::conditions::{self, LAST_RUN_SUCCEEDED, Reason, shorten};
+use crate::api::limits::{MAX_MESSAGE, MAX_REPOSITORIES, MAX_REPOSITORY_PATH, MAX_SAMPLES, MAX_SHORT_MESSAGE};
 use crate::api::{
     HistoryEntry, Mode, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus, RunProgress, RunResult,
     RunStatus, TagCounts,
@@ -14,15 +15,6 @@ use super::repository_outcome::{End, Outcome, Proposal, RepositoryReason, Stop, 
 
 /// Serialized status stays below this, in bytes: etcd takes 1.5 MiB, but every watcher gets every copy.
 pub const MAX_STATUS_BYTES: usize = 64 * 1024;
-/// Most repositories that a status names.
-pub const MAX_REPOSITORIES: usize = 50;
-/// Most sample tags of a repository.
-pub const MAX_SAMPLES: usize = 10;
-/// Longest message of a repository or of a finished run, in bytes.
-const MAX_SHORT_MESSAGE: usize = 256;
-/// Longest repository path in a status, in bytes.
-pub(super) const MAX_PATH: usize = 512;
-
 /// Writes a run that begins into the status, before anything is removed. `deadline` bounds the moment of its last
 /// request.
 pub fn begin(status: &mut PolicyStatus, run: RunStatus, deadline: Timestamp) {
@@ -53,7 +45,7 @@ pub fn finish(
     run.tags = count_tags(&outcomes);
     run.result = result(&run.repositories, end);
     run.summary = Some(summary(&run));
-    run.message = Some(shorten(&message(&run, &outcomes, end), MAX_MESSAGE_BYTES));
+    run.message = Some(shorten(&message(&run, &outcomes, end), MAX_MESSAGE));
     run.bytes = Some(outcomes.iter().map(|outcome| outcome.bytes).sum()).filter(|bytes| *bytes > 0);
     match proposal {
         Proposal::AsBefore => {}
@@ -81,7 +73,7 @@ pub fn add_remark(status: &mut PolicyStatus, remark: Option<&str>) {
     if let (Some(run), Some(remark)) = (&mut status.last_run, remark) {
         let message =
             run.message.as_deref().map_or_else(|| remark.to_owned(), |message| format!("{message}; {remark}"));
-        run.message = Some(conditions::shorten(&message, conditions::MAX_MESSAGE_BYTES));
+        run.message = Some(conditions::shorten(&message, MAX_MESSAGE));
     }
 }
 
@@ -334,7 +326,7 @@ fn name_repositories(status: &mut PolicyStatus, mut outcomes: Vec<Outcome>, now:
 
 fn repository_status(outcome: Outcome, now: Timestamp) -> RepositoryStatus {
     RepositoryStatus {
-        path: shorten(&outcome.path, MAX_PATH),
+        path: shorten(&outcome.path, MAX_REPOSITORY_PATH),
         id: outcome.id,
         result: outcome.result,
         reason: outcome.reason.map(|reason| reason.as_str().to_owned()),

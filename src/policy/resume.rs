@@ -120,10 +120,20 @@ mod tests {
     #[rstest]
     #[case::delete("Schedule", "Delete", json!({"mode": "Delete"}), Resume::Now(Mode::Delete))]
     #[case::a_dry_run("Schedule", "DryRun", json!({}), Resume::Now(Mode::DryRun))]
-    #[case::a_preview_of_a_policy_that_deletes("DryRunRequested", "DryRun", json!({"mode": "Delete"}), Resume::Now(Mode::DryRun))]
+    #[case::a_preview_of_a_policy_that_deletes(
+        "DryRunRequested",
+        "DryRun",
+        json!({"mode": "Delete"}),
+        Resume::Now(Mode::DryRun),
+    )]
     #[case::suspended("Schedule", "Delete", json!({"mode": "Delete", "suspend": true}), Resume::Never)]
     #[case::another_mode("Schedule", "Delete", json!({}), Resume::Never)]
-    #[case::approved("Approved", "Delete", json!({"mode": "RequireApproval", "method": "Exact"}), Resume::Now(Mode::Delete))]
+    #[case::approved(
+        "Approved",
+        "Delete",
+        json!({"mode": "RequireApproval", "method": "Exact"}),
+        Resume::Now(Mode::Delete),
+    )]
     #[case::approved_and_another_mode("Approved", "Delete", json!({"mode": "Delete"}), Resume::Never)]
     #[case::not_approved("Schedule", "Delete", json!({"mode": "RequireApproval", "method": "Exact"}), Resume::Never)]
     fn a_run_goes_on_only_with_what_the_policy_lets_a_run_do(

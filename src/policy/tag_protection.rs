@@ -4,8 +4,8 @@
 //! own digest is another one. As long as there is such a digest, only tags are known to be unused that are one image,
 //! or an index of which the contents are known. In the same way, a signature may be that of a tag in use whose digest
 //! is not known. What a node reports without a repository, and nothing is known to have, may be any tag; and so may
-//! everything where the cluster seems to know the repository under another name, or where a text that cannot be read may
-//! mean it.
+//! everything where the cluster seems to know the repository under another name, or where a text that cannot be read
+//! may mean it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -132,7 +132,8 @@ impl Claims {
             let users = self.of.ids().find(|(used, _)| *used == &**id).map(|(_, users)| users.clone());
             let users = users.unwrap_or_default();
             return format!(
-                "a node reports {id} for {users}, without a repository, and no tag is known to have it as digest or configuration"
+                "a node reports {id} for {users}, without a repository, and no tag is known to have it as digest or \
+                 configuration"
             );
         }
         let users = |digest: &str| self.of.digests().find(|(used, _)| *used == digest).map(|(_, users)| users.clone());
@@ -170,8 +171,8 @@ fn told_of(elsewhere: &Elsewhere) -> String {
     let aliases: Vec<&str> = aliases.iter().map(String::as_str).take(MAX_NAMED).collect();
     // What to do comes first: messages are cut at their end.
     format!(
-        "set protect.registryAliases: [{}] if {image} (used by {users}) is of this registry, of which the cluster uses no image \
-         by its own name",
+        "set protect.registryAliases: [{}] if {image} (used by {users}) is of this registry, of which the cluster uses \
+         no image by its own name",
         aliases.join(", ")
     )
 }
@@ -236,8 +237,8 @@ mod tests {
         assert!(held.all_possible() && held.certain("v1", Some(SHA_1)).is_none());
         assert_eq!(
             held.doubt(),
-            "write the image in full in the workload: registry.example.com/shop/web:${TAG} (used by prod/Pod/a) cannot be read \
-             (the tag is not valid), and may mean any tag of this repository"
+            "write the image in full in the workload: registry.example.com/shop/web:${TAG} (used by prod/Pod/a) cannot \
+             be read (the tag is not valid), and may mean any tag of this repository"
         );
         let free = claims(&["registry.example.com/shop/api:${TAG}"], &tags);
         assert!(!free.all_possible() && !free.must_keep("v1", Some(SHA_1), false));
@@ -334,8 +335,8 @@ mod tests {
         assert!(held.must_keep("v1", Some(SHA_1), true) && held.must_keep("v2", Some(SHA_2), true));
         assert_eq!(
             held.doubt(),
-            "set protect.registryAliases: [localhost:5000] if localhost:5000/shop/web:v1 (used by prod/Pod/a) is of this \
-             registry, of which the cluster uses no image by its own name"
+            "set protect.registryAliases: [localhost:5000] if localhost:5000/shop/web:v1 (used by prod/Pod/a) is of \
+             this registry, of which the cluster uses no image by its own name"
         );
         let before = Claims::new(RepositoryUse::default(), [("v1", Some(SHA_1))], false);
         assert!(

@@ -154,7 +154,8 @@ proptest! {
     #[test]
     fn a_text_is_judged_here_as_by_its_cel(text in texts()) {
         use Place as P;
-        for place in [P::Address, P::Timeout, P::ObjectName, P::SecretKey, P::ConfigMapKey, P::Path, P::Alias, P::RuleName,
+        for place in [P::Address, P::Timeout, P::ObjectName, P::SecretKey, P::ConfigMapKey, P::Path, P::Alias,
+            P::RuleName,
                       P::Age, P::Schedule, P::TimeZone] {
             agree(&both(place, "string"), &json!(text))?;
         }

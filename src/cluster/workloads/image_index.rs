@@ -10,31 +10,14 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::model::UsedImage;
+
 use super::kind::{Kind, Rank};
 use super::pod::Image;
 use super::projection::Uses;
 
 /// How many users of an image are named.
 const NAMED_USERS: usize = 3;
-
-/// An image that something in the cluster uses.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct UsedImage {
-    /// The name that somebody wrote, as it stands in the object: nothing is parsed or completed here. Empty where a
-    /// node reports an image and the object does not tell for which name.
-    pub image: String,
-    /// The `imageID` that a node reports of the image behind that name, such as
-    /// `registry.example.com/shop/api@sha256:…`. It may name another repository than `image`, or none. `None`: this is
-    /// about the name alone.
-    pub id: Option<String>,
-    /// Up to three users, as `namespace/Kind/name` (`Kind/name` without a namespace): workloads first, then their
-    /// history, then Pods.
-    pub users: Vec<String>,
-    /// How many users there are besides.
-    pub more_users: usize,
-    /// How many users of each kind there are in other namespaces than that of whoever asked for those of one.
-    pub elsewhere: Vec<(String, usize)>,
-}
 
 /// A stream of events about objects of one kind, in one namespace or in all.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -277,16 +260,20 @@ impl<'a> Users<'a> {
     }
 
     fn of(self, image: &str, id: Option<&str>) -> UsedImage {
-        let users: Vec<String> = self.best.into_iter().map(|(_, key, kind)| user(key, kind)).collect();
-        let more_users = self.all - users.len();
+        let users: Vec<Box<str>> = self.best.into_iter().map(|(_, key, kind)| user(key, kind).into()).collect();
+        let more = number(self.all - users.len());
         let mut elsewhere: BTreeMap<&str, usize> = BTreeMap::new();
-        for (kind, number) in self.elsewhere {
+        for (kind, users) in self.elsewhere {
             // Kinds of different groups may have the same name.
-            *elsewhere.entry(kind).or_default() += number;
+            *elsewhere.entry(kind).or_default() += users;
         }
-        let elsewhere = elsewhere.into_iter().map(|(kind, number)| (kind.to_owned(), number)).collect();
-        UsedImage { image: image.to_owned(), id: id.map(ToOwned::to_owned), users, more_users, elsewhere }
+        let elsewhere = elsewhere.into_iter().map(|(kind, users)| (kind.into(), number(users))).collect();
+        UsedImage { image: image.into(), id: id.map(Into::into), users, more, elsewhere }
     }
+}
+
+fn number(users: usize) -> u32 {
+    u32::try_from(users).unwrap_or(u32::MAX)
 }
 
 /// The namespace in a key; empty for an object of the whole cluster.

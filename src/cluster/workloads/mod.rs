@@ -37,8 +37,8 @@ use kube::Client;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::model::UsedImage;
 pub use custom::{CustomWorkload, CustomWorkloadError};
-pub use image_index::UsedImage;
 pub use options::{FINISHED_FOR, Options, Scope};
 pub use watch_state::Gap;
 

@@ -279,7 +279,8 @@ mod tests {
 
     fn spec() -> Value {
         json!({
-            "containers": [{"name": "a", "image": "a"}, {"name": "b", "image": "b", "env": [{"name": "image", "value": "not"}]}],
+            "containers": [{"name": "a", "image": "a"},
+                {"name": "b", "image": "b", "env": [{"name": "image", "value": "not"}]}],
             "initContainers": [{"name": "i", "image": "i", "restartPolicy": "Always"}],
             "volumes": [{"name": "v", "image": {"reference": "v"}}, {"name": "e", "emptyDir": {}}, {"name": "w", "image": {}}],
         })
@@ -338,7 +339,11 @@ mod tests {
     #[rstest]
     #[case::succeeded("Succeeded", json!([ended(EARLY), ended(LATE)]), Some(LATE))]
     #[case::failed("Failed", json!([ended(EARLY)]), Some(EARLY))]
-    #[case::one_never_began("Failed", json!([ended(EARLY), {"state": {"waiting": {}}}, {"state": {}}, {}]), Some(EARLY))]
+    #[case::one_never_began(
+        "Failed",
+        json!([ended(EARLY), {"state": {"waiting": {}}}, {"state": {}}, {}]),
+        Some(EARLY),
+    )]
     #[case::still_runs("Running", json!([ended(EARLY)]), None)]
     #[case::evicted("Failed", json!([]), None)]
     #[case::on_a_lost_node("Failed", json!([ended(EARLY), {"state": {"running": {"startedAt": EARLY}}}]), None)]
@@ -372,9 +377,17 @@ mod tests {
     #[case::odd_status(Kind::Pod, json!({"spec": {"containers": []}, "status": 7}), "its spec or status")]
     #[case::no_template(Kind::Deployment, json!({"spec": {}}), "spec.template")]
     #[case::metadata_only(Kind::ReplicaSet, json!({}), "spec.template")]
-    #[case::odd_image(Kind::Job, json!({"spec": {"template": {"spec": {"containers": [{"image": []}]}}}}), "spec.template")]
+    #[case::odd_image(
+        Kind::Job,
+        json!({"spec": {"template": {"spec": {"containers": [{"image": []}]}}}}),
+        "spec.template",
+    )]
     #[case::odd_job(Kind::CronJob, json!({"spec": {"jobTemplate": {}}}), "spec.jobTemplate")]
-    #[case::odd_revision(Kind::ControllerRevision, json!({"data": {"spec": {"template": {"spec": {"containers": 7}}}}}), "data.spec.template")]
+    #[case::odd_revision(
+        Kind::ControllerRevision,
+        json!({"data": {"spec": {"template": {"spec": {"containers": 7}}}}}),
+        "data.spec.template",
+    )]
     fn an_object_that_is_not_as_expected_is_unreadable_and_has_its_name_all_the_same(
         #[case] kind: Kind,
         #[case] object: Value,

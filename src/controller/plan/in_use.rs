@@ -8,14 +8,15 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::Client;
 
+use crate::api::limits::{MAX_HOST, MAX_UNUSED_REGISTRIES};
 use crate::clock::Clock;
 use crate::cluster::workloads::{Gap, Options, Workloads};
 use crate::gitlab::Repository;
+use crate::model::UsedImage;
 use crate::policy::CompiledPolicy;
-use crate::policy::in_use::{Alias, Held, InUse, Knowledge, RepositoryUse, UsedImage};
+use crate::policy::in_use::{Alias, Held, InUse, Knowledge, RepositoryUse};
 
 use super::failure::Unknown;
 use super::in_use_lists::OtherClusters;
@@ -25,9 +26,6 @@ use crate::controller::context::Context;
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// The same where somebody only looks.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Most registries of which a status says that nothing is in use, and the longest host that it can hold, in bytes.
-const MAX_UNUSED_REGISTRIES: usize = 5;
-const MAX_HOST: usize = 260;
 /// Most gaps that a message names.
 const MAX_NAMED: usize = 3;
 
@@ -100,8 +98,8 @@ impl Usage {
             return Ok(None);
         }
         let Some(workloads) = &context.workloads else {
-            let text = "the operator runs with --in-use=false: set inUse.enabled in the chart, or protect.inUse: Disabled \
-                        in the policy";
+            let text = "the operator runs with --in-use=false: set inUse.enabled in the chart, or protect.inUse: \
+                        Disabled in the policy";
             return Err(Unknown::lasting(text.to_owned()));
         };
         let reader = context.reader(namespace).hidden_from().map(str::to_owned);
@@ -129,7 +127,7 @@ impl Usage {
         repositories: impl FnOnce() -> F,
     ) -> Knowledge
     where
-        F: Future<Output = Option<Vec<Repository>>> + 'r,
+        F: Future<Output = Option<&'r [Repository]>>,
     {
         let known = match Self::begin(context, namespace, policy, &[], PATIENCE).await {
             Ok(None) => return Knowledge::NotWanted,
@@ -144,8 +142,8 @@ impl Usage {
             return Knowledge::Whole;
         }
         let Some(repositories) = repositories().await else { return Knowledge::Whole };
-        match Self::begin(context, namespace, policy, &repositories, PATIENCE).await {
-            Ok(Some(usage)) => usage.held(&repositories),
+        match Self::begin(context, namespace, policy, repositories, PATIENCE).await {
+            Ok(Some(usage)) => usage.held(repositories),
             Ok(None) => Knowledge::NotWanted,
             Err(unknown) => Knowledge::Unknown(unknown.to_string()),
         }
@@ -244,15 +242,15 @@ impl Usage {
         Ok(unused.take(MAX_UNUSED_REGISTRIES).map(str::to_owned).collect())
     }
 
-    fn own_images(&self) -> impl Iterator<Item = UsedImage> + use<> {
-        used_images(&self.workloads, self.reader.as_deref(), self.clock.now())
+    fn own_images(&self) -> Vec<UsedImage> {
+        self.workloads.images_for(self.reader.as_deref(), self.clock.now())
     }
 
     /// All images that are known, of this cluster and of others.
     fn images(&self) -> impl Iterator<Item = UsedImage> + use<> {
         let listed = self.others.images().1;
         let listed: Vec<UsedImage> = listed.here.iter().chain(listed.elsewhere.iter()).cloned().collect();
-        self.own_images().chain(listed)
+        self.own_images().into_iter().chain(listed)
     }
 
     fn all(&self) -> Result<Arc<InUse>, Unknown> {
@@ -268,29 +266,12 @@ impl Usage {
         {
             return Ok(Arc::clone(in_use));
         }
-        let own = self.own_images().chain(listed.here.iter().cloned());
+        let own = self.own_images().into_iter().chain(listed.here.iter().cloned());
         let hosts = self.hosts.iter().map(String::as_str);
         let in_use = Arc::new(InUse::new(own, listed.elsewhere.iter().cloned(), hosts, &self.aliases));
         *sorted = Some((version, Arc::clone(&in_use)));
         Ok(in_use)
     }
-}
-
-/// The images that workloads use, as they are sorted by repository. For a reader in a namespace, users in others are
-/// counted and not named.
-pub fn used_images(
-    workloads: &Workloads,
-    reader: Option<&str>,
-    now: Timestamp,
-) -> impl Iterator<Item = UsedImage> + use<> {
-    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    workloads.images_for(reader, now).into_iter().map(move |image| UsedImage {
-        image: image.image.into_boxed_str(),
-        id: image.id.map(String::into_boxed_str),
-        users: image.users.into_iter().map(String::into_boxed_str).collect(),
-        more: number(image.more_users),
-        elsewhere: image.elsewhere.into_iter().map(|(kind, users)| (kind.into_boxed_str(), number(users))).collect(),
-    })
 }
 
 /// The registry of a repository. Without it no image could be told to belong there.

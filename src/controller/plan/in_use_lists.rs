@@ -10,8 +10,8 @@ use kube::Client;
 
 use crate::clock::Clock;
 use crate::cluster::config_maps;
+use crate::model::UsedImage;
 use crate::policy::compile::ListSource;
-use crate::policy::in_use::UsedImage;
 use crate::policy::in_use::list::List;
 
 use super::failure::Unknown;

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashSet};
 use crate::gitlab::Repository;
 use crate::policy::plan::{Attached, KeepReason, RemoveReason};
 use crate::policy::source::Source;
-use crate::policy::tag::Tag;
+use crate::policy::tag::{CLOCKS_MAY_DIFFER, Tag};
 
 use super::job::Job;
-use super::report::{CLOCKS_MAY_DIFFER, Halt};
+use super::report::Halt;
 use crate::controller::plan::failure::Failure;
 use crate::controller::plan::read_tags::{self, Pushes, pushed_since};
 

@@ -2,15 +2,11 @@
 
 use std::sync::Arc;
 
-use jiff::{Timestamp, tz};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::job::{Order, Run, Task};
-use crate::api::{
-    ApprovedPlan, PolicyStatus, RegistryCleanupPolicy, RepositoryCounts, Resumed, RunProgress, RunResult, RunStatus,
-    TagCounts, Trigger,
-};
+use crate::api::{PolicyStatus, RegistryCleanupPolicy, Trigger};
 use crate::cluster::status;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -19,6 +15,7 @@ use crate::controller::notify::publish;
 use crate::controller::renewal::{Renewal, moment};
 use crate::policy::approval::{Approver, approved_sentence};
 use crate::policy::events::{Announcement, EventReason};
+use crate::policy::new_run::NewRun;
 use crate::policy::next_action::Tokens;
 use crate::policy::report;
 use crate::policy::status_conditions::{self, Subject};
@@ -37,9 +34,10 @@ pub(super) async fn begin<'a>(
     let started = begun.wall;
     let deadline = started.checked_add(order.policy.active_deadline).unwrap_or(Timestamp::MAX);
     let generation = before.metadata.generation.unwrap_or_default();
-    let mut record = record(&order, context.identity.as_str(), generation, started);
-    go_on(&mut record, before);
     let mut status = before.status.clone().unwrap_or_default();
+    let Order { policy, trigger, mode, .. } = order;
+    let holder = context.identity.as_str();
+    let record = NewRun { policy, trigger, mode, generation, holder, started }.record(&status);
     status_conditions::note_trigger(&mut status, order.trigger, order.slot, Tokens::of(before));
     let approved = approved(context, before, &order).await;
     if let Some(sentence) = &approved {
@@ -124,61 +122,4 @@ async fn write(
         Ok(Some(live)) if live.uid() == before.uid() && live.status.as_ref().and_then(id) == id(status) => Ok(live),
         _ => Err(error.into()),
     }
-}
-
-/// What the record tells of the run or the plan that this run goes on with.
-fn go_on(record: &mut RunStatus, before: &RegistryCleanupPolicy) {
-    let Some(status) = &before.status else { return };
-    match record.trigger {
-        Trigger::Resumed => {
-            let interrupted = status.interrupted_run.clone();
-            record.resumes = interrupted.as_ref().map(|run| Resumed { id: run.id.clone(), trigger: run.trigger });
-            record.approved_plan = interrupted.and_then(|run| run.approved_plan);
-        }
-        Trigger::Approved => {
-            record.approved_plan = status.pending_approval.as_ref().map(|plan| ApprovedPlan {
-                plan_hash: plan.plan_hash.clone(),
-                time: plan.time.clone(),
-                tag_marks: None,
-            });
-        }
-        Trigger::Schedule | Trigger::RunRequested | Trigger::DryRunRequested => {}
-    }
-}
-
-fn record(order: &Order<'_>, holder: &str, generation: i64, started: Timestamp) -> RunStatus {
-    RunStatus {
-        id: run_id(started, order.trigger),
-        trigger: order.trigger,
-        mode: order.mode,
-        method: Some(order.policy.method.name()),
-        gitlab: order.policy.base_url.to_string(),
-        observed_generation: generation,
-        start_time: Time(started),
-        completion_time: None,
-        resumes: None,
-        approved_plan: None,
-        result: RunResult::Running,
-        holder_identity: Some(holder.to_owned()),
-        renew_time: Some(Time(started)),
-        progress: Some(RunProgress::default()),
-        summary: None,
-        message: None,
-        repositories: RepositoryCounts::default(),
-        tags: TagCounts::default(),
-        bytes: None,
-    }
-}
-
-/// Names a run by when it began and why: two runs of one policy cannot begin in the same second for the same reason.
-fn run_id(started: Timestamp, trigger: Trigger) -> String {
-    let time = started.to_zoned(tz::TimeZone::UTC).strftime("%Y%m%d-%H%M%S").to_string();
-    let suffix = match trigger {
-        Trigger::Schedule => "scheduled",
-        Trigger::RunRequested => "requested",
-        Trigger::DryRunRequested => "preview",
-        Trigger::Approved => "approved",
-        Trigger::Resumed => "resumed",
-    };
-    format!("{time}-{suffix}")
 }

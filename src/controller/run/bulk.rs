@@ -6,8 +6,9 @@ use futures::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::conditions::Reason;
-use crate::gitlab::{BulkAnswer, BulkDelete, Repository};
-use crate::policy::bulk::{Parameters, keeping_attachments, parameters};
+use crate::gitlab::{BulkAnswer, Repository};
+use crate::model::BulkDelete;
+use crate::policy::bulk::{keeping_attachments, parameters};
 use crate::policy::bulk_ledger::Blocked;
 use crate::policy::bulk_remains::Remains;
 use crate::policy::bulk_verification::PAUSES;
@@ -86,14 +87,13 @@ pub(super) async fn run(
 ) -> Result<(), Halt> {
     let age = job.client.age(repositories).await?;
     let (knows_keep, told) = (age.supports_keep_regex(), age.to_string());
-    let Ok(parameters) = parameters(rule, &job.policy.protect, knows_keep) else {
+    let Ok(request) = parameters(rule, &job.policy.protect, knows_keep) else {
         let too_old = |repository: &Repository| too_old(repository.into(), &told, NotKept::ByPattern);
         report.outcomes.extend(repositories.iter().map(too_old));
         return Ok(());
     };
-    let keep = parameters.name_regex_keep.clone();
+    let keep = request.name_regex_keep.clone();
     let preparation = Preparation { job, rule, keep, knows_keep, version: told.clone() };
-    let request = request(parameters);
     let mut sender = Sender { job, rule, preparation: &preparation, request, report, pending: Vec::new() };
     let steps =
         stream::iter(repositories).map(|repository| preparation.step(repository)).buffered(LISTINGS_IN_FLIGHT).boxed();
@@ -246,11 +246,6 @@ struct Looked {
     found: Option<Found>,
     /// Attachments that stay though the rule matches them.
     leftover: Option<Leftover>,
-}
-
-fn request(parameters: Parameters) -> BulkDelete {
-    let Parameters { name_regex_delete, name_regex, name_regex_keep, keep_n, older_than } = parameters;
-    BulkDelete { name_regex_delete, name_regex, name_regex_keep, keep_n, older_than }
 }
 
 /// Sends the requests and keeps track of them.

@@ -9,10 +9,10 @@ use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
 use crate::api::EmptyRepository;
-use crate::gitlab::{
-    Client, FinalCheck, Operation, Repository, RepositoryContents, RepositoryDeletion, RepositoryRef, RepositoryStatus,
-};
-use crate::policy::empty_repository::{Holds, KeptBecause, MAX_WATCHED, Rule, prove, watch};
+use crate::api::limits::MAX_EMPTY_REPOSITORIES;
+use crate::gitlab::{Client, FinalCheck, Operation, Repository, RepositoryDeletion, RepositoryRef, RepositoryStatus};
+use crate::model::RepositoryContents;
+use crate::policy::empty_repository::{KeptBecause, Rule, prove, watch, with_listed};
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::outcomes::empty_repository::{Deletion, Turn, delete, keep, turns, witness};
 use crate::policy::repository_outcome::{Outcome, RepositoryReason};
@@ -43,13 +43,13 @@ pub(super) async fn run(
     while let Some(turn) = turns.next() {
         let Some(repository) = repositories.get(turn.repository) else { continue };
         let Some(outcome) = report.outcomes.get_mut(turn.outcome) else { continue };
-        let room = noted.len() < MAX_WATCHED;
+        let room = noted.len() < MAX_EMPTY_REPOSITORIES;
         match look.take(repository, turn.since, room, outcome).await {
             Ok(since) => noted.extend(since.filter(|_| room).and_then(|since| note(&turn, since))),
             Err(halt) => {
                 let rest = std::iter::once(turn).chain(turns);
                 noted.extend(rest.filter_map(|turn| note(&turn, turn.since?)));
-                noted.truncate(MAX_WATCHED);
+                noted.truncate(MAX_EMPTY_REPOSITORIES);
                 return Err(halt);
             }
         }
@@ -106,16 +106,16 @@ impl Watch<'_> {
         if !room {
             return Ok(kept(outcome, &KeptBecause::NoRoom, None));
         }
-        let contents = match self.contents(repository).await? {
-            Ok(contents) => contents,
+        let status = match self.prove_empty(repository).await? {
+            Ok(status) => status,
             Err(keep) => return Ok(kept(outcome, &keep, None)),
         };
-        let now = Repository { status: contents.status, ..repository.clone() };
+        let now = Repository { status, ..repository.clone() };
         if let Some(scheduled) = delete_scheduled(&now) {
             *outcome = scheduled;
             return Ok(None);
         }
-        if contents.status == Some(RepositoryStatus::Other) {
+        if status == Some(RepositoryStatus::Other) {
             return Ok(kept(outcome, &KeptBecause::UnknownStatus, None));
         }
         let at = self.job.context.clock.now();
@@ -140,19 +140,24 @@ impl Watch<'_> {
     }
 
     /// Lists the names of the tags, asks what the registry says it holds, and then whether it says anything at all.
-    async fn contents(&self, repository: &Repository) -> Result<Result<RepositoryContents, KeptBecause>, Halt> {
+    /// Answers what state GitLab has it in.
+    async fn prove_empty(
+        &self,
+        repository: &Repository,
+    ) -> Result<Result<Option<RepositoryStatus>, KeptBecause>, Halt> {
         let client = &self.job.client;
         let names = client.tag_names(&repository.reference()).await?;
-        let contents = client.repository_contents(repository.id).await?;
+        let now = client.repository_contents(repository.id).await?;
         let witness = match self.witness {
             None => None,
             Some(id) => match client.repository_contents(id).await {
-                Ok(contents) => Some(holds(contents, 0)),
+                Ok(witness) => Some(witness.contents),
                 Err(error) if concerns_all(&error) => return Err(error.into()),
-                Err(_) => Some(Holds::default()),
+                Err(_) => Some(RepositoryContents::default()),
             },
         };
-        Ok(prove(holds(contents, names.len()), witness).map(|()| contents).map_err(KeptBecause::Doubtful))
+        let proof = prove(with_listed(now.contents, names.len()), witness);
+        Ok(proof.map(|()| now.status).map_err(KeptBecause::Doubtful))
     }
 
     /// Deletes a repository, or says that it would go, as the run is to do.
@@ -236,9 +241,4 @@ impl FinalCheck for StillEmpty {
 fn kept(outcome: &mut Outcome, because: &KeptBecause, since: Option<Timestamp>) -> Option<Timestamp> {
     keep(outcome, because);
     since
-}
-
-/// What GitLab says a repository holds.
-fn holds(contents: RepositoryContents, listed: usize) -> Holds {
-    Holds::told(contents.tags_count, contents.size, listed)
 }

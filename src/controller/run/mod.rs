@@ -29,6 +29,7 @@ use crate::api::RegistryCleanupPolicy;
 use crate::gitlab::{Client, Repository};
 use crate::policy::Method;
 use crate::policy::events::{Announcement, EventReason};
+use crate::policy::outcomes::end::clocks_differ;
 use crate::policy::overlap::Overlap;
 
 use super::connect::{self, Session};
@@ -39,7 +40,7 @@ use super::plan::list_repositories::{self, Found};
 use super::slots::Slot;
 use job::{Job, Run, Task};
 use keep_record::Keeper;
-use report::{CLOCKS_MAY_DIFFER, Halt, Report};
+use report::{Halt, Report};
 
 pub use check_tags::{NEWEST_PUSHES_HOLD, TAGS_NOW_HOLD};
 pub(crate) use job::Order;
@@ -159,8 +160,5 @@ async fn connect(run: &Run<'_>) -> Result<Session, Halt> {
 }
 
 fn clocks_agree(client: &Client) -> Result<(), Halt> {
-    match client.clock_ahead().filter(|ahead| ahead.abs() > CLOCKS_MAY_DIFFER) {
-        Some(ahead) => Err(Halt::ClocksDiffer(ahead)),
-        None => Ok(()),
-    }
+    client.clock_ahead().and_then(clocks_differ).map_or(Ok(()), |end| Err(Halt::Ended(end)))
 }

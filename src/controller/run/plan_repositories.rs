@@ -1,5 +1,5 @@
-//! Plans the repositories of a run. What a plan comes to is judged by `policy::outcomes::plan`, also by the limits, so that
-//! whoever carries plans out gets only those that may be.
+//! Plans the repositories of a run. What a plan comes to is judged by `policy::outcomes::plan`, also by the limits, so
+//! that whoever carries plans out gets only those that may be.
 
 use std::slice::Chunks;
 

@@ -17,14 +17,14 @@ use crate::policy::outcomes::removal::{Kept, Tally};
 use crate::policy::plan::removals::Removals;
 use crate::policy::plan::{KeepReason, RemoveReason, Verdict};
 use crate::policy::source::Source;
-use crate::policy::tag::Tag;
+use crate::policy::tag::{CLOCKS_MAY_DIFFER, Tag};
 use crate::policy::tag_protection::Claims;
 
 use super::attachments::{self, Step};
 use super::check_tags::{Found, Newest, Now, TagCheck, Way};
 use super::in_use_guard::Look;
 use super::job::Job;
-use super::report::{CLOCKS_MAY_DIFFER, Halt};
+use super::report::Halt;
 
 /// Names in one request. GitLab behaviour: more are refused.
 const BATCH: usize = 20;

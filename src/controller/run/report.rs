@@ -4,8 +4,6 @@ use std::collections::HashSet;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use jiff::SignedDuration;
-
 use crate::api::conditions::Reason;
 use crate::api::{EmptyRepository, RepositoryResult};
 use crate::controller::connect::{self, NoSession};
@@ -15,13 +13,11 @@ use crate::controller::plan::failure::Unknown;
 use crate::controller::renewal::Progress;
 use crate::gitlab::{Class, Error as GitLabError, Repository};
 use crate::policy::empty_repository;
+use crate::policy::outcomes::end::{in_use_unknown, obstructed};
 use crate::policy::overlap::Overlap;
 use crate::policy::repository_outcome::{End, Outcome, Proposal, RepositoryReason, Stop};
 use crate::policy::status_conditions::Findings;
 use crate::policy::token;
-
-/// How far GitLab's clock and ours may be apart. The shortest age that a rule can have is an hour.
-pub(crate) const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 
 /// What ends a run early. Steps return it, and `?` hands it on.
 #[derive(Debug)]
@@ -32,8 +28,8 @@ pub(crate) enum Halt {
     GitLab(GitLabError),
     /// It is not known which images are in use.
     InUseUnknown(Unknown),
-    /// GitLab's clock is this far ahead of ours, so that ages cannot be told.
-    ClocksDiffer(SignedDuration),
+    /// What was found out at the beginning ends it.
+    Ended(End),
     /// The policy was edited between the decision to run and the record of the run.
     Edited,
     /// All plans together are not what the policy, or an approval, allows. Nothing was removed.
@@ -163,7 +159,7 @@ impl Report {
         self.end = match halt {
             Halt::NotConnected(findings) => {
                 self.findings = *findings;
-                gate.stop().map_or_else(|| aborted(&self.findings), End::Stopped)
+                gate.stop().map_or_else(|| obstructed(&self.findings), End::Stopped)
             }
             // The client looks at the deadline as well, a moment ahead of the gate.
             Halt::GitLab(error) if error.class() == Class::Stopped => {
@@ -171,21 +167,13 @@ impl Report {
             }
             Halt::GitLab(error) => {
                 self.findings = connect::from_error(&error);
-                aborted(&self.findings)
+                obstructed(&self.findings)
             }
             // An operator that ends stops watching as well.
             Halt::InUseUnknown(unknown) => {
-                let aborted = End::Aborted { reason: Reason::InUseUnknown, message: unknown.to_string() };
-                gate.stop().map_or(aborted, End::Stopped)
+                gate.stop().map_or_else(|| in_use_unknown(unknown.to_string()), End::Stopped)
             }
-            Halt::ClocksDiffer(ahead) => {
-                let by = SignedDuration::from_mins((ahead.abs().as_secs() + 30) / 60);
-                let whose = if ahead.is_negative() { "behind" } else { "ahead of" };
-                let message = format!(
-                    "GitLab's clock is {by:#} {whose} the operator's, so ages cannot be told: set the clock that is wrong"
-                );
-                End::Aborted { reason: Reason::ClocksDiffer, message }
-            }
+            Halt::Ended(end) => end,
             Halt::Edited => {
                 self.findings = token::not_asked("the policy was edited".to_owned());
                 End::Stopped(Stop::PolicyChanged)
@@ -193,9 +181,4 @@ impl Report {
             Halt::Refused { reason, message } => End::Aborted { reason, message },
         };
     }
-}
-
-fn aborted(findings: &Findings) -> End {
-    let (reason, message) = token::obstacle(findings);
-    End::Aborted { reason, message }
 }

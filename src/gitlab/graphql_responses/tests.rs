@@ -25,8 +25,8 @@ pub(in super::super) fn errors(texts: &[&str]) -> String {
     json!({ "data": { "containerRepository": null }, "errors": errors }).to_string()
 }
 
-pub(in super::super) const HIDDEN: &str = "The resource that you are attempting to access does not exist or you don't have permission to \
-                      perform this action";
+pub(in super::super) const HIDDEN: &str = "The resource that you are attempting to access does not exist or you don't \
+                      have permission to perform this action";
 pub(in super::super) const DOWN: &str = "Can't connect to the Container Registry. If this error persists, …";
 const UNKNOWN: &str = "Field 'publishedAt' doesn't exist on type 'ContainerRepositoryTag' (Did you mean `createdAt`?)";
 
@@ -34,7 +34,10 @@ const UNKNOWN: &str = "Field 'publishedAt' doesn't exist on type 'ContainerRepos
 #[case::hidden(&[HIDDEN], ErrorKind::NotFound)]
 #[case::registry(&[DOWN], ErrorKind::Registry)]
 #[case::registry_for_each_field(&[DOWN, DOWN], ErrorKind::Registry)]
-#[case::too_complex(&["Query has complexity of 300, which exceeds max complexity of 250"], ErrorKind::InvalidAnswer { what: "its errors are unknown" })]
+#[case::too_complex(
+    &["Query has complexity of 300, which exceeds max complexity of 250"],
+    ErrorKind::InvalidAnswer { what: "its errors are unknown" },
+)]
 #[case::two_of_them(&[HIDDEN, DOWN], ErrorKind::InvalidAnswer { what: "its errors are unknown" })]
 #[case::without_a_text(&[""], ErrorKind::InvalidAnswer { what: "its errors are unknown" })]
 fn an_error_inside_a_success_is_an_error(#[case] texts: &[&str], #[case] kind: ErrorKind) {
@@ -64,10 +67,19 @@ fn an_unknown_field_is_left_out(#[case] problem: Value) {
 }
 
 #[rstest]
-#[case::a_value("Argument 'sort' on Field 'tags' has an invalid value (PUBLISHED_AT_ASC). Expected type 'X'.", Probed::Less(Parts::ALL.without(Part::PushOrder)))]
+#[case::a_value(
+    "Argument 'sort' on Field 'tags' has an invalid value (PUBLISHED_AT_ASC). Expected type 'X'.",
+    Probed::Less(Parts::ALL.without(Part::PushOrder)),
+)]
 #[case::the_argument("Field 'tags' doesn't accept argument 'sort'", Probed::Less(Parts::ALL.without(Part::Sort)))]
-#[case::the_referrers("Field 'tags' doesn't accept argument 'referrers'", Probed::Less(Parts::ALL.without(Part::Referrers)))]
-#[case::the_field_of_referrers("Field 'referrers' doesn't exist on type 'ContainerRepositoryTag'", Probed::Less(Parts::ALL.without(Part::Referrers)))]
+#[case::the_referrers(
+    "Field 'tags' doesn't accept argument 'referrers'",
+    Probed::Less(Parts::ALL.without(Part::Referrers)),
+)]
+#[case::the_field_of_referrers(
+    "Field 'referrers' doesn't exist on type 'ContainerRepositoryTag'",
+    Probed::Less(Parts::ALL.without(Part::Referrers)),
+)]
 #[case::another_argument("Field 'tags' doesn't accept argument 'first'", Probed::Nothing)]
 #[case::the_tags("Field 'tags' doesn't exist on type 'ContainerRepository'", Probed::Nothing)]
 fn unknown_arguments_are_told_apart(#[case] text: &str, #[case] expected: Probed) {

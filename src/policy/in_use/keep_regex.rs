@@ -94,7 +94,8 @@ mod tests {
             for name in &names {
                 prop_assert!(pattern.matches(name));
                 // The dot is a dot, and case counts.
-                prop_assert_eq!(pattern.matches(&name.replace('.', "x")), !name.contains('.') || names.contains(&name.replace('.', "x")));
+                prop_assert_eq!(pattern.matches(&name.replace('.', "x")),
+                    !name.contains('.') || names.contains(&name.replace('.', "x")));
             }
             prop_assert_eq!(pattern.matches(&other), names.contains(&other));
             prop_assert_eq!(pattern.matches("~Keep-me"), existing.is_some());

@@ -17,8 +17,9 @@
 //! - `registry` is the host the list is about. A list about another one says nothing, not that nothing is used.
 //! - `complete` must be `true`: somebody looked everywhere. An empty list is an answer only with that.
 //! - `images` are references as in a Pod, in any order. [`List::new`] writes the registry's own host where the cluster
-//!   uses an alias. A text that cannot be read and may mean an image of the registry stands there too, so that the reader
-//!   does not take what can be read for everything; one that ends with the registry's host in brackets may mean any.
+//!   uses an alias. A text that cannot be read and may mean an image of the registry stands there too, so that the
+//!   reader does not take what can be read for everything; one that ends with the registry's host in brackets may mean
+//!   any.
 //! - `imageID` is what a node reports of that image where it names no repository: the digest of the image or of its
 //!   configuration. A reader that does not know the field takes the image alone.
 //! - `usedBy` names some users and `usedByMore` counts the others; both may be left out.

@@ -18,12 +18,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use super::image::{ImageRef, RefError};
+use crate::model::UsedImage;
 
 pub use contents::{Children, Contents};
 pub use registry::{Alias, AliasError};
 pub use repository::{Elsewhere, How, RepositoryUse, Use, names_subject};
 pub use unreadable::Unreadable;
-pub use used::UsedImage;
 pub use users::Users;
 
 use registry::{Registries, host_of, key, without_port};
@@ -211,8 +211,8 @@ impl fmt::Display for Held {
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         write!(
             f,
-            "write the image in full in the workload: {text}, and may mean any tag of {} of {of} repositories, which are kept \
-             whole: {named}{more}",
+            "write the image in full in the workload: {text}, and may mean any tag of {} of {of} repositories, which \
+             are kept whole: {named}{more}",
             repositories.len()
         )
     }
@@ -223,8 +223,8 @@ impl fmt::Display for Held {
 pub fn unused_sentence(registries: &[String]) -> Option<String> {
     (!registries.is_empty()).then(|| {
         format!(
-            "the cluster uses no image of {}, as far as names tell; if it pulls from there under another name, add that to \
-             protect.registryAliases",
+            "the cluster uses no image of {}, as far as names tell; if it pulls from there under another name, add \
+             that to protect.registryAliases",
             registries.join(", ")
         )
     })

@@ -213,7 +213,8 @@ fn placeholder(text: &str) -> Option<usize> {
     }
 }
 
-/// The length of what stands between a bracket and the one that closes it, both included; all of the text, if none does.
+/// The length of what stands between a bracket and the one that closes it, both included; all of the text, if none
+/// does.
 fn enclosed(text: &str, open: char, close: char) -> usize {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {

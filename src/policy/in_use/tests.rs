@@ -50,13 +50,43 @@ pub(crate) fn with_aliases(images: &[&str], location: &str, aliases: &[&str]) ->
 #[case::localhost("localhost/shop/web:v1", "localhost/shop/web", &[], true)]
 #[case::ipv6("[2001:DB8::1]:443/shop/web:v1", "[2001:db8::1]/shop/web", &[], true)]
 #[case::docker_hub("nginx:v1", "docker.io/shop/web", &[], false)]
-#[case::mirror("mirror.example.com/gitlab/shop/web:v1", "registry.example.com/shop/web", &["mirror.example.com/gitlab"], true)]
-#[case::mirror_beside("mirror.example.com/gitlab2/shop/web:v1", "registry.example.com/shop/web", &["mirror.example.com/gitlab"], false)]
-#[case::mirror_of_others("mirror.example.com/shop/web:v1", "registry.example.com/shop/web", &["mirror.example.com/gitlab"], false)]
+#[case::mirror(
+    "mirror.example.com/gitlab/shop/web:v1",
+    "registry.example.com/shop/web",
+    &["mirror.example.com/gitlab"],
+    true,
+)]
+#[case::mirror_beside(
+    "mirror.example.com/gitlab2/shop/web:v1",
+    "registry.example.com/shop/web",
+    &["mirror.example.com/gitlab"],
+    false,
+)]
+#[case::mirror_of_others(
+    "mirror.example.com/shop/web:v1",
+    "registry.example.com/shop/web",
+    &["mirror.example.com/gitlab"],
+    false,
+)]
 #[case::second_mirror("b.example/shop/web:v1", "registry.example.com/shop/web", &["a.example", "b.example"], true)]
-#[case::proxy("proxy.example.com/registry.example.com/shop/web:v1", "registry.example.com:5050/shop/web", &["proxy.example.com"], true)]
-#[case::proxy_in_full("proxy.example.com/registry.example.com/shop/web:v1", "registry.example.com/shop/web", &["proxy.example.com/registry.example.com"], true)]
-#[case::proxy_of_others("proxy.example.com/quay.io/shop/web:v1", "registry.example.com/shop/web", &["proxy.example.com"], false)]
+#[case::proxy(
+    "proxy.example.com/registry.example.com/shop/web:v1",
+    "registry.example.com:5050/shop/web",
+    &["proxy.example.com"],
+    true,
+)]
+#[case::proxy_in_full(
+    "proxy.example.com/registry.example.com/shop/web:v1",
+    "registry.example.com/shop/web",
+    &["proxy.example.com/registry.example.com"],
+    true,
+)]
+#[case::proxy_of_others(
+    "proxy.example.com/quay.io/shop/web:v1",
+    "registry.example.com/shop/web",
+    &["proxy.example.com"],
+    false,
+)]
 fn a_reference_belongs_to_a_repository_by_its_name(
     #[case] image: &str,
     #[case] location: &str,
@@ -149,11 +179,19 @@ fn what_a_node_reports_without_a_repository_counts_for_that_of_the_image(#[case]
 #[case::mirror(&["mirror.example.com/gitlab/shop/web:v1"], &[], Some("mirror.example.com/gitlab"))]
 #[case::by_digest(&["mirror.example.com/shop/web@sha256:{1}"], &[], Some("mirror.example.com"))]
 #[case::short_name(&["shop/web:v1"], &[], Some("docker.io"))]
-#[case::proxy(&["proxy.example.com/registry.example.com/shop/web"], &[], Some("proxy.example.com/registry.example.com"))]
+#[case::proxy(
+    &["proxy.example.com/registry.example.com/shop/web"],
+    &[],
+    Some("proxy.example.com/registry.example.com"),
+)]
 #[case::several(&["b.example/shop/web:v1", "a.example/shop/web:v1"], &[], Some("a.example, b.example"))]
 #[case::another_path(&["localhost:5000/shop/web/cache:v1", "localhost:5000/workshop/web:v1"], &[], None)]
 #[case::known_by_its_name(&["localhost:5000/shop/web:v1", "registry.example.com/other/image:v1"], &[], None)]
-#[case::known_by_an_alias(&["localhost:5000/shop/web:v1", "mirror.example.com/other/image:v1"], &["mirror.example.com"], None)]
+#[case::known_by_an_alias(
+    &["localhost:5000/shop/web:v1", "mirror.example.com/other/image:v1"],
+    &["mirror.example.com"],
+    None,
+)]
 #[case::alias(&["localhost:5000/shop/web:v1"], &["localhost:5000"], None)]
 fn a_repository_may_be_known_under_another_name_where_nothing_has_the_name_of_the_registry(
     #[case] images: &[&str],
@@ -282,7 +320,8 @@ proptest! {
     }
 
     #[test]
-    fn more_images_never_free_a_tag(images in some_images(), more in some_images(), name in "[vx][0-3]", digit in prop::option::of("[1-3]")) {
+    fn more_images_never_free_a_tag(images in some_images(), more in some_images(), name in "[vx][0-3]",
+        digit in prop::option::of("[1-3]")) {
         let digest = digit.map(|digit| format!("sha256:{}", digit.repeat(64)));
         let before = world(images.clone());
         let after = world(images.into_iter().chain(more).collect());

@@ -27,8 +27,8 @@ pub struct Unreadable {
 }
 
 impl fmt::Display for Unreadable {
-    /// `registry.example.com/shop/api:${TAG} (used by prod/Deployment/api) cannot be read (the tag is not valid)`. Where
-    /// nobody may be named who wrote the text, it is not quoted either.
+    /// `registry.example.com/shop/api:${TAG} (used by prod/Deployment/api) cannot be read (the tag is not valid)`.
+    /// Where nobody may be named who wrote the text, it is not quoted either.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { text, error, users } = self;
         let text = if users.are_hidden() { "an image" } else { text };
@@ -102,8 +102,9 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::model::UsedImage;
     use crate::policy::in_use::tests::{SHA_1, used, with_aliases};
-    use crate::policy::in_use::{Alias, How, InUse, UsedImage};
+    use crate::policy::in_use::{Alias, How, InUse};
 
     const PATHS: [&str; 3] = ["shop/web", "shop/api", "team/web"];
 
@@ -184,8 +185,8 @@ mod tests {
             told,
             [
                 "mirror.example.com/$(APP) (used by prod/Pod/a) cannot be read (the path has upper-case letters)",
-                "registry.example.com:5050/Shop/web:v1 (used by prod/CronJob/report and 1 more) cannot be read (the path has \
-                 upper-case letters)",
+                "registry.example.com:5050/Shop/web:v1 (used by prod/CronJob/report and 1 more) cannot be read (the \
+                 path has upper-case letters)",
             ]
         );
         assert_eq!(in_use.ignored(), 2);

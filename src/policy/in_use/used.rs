@@ -2,26 +2,11 @@
 
 use super::registry::key;
 use crate::api::conditions::shorten;
+use crate::model::UsedImage;
 use crate::policy::image::{ImageId, ImageRef, RefError};
 
 /// Longest text of something unreadable, in bytes.
 pub(super) const MAX_TEXT: usize = 256;
-
-/// An image as an object of the cluster names it, with some of those who use it.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct UsedImage {
-    /// The `image` of a specification, as it stands there; empty where it is not known for which one `id` is reported.
-    pub image: Box<str>,
-    /// The `imageID` that a node reports for that image; `None` where this is about the name alone.
-    pub id: Option<Box<str>>,
-    /// Some of its users, `namespace/Kind/name`; a few are enough.
-    pub users: Vec<Box<str>>,
-    /// How many users there are besides.
-    pub more: u32,
-    /// How many more users of each kind there are that may not be named, being of other namespaces than whoever reads
-    /// this.
-    pub elsewhere: Vec<(Box<str>, u32)>,
-}
 
 /// What a used image means.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::used::UsedImage;
+use crate::model::UsedImage;
 
 /// Most kinds of users of other namespaces that are told.
 const MAX_KINDS: usize = 4;
@@ -63,7 +63,8 @@ impl Users {
         self.names.iter().map(|(_, name)| name.as_ref())
     }
 
-    /// How many users there are at least, without those that may not be named: two lots of users may be the same ones where they are not named.
+    /// How many users there are at least, without those that may not be named: two lots of users may be the same ones
+    /// where they are not named.
     #[must_use]
     pub fn total(&self) -> u32 {
         self.total

@@ -77,9 +77,15 @@ fn a_policy_at_rest_is_looked_at_again_within_a_quarter_of_an_hour() {
 
 #[rstest]
 #[case("2026-11-23T03:10:00Z", Action::Wait(at("2026-11-23T03:17:00Z")))]
-#[case("2026-11-23T03:17:00Z", Action::Begin { trigger: Trigger::Schedule, mode: Mode::Delete, slot: Some(at("2026-11-23T03:17:00Z")) })]
+#[case(
+    "2026-11-23T03:17:00Z",
+    Action::Begin { trigger: Trigger::Schedule, mode: Mode::Delete, slot: Some(at("2026-11-23T03:17:00Z")) },
+)]
 #[case("2026-11-23T04:17:01Z", Action::SkipSlot(at("2026-11-23T03:17:00Z")))]
-#[case("2026-11-25T03:20:00Z", Action::Begin { trigger: Trigger::Schedule, mode: Mode::Delete, slot: Some(at("2026-11-25T03:17:00Z")) })]
+#[case(
+    "2026-11-25T03:20:00Z",
+    Action::Begin { trigger: Trigger::Schedule, mode: Mode::Delete, slot: Some(at("2026-11-25T03:17:00Z")) },
+)]
 fn a_slot_runs_once_and_only_within_its_deadline(#[case] now: &str, #[case] expected: Action) {
     let mut case = Case::at_rest(&delete());
     case.checked = Some(Checked { generation: 3, at: at("2026-11-22T23:00:00Z"), failures: 0 });

@@ -1,11 +1,12 @@
-//! What asking for GitLab's bulk deletion comes to: what becomes of a listing before the request, and what is proved to be
-//! gone after it.
+//! What asking for GitLab's bulk deletion comes to: what becomes of a listing before the request, and what is proved to
+//! be gone after it.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
 use super::plan::limit_exceeded;
+use crate::api::limits::MAX_SAMPLES;
 use crate::api::{RepositoryResult, TagCounts};
 use crate::policy::CompiledPolicy;
 use crate::policy::bulk_remains::Remains;
@@ -13,7 +14,6 @@ use crate::policy::bulk_verification::Watch;
 use crate::policy::compile::Rule;
 use crate::policy::plan::leftover::Leftover;
 use crate::policy::plan::{bulk, decide_by_name};
-use crate::policy::report::MAX_SAMPLES;
 use crate::policy::repository_outcome::{OfAge, Outcome, RepositoryName, RepositoryReason};
 
 /// The tags of a repository by what the request may do with them.
@@ -32,8 +32,8 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Tells candidates from what is to stay. `in_use` names the tags in use; `planned` is how many tags would go, where
-    /// a plan was made.
+    /// Tells candidates from what is to stay. `in_use` names the tags in use; `planned` is how many tags would go,
+    /// where a plan was made.
     #[must_use]
     pub fn of(
         names: Vec<Box<str>>,
@@ -160,8 +160,8 @@ const fn unseen(again: bool) -> RepositoryResult {
 }
 
 /// What a request came to after the last listing. `aged` says that GitLab spares what is too young, so that not
-/// everything that was requested is expected to go; `remains` is what was seen of the tags that are left, and `again` says
-/// that the last run saw nothing go either.
+/// everything that was requested is expected to go; `remains` is what was seen of the tags that are left, and `again`
+/// says that the last run saw nothing go either.
 #[must_use]
 pub fn verified(name: RepositoryName<'_>, requested: Requested, aged: bool, remains: &Remains, again: bool) -> Outcome {
     let Requested { mut tags, of_age, leftover, lost, watch } = requested;
@@ -259,7 +259,11 @@ mod tests {
     #[rstest]
     #[case::without_limits(json!({}), None, None)]
     #[case::at_the_limit(json!({"limits": {"maxTagsPerRepository": 2}}), None, None)]
-    #[case::above_it(json!({"limits": {"maxTagsPerRepository": 1}}), None, Some((RepositoryReason::DeletionLimitExceeded, 2)))]
+    #[case::above_it(
+        json!({"limits": {"maxTagsPerRepository": 1}}),
+        None,
+        Some((RepositoryReason::DeletionLimitExceeded, 2)),
+    )]
     #[case::above_a_share(
         json!({"limits": {"maxPercentPerRepository": 24}}),
         None,

@@ -1,10 +1,11 @@
-//! What the plan of a repository comes to: what the status says of it, and what is to be removed, if the limits hold. Or
-//! why there is no plan.
+//! What the plan of a repository comes to: what the status says of it, and what is to be removed, if the limits hold.
+//! Or why there is no plan.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::api::limits::MAX_SAMPLES;
 use crate::api::{RepositoryResult, TagCounts};
 use crate::policy::limits::Exceeded;
 use crate::policy::of_age;
@@ -12,7 +13,6 @@ use crate::policy::plan::doubt::Doubt;
 use crate::policy::plan::removals::Removals;
 use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties;
-use crate::policy::report::MAX_SAMPLES;
 use crate::policy::repository_outcome::{Outcome, RepositoryName, RepositoryReason};
 use crate::policy::source::Source;
 use crate::policy::tag::Ages;

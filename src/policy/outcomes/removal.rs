@@ -1,11 +1,11 @@
-//! What the removal of planned tags by name comes to: which are gone by GitLab's word, which stayed and why, and of which
-//! nobody knows.
+//! What the removal of planned tags by name comes to: which are gone by GitLab's word, which stayed and why, and of
+//! which nobody knows.
 
 use std::collections::HashSet;
 
 use crate::api::RepositoryResult;
+use crate::api::limits::MAX_SAMPLES;
 use crate::policy::plan::KeepReason;
-use crate::policy::report::MAX_SAMPLES;
 use crate::policy::repository_outcome::{Outcome, RepositoryReason};
 use crate::policy::tag::Tag;
 
@@ -70,8 +70,8 @@ impl Tally {
         self.requested += tags as u64;
     }
 
-    /// The answer to a request with so many tags was lost, or was not GitLab's: `foreign` is what gave that away. Answers
-    /// whether answers have now been lost too often to go on.
+    /// The answer to a request with so many tags was lost, or was not GitLab's: `foreign` is what gave that away.
+    /// Answers whether answers have now been lost too often to go on.
     #[must_use]
     pub fn lost(&mut self, tags: usize, foreign: Option<String>) -> bool {
         self.requested += tags as u64;

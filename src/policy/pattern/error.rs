@@ -20,7 +20,8 @@ pub enum PatternError {
     TooLarge,
     /// With those before it, it takes more than the patterns of a policy may together.
     #[error(
-        "brings the patterns of this policy above {} KiB of memory as compiled; the largest is {largest} with {} KiB: {ADVICE}",
+        "brings the patterns of this policy above {} KiB of memory as compiled; the largest is {largest} with {} KiB: \
+         {ADVICE}",
         MAX_POLICY_BYTES >> 10,
         bytes.div_ceil(1024)
     )]

@@ -279,7 +279,8 @@ mod tests {
     }
 
     prop_compose! {
-        fn some_tags()(tags in proptest::collection::btree_map("(v[0-9]|p|x|latest)[0-9a-c]{0,2}", proptest::option::of(0_i64..40), 0..30))
+        fn some_tags()(tags in proptest::collection::btree_map("(v[0-9]|p|x|latest)[0-9a-c]{0,2}",
+            proptest::option::of(0_i64..40), 0..30))
             -> Vec<(String, Option<Timestamp>)> {
             tags.into_iter().map(|(name, age)| (name, age.map(days_ago))).collect()
         }
@@ -308,7 +309,8 @@ mod tests {
             }
             let of = |tags: &[(String, Option<Timestamp>)]| {
                 let plan = planned(&policy, &borrow(tags), &BTreeSet::new());
-                let mut pairs: Vec<_> = plan.iter().map(|(tag, decision)| (tag.name.to_owned(), decision.verdict)).collect();
+                let mut pairs: Vec<_> = plan.iter().map(|(tag, decision)| (tag.name.to_owned(), decision.verdict))
+                    .collect();
                 pairs.sort();
                 pairs
             };
@@ -316,7 +318,8 @@ mod tests {
         }
 
         #[test]
-        fn at_least_keep_n_candidates_stay_and_a_larger_one_never_removes_more(tags in some_tags(), keep_n in 0_u32..5) {
+        fn at_least_keep_n_candidates_stay_and_a_larger_one_never_removes_more(tags in some_tags(),
+            keep_n in 0_u32..5) {
             let removed = |keep_n: u32| {
                 let policy = policy(&json!({"name": "r", "nameRegexDelete": "v.*", "keepN": keep_n}), &[]);
                 verdicts(&policy, &borrow(&tags)).iter().filter(|verdict| **verdict == REMOVE).count()

@@ -13,13 +13,10 @@ use super::bulk::removable;
 use super::ties::{CAUSE, Settled, Standing, pushed_once, rank, standings, to_read};
 use crate::api::SortBy;
 use crate::policy::compile::Rule;
-use crate::policy::tag::{Moment, TagView, to_the_second};
+use crate::policy::tag::{CLOCKS_MAY_DIFFER, Moment, TagView, to_the_second};
 
 /// GitLab's job looks at ages when it begins, which may be so much later.
 const JOB_MAY_WAIT: SignedDuration = SignedDuration::from_hours(1);
-
-/// A push may be dated so much later than now, since clocks differ, and is one all the same.
-const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 
 /// Why it is not known which tags GitLab's bulk deletion would take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -110,8 +107,8 @@ impl fmt::Display for Doubt {
             Self::Undated { tags } => {
                 write!(
                     f,
-                    "{tags} tags have no date, or one that says nothing (1970 or 1980: reproducible builds), and GitLab \
-                           would go by it; keep them by name, or use method Exact, which keeps them"
+                    "{tags} tags have no date, or one that says nothing (1970 or 1980: reproducible builds), and \
+                           GitLab would go by it; keep them by name, or use method Exact, which keeps them"
                 )
             }
         }
@@ -177,13 +174,21 @@ mod tests {
     #[case::the_border_is_shared(json!({"keepN": 1}), &[OLD, OLD, OLDER], tied(2))]
     #[case::the_border_is_beside(json!({"keepN": 2}), &[OLD, OLD, OLDER], Judgement::Trusted)]
     #[case::all_stay_by_number(json!({"keepN": 3}), &[OLD, OLD, NO_DATE], Judgement::Trusted)]
-    #[case::the_border_is_shared_by_young_ones(json!({"keepN": 1, "olderThan": "7d"}), &[YOUNG, YOUNG, OLD], Judgement::Trusted)]
+    #[case::the_border_is_shared_by_young_ones(
+        json!({"keepN": 1, "olderThan": "7d"}),
+        &[YOUNG, YOUNG, OLD],
+        Judgement::Trusted,
+    )]
     #[case::no_date_takes_a_slot(json!({"keepN": 1}), &[NO_DATE, OLD], undated(1))]
     #[case::no_date_and_no_slots(json!({"olderThan": "7d"}), &[NO_DATE, OLD], Judgement::Trusted)]
     #[case::dated_1970(json!({"olderThan": "7d"}), &["1970-01-01T00:00:00Z", OLD], undated(1))]
     #[case::dated_1980(json!({"olderThan": "7d"}), &["1980-01-01T00:00:01Z", YOUNG], undated(1))]
     #[case::dated_in_year_1(json!({"olderThan": "7d"}), &["0001-01-01T00:00:00Z", YOUNG], undated(1))]
-    #[case::dates_decide_nothing(json!({"keepN": 0, "nameRegexKeep": "v.*"}), &["1970-01-01T00:00:00Z"], Judgement::Trusted)]
+    #[case::dates_decide_nothing(
+        json!({"keepN": 0, "nameRegexKeep": "v.*"}),
+        &["1970-01-01T00:00:00Z"],
+        Judgement::Trusted,
+    )]
     #[case::dated_ahead(json!({"keepN": 1}), &["2027-01-01T00:00:00Z", OLD], undated(1))]
     #[case::clocks_differ(json!({"keepN": 1}), &["2026-11-22T12:01:00Z", OLD], Judgement::Trusted)]
     #[case::of_age_when_the_job_begins(json!({"keepN": 1, "olderThan": "52d12h"}), &[OLD, OLD], tied(2))]

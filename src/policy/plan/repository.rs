@@ -1,5 +1,5 @@
-//! The plan of one repository: every tag with what is decided about it, how the tags were read, and what is in use. Here
-//! is what GitLab's bulk deletion has to be told of it, and what a message says of it.
+//! The plan of one repository: every tag with what is decided about it, how the tags were read, and what is in use.
+//! Here is what GitLab's bulk deletion has to be told of it, and what a message says of it.
 
 use std::collections::BTreeSet;
 

@@ -48,7 +48,8 @@ fn some_tag() -> impl Strategy<Value = Tag> {
     ];
     let moment = || {
         let known = |days| Moment::At(days_ago(days));
-        prop_oneof![6 => (0_i64..12).prop_map(known), 1 => Just(Moment::Unknown), 1 => Just(Moment::Placeholder(days_ago(9)))]
+        prop_oneof![6 => (0_i64..12).prop_map(known), 1 => Just(Moment::Unknown),
+            1 => Just(Moment::Placeholder(days_ago(9)))]
     };
     (name, prop::option::weighted(0.9, 1_u8..7), moment(), moment(), any::<bool>(), prop::bool::weighted(0.2)).prop_map(
         |(name, number, pushed, created, single_image, protected)| Tag {
@@ -115,8 +116,8 @@ impl Question<'_> {
         self.plan.iter().filter(|(tag, _)| has(tag)).collect()
     }
 
-    /// Whether the subject of an attachment may be there besides its owners: some digest is not known, or what is inside
-    /// of another tag is not. Attachments contain no images.
+    /// Whether the subject of an attachment may be there besides its owners: some digest is not known, or what is
+    /// inside of another tag is not. Attachments contain no images.
     fn may_be_elsewhere(&self, of: &TagView<'_>) -> bool {
         let owners = self.owners(of);
         let of_image = owners.iter().any(|(owner, _)| !names_other(owner));
@@ -243,7 +244,8 @@ proptest! {
         tags in some_tags(),
         keep_n in 0_u32..6,
         aged in any::<bool>(),
-        used in proptest::collection::btree_set(prop::sample::select(vec!["v1", "latest", "p1", "kept-1", "x1", "g-a-1"]), 0..3),
+        used in proptest::collection::btree_set(prop::sample::select(vec!["v1", "latest", "p1", "kept-1", "x1",
+            "g-a-1"]), 0..3),
     ) {
         use KeepReason as K;
         let mut rule = json!({"name": "r", "nameRegexDelete": "[^x].*", "nameRegexKeep": "kept.*", "keepN": keep_n});

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::api::Trigger;
-use crate::policy::{empty_repository, gitlab_cleanup_policy};
+use crate::policy::empty_repository;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -219,7 +219,7 @@ fn the_status_of_five_thousand_repositories_stays_within_its_budget() {
         .collect();
     let mut status = PolicyStatus {
         empty_repositories: (0..50).map(|id| empty_repository::watch(id, &"p".repeat(600), at(0))).collect(),
-        projects_with_cleanup_policy: vec!["p".repeat(255); gitlab_cleanup_policy::MAX_NAMED],
+        projects_with_cleanup_policy: vec!["p".repeat(255); crate::api::limits::MAX_PROJECTS_WITH_CLEANUP_POLICY],
         ..PolicyStatus::default()
     };
     begin(&mut status, run("Delete"), at(3600));

@@ -82,8 +82,8 @@ fn what_is_not_known_of_images_in_use_is_a_condition_and_part_of_the_message_of_
     assert_eq!(
         message,
         format!(
-            "{next}; write the image in full in the workload: ${{IMAGE}} (used by a/Pod/a) cannot be read (the path is not \
-             valid), and may mean any tag of 1 of 3 repositories, which are kept whole: shop/api"
+            "{next}; write the image in full in the workload: ${{IMAGE}} (used by a/Pod/a) cannot be read (the path is \
+             not valid), and may mean any tag of 1 of 3 repositories, which are kept whole: shop/api"
         )
     );
     assert_eq!(known(Knowledge::NotWanted), (None, good, next.to_owned()));

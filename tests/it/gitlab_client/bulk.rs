@@ -7,8 +7,9 @@ use std::time::Duration;
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher, Role};
 use jiff::SignedDuration;
 use registry_cleanup_operator::gitlab::{
-    AlwaysOpen, BulkAnswer, BulkDelete, Class, Connection, ErrorKind, Project, RepositoryRef, Unreached,
+    AlwaysOpen, BulkAnswer, Class, Connection, ErrorKind, Project, RepositoryRef, Unreached,
 };
+use registry_cleanup_operator::model::BulkDelete;
 use serde_json::json;
 
 use super::{TestGate, World, connection, kind};

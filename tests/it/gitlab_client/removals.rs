@@ -7,9 +7,9 @@ use gitlab_simulator::{
     Version,
 };
 use registry_cleanup_operator::gitlab::{
-    AlwaysOpen, BulkDelete, Class, Client, ErrorKind, Project, RepositoryRef, TagOrder, TagRemoval,
-    Version as GitLabVersion,
+    AlwaysOpen, Class, Client, ErrorKind, Project, RepositoryRef, TagOrder, TagRemoval, Version as GitLabVersion,
 };
+use registry_cleanup_operator::model::BulkDelete;
 
 use super::{TestGate, World, connection, kind};
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use gitlab_simulator::{Action, Backend, Endpoint, Fault, HoldPoint, Matcher, Push, Role, Scope, Version};
 use jiff::SignedDuration;
 use registry_cleanup_operator::gitlab::{
-    AlwaysOpen, Class, Client, ErrorKind, Project, RepositoryContents, RepositoryDeletion, RepositoryRef,
-    RepositoryStatus,
+    AlwaysOpen, Class, Client, ErrorKind, Project, RepositoryDeletion, RepositoryNow, RepositoryRef, RepositoryStatus,
 };
+use registry_cleanup_operator::model::RepositoryContents;
 
 use super::{TestGate, World, connection, kind};
 
@@ -15,8 +15,8 @@ fn deletion() -> Matcher {
     Matcher::endpoint(Endpoint::DeleteRepository)
 }
 
-fn contents(tags_count: Option<u64>, size: Option<u64>) -> RepositoryContents {
-    RepositoryContents { tags_count, size, status: None }
+fn contents(tags: Option<u64>, bytes: Option<u64>) -> RepositoryNow {
+    RepositoryNow { contents: RepositoryContents { tags, bytes }, status: None }
 }
 
 fn with_token(world: &World, token: &str) -> Client {

@@ -2,8 +2,9 @@
 
 use gitlab_simulator::{Endpoint, HoldPoint, Matcher};
 use jiff::SignedDuration;
+use registry_cleanup_operator::model::UsedImage;
+use registry_cleanup_operator::policy::in_use::Alias;
 use registry_cleanup_operator::policy::in_use::list::List;
-use registry_cleanup_operator::policy::in_use::{Alias, UsedImage};
 use rstest::rstest;
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use registry_cleanup_operator::api::{PolicyStatus, conditions};
 use registry_cleanup_operator::cluster::workloads::{self, Options};
-use registry_cleanup_operator::policy::in_use::UsedImage;
+use registry_cleanup_operator::model::UsedImage;
 use registry_cleanup_operator::policy::in_use::list::List;
 use rstest::rstest;
 use serde_json::{Value, json};

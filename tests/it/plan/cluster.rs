@@ -6,7 +6,7 @@ use gitlab_simulator::Push;
 use jiff::SignedDuration;
 use kube::api::PostParams;
 use registry_cleanup_operator::api::{PolicyStatus, RegistryCleanupPolicy};
-use registry_cleanup_operator::policy::in_use::UsedImage;
+use registry_cleanup_operator::model::UsedImage;
 use registry_cleanup_operator::policy::in_use::list::List;
 use rstest::rstest;
 use serde_json::{Value, json};

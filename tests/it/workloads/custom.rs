@@ -91,7 +91,7 @@ async fn a_custom_workload_counts_at_its_paths() {
     workloads.confirm().await.unwrap();
     assert_eq!(names(&workloads), ["both:1", "both:2", "listed:1"]);
     let used = workloads.images(super::now()).remove(0);
-    assert_eq!((used.users, used.more_users), (vec![place.user("Rollout/both")], 0));
+    assert_eq!((used.users, used.more), (vec![place.user("Rollout/both")], 0));
     place.delete(&definition.kind(), "both").await;
     until_names(&workloads, &["listed:1"]).await;
 }

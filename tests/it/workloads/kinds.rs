@@ -1,7 +1,8 @@
 //! Every kind, and every place in it that names an image.
 
 use jiff::SignedDuration;
-use registry_cleanup_operator::cluster::workloads::{Options, Scope, UsedImage, Workloads};
+use registry_cleanup_operator::cluster::workloads::{Options, Scope, Workloads};
+use registry_cleanup_operator::model::UsedImage;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -87,11 +88,10 @@ async fn a_pod_counts_with_ephemeral_containers_and_with_what_the_node_pulled() 
     let wanted: Vec<UsedImage> = wanted
         .into_iter()
         .map(|(image, id)| UsedImage {
-            image: image.to_owned(),
-            id: id.map(str::to_owned),
+            image: image.into(),
+            id: id.map(Box::from),
             users: users.clone(),
-            more_users: 0,
-            elsewhere: vec![],
+            ..UsedImage::default()
         })
         .collect();
     eventually("all four in use", async || (workloads.images(now()) == wanted).then_some(())).await;
@@ -106,8 +106,8 @@ async fn what_a_rollback_needs_stays_in_use() {
     // The controllers have to see the first revision before there is a second.
     let known = |image: &str, kind: &str| {
         let user = place.user(kind);
-        let images = workloads.images(now()).into_iter().filter(|used| used.image == image);
-        images.flat_map(|used| used.users).any(|name| name.starts_with(&user))
+        let images = workloads.images(now()).into_iter().filter(|used| *used.image == *image);
+        images.flat_map(|used| used.users).any(|name| name.starts_with(&*user))
     };
     eventually("history", async || {
         (known("web:1", "ReplicaSet/web-") && known("db:1", "ControllerRevision/db-")).then_some(())
@@ -124,7 +124,7 @@ async fn what_a_rollback_needs_stays_in_use() {
     assert_eq!(names(&workloads), ["db:1", "db:2", "web:1", "web:2"]);
     let images = workloads.images(now());
     assert_eq!(images[3].users[0], place.user("Deployment/web"));
-    assert!(images[2].users[0].starts_with(&place.user("ReplicaSet/web-")), "{images:?}");
+    assert!(images[2].users[0].starts_with(&*place.user("ReplicaSet/web-")), "{images:?}");
 
     place.delete("apps/v1/Deployment", "web").await;
     until_names(&workloads, &["db:1", "db:2"]).await;
@@ -158,7 +158,7 @@ async fn a_finished_pod_and_a_finished_job_count_for_a_day() {
     place.patch_status("v1/Pod", &name, &ended("main")).await;
 
     let in_use = |at: jiff::Timestamp| -> Vec<String> {
-        workloads.images(at).into_iter().filter(|used| used.id.is_none()).map(|used| used.image).collect()
+        workloads.images(at).into_iter().filter(|used| used.id.is_none()).map(|used| used.image.into_string()).collect()
     };
     let finished: jiff::Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
     let day = SignedDuration::from_hours(24);

@@ -95,8 +95,8 @@ impl Place {
     }
 
     /// A user as it is named for an image.
-    fn user(&self, user: &str) -> String {
-        format!("{}/{user}", self.namespace)
+    fn user(&self, user: &str) -> Box<str> {
+        format!("{}/{user}", self.namespace).into()
     }
 }
 
@@ -131,7 +131,7 @@ fn now() -> Timestamp {
 /// The image names in use.
 fn names(workloads: &Workloads) -> Vec<String> {
     let images = workloads.images(now()).into_iter().filter(|used| used.id.is_none());
-    images.map(|used| used.image).collect()
+    images.map(|used| used.image.into_string()).collect()
 }
 
 /// Waits until just these image names are in use.

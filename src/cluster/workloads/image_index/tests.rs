@@ -30,7 +30,7 @@ fn index(kinds: &[Kind]) -> (Index, Vec<SourceId>) {
 }
 
 fn texts(index: &Index, now: Timestamp) -> Vec<String> {
-    index.images(now, DAY, None).into_iter().map(|used| used.image).collect()
+    index.images(now, DAY, None).into_iter().map(|used| used.image.into_string()).collect()
 }
 
 #[test]
@@ -41,14 +41,14 @@ fn users_of_other_namespaces_than_the_readers_are_counted_by_kind() {
         index.apply(sources[source], key, 1, &api);
     }
     let seen = |reader: &str| {
-        let of = |used: UsedImage| (used.users, used.more_users, used.elsewhere);
+        let of = |used: UsedImage| (used.users, used.more, used.elsewhere);
         let all: Vec<_> = index.images(at(0), DAY, Some(reader)).into_iter().map(of).collect();
         assert_eq!(all[0], all[1], "by name and by id");
         all[0].clone()
     };
-    let counted = |kinds: &[(&str, usize)]| kinds.iter().map(|(kind, n)| ((*kind).to_owned(), *n)).collect();
-    assert_eq!(seen("a"), (vec!["a/Pod/p1".to_owned()], 0, counted(&[("Deployment", 2), ("Pod", 2)])));
-    let own = ["b/Deployment/web", "b/Pod/p2", "b/Pod/p3"].map(str::to_owned).to_vec();
+    let counted = |kinds: &[(&str, u32)]| kinds.iter().map(|(kind, n)| (Box::from(*kind), *n)).collect();
+    assert_eq!(seen("a"), (vec![Box::from("a/Pod/p1")], 0, counted(&[("Deployment", 2), ("Pod", 2)])));
+    let own = ["b/Deployment/web", "b/Pod/p2", "b/Pod/p3"].map(Box::from).to_vec();
     assert_eq!(seen("b"), (own, 0, counted(&[("Deployment", 1), ("Pod", 1)])));
     assert_eq!(seen("c"), (vec![], 0, counted(&[("Deployment", 2), ("Pod", 3)])));
 }
@@ -60,8 +60,8 @@ fn an_image_is_used_by_workloads_first_and_pods_last_and_only_three_are_named() 
     for (source, key) in [(0, "a/p1"), (0, "a/p2"), (1, "a/rs"), (2, "z/web"), (3, "b/nightly")] {
         index.apply(sources[source], key, 1, &api);
     }
-    let users = vec!["b/CronJob/nightly".to_owned(), "z/Deployment/web".to_owned(), "a/ReplicaSet/rs".to_owned()];
-    let expected = UsedImage { image: "api:1".to_owned(), id: None, users, more_users: 2, elsewhere: vec![] };
+    let users = ["b/CronJob/nightly", "z/Deployment/web", "a/ReplicaSet/rs"].map(Box::from).to_vec();
+    let expected = UsedImage { image: "api:1".into(), users, more: 2, ..UsedImage::default() };
     assert_eq!(index.images(at(0), DAY, None), [expected]);
 }
 
@@ -69,7 +69,7 @@ fn an_image_is_used_by_workloads_first_and_pods_last_and_only_three_are_named() 
 fn an_object_of_no_namespace_is_named_without_one() {
     let (mut index, sources) = index(&[Kind::Deployment]);
     index.apply(sources[0], "/web", 1, &uses(&["api:1"], &[], None));
-    assert_eq!(index.images(at(0), DAY, None)[0].users, ["Deployment/web"]);
+    assert_eq!(index.images(at(0), DAY, None)[0].users, [Box::from("Deployment/web")]);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_name_and_each_image_id_that_is_reported_for_it_are_told_apart() {
     let (mut index, sources) = index(&[Kind::Pod]);
     index.apply(sources[0], "a/p", 1, &uses(&["x", "x"], &[("1", "x"), ("2", "x"), ("1", "x")], None));
     let found = index.images(at(0), DAY, None);
-    let told: Vec<_> = found.iter().map(|used| (used.image.as_str(), used.id.as_deref(), used.more_users)).collect();
+    let told: Vec<_> = found.iter().map(|used| (&*used.image, used.id.as_deref(), used.more)).collect();
     assert_eq!(told, [("x", None, 0), ("x", Some("1"), 0), ("x", Some("2"), 0)]);
 }
 
@@ -234,9 +234,9 @@ fn images_of(model: &Model, now: Timestamp) -> Vec<UsedImage> {
     }
     let used = users.into_iter().map(|((image, id), mut users)| {
         users.sort_unstable();
-        let more_users = users.len().saturating_sub(NAMED_USERS);
-        let users = users.into_iter().take(NAMED_USERS).map(|(_, key, kind)| user(key, kind)).collect();
-        UsedImage { image: image.to_owned(), id: id.map(ToOwned::to_owned), users, more_users, elsewhere: vec![] }
+        let more = number(users.len().saturating_sub(NAMED_USERS));
+        let users = users.into_iter().take(NAMED_USERS).map(|(_, key, kind)| user(key, kind).into()).collect();
+        UsedImage { image: image.into(), id: id.map(Into::into), users, more, elsewhere: vec![] }
     });
     used.collect()
 }

@@ -194,7 +194,11 @@ fn what_is_no_list_is_refused(#[case] text: &str, #[case] error: &str) {
 #[case("images", json!([{"image": "a", "usedByMore": -1}]), "the list does not have the form of one: ")]
 #[case("complete", json!("true"), "the list does not have the form of one: ")]
 #[case("complete", json!(false), "the list does not say that it is complete (\"complete\": true)")]
-#[case("generatedAt", json!("2026-11-21T11:59:59Z"), "the list is too old: it was made at 2026-11-21T11:59:59Z and counts for 24h")]
+#[case(
+    "generatedAt",
+    json!("2026-11-21T11:59:59Z"),
+    "the list is too old: it was made at 2026-11-21T11:59:59Z and counts for 24h",
+)]
 #[case("generatedAt", json!("2027-11-22T12:00:00Z"), "the list is dated 2027-11-22T12:00:00Z, which is in the future")]
 fn a_list_that_does_not_count_says_why(#[case] field: &str, #[case] value: Value, #[case] error: &str) {
     let mut document = document();

@@ -1,5 +1,5 @@
-//! Patterns that people use: those of this project, of cases from the field, and published ones. All must compile, match
-//! what they are meant to, and take little.
+//! Patterns that people use: those of this project, of cases from the field, and published ones. All must compile,
+//! match what they are meant to, and take little.
 
 use std::fs;
 use std::path::Path;

@@ -89,12 +89,32 @@ fn an_attachment_takes_no_slot_and_goes_with_the_last_tag_of_its_image() {
 }
 
 #[rstest]
-#[case::a_pattern(json!([{"name": "r", "nameRegexDelete": ".*", "nameRegexKeep": "v.*", "keepN": 0}]), json!({}), "", false)]
-#[case::protection(json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 0, "olderThan": "1d"}]), json!({"protect": {"nameRegex": ["v1"]}}), "", false)]
+#[case::a_pattern(
+    json!([{"name": "r", "nameRegexDelete": ".*", "nameRegexKeep": "v.*", "keepN": 0}]),
+    json!({}),
+    "",
+    false,
+)]
+#[case::protection(
+    json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 0, "olderThan": "1d"}]),
+    json!({"protect": {"nameRegex": ["v1"]}}),
+    "",
+    false,
+)]
 #[case::no_rule(json!([{"name": "r", "nameRegexDelete": "sha.*", "keepN": 0}]), json!({}), "", false)]
 #[case::age(json!([{"name": "r", "nameRegexDelete": ".*", "olderThan": "30d"}]), json!({}), "", false)]
-#[case::another_rule(json!([{"name": "v", "nameRegexDelete": "v.*", "keepN": 1}, {"name": "r", "nameRegexDelete": "sha.*", "keepN": 0}]), json!({}), "", false)]
-#[case::use_by_name(json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 0, "olderThan": "1d"}]), json!({}), ":v1", false)]
+#[case::another_rule(
+    json!([{"name": "v", "nameRegexDelete": "v.*", "keepN": 1}, {"name": "r", "nameRegexDelete": "sha.*", "keepN": 0}]),
+    json!({}),
+    "",
+    false,
+)]
+#[case::use_by_name(
+    json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 0, "olderThan": "1d"}]),
+    json!({}),
+    ":v1",
+    false,
+)]
 #[case::gitlab(json!([{"name": "r", "nameRegexDelete": ".*", "keepN": 0, "olderThan": "1d"}]), json!({}), "", true)]
 fn it_stays_with_its_image_whatever_keeps_that(
     #[case] rules: Value,
@@ -279,7 +299,8 @@ prop_compose! {
     /// digests.
     fn registry()(
         images in proptest::collection::btree_map("[vw][0-9]", (1_usize..5, 1_i64..20, 0..12), 0..8),
-        attached_ in proptest::collection::btree_map((1_usize..6, prop::sample::select(vec![".sig", ".att", ""])), 1_i64..20, 0..8),
+        attached_ in proptest::collection::btree_map((1_usize..6, prop::sample::select(vec![".sig", ".att", ""])),
+            1_i64..20, 0..8),
         chained in proptest::collection::vec(any::<prop::sample::Index>(), 0..3),
     ) -> (Vec<Tag>, Vec<Tag>) {
         let images = images.into_iter().map(|(name, (number, days, kind))| match kind {
@@ -314,7 +335,8 @@ proptest! {
 
     #[test]
     fn no_attachment_goes_while_a_tag_of_its_image_stays_or_may_be_there(
-        (images, attachments) in registry(), keep_n in 0_u32..3, with in prop::sample::select(vec!["ByRule", "WithSubject"]),
+        (images, attachments) in registry(), keep_n in 0_u32..3,
+            with in prop::sample::select(vec!["ByRule", "WithSubject"]),
     ) {
         let tags: Vec<Tag> = images.into_iter().chain(attachments).collect();
         let plan = planned(&some_rules(keep_n, with), &tags);
@@ -322,7 +344,8 @@ proptest! {
             let Some(subject) = attachment::subject(&gone.tag.name) else { continue };
             for stays in plan.read.iter().filter(|planned| !planned.decision.removes()) {
                 let digest = stays.tag.digest.as_deref();
-                prop_assert!(digest.is_some_and(|digest| !subject.is(digest)), "{} goes, {} stays", gone.tag.name, stays.tag.name);
+                prop_assert!(digest.is_some_and(|digest| !subject.is(digest)), "{} goes, {} stays", gone.tag.name,
+                    stays.tag.name);
             }
             let owners = plan.removed().filter(|tag| tag.digest.as_deref().is_some_and(|digest| subject.is(digest)));
             let after = &gone.attached.as_ref().unwrap().after;
@@ -339,7 +362,8 @@ proptest! {
 
     #[test]
     fn images_stay_and_go_as_if_there_were_no_attachments(
-        (images, attachments) in registry(), keep_n in 0_u32..3, with in prop::sample::select(vec!["ByRule", "WithSubject"]),
+        (images, attachments) in registry(), keep_n in 0_u32..3,
+            with in prop::sample::select(vec!["ByRule", "WithSubject"]),
     ) {
         let policy = some_rules(keep_n, with);
         let alone = planned(&policy, &images);

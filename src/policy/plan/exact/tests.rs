@@ -208,7 +208,8 @@ fn a_tag_without_a_date_that_tells_anything_stays_and_takes_no_place() {
 }
 
 prop_compose! {
-    fn some_tags()(tags in proptest::collection::btree_map("([vwp][0-9]{1,2}|latest)", (proptest::option::of(0_i64..40), any::<bool>()), 0..40))
+    fn some_tags()(tags in proptest::collection::btree_map("([vwp][0-9]{1,2}|latest)",
+        (proptest::option::of(0_i64..40), any::<bool>()), 0..40))
         -> Vec<(String, Option<i64>, bool)> {
         tags.into_iter().map(|(name, (age, protected))| (name, age, protected)).collect()
     }
@@ -269,7 +270,8 @@ proptest! {
             let stays = tag.name == "latest" || tag.protected || tag.name.starts_with("v1")
                 || tag.name.starts_with("w2") || tag.name.starts_with('p');
             prop_assert!(!(stays && decision.verdict == REMOVE), "{}", tag.name);
-            prop_assert_eq!(decision.rule.is_none(), tag.name == "latest" || tag.name.starts_with("w2") || tag.name.starts_with('p'));
+            prop_assert_eq!(decision.rule.is_none(),
+                tag.name == "latest" || tag.name.starts_with("w2") || tag.name.starts_with('p'));
         }
     }
 
@@ -284,7 +286,8 @@ proptest! {
     }
 
     #[test]
-    fn a_tag_that_is_not_there_never_costs_another_one_its_place(tags in some_tags(), keep_n in 0_u32..4, gone in any::<prop::sample::Index>()) {
+    fn a_tag_that_is_not_there_never_costs_another_one_its_place(tags in some_tags(), keep_n in 0_u32..4,
+        gone in any::<prop::sample::Index>()) {
         let policy = policy(&two_rules(keep_n, None), &[]);
         let tags = tags_of(&tags);
         let all = removed(&policy, &tags);
@@ -310,7 +313,8 @@ proptest! {
     }
 
     #[test]
-    fn the_first_by_whatever_is_asked_for_stay_and_no_more(tags in dated_tags(), keep_n in 1_u32..5, sort in prop::sample::select(SORTS.to_vec())) {
+    fn the_first_by_whatever_is_asked_for_stay_and_no_more(tags in dated_tags(), keep_n in 1_u32..5,
+        sort in prop::sample::select(SORTS.to_vec())) {
         let policy = policy(&json!([{"name": "r", "nameRegexDelete": ".*", "keepN": keep_n, "sortBy": sort}]), &[]);
         let tags: Vec<Tag> = tags.iter().map(|(name, (pushed, created))| {
             let moment = |age: Option<i64>| age.map_or(Moment::Unknown, |age| Moment::At(days_ago(age)));
@@ -321,7 +325,8 @@ proptest! {
         let stays: Vec<TagView<'_>> = with(Verdict::Keep(KeepReason::WithinKeepN)).collect();
         let goes: Vec<TagView<'_>> = with(REMOVE).collect();
         let tied = tags.iter().map(Tag::view).filter(|tag| {
-            let reason = plan.iter().find(|(other, _)| other.name == tag.name).map(|(_, decision)| decision.verdict.reason());
+            let reason = plan.iter().find(|(other, _)| other.name == tag.name)
+                .map(|(_, decision)| decision.verdict.reason());
             matches!(reason, Some("DateTied" | "VersionTied"))
         });
         let tied: Vec<TagView<'_>> = tied.collect();
@@ -336,7 +341,8 @@ proptest! {
         }
         let stays: Vec<TagView<'_>> = stays.into_iter().chain(tied).collect();
         for (stays, goes) in stays.iter().flat_map(|stays| goes.iter().map(move |goes| (stays, goes))) {
-            prop_assert_eq!(before(stays, goes, sort), Some(Ordering::Greater), "{} goes, {} stays by {}", goes.name, stays.name, sort);
+            prop_assert_eq!(before(stays, goes, sort), Some(Ordering::Greater), "{} goes, {} stays by {}", goes.name,
+                stays.name, sort);
         }
     }
 

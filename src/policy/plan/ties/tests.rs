@@ -256,7 +256,8 @@ proptest! {
         let mut settled = Settled::new();
         let plan = loop {
             let inventory = Inventory { read: told(&there), ..Inventory::default() };
-            let drafted = draft(inventory, &exact, &[], &Claims::default(), context(Attachments::ByRule), now(), &settled);
+            let drafted = draft(inventory, &exact, &[], &Claims::default(), context(Attachments::ByRule), now(),
+                &settled);
             if drafted.open.is_empty() {
                 break drafted.tags;
             }
@@ -296,7 +297,8 @@ proptest! {
         less in any::<prop::sample::Index>(),
     ) {
         // Milliseconds within a few seconds; none is the whole second.
-        let rank = |(second, part): &(i64, i64)| Rank::Date(Timestamp::from_millisecond(second * 1000 + part * 250).unwrap());
+        let rank = |(second, part): &(i64, i64)|
+            Rank::Date(Timestamp::from_millisecond(second * 1000 + part * 250).unwrap());
         let ranks: Vec<Rank<'_>> = dates.iter().map(rank).collect();
         let beyond = |ranks: &[Rank<'_>]| -> Vec<bool> {
             standings(ranks.iter(), keep_n).into_iter().map(|standing| standing == Standing::Beyond).collect()
