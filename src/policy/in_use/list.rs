@@ -35,8 +35,9 @@ use serde::{Deserialize, Serialize};
 use super::registry::{Registries, host_of};
 use super::template::Template;
 use super::used::Meaning;
-use super::{Alias, UsedImage, Users};
+use super::{Alias, Users};
 use crate::api::conditions::shorten;
+use crate::model::UsedImage;
 use crate::policy::image::{ImageRef, host_in_names};
 
 /// Most users that are named for an image: a list of 2,000 images has to fit into a `ConfigMap` (1 MiB).
