@@ -38,13 +38,14 @@ bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; W
 chaos: ## kill, cut and disturb operators at random and look whether anything went that had to stay (MINUTES=20 SEED=7)
 	cargo bench --locked --profile dev --bench chaos -- --minutes=$(or $(MINUTES),2) --seed=$(or $(SEED),1)
 
-lint: lint-words ## check format, clippy, documentation, dependencies, chart, scripts, spelling and Markdown
+lint: lint-words ## check format, clippy, documentation, dependencies, chart, scripts, alerts, spelling and Markdown
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --locked
 	@hack/cargo-deny.sh $(CARGO_DENY_VERSION)
 	$(helm) lint --strict --quiet charts/registry-cleanup-operator
 	@hack/shellcheck.sh
+	@hack/promtool.sh
 
 lint-words: ## check spelling and Markdown only
 	@hack/typos.sh $(TYPOS_VERSION)

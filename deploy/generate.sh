@@ -28,6 +28,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 cp "$root/crds/registrycleanuppolicies.yaml" "$chart/files/registrycleanuppolicies.yaml"
+cp "$chart/files/alerts.yaml" "$deploy/monitoring/alerts.yaml"
 
 render --show-only templates/crd.yaml > "$work/crd"
 render --set crds.install=false > "$work/operator"

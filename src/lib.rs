@@ -7,6 +7,7 @@
 //! | [`clock`] | time as a parameter | everything else |
 //! | [`hosts`] | which hosts may be connected to, as pure functions | everything else |
 //! | [`proxy`] | the proxy on the way to GitLab | everything else |
+//! | [`metrics`] | counters, and the formats in which Prometheus reads them | everything else |
 //! | [`model`] | plain data that two sides speak of | everything else |
 //! | `words` | how a closed set of words is declared | everything else |
 //! | [`api`] | the custom resource | what it means |
@@ -28,6 +29,7 @@ pub mod cluster;
 pub mod controller;
 pub mod gitlab;
 pub mod hosts;
+pub mod metrics;
 pub mod model;
 pub mod plan_output;
 pub mod policy;

@@ -1,18 +1,22 @@
-//! The probes: `/livez` and `/readyz` over plain HTTP.
+//! The probes `/livez` and `/readyz`, and `/metrics`, over plain HTTP.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::metrics::{Format, write};
 
 /// How often the loop says that it turns.
 const BEAT: Duration = Duration::from_secs(5);
@@ -20,15 +24,19 @@ const BEAT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// What the probes tell; shared with those who know.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Probes {
     ready: Arc<AtomicBool>,
     beat: Arc<Mutex<Instant>>,
+    scrape: Arc<OnceLock<Scrape>>,
 }
+
+/// Writes all metrics.
+type Scrape = Box<dyn Fn(Format) -> String + Send + Sync>;
 
 impl Default for Probes {
     fn default() -> Self {
-        Self { ready: Arc::default(), beat: Arc::new(Mutex::new(Instant::now())) }
+        Self { ready: Arc::default(), beat: Arc::new(Mutex::new(Instant::now())), scrape: Arc::default() }
     }
 }
 
@@ -36,6 +44,12 @@ impl Probes {
     /// The operator watches its policies.
     pub fn is_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// How the metrics are written from now on; before it is known there are none.
+    pub fn measure(&self, scrape: impl Fn(Format) -> String + Send + Sync + 'static) {
+        // Whoever comes second changes nothing.
+        let _ = self.scrape.set(Box::new(scrape));
     }
 
     /// Beats without end. To be polled by the task that does the work, so that it stops when that one is stuck: the
@@ -57,7 +71,11 @@ impl Probes {
 /// # Errors
 /// When the connection can no longer be served.
 pub async fn serve(listener: TcpListener, probes: Probes, stop: CancellationToken) -> std::io::Result<()> {
-    let routes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(probes);
+    let routes = Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(probes);
     axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
@@ -99,6 +117,13 @@ async fn readyz(State(probes): State<Probes>) -> (StatusCode, &'static str) {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "the policies have not been listed yet")
     }
+}
+
+async fn metrics(State(probes): State<Probes>, headers: HeaderMap) -> impl IntoResponse {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
+    let format = Format::accepted(&accepted);
+    let text = probes.scrape.get().map_or_else(|| write(&[], format), |scrape| scrape(format));
+    ([(CONTENT_TYPE, format.content_type())], text)
 }
 
 #[cfg(test)]

@@ -178,6 +178,8 @@ async fn work(
         return Ok(());
     }
     let context = context(client, &settings, shutdown)?;
+    let measured = Arc::clone(&context);
+    probes.measure(move |format| controller::scrape(&measured, format));
     let never = || stream::pending().boxed();
     let on_ready = move || probes.is_ready();
     controller::watch(context, settings.scope, settings.concurrency, never, on_ready).await.map_err(Error::List)

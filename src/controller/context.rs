@@ -21,6 +21,7 @@ use crate::policy::run_record::Identity;
 use crate::policy::{CompileOptions, CompiledPolicy};
 
 use super::check_state::Memory;
+use super::counts::Counts;
 use super::neighbours::{Guarded, Neighbours};
 use super::sightings::Sightings;
 
@@ -46,6 +47,8 @@ pub struct Context {
     policies: OnceLock<Vec<Store<Guarded>>>,
     /// What was made of all of them.
     pub(crate) sightings: Sightings,
+    /// What is counted for the metrics.
+    pub(crate) counts: Counts,
 }
 
 impl Context {
@@ -77,6 +80,7 @@ impl Context {
             definition: Mutex::default(),
             policies: OnceLock::new(),
             sightings: Sightings::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -113,6 +117,11 @@ impl Context {
     /// Where all policies are known from. Whoever comes second changes nothing.
     pub(crate) fn know_policies(&self, stores: Vec<Store<Guarded>>) {
         let _ = self.policies.set(stores);
+    }
+
+    /// All objects, as the watches have shown them.
+    pub(crate) fn watched(&self) -> Vec<Arc<Guarded>> {
+        self.policies.get().into_iter().flatten().flat_map(Store::state).collect()
     }
 
     /// The policies that may look after the same repositories as this one; `None` until all policies are known.

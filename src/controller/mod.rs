@@ -8,21 +8,25 @@
 //! knows of that, `check_state` is what one process knows of policies beyond their statuses. `renewal` is what a run
 //! shares with whoever renews its record. `neighbours` are policies that may look after the same repositories,
 //! `sightings` notices when any of them changes. `slots` are the places at which policies are worked on and `turns` the
-//! wait for them. `compiled` keeps what was compiled, and `definition` what is known of the definition in the cluster.
+//! wait for them. `compiled` keeps what was compiled, and `definition` what is known of the definition in the cluster. `counts` is what is
+//! counted, and `metrics` all that is told of it.
 //!
 //! ```text
+//! metrics → context
 //! watch → reconcile → turns, run → notify → plan → connect → compiled → context → currency → gate → renewal, slots,
-//!     check_state, sightings → neighbours, error
+//!     check_state, counts, sightings → neighbours, error
 //! ```
 
 mod check_state;
 mod compiled;
 mod connect;
 mod context;
+mod counts;
 mod currency;
 mod definition;
 mod error;
 mod gate;
+mod metrics;
 mod neighbours;
 mod notify;
 mod plan;
@@ -40,6 +44,7 @@ pub use connect::connection;
 pub use context::Context;
 pub use definition::{Error as DefinitionError, dropped_fields};
 pub use error::{Error, chain};
+pub use metrics::scrape;
 pub use neighbours::neighbours_among;
 pub use plan::in_use::Cluster;
 pub use plan_command::{Forecast, Question, Unavailable};

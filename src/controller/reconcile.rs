@@ -222,8 +222,11 @@ async fn step(
             None => return Ok(Some(live.clone())),
         },
     };
-    let action = name_of(&status, &events);
-    let written = commit(context, Change { live: live.clone(), status, events, action }).await?;
+    let name = name_of(&status, &events);
+    let written = commit(context, Change { live: live.clone(), status, events, action: name }).await?;
+    if matches!(action, Action::SkipSlot(_)) {
+        context.counts.schedule_missed(&live.namespace().unwrap_or_default(), &live.name_any());
+    }
     if let Some(healthy) = checked {
         // Only now: what could not be written has to be found out again.
         context.memory().note_check(&live.uid().unwrap_or_default(), generation, context.clock.now(), healthy);

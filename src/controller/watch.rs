@@ -151,7 +151,10 @@ async fn controller(
                 let look = tokio::spawn(
                     async move {
                         let uid = object.uid().unwrap_or_default();
+                        let begun = context.clock.elapsed();
                         let result = reconcile(object, Arc::clone(&context), &currency, &slots).await;
+                        let took = context.clock.elapsed().saturating_sub(begun);
+                        context.counts.looked(result.is_ok(), took);
                         if result.is_ok() {
                             context.memory().succeeded(&uid);
                         }

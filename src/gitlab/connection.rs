@@ -13,6 +13,7 @@ use super::client::Client;
 use super::error::{Error, ErrorKind, Operation, Setting};
 use super::gate::Gate;
 use super::http_client::{Common, api_url, build, token_header};
+use super::metrics::RequestMetrics;
 use super::resolve::{Lookup, SystemLookup};
 use super::settings::{ClientSettings, Connection};
 use super::transport::{Host, Http};
@@ -31,6 +32,7 @@ pub struct GitLab {
     clock: Arc<dyn Clock>,
     lookup: Arc<dyn Lookup>,
     kept: Mutex<Kept>,
+    metrics: RequestMetrics,
     /// Keys the cache below by hash, with a secret of this process: a key cannot be aimed at.
     hasher: RandomState,
 }
@@ -58,7 +60,20 @@ impl GitLab {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "a key of the cache cannot be guessed outside this process")]
     pub fn with_lookup(settings: ClientSettings, clock: Arc<dyn Clock>, lookup: Arc<dyn Lookup>) -> Self {
-        Self { settings, clock, lookup, kept: Mutex::default(), hasher: RandomState::new() }
+        Self {
+            settings,
+            clock,
+            lookup,
+            kept: Mutex::default(),
+            metrics: RequestMetrics::default(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// What its requests cost.
+    #[must_use]
+    pub fn metrics(&self) -> &RequestMetrics {
+        &self.metrics
     }
 
     /// A client for one connection. Sends nothing; connections are opened with the first request.
@@ -132,7 +147,8 @@ impl GitLab {
         if kept.hosts.len() >= MOST_HOSTS {
             kept.hosts.retain(|_, host| Arc::strong_count(host) > 1 || !host.turns.is_idle(now));
         }
-        let new = || Arc::new(Host::new(self.settings.requests_per_second, now));
+        let counts = || self.metrics.of(api.host_str().unwrap_or_default());
+        let new = || Arc::new(Host::new(self.settings.requests_per_second, now, counts()));
         Arc::clone(kept.hosts.entry(name).or_insert_with(new))
     }
 

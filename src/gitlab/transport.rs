@@ -18,6 +18,7 @@ use super::error::{Error, ErrorKind, Operation, Unreached};
 use super::gate::{FinalCheck, Gate};
 use super::graphql::Parts;
 use super::maintenance::is_maintenance;
+use super::metrics::HostCounts;
 use super::queue::{self, NoTurn, Turns};
 use super::rate_limit_headers::{Hints, until};
 use super::remembered::{Contents, KeysetPaging, REMEMBERED};
@@ -55,6 +56,8 @@ pub(super) struct Host {
     pub(super) probing: tokio::sync::Mutex<()>,
     /// How far its clock is ahead of ours, by its last answer that told.
     pub(super) ahead: Mutex<Option<SignedDuration>>,
+    /// Where its requests are counted.
+    counts: HostCounts,
 }
 
 /// What one server's GraphQL can be asked for.
@@ -69,7 +72,7 @@ pub(super) struct Known {
 }
 
 impl Host {
-    pub(super) fn new(requests_per_second: f64, now: Timestamp) -> Self {
+    pub(super) fn new(requests_per_second: f64, now: Timestamp, counts: HostCounts) -> Self {
         Self {
             turns: Turns::new(requests_per_second, now),
             keyset: Mutex::default(),
@@ -79,6 +82,7 @@ impl Host {
             closed: Mutex::default(),
             probing: tokio::sync::Mutex::default(),
             ahead: Mutex::default(),
+            counts,
         }
     }
 
@@ -167,7 +171,7 @@ impl Http {
                 return no_turn_for(request, no_turn, last);
             }
             self.look(request).await?;
-            let (failure, result) = match self.exchange(request, &url).await {
+            let (failure, result) = match self.measured(request, &url).await {
                 Ok(answer) => {
                     if let Some(next) = self.redirect(request, &answer, &url)?
                         && redirects < MOST_REDIRECTS
@@ -220,6 +224,15 @@ impl Http {
             self.gate.opened().await;
             self.gate.may_send().map_err(|_| stopped())?;
         }
+    }
+
+    /// The same as [`Self::exchange`], counted.
+    async fn measured(&self, request: &Request, url: &Url) -> Result<Answer, Fault> {
+        let begun = self.clock.elapsed();
+        let result = self.exchange(request, url).await;
+        let status = result.as_ref().ok().map(|answer| answer.status);
+        self.host.counts.requested(request.operation, status, self.clock.elapsed().saturating_sub(begun));
+        result
     }
 
     /// One request on the wire. Reading requests end when the gate closes; one that changes something is awaited to its

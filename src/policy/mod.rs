@@ -24,6 +24,7 @@ pub mod image;
 pub mod in_use;
 pub mod inventory;
 pub mod limits;
+pub mod metrics;
 pub mod new_run;
 pub mod next_action;
 pub mod of_age;

@@ -29,6 +29,7 @@ mod in_use_command;
 mod install;
 mod layers;
 mod limits;
+mod metrics;
 mod overlap;
 mod plan;
 mod records;

@@ -310,6 +310,8 @@ impl Sender<'_> {
         if blocked.owner != self.job.owner {
             self.report.overlaps.push((repository.path.clone(), blocked.owner.clone()));
         }
+        let host = self.job.policy.base_url.host_str().unwrap_or_default();
+        self.job.context.gitlab.metrics().hourly_limit(host);
         self.report.outcomes.push(rate_limited(repository.into(), blocked.until));
     }
 

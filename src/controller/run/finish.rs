@@ -80,6 +80,7 @@ fn log_failures(run: &Run<'_>, outcomes: &[Outcome]) {
 
 fn log_end(of: &Run<'_>, finished: &FinishedRun) {
     let Some(run) = finished.ended_record() else { return };
+    of.context.counts.run_ended((&of.namespace, &of.name), &run, &finished.outcomes);
     let took = finished.ended.duration_since(run.start_time.0);
     tracing::info!(
         run = of.id,

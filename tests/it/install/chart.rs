@@ -33,6 +33,8 @@ fn values_that_the_chart_does_not_know_or_cannot_use_are_refused() {
         "replicaCount=2",
         "leaderElection.leaseDuration=15s",
         "metrics.enabled=true",
+        "metrics.serviceMonitor.interval=often",
+        "metrics.grafanaDashboard.label=",
         "image.pulPolicy=Always",
         "image.pullPolicy=Sometimes",
         "image.digest=sha256:abc",
@@ -324,6 +326,79 @@ fn a_network_policy_is_there_only_when_asked_for() {
 }
 
 #[test]
+fn objects_for_prometheus_and_grafana_are_there_only_when_asked_for() {
+    let all = ["Service", "ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap"];
+    let found = |settings: &[&str]| {
+        let objects = rendered(settings);
+        let kinds = objects.iter().map(|object| text(&object["kind"]).to_owned());
+        kinds.filter(|kind| all.contains(&kind.as_str())).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&[]), Vec::<String>::new());
+    assert_eq!(found(&["--set=metrics.service.enabled=true"]), ["Service"]);
+    assert_eq!(found(&["--set=metrics.serviceMonitor.enabled=true"]), ["Service", "ServiceMonitor"]);
+    assert_eq!(found(&["--set=metrics.podMonitor.enabled=true"]), ["PodMonitor"]);
+    assert_eq!(found(&["--set=metrics.prometheusRule.enabled=true"]), ["PrometheusRule"]);
+    assert_eq!(found(&["--set=metrics.grafanaDashboard.enabled=true"]), ["ConfigMap"]);
+}
+
+#[test]
+fn a_service_monitor_selects_the_service_and_keeps_the_labels_of_policies() {
+    let objects =
+        rendered(&["--set=metrics.serviceMonitor.enabled=true", "--set=metrics.serviceMonitor.labels.release=prom"]);
+    let (service, monitor) = (the(&objects, "Service"), the(&objects, "ServiceMonitor"));
+    for (label, value) in monitor["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(&service["metadata"]["labels"][label], value, "{label}");
+    }
+    assert_eq!(monitor["metadata"]["labels"]["release"], "prom");
+    let endpoint = &monitor["spec"]["endpoints"][0];
+    assert_eq!((&endpoint["port"], &endpoint["honorLabels"]), (&service["spec"]["ports"][0]["name"], &json!(true)));
+    let deployment = the(&objects, "Deployment");
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    for (label, value) in service["spec"]["selector"].as_object().unwrap() {
+        assert_eq!(&labels[label], value, "{label}");
+    }
+}
+
+#[test]
+fn the_alerts_are_those_of_the_page_and_more_can_be_added() {
+    let more = r#"--set-json=metrics.prometheusRule.rules=[{"alert":"Mine","expr":"up == 0"}]"#;
+    let objects = rendered(&["--set=metrics.prometheusRule.enabled=true", more]);
+    let groups = the(&objects, "PrometheusRule")["spec"]["groups"].as_array().unwrap().clone();
+    assert_eq!(groups[1]["rules"][0]["alert"], "Mine");
+    let page = fs::read_to_string(path("docs/monitoring.md")).unwrap();
+    let documented: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let alerts: Vec<&str> = groups[0]["rules"].as_array().unwrap().iter().map(|rule| text(&rule["alert"])).collect();
+    assert_eq!(alerts, documented);
+    for rule in groups[0]["rules"].as_array().unwrap() {
+        let anchor = text(&rule["annotations"]["runbook_url"]).rsplit_once('#').unwrap().1;
+        assert_eq!(anchor, text(&rule["alert"]).to_lowercase());
+    }
+}
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_there_are() {
+    let objects = rendered(&["--set=metrics.grafanaDashboard.enabled=true"]);
+    let json = text(&the(&objects, "ConfigMap")["data"]["registry-cleanup-operator.json"]);
+    let dashboard: Value = serde_json::from_str(json).unwrap();
+    let page = fs::read_to_string(path("docs/monitoring.md")).unwrap();
+    let mut asked = 0;
+    for panel in dashboard["panels"].as_array().unwrap() {
+        assert_eq!(panel["datasource"]["uid"], "${datasource}");
+        for target in panel["targets"].as_array().unwrap() {
+            let query = text(&target["expr"]);
+            let names = query
+                .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .filter(|word| word.starts_with("registry_cleanup_"));
+            for name in names {
+                assert!(page.contains(&format!("`{name}`")), "{name}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 10, "{asked}");
+}
+
+#[test]
 fn names_fit_however_long_the_release_is_called() {
     let release = "r".repeat(53);
     let (ok, yaml) = output(helm().args(["template", &release, &path(CHART), "--set=crds.install=false"]));
@@ -363,7 +438,7 @@ fn the_chart_renders_the_same_everywhere() {
     assert_eq!(rendered_text(&[]), rendered_text(&["--is-upgrade", "--kube-version=1.30.0"]));
     let (ok, text) = output(helm().args(["template", &path(CHART), "--kube-version=1.29.0"]));
     assert!(!ok && text.contains("incompatible"), "{text}");
-    let forbidden = ["Lease", "Job", "PodDisruptionBudget", "ServiceMonitor", "ValidatingWebhookConfiguration"];
+    let forbidden = ["Lease", "Job", "PodDisruptionBudget", "ValidatingWebhookConfiguration"];
     for values in values_files() {
         let yaml = rendered_text(&["--values", &values]);
         for kind in forbidden {

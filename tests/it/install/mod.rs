@@ -41,8 +41,13 @@ struct Own(MutexGuard<'static, Cluster>);
 impl Own {
     fn take() -> Self {
         static OWN: OnceLock<Mutex<Cluster>> = OnceLock::new();
-        let own =
-            OWN.get_or_init(|| Mutex::new(Cluster::start(&Options::default()).expect("the control plane starts")));
+        let own = OWN.get_or_init(|| {
+            let cluster = Cluster::start(&Options::default()).expect("the control plane starts");
+            let definitions = file(&["ServiceMonitor", "PodMonitor", "PrometheusRule"].map(monitoring).join("---\n"));
+            kubectl(&cluster, &["create", "-f", name_of(&definitions)]);
+            kubectl(&cluster, &["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]);
+            Mutex::new(cluster)
+        });
         let own = Self(own.lock().unwrap_or_else(PoisonError::into_inner));
         // What the test before left. The definition goes first: the policies go with it.
         kubectl(&own, &["delete", "crd", DEFINITION, "--ignore-not-found", "--timeout=60s"]);
@@ -53,6 +58,18 @@ impl Own {
         kubectl(&own, &[&["delete", "namespace", "--ignore-not-found", "--timeout=60s"], &used[..]].concat());
         own
     }
+}
+
+/// A definition of a kind of the Prometheus operator, with whatever fields.
+fn monitoring(kind: &str) -> String {
+    let (singular, group) = (kind.to_lowercase(), "monitoring.coreos.com");
+    format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
+         metadata: {{name: {singular}s.{group}}}\n\
+         spec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: {kind}, plural: {singular}s}}\n  \
+         versions:\n  - name: v1\n    served: true\n    storage: true\n    \
+         schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}\n"
+    )
 }
 
 impl Deref for Own {
@@ -150,11 +167,15 @@ fn rendered(settings: &[&str]) -> Vec<Value> {
     objects(&rendered_text(settings))
 }
 
-/// The objects in a text of YAML documents. kubectl reads them, strictly; it knows the kinds of Kubernetes itself.
+/// The objects in a text of YAML documents. kubectl reads them, strictly; it knows the kinds of Kubernetes itself, but
+/// not those of the Prometheus operator.
 fn objects(yaml: &str) -> Vec<Value> {
-    let file = file(yaml);
+    let (others, own): (Vec<&str>, Vec<&str>) =
+        yaml.split("\n---\n").partition(|document| document.contains("apiVersion: monitoring.coreos.com/v1\n"));
+    let file = file(&own.join("\n---\n"));
     let text = kubectl(shared(), &["create", "--dry-run=client", "--validate=strict", "-o=json", "-f", name_of(&file)]);
-    serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect()
+    let own = serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap);
+    own.chain(others.into_iter().map(|document| serde_saphyr::from_str(document).unwrap())).collect()
 }
 
 fn file(text: &str) -> NamedTempFile {

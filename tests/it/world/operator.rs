@@ -2,7 +2,7 @@
 //! middle.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
@@ -13,6 +13,7 @@ use registry_cleanup_operator::cluster::events::Events;
 use registry_cleanup_operator::cluster::workloads::{self, Options, Workloads};
 use registry_cleanup_operator::controller::{self, Context, Scope};
 use registry_cleanup_operator::gitlab::{ClientSettings, GitLab, Lookup, SystemLookup};
+use registry_cleanup_operator::metrics::Format;
 use registry_cleanup_operator::policy::CompileOptions;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -25,6 +26,7 @@ pub(crate) struct Operator {
     runtime: Option<Runtime>,
     task: Option<tokio::task::JoinHandle<()>>,
     shutdown: CancellationToken,
+    context: Arc<OnceLock<Arc<Context>>>,
     nudge: watch::Sender<()>,
 }
 
@@ -168,6 +170,8 @@ impl Operator {
         let (on_ready, is_ready) = tokio::sync::oneshot::channel();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let stop = shutdown.clone();
+        let shared = Arc::new(OnceLock::new());
+        let share = Arc::clone(&shared);
         let task = runtime.spawn(async move {
             let kube = client(&kubeconfig).await;
             let kube = between.map_or(kube.clone(), |between| between.client(kube));
@@ -182,6 +186,7 @@ impl Operator {
             let workloads = in_use.map(|options| Workloads::watch(kube.clone(), options, &stop));
             let context = Context::new(kube, gitlab, clock, settings, events, workloads, stop);
             let context = Arc::new(context.in_pod(Some("test"), Some(&pod_uid)));
+            share.get_or_init(|| Arc::clone(&context));
             let wakes = || {
                 stream::unfold(nudged.clone(), |mut nudged| async {
                     nudged.changed().await.ok()?;
@@ -199,12 +204,32 @@ impl Operator {
             .await
             .expect("the operator starts")
             .expect("the operator starts");
-        Self { runtime: Some(runtime), task: Some(task), shutdown, nudge }
+        Self { runtime: Some(runtime), task: Some(task), shutdown, context: shared, nudge }
     }
 
     /// Makes every policy be looked at, as a timer would once its time has come.
     pub(crate) fn nudge(&self) {
         self.nudge.send_replace(());
+    }
+
+    /// What `/metrics` tells.
+    pub(crate) fn metrics(&self, format: Format) -> String {
+        controller::scrape(self.context.get().expect("the operator has started"), format)
+    }
+
+    /// Waits until `/metrics` tells what is wanted.
+    pub(crate) async fn until_metrics(&self, holds: impl Fn(&str) -> bool) -> String {
+        let told = async {
+            loop {
+                let text = self.metrics(Format::Classic);
+                if holds(&text) {
+                    return text;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let last = || panic!("not told: {}", self.metrics(Format::Classic));
+        tokio::time::timeout(super::PATIENCE, told).await.unwrap_or_else(|_| last())
     }
 
     /// Begins to stop, as SIGTERM does.

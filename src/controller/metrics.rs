@@ -1,0 +1,27 @@
+//! All that `/metrics` tells.
+
+use kube::ResourceExt;
+
+use crate::metrics::{Family, Format, write};
+use crate::policy::metrics;
+
+use super::context::Context;
+
+/// What `/metrics` tells. Policies that are gone take their series along.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
+pub fn scrape(context: &Context, format: Format) -> String {
+    let watched = context.watched();
+    let readable: Vec<_> = watched.iter().filter_map(|object| object.0.as_ref().ok()).collect();
+    let known = readable.iter().map(|policy| (policy.namespace().unwrap_or_default(), policy.name_any())).collect();
+    context.counts.retain(&known);
+    let mut build = Family::gauge("build_info", "1, with the version of the operator");
+    build.add(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0);
+    let mut invalid = Family::gauge("invalid_objects", "Objects that cannot be read as policies and are left alone");
+    invalid.add(vec![], (watched.len() - readable.len()) as f64);
+    let mut all = vec![build, invalid];
+    all.extend(context.counts.families());
+    all.extend(context.gitlab.metrics().families());
+    all.extend(metrics::families(readable, context.clock.now()));
+    write(&all, format)
+}

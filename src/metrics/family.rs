@@ -1,0 +1,69 @@
+//! Metrics as they are read: families of series.
+
+/// What every name begins with.
+pub const PREFIX: &str = "registry_cleanup_";
+
+/// One metric with all its series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Family {
+    /// Its name after [`PREFIX`], with its unit and without `_total`.
+    pub name: &'static str,
+    /// One sentence on what it tells, without a full stop.
+    pub help: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Its series.
+    pub series: Vec<Series>,
+}
+
+/// The type of a metric.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// Only grows; its name ends with `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts what was observed by its size.
+    Histogram,
+}
+
+/// The labels of a series: names and values, in the order in which they are written.
+pub type Labels = Vec<(&'static str, String)>;
+
+/// One series of a metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// What tells it from the others.
+    pub labels: Labels,
+    /// What it is at.
+    pub value: Value,
+}
+
+/// What a series is at.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A number.
+    Number(f64),
+    /// What a histogram has observed.
+    Observed {
+        /// Upper bounds, ascending, with how many observations were not above each; those above all are in `count`.
+        buckets: Vec<(f64, u64)>,
+        /// All observations.
+        count: u64,
+        /// Their sum.
+        sum: f64,
+    },
+}
+
+impl Family {
+    /// A metric that goes up and down.
+    #[must_use]
+    pub fn gauge(name: &'static str, help: &'static str) -> Self {
+        Self { name, help, kind: Kind::Gauge, series: Vec::new() }
+    }
+
+    /// Adds a series with a number.
+    pub fn add(&mut self, labels: Labels, value: f64) {
+        self.series.push(Series { labels, value: Value::Number(value) });
+    }
+}
