@@ -77,6 +77,8 @@ pub struct RequestRecord {
     pub status: Option<u16>,
     /// E8 only: whether the hourly lease was granted; `None` when the request did not get that far.
     pub accepted: Option<bool>,
+    /// E8 only: the simulator's time when it was granted, from which its hour counts.
+    pub accepted_at: Option<Timestamp>,
 }
 
 /// All requests in order, and a counter that moves with every change.
@@ -183,6 +185,7 @@ mod tests {
             token: None,
             status: None,
             accepted: None,
+            accepted_at: None,
         }
     }
 

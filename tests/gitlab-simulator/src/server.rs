@@ -7,6 +7,8 @@ use std::{
 };
 
 use http_body_util::{BodyExt, Limited};
+use hyper::body::Bytes;
+use hyper::http::request::Parts;
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
@@ -98,7 +100,7 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S,
     let service = service_fn(|request| {
         let (shared, cut) = (Arc::clone(&shared), Arc::clone(&cut));
         async move {
-            if let Some(response) = answer(&shared, request).await {
+            if let Some(response) = read_and_answer(&shared, request).await {
                 return Ok::<_, Infallible>(dated(&shared, response));
             }
             cut.notify_one();
@@ -113,12 +115,19 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S,
     }
 }
 
-/// The answer to a request, or `None` to cut the connection.
-async fn answer(shared: &Shared, request: Request<Incoming>) -> Option<Response<Sent>> {
+/// The answer to a request, or `None` to cut the connection. Once the request is there, the server works on it to the
+/// end, also when the client has left.
+async fn read_and_answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Option<Response<Sent>> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MOST_BODY_BYTES).collect().await.map(http_body_util::Collected::to_bytes) else {
         return Some(respond(Answer::error(413, "413 Request Entity Too Large")));
     };
+    let shared = Arc::clone(shared);
+    // A task that failed has no answer, as a worker that was killed.
+    tokio::spawn(async move { answer(&shared, parts, body).await }).await.ok().flatten()
+}
+
+async fn answer(shared: &Shared, parts: Parts, body: Bytes) -> Option<Response<Sent>> {
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
     if let Some(rest) = path.strip_prefix(admin::PREFIX) {
@@ -142,7 +151,11 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Option<Response<
         }
     }
     let processed = shared.with(|registry| api::process(registry, &call, refusal, &shared.site));
-    shared.log.update(record.sequence, |record| record.accepted = processed.accepted);
+    let now = shared.clock.now();
+    shared.log.update(record.sequence, |record| {
+        record.accepted = processed.accepted;
+        record.accepted_at = processed.accepted.filter(|granted| *granted).map(|_| now);
+    });
 
     verdict.wait_at(HoldPoint::AfterProcessing).await;
     let response = match effect(shared, verdict.strikes_at(HoldPoint::AfterProcessing)).await {
@@ -175,6 +188,7 @@ fn record(shared: &Shared, call: &Call, path: &str) -> RequestRecord {
         token: shared.with(|registry| api::token_name(registry, call)),
         status: None,
         accepted: None,
+        accepted_at: None,
     }
 }
 

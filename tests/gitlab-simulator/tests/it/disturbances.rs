@@ -166,6 +166,28 @@ async fn a_request_held_after_processing_is_accepted_but_unanswered() {
     assert_eq!(shop.bulk(&json!({ "name_regex": "x" })).await.status, 400);
 }
 
+/// A slow server: it accepts long after the client has given up, and the hour counts from then.
+#[tokio::test]
+async fn a_request_whose_client_has_left_is_accepted_all_the_same_and_its_hour_begins_then() {
+    let shop = Shop::open().await;
+    let bulk = Matcher::endpoint(Endpoint::BulkDeleteTags);
+    let hold = shop.sim.hold(bulk, HoldPoint::BeforeProcessing);
+    let path = shop.tags_path("?name_regex=.*");
+    let request = tokio::spawn(send(shop.by(&shop.token, Method::DELETE, &path)));
+    soon(hold.reached()).await;
+    request.abort();
+    assert!(request.await.unwrap_err().is_cancelled());
+    shop.advance(50);
+    drop(hold);
+    let record = soon(shop.sim.wait_for(|record| record.accepted.is_some())).await;
+    assert_eq!(record.accepted, Some(true));
+    assert_eq!(record.accepted_at, record.at.checked_add(jiff::SignedDuration::from_secs(50)).ok());
+    shop.advance(3599);
+    assert_eq!(shop.bulk(&json!({ "name_regex": "x" })).await.status, 400);
+    shop.advance(1);
+    assert_eq!(shop.bulk(&json!({ "name_regex": "x" })).await.status, 202);
+}
+
 #[tokio::test]
 async fn a_released_hold_holds_no_more() {
     let shop = Shop::open().await;
