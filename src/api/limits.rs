@@ -32,6 +32,8 @@ pub const MAX_POLICY_NAME: usize = 317;
 pub const MAX_UNUSED_REGISTRIES: usize = 5;
 /// Longest registry host in a status, in bytes: a host name of 253 characters and a port.
 pub const MAX_HOST: usize = 260;
+/// Most instances of GitLab in a status whose hours are kept.
+pub const MAX_RESERVED_HOURS: usize = 5;
 /// Most finished runs in a status.
 pub const MAX_HISTORY: usize = 20;
 

@@ -29,7 +29,7 @@ pub use run_status::{
 };
 pub use status::{
     ComingOfAge, EmptyRepository, HistoryEntry, OverlapStatus, PendingApproval, PolicyStatus, RefusedRunRequest,
-    RepositoryResult, RepositoryStatus,
+    RepositoryResult, RepositoryStatus, ReservedHour, ReservedHours,
 };
 pub use vocabulary::{Method, Mode, SortBy};
 

@@ -87,6 +87,12 @@ pub struct RunStatus {
     #[schemars(schema_with = "schema::url_text")]
     pub gitlab: String,
 
+    /// Host of its registry, as GitLab tells it: what an instance with two addresses is known by. Absent until a run has
+    /// listed repositories there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::registry_host")]
+    pub registry: Option<String>,
+
     /// The generation of the spec that the run went by.
     #[schemars(schema_with = "schema::generation")]
     pub observed_generation: i64,

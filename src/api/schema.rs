@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::limits::{
     MARK_DIGITS, MAX_EMPTY_REPOSITORIES, MAX_HANDLED_TEXTS, MAX_HISTORY, MAX_HOST, MAX_MARKS, MAX_MESSAGE,
     MAX_OVERLAPPING_POLICIES, MAX_PATTERN, MAX_PATTERNS, MAX_POLICY_NAME, MAX_PROJECT_PATH,
-    MAX_PROJECTS_WITH_CLEANUP_POLICY, MAX_REPOSITORIES, MAX_REPOSITORY_PATH, MAX_RULES, MAX_SAMPLES, MAX_SHORT_MESSAGE,
+    MAX_PROJECTS_WITH_CLEANUP_POLICY, MAX_REPOSITORIES, MAX_REPOSITORY_PATH, MAX_RESERVED_HOURS, MAX_RULES, MAX_SAMPLES, MAX_SHORT_MESSAGE,
     MAX_SHORT_TEXT, MAX_TAG, MAX_TOKEN, MAX_UNUSED_REGISTRIES, MAX_URL,
 };
 use super::rules::Place;
@@ -240,6 +240,19 @@ pub(crate) fn holder_identity(_: &mut SchemaGenerator) -> Schema {
 
 pub(crate) fn run_id(_: &mut SchemaGenerator) -> Schema {
     text(64)
+}
+
+/// Kubernetes makes them of 36 characters.
+pub(crate) fn uid(_: &mut SchemaGenerator) -> Schema {
+    text(64)
+}
+
+pub(crate) fn registry_host(_: &mut SchemaGenerator) -> Schema {
+    text(MAX_HOST)
+}
+
+pub(crate) fn reserved_hours<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    list_of::<T>(generator, MAX_RESERVED_HOURS)
 }
 
 pub(crate) fn url_text(_: &mut SchemaGenerator) -> Schema {

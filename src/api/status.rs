@@ -16,6 +16,11 @@ use super::vocabulary::Mode;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyStatus {
+    /// The uid of the policy that this status was written for: one that was restored with a policy has that of another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::uid")]
+    pub observed_uid: Option<String>,
+
     /// The generation of the spec that this status speaks of; -1 until the operator has looked at the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::generation")]
@@ -114,6 +119,12 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::time")]
     pub others_eligible_time: Option<Time>,
 
+    /// Hours of repositories that repositories and othersEligibleTime do not speak of: those of GitLab instances that the
+    /// policy had before, and those of policies that are gone. They are left out once they are over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::reserved_hours::<ReservedHours>")]
+    pub reserved_hours: Vec<ReservedHours>,
+
     /// Repositories without tags, at most 50, since when every run that looked at them saw none. Kept while
     /// spec.emptyRepositories is set: one that is seen to be empty again, a day later or more, may be deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -147,6 +158,47 @@ pub struct PolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::history::<HistoryEntry>")]
     pub history: Vec<HistoryEntry>,
+}
+
+/// Hours of repositories of one GitLab instance.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReservedHours {
+    /// Address of the instance; empty where it is not known, so that it may be any.
+    #[schemars(schema_with = "schema::url_text")]
+    pub gitlab: String,
+
+    /// Host of its registry, by which it is known under another address as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::registry_host")]
+    pub registry: Option<String>,
+
+    /// The repositories, at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::repositories::<ReservedHour>")]
+    pub repositories: Vec<ReservedHour>,
+
+    /// No other repository of the instance gets a bulk request from this policy before this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub others_eligible_time: Option<Time>,
+}
+
+/// The hour of one repository.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReservedHour {
+    /// Full path of the repository.
+    #[schemars(schema_with = "schema::repository_path")]
+    pub path: String,
+
+    /// GitLab's numeric id of the repository.
+    #[schemars(schema_with = "schema::id")]
+    pub id: u64,
+
+    /// Before this moment the repository gets no bulk request.
+    #[schemars(schema_with = "schema::time")]
+    pub next_eligible_time: Time,
 }
 
 /// Other policies that look after the same repositories.

@@ -10,6 +10,7 @@ pub mod definition;
 pub mod events;
 pub mod policies;
 pub mod status;
+pub mod trace;
 pub mod watched;
 pub mod workloads;
 

@@ -1,10 +1,12 @@
 //! What all reconciliations share.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use jiff::Timestamp;
 use kube::runtime::reflector::Store;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +24,9 @@ use crate::policy::{CompileOptions, CompiledPolicy};
 
 use super::check_state::Memory;
 use super::counts::Counts;
-use super::neighbours::{Guarded, Neighbours};
+use super::neighbours::{Guarded, Neighbours, are_ready};
 use super::sightings::Sightings;
+use super::traces::Traces;
 
 /// What all reconciliations share.
 pub struct Context {
@@ -40,7 +43,10 @@ pub struct Context {
     compiled: Mutex<CompiledCache>,
     /// Who this process is in the records of its runs.
     pub(crate) identity: Identity,
+    /// When this process began: what GitLab was asked for since, it knows.
+    pub(crate) started: Timestamp,
     ledger: Mutex<Ledger>,
+    traces: Mutex<Traces>,
     memory: Mutex<Memory>,
     definition: Mutex<Definition>,
     /// All policies, as the watches have shown them; nothing until there are watches.
@@ -65,6 +71,7 @@ impl Context {
         shutdown: CancellationToken,
     ) -> Self {
         Self {
+            started: clock.now(),
             kube,
             gitlab,
             clock,
@@ -76,6 +83,7 @@ impl Context {
             compiled: Mutex::default(),
             identity: Identity::new(None, None, random()),
             ledger: Mutex::default(),
+            traces: Mutex::default(),
             memory: Mutex::default(),
             definition: Mutex::default(),
             policies: OnceLock::new(),
@@ -102,6 +110,17 @@ impl Context {
     /// The ledger of bulk deletions. Never held across an `await`.
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of the traces of bulk deletions. Never held across an `await`.
+    pub(crate) fn traces(&self) -> MutexGuard<'_, Traces> {
+        self.traces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The uids of all policies; `None` until every watch has shown what there is.
+    pub(crate) fn policy_uids(&self) -> Option<HashSet<String>> {
+        let stores = self.policies.get().filter(|stores| are_ready(stores))?;
+        Some(stores.iter().flat_map(Store::state).filter_map(|policy| policy.uid()).collect())
     }
 
     /// The compiled policies that are kept. Never held across an `await`.

@@ -8,13 +8,14 @@
 //! knows of that, `check_state` is what one process knows of policies beyond their statuses. `renewal` is what a run
 //! shares with whoever renews its record. `neighbours` are policies that may look after the same repositories,
 //! `sightings` notices when any of them changes. `slots` are the places at which policies are worked on and `turns` the
-//! wait for them. `compiled` keeps what was compiled, and `definition` what is known of the definition in the cluster. `counts` is what is
-//! counted, and `metrics` all that is told of it.
+//! wait for them. `hours` keeps what would be lost of the hour with a status, `traces` what is known of its traces in the
+//! cluster. `compiled` keeps what was compiled, and `definition` what is known of the definition in the cluster. `counts`
+//! is what is counted, and `metrics` all that is told of it.
 //!
 //! ```text
 //! metrics → context
-//! watch → reconcile → turns, run → notify → plan → connect → compiled → context → currency → gate → renewal, slots,
-//!     check_state, counts, sightings → neighbours, error
+//! watch → reconcile → turns, run → notify → hours → plan → connect → compiled → context → currency → gate → renewal,
+//!     slots, check_state, counts, sightings, traces → neighbours, error
 //! ```
 
 mod check_state;
@@ -26,6 +27,7 @@ mod currency;
 mod definition;
 mod error;
 mod gate;
+mod hours;
 mod metrics;
 mod neighbours;
 mod notify;
@@ -36,6 +38,7 @@ mod renewal;
 mod run;
 mod sightings;
 mod slots;
+mod traces;
 mod turns;
 mod until_answered;
 mod watch;

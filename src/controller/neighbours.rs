@@ -22,8 +22,7 @@ pub(crate) struct Neighbours(Vec<Arc<Guarded>>);
 impl Neighbours {
     /// Those of a policy whose GitLab has this address; `None` until every watch has shown what there is.
     pub(crate) fn of(live: &RegistryCleanupPolicy, address: &Url, stores: &[Store<Guarded>]) -> Option<Self> {
-        let is_ready = |store: &Store<Guarded>| store.wait_until_ready().now_or_never().is_some_and(|it| it.is_ok());
-        if stores.is_empty() || !stores.iter().all(is_ready) {
+        if !are_ready(stores) {
             return None;
         }
         let around = Neighbourhood::of(address, &live.spec.target);
@@ -50,6 +49,12 @@ impl Neighbours {
     pub(crate) fn overlap(&self, repositories: &[Repository]) -> Overlap {
         shared(repositories, self.0.iter().filter_map(|object| object.0.as_ref().ok()))
     }
+}
+
+/// Whether every watch has shown what there is.
+pub(super) fn are_ready(stores: &[Store<Guarded>]) -> bool {
+    let is_ready = |store: &Store<Guarded>| store.wait_until_ready().now_or_never().is_some_and(|it| it.is_ok());
+    !stores.is_empty() && stores.iter().all(is_ready)
 }
 
 /// Those of some policies that may look after the same repositories as this one, whose GitLab has this address.

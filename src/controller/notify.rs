@@ -14,6 +14,7 @@ use crate::policy::status_conditions;
 
 use super::context::Context;
 use super::error::{Error, chain};
+use super::hours;
 
 /// Pauses in seconds between attempts to write what runs came to while the operator ends.
 const LAST_PAUSES: [u64; 4] = [1, 2, 4, 8];
@@ -41,6 +42,7 @@ pub(crate) struct Change {
 pub(crate) async fn commit(context: &Context, change: Change) -> Result<RegistryCleanupPolicy, Error> {
     let Change { live, mut status, events, action } = change;
     status_conditions::note_waiting(&mut status, context.clock.now());
+    hours::settle(context, &live, &mut status).await;
     if live.status.as_ref() == Some(&status) {
         return Ok(live);
     }

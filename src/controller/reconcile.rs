@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use crate::cluster::status;
 use crate::policy::answer::{Asked, answer, name_of};
+use crate::policy::bulk_ledger::LONGEST_TIMEOUT;
 use crate::policy::compiled_cache::Outcome as Compiled;
 use crate::policy::events::{self, Announcement, EventReason};
 use crate::policy::in_use::Knowledge;
@@ -30,6 +31,7 @@ use super::currency::Currency;
 use super::definition;
 use super::error::Error;
 use super::gate::RunGate;
+use super::hours;
 use super::neighbours::{Guarded, Neighbours};
 use super::notify::{self, Change, commit, publish};
 use super::plan::in_use::Usage;
@@ -242,10 +244,13 @@ fn record_interruption(
     status: &mut PolicyStatus,
     now: Timestamp,
 ) -> Vec<Announcement> {
-    report::interrupted(status, live.spec.history_limit, now);
-    let edited = status.last_run.as_ref().map(|run| run.observed_generation) != live.metadata.generation;
-    context.ledger().remember(&owner(live), status, &live.spec.target, edited);
-    if let Some(policy) = policy.filter(|_| !edited) {
+    let edited = hours::is_edited(live, status);
+    let policy = policy.filter(|_| !edited);
+    // What was edited since may have waited longer.
+    let timeout = policy.map_or(LONGEST_TIMEOUT, |policy| policy.timeout);
+    report::interrupted(status, live.spec.history_limit, timeout, now);
+    hours::remember(context, live, status);
+    if let Some(policy) = policy {
         let approved = live.status.as_ref().and_then(|status| status.last_run.as_ref()?.approved_plan.clone());
         resume::note(status, approved, policy.starting_deadline, now);
     }
@@ -342,11 +347,6 @@ where
     }
     let found = list().await?;
     found.failed.is_empty().then(|| neighbours.overlap(&found.repositories))
-}
-
-/// `namespace/name`, as the ledger knows a policy.
-pub(crate) fn owner(policy: &RegistryCleanupPolicy) -> String {
-    format!("{}/{}", policy.namespace().unwrap_or_default(), policy.name_any())
 }
 
 /// The longest that a look may be put off, for whoever has nothing better to say.

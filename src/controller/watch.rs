@@ -23,6 +23,7 @@ use tokio::task::JoinError;
 use tracing::Instrument;
 
 use crate::api::TargetSpec;
+use crate::policy::bulk_ledger::Owner;
 
 use super::context::Context;
 use super::currency::{Currency, version};
@@ -259,8 +260,9 @@ async fn remember(context: &Context, scope: &Scope) -> Result<Option<()>, kube::
                 let Some(status) = status else { continue };
                 let ran = status.last_run.as_ref().map(|run| run.observed_generation);
                 let edited = target.is_none() || ran != policy.meta().generation;
-                let owner = format!("{}/{}", policy.namespace().unwrap_or_default(), policy.name_any());
-                context.ledger().remember(&owner, status, target.unwrap_or(&TargetSpec::default()), edited);
+                let name = format!("{}/{}", policy.namespace().unwrap_or_default(), policy.name_any());
+                let owner = Owner { uid: policy.meta().uid.as_deref().unwrap_or(&name), name: &name };
+                context.ledger().remember(owner, status, target.unwrap_or(&TargetSpec::default()), edited);
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => parameters.continue_token = Some(token),

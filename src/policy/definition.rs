@@ -47,6 +47,7 @@ const STATUS_GUARDS: &[&str] = &[
     "status.othersEligibleTime",
     "status.pendingApproval",
     "status.repositories[].nextEligibleTime",
+    "status.reservedHours",
 ];
 
 /// What is known of the definition in the cluster.

@@ -42,6 +42,8 @@ pub enum EventReason {
     RepositoryCleanupFailed,
     /// Warning: another policy had the repository within the hour.
     PolicyOverlap,
+    /// Normal: GitLab was asked for bulk deletions for policies of a namespace; keeps what a lost status would.
+    BulkDeletionRequested,
     /// Warning: other policies than before look after repositories of this one.
     Overlapping,
     /// Normal: no other policy looks after repositories of this one any more.

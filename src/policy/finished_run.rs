@@ -23,7 +23,7 @@ pub struct FinishedRun {
     pub name: String,
     /// Its uid.
     pub uid: String,
-    /// The record of the run as it was begun.
+    /// The record of the run as it was begun, with what was found out for it since.
     pub record: RunStatus,
     /// The spec that the run went by.
     pub policy: CompiledPolicy,
@@ -135,6 +135,9 @@ impl FinishedRun {
     fn finish(&self, status: &mut PolicyStatus) {
         let (outcomes, proposal) = (self.outcomes.clone(), self.proposal.clone());
         report::finish(status, self.others_before, outcomes, &self.end, proposal, self.history_limit, self.ended);
+        if let Some(run) = status.last_run.as_mut() {
+            run.registry = self.record.registry.clone().or_else(|| run.registry.take());
+        }
         if self.end == End::Stopped(Stop::Shutdown) {
             resume::note(status, self.record.approved_plan.clone(), self.policy.starting_deadline, self.ended);
         }
@@ -170,6 +173,8 @@ impl FinishedRun {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
@@ -179,6 +184,7 @@ mod tests {
     use crate::policy::compile::tests::spec;
     use crate::policy::{CompileOptions, compile, token};
 
+    const TIMEOUT: Duration = Duration::from_secs(30);
     const READER: Reader<'_> = Reader { namespace: "team", name_others: false };
 
     fn at(second: i64) -> Timestamp {
@@ -245,7 +251,7 @@ mod tests {
     fn a_run_that_was_given_up_too_early_gets_its_numbers_all_the_same() {
         let mut status = under_way();
         status.last_run.as_mut().unwrap().progress = Some(RunProgress { tags_removed: 40, ..RunProgress::default() });
-        report::interrupted(&mut status, 5, at(120));
+        report::interrupted(&mut status, 5, TIMEOUT, at(120));
         let lost = status.last_run.as_ref().unwrap();
         let message = "the operator stopped before it could record the end of the run; at least 40 tags were removed \
                        up to 1970-01-01T00:00:30Z";
@@ -265,10 +271,10 @@ mod tests {
     #[test]
     fn after_the_next_run_the_history_gets_them_and_the_last_run_stays() {
         let mut status = under_way();
-        report::interrupted(&mut status, 5, at(120));
+        report::interrupted(&mut status, 5, TIMEOUT, at(120));
         let mut next = record("next", "b");
         next.start_time = Time(at(130));
-        report::begin(&mut status, next.clone(), at(1000));
+        report::begin(&mut status, next.clone(), at(1000), TIMEOUT);
         assert_eq!(write(&mut status), Fit::Amended);
         assert_eq!(status.last_run, Some(next));
         assert_eq!((status.history.len(), status.history[0].tags.confirmed), (1, 120));
@@ -281,7 +287,7 @@ mod tests {
     fn a_run_that_came_through_after_all_does_not_go_on_and_one_that_had_to_stop_does() {
         let given_up = || {
             let mut status = under_way();
-            report::interrupted(&mut status, 5, at(120));
+            report::interrupted(&mut status, 5, TIMEOUT, at(120));
             resume::note(&mut status, None, jiff::SignedDuration::from_hours(1), at(120));
             assert!(status.interrupted_run.is_some());
             status

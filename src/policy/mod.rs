@@ -35,6 +35,7 @@ pub mod pattern;
 pub mod plan;
 pub mod report;
 pub mod repository_outcome;
+pub mod reserved_hours;
 pub mod resume;
 pub mod run_record;
 pub mod schedule;

@@ -36,6 +36,7 @@ impl NewRun<'_> {
             trigger: self.trigger,
             mode: self.mode,
             method: Some(self.policy.method.name()),
+            registry: registry(self.policy.base_url.as_str(), before),
             gitlab: self.policy.base_url.to_string(),
             observed_generation: self.generation,
             start_time: Time(self.started),
@@ -53,6 +54,11 @@ impl NewRun<'_> {
             bytes: None,
         }
     }
+}
+
+/// The registry of the instance, if the last run has found it out.
+fn registry(gitlab: &str, before: &PolicyStatus) -> Option<String> {
+    before.last_run.as_ref().filter(|run| run.gitlab == gitlab)?.registry.clone()
 }
 
 /// The run or the plan that a run goes on with.

@@ -1,5 +1,7 @@
 //! From what happened in each repository to what the status says: bounded, sorted, true.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -10,17 +12,20 @@ use crate::api::{
     RunStatus, TagCounts,
 };
 
-use super::bulk_ledger::eligible_after;
+use super::bulk_ledger::{eligible_after_unseen, last_sent};
 use super::repository_outcome::{End, Outcome, Proposal, RepositoryReason, Stop, coming_of_age};
+use super::reserved_hours;
 
 /// Serialized status stays below this, in bytes: etcd takes 1.5 MiB, but every watcher gets every copy.
 pub const MAX_STATUS_BYTES: usize = 64 * 1024;
 /// Writes a run that begins into the status, before anything is removed. `deadline` bounds the moment of its last
-/// request.
-pub fn begin(status: &mut PolicyStatus, run: RunStatus, deadline: Timestamp) {
+/// request, each of which has `timeout`.
+pub fn begin(status: &mut PolicyStatus, run: RunStatus, deadline: Timestamp, timeout: Duration) {
+    reserved_hours::leave_instance(status, &run.gitlab);
+    fit(status);
     if run.mode == Mode::Delete {
         // Should nobody ever finish this run, what it may have requested is not known by name.
-        extend_others(status, Some(eligible_after(deadline)));
+        extend_others(status, Some(eligible_after_unseen(deadline, timeout)));
     }
     status.last_run = Some(run);
 }
@@ -77,10 +82,11 @@ pub fn add_remark(status: &mut PolicyStatus, remark: Option<&str>) {
     }
 }
 
-/// Writes that a run was cut short by an operator that went away. Whatever it requested, it did so before now.
-pub fn interrupted(status: &mut PolicyStatus, history_limit: u32, now: Timestamp) {
+/// Writes that a run was cut short by an operator that went away. Whatever it requested, it did so a moment after the
+/// record was renewed, at the latest; GitLab may be at it still.
+pub fn interrupted(status: &mut PolicyStatus, history_limit: u32, timeout: Duration, now: Timestamp) {
     let Some(mut run) = status.last_run.take() else { return };
-    let latest = eligible_after(now);
+    let latest = eligible_after_unseen(last_sent(&run, now), timeout);
     if let Some(others) = &mut status.others_eligible_time {
         others.0 = others.0.min(latest);
     }
@@ -350,9 +356,9 @@ fn history_entry(run: &RunStatus) -> HistoryEntry {
     }
 }
 
-/// Makes the status fit its budget: samples go first, from the end, then whole repositories, then what is watched for
-/// its emptiness, which then only begins anew.
-fn fit(status: &mut PolicyStatus) {
+/// Makes the status fit its budget: samples go first, from the end, then whole repositories, then names of those whose
+/// hours are kept, then what is watched for its emptiness, which then only begins anew.
+pub fn fit(status: &mut PolicyStatus) {
     let too_large =
         |status: &PolicyStatus| serde_json::to_vec(status).map_or(usize::MAX, |bytes| bytes.len()) > MAX_STATUS_BYTES;
     for index in (0..status.repositories.len()).rev() {
@@ -368,6 +374,7 @@ fn fit(status: &mut PolicyStatus) {
         status.repositories_omitted = Some(status.repositories_omitted.unwrap_or(0).saturating_add(1));
         extend_others(status, dropped.next_eligible_time.map(|time| time.0));
     }
+    while too_large(status) && reserved_hours::shrink(status) {}
     while too_large(status) && status.empty_repositories.pop().is_some() {}
 }
 

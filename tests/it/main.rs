@@ -24,6 +24,7 @@ mod field_cases;
 mod gitlab_client;
 mod going_on;
 mod hour;
+mod hour_edges;
 mod in_use;
 mod in_use_command;
 mod install;

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::job::{Order, Run, Task};
-use crate::api::{PolicyStatus, RegistryCleanupPolicy, Trigger};
+use crate::api::{PolicyStatus, RegistryCleanupPolicy, RunStatus, Trigger};
 use crate::cluster::status;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::gate::RunGate;
+use crate::controller::hours;
 use crate::controller::notify::publish;
 use crate::controller::renewal::{Renewal, moment};
 use crate::policy::approval::{Approver, approved_sentence};
@@ -50,7 +51,8 @@ pub(super) async fn begin<'a>(
             Subject { policy: order.policy, generation, definition: &definition, now: started },
         );
     }
-    report::begin(&mut status, record.clone(), deadline);
+    report::begin(&mut status, record.clone(), deadline, order.policy.timeout);
+    let others_before = others_before(before, &record);
     let live = write(context, before, &status).await?;
     learn(context, before);
     let id = record.id.clone();
@@ -67,11 +69,7 @@ pub(super) async fn begin<'a>(
     Ok(Run {
         context,
         task: Task::new(order.mode, order.trigger, before, started),
-        others_before: before
-            .status
-            .as_ref()
-            .and_then(|status| status.others_eligible_time.as_ref())
-            .map(|time| time.0),
+        others_before,
         order,
         live,
         generation,
@@ -99,10 +97,16 @@ async fn approved(context: &Context, policy: &RegistryCleanupPolicy, order: &Ord
 /// Learns what GitLab took within the last hour from a run of another process, which this one cannot know otherwise.
 fn learn(context: &Context, before: &RegistryCleanupPolicy) {
     let Some(status) = &before.status else { return };
-    let Some(run) = status.last_run.as_ref().filter(|run| !context.identity.holds(run)) else { return };
-    let owner = format!("{}/{}", before.namespace().unwrap_or_default(), before.name_any());
-    let edited = before.metadata.generation != Some(run.observed_generation);
-    context.ledger().remember(&owner, status, &before.spec.target, edited);
+    if status.last_run.as_ref().is_some_and(|run| !context.identity.holds(run)) {
+        hours::remember(context, before, status);
+    }
+}
+
+/// What holds for repositories that the status does not name from before the run: of the same instance, that is.
+fn others_before(before: &RegistryCleanupPolicy, record: &RunStatus) -> Option<Timestamp> {
+    let status = before.status.as_ref()?;
+    status.last_run.as_ref().filter(|run| run.gitlab == record.gitlab)?;
+    status.others_eligible_time.as_ref().map(|time| time.0)
 }
 
 /// Writes the status; where the answer was lost, or was that to a second attempt of the client's own, looks whether it

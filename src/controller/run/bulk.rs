@@ -6,10 +6,10 @@ use futures::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::conditions::Reason;
-use crate::gitlab::{BulkAnswer, Repository};
+use crate::gitlab::{BulkAnswer, Gate, Repository};
 use crate::model::BulkDelete;
 use crate::policy::bulk::{keeping_attachments, parameters};
-use crate::policy::bulk_ledger::Blocked;
+use crate::policy::bulk_ledger::{Blocked, eligible_after, eligible_after_unseen};
 use crate::policy::bulk_remains::Remains;
 use crate::policy::bulk_verification::PAUSES;
 use crate::policy::compile::Rule;
@@ -26,6 +26,7 @@ use super::job::Job;
 use super::plan_repositories::{delete_scheduled, not_planned};
 use super::remains;
 use super::report::{Halt, Report};
+use crate::controller::hours;
 use crate::controller::plan::archived::{closed, may_be_closed};
 use crate::controller::plan::failure::Failure;
 use crate::controller::plan::list_repositories::concerns_all;
@@ -94,7 +95,8 @@ pub(super) async fn run(
     };
     let keep = request.name_regex_keep.clone();
     let preparation = Preparation { job, rule, keep, knows_keep, version: told.clone() };
-    let mut sender = Sender { job, rule, preparation: &preparation, request, report, pending: Vec::new() };
+    let mut sender =
+        Sender { job, rule, preparation: &preparation, request, report, pending: Vec::new(), traced: false };
     let steps =
         stream::iter(repositories).map(|repository| preparation.step(repository)).buffered(LISTINGS_IN_FLIGHT).boxed();
     let sent = if job.policy.limits.over_run() {
@@ -111,6 +113,9 @@ pub(super) async fn run(
     };
     // What was requested so far is told with what is known of it, also where the run was halted.
     sender.verify().await;
+    if sender.traced {
+        hours::trace_end(job.context, job.namespace, &job.uid).await;
+    }
     sent
 }
 
@@ -162,8 +167,9 @@ impl Preparation<'_> {
             return Ok(Step::Done(outcome));
         }
         let now = job.context.clock.now();
-        let blocked = job.context.ledger().blocked(job.key(&repository), now);
-        if let Some(blocked) = blocked.filter(|blocked| blocked.until.duration_since(now) > WORTH_WAITING) {
+        if let Some(blocked) =
+            job.blocked(&repository).filter(|blocked| blocked.until.duration_since(now) > WORTH_WAITING)
+        {
             return Ok(Step::Blocked(blocked));
         }
         let Looked { names, used, in_use: spared, keep, planned, found, leftover } =
@@ -256,6 +262,8 @@ struct Sender<'a> {
     request: BulkDelete,
     report: &'a mut Report,
     pending: Vec<Pending>,
+    /// Whether there is a trace of its requests beside the status.
+    traced: bool,
 }
 
 impl Sender<'_> {
@@ -280,8 +288,7 @@ impl Sender<'_> {
     ) -> Result<(), Halt> {
         let Some(prepared) = self.note(repository, step)? else { return Ok(()) };
         let now = self.job.context.clock.now();
-        let blocked = self.job.context.ledger().blocked(self.job.key(repository), now);
-        match blocked {
+        match self.job.blocked(repository) {
             None => self.send(prepared).await?,
             // Another policy was quicker than this run, which will not wait for the hour.
             Some(blocked) if blocked.until.duration_since(now) > WORTH_WAITING => {
@@ -307,12 +314,12 @@ impl Sender<'_> {
 
     /// Leaves a repository alone that is reserved, and notes the policy if it is another one.
     fn skip_rate_limited(&mut self, repository: &Repository, blocked: &Blocked) {
-        if blocked.owner != self.job.owner {
+        if blocked.owner != self.job.name_of_owner && !blocked.forgotten {
             self.report.overlaps.push((repository.path.clone(), blocked.owner.clone()));
         }
         let host = self.job.policy.base_url.host_str().unwrap_or_default();
         self.job.context.gitlab.metrics().hourly_limit(host);
-        self.report.outcomes.push(rate_limited(repository.into(), blocked.until));
+        self.report.outcomes.push(rate_limited(repository.into(), blocked));
     }
 
     /// Requests the deletion. What no longer spares all that is in use by the time it could leave is prepared anew.
@@ -340,7 +347,8 @@ impl Sender<'_> {
     async fn send_once(&mut self, prepared: Prepared) -> Result<Sent, Halt> {
         let job = self.job;
         let repository = &prepared.repository;
-        let reserved = job.context.ledger().reserve(job.key(repository), &job.owner, job.context.clock.now());
+        self.leave_trace().await;
+        let reserved = job.context.ledger().reserve(job.key(repository), job.owner(), job.context.clock.now());
         if let Err(blocked) = reserved {
             self.skip_rate_limited(repository, &blocked);
             return Ok(Sent::Done);
@@ -350,17 +358,20 @@ impl Sender<'_> {
         let (client, look) = Look::at(job, repository, move |now| spared.includes(now));
         match client.bulk_delete(&repository.reference(), &request).await {
             Ok(BulkAnswer::Accepted { at }) => {
-                job.context.ledger().requested(job.key(repository), &job.owner, at);
+                job.context.ledger().requested(job.key(repository), job.owner(), eligible_after(at));
                 self.accepted(prepared, None).await;
             }
             Ok(BulkAnswer::AlreadyRequested { at }) => {
-                let until = job.context.ledger().requested(job.key(repository), &job.owner, at);
+                let until = eligible_after(at);
+                job.context.ledger().requested(job.key(repository), job.owner(), until);
                 let outcome = already_requested(repository.into(), until, prepared.listed.scanned);
                 self.report.outcomes.push(outcome);
             }
             Err(error) if error.is_answer_lost() => {
-                job.context.ledger().requested(job.key(repository), &job.owner, job.context.clock.now());
-                let lost = format!("{error}; no other is sent for an hour");
+                // GitLab may be at it still.
+                let until = eligible_after_unseen(job.context.clock.now(), job.policy.timeout);
+                job.context.ledger().requested(job.key(repository), job.owner(), until);
+                let lost = format!("{error}; no other is sent before {until}");
                 self.accepted(prepared, Some(lost)).await;
             }
             Err(error) => {
@@ -386,6 +397,16 @@ impl Sender<'_> {
             }
         }
         Ok(Sent::Done)
+    }
+
+    /// Leaves a trace of what this run may request, before it does.
+    async fn leave_trace(&mut self) {
+        let job = self.job;
+        if !self.traced {
+            self.traced = true;
+            let until = eligible_after_unseen(job.gate.deadline().unwrap_or(Timestamp::MAX), job.policy.timeout);
+            hours::trace(job.context, job.namespace, &job.uid, until).await;
+        }
     }
 
     async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {

@@ -15,17 +15,18 @@ pub(super) fn finish(run: &Run<'_>, report: Report) -> FinishedRun {
     let now = run.context.clock.now();
     let (uid, healthy) = (run.live.uid().unwrap_or_default(), report.findings.trouble.is_none());
     log_failures(run, &report.outcomes);
+    let outcomes = with_hours(run, report.registry.as_deref(), report.outcomes.into(), now);
     let finished = FinishedRun {
         namespace: run.namespace.clone(),
         name: run.name.clone(),
         uid,
-        record: record(run),
+        record: record(run, report.registry),
         policy: run.order.policy.clone(),
         history_limit: run.live.spec.history_limit,
         others_before: run.others_before,
         ended: now,
         end: report.end,
-        outcomes: with_hours(run, report.outcomes.into(), now),
+        outcomes,
         findings: report.findings,
         overlaps: report.overlaps,
         proposal: report.proposal,
@@ -41,9 +42,10 @@ pub(super) fn finish(run: &Run<'_>, report: Report) -> FinishedRun {
     finished
 }
 
-/// The record of the run, with what belongs to the approved plan that it carried out.
-fn record(run: &Run<'_>) -> RunStatus {
+/// The record of the run, with the registry and with what belongs to the approved plan that it carried out.
+fn record(run: &Run<'_>, registry: Option<String>) -> RunStatus {
     let mut record = run.record.clone();
+    record.registry = registry.or(record.registry);
     if let (Some(plan), Some(marks)) = (record.approved_plan.as_mut(), run.progress.marks()) {
         plan.tag_marks = Some(marks);
     }
@@ -52,12 +54,16 @@ fn record(run: &Run<'_>) -> RunStatus {
 
 /// Says of every repository from when on it may get a bulk deletion, if that lies ahead: the status is all that is left
 /// of it after a restart, and a repository that it names without a time is free.
-fn with_hours(run: &Run<'_>, outcomes: Vec<Outcome>, now: Timestamp) -> Vec<Outcome> {
+fn with_hours(run: &Run<'_>, registry: Option<&str>, outcomes: Vec<Outcome>, now: Timestamp) -> Vec<Outcome> {
     let instance = run.order.policy.base_url.to_string();
-    let ledger = run.context.ledger();
+    let owner = format!("{}/{}", run.namespace, run.name);
+    let mut ledger = run.context.ledger();
+    ledger.prune(now);
     let until = |outcome: &Outcome| {
-        let repository = bulk_ledger::Repository { instance: &instance, id: outcome.id, path: &outcome.path };
-        ledger.blocked(repository, now).map(|blocked| blocked.until)
+        let location = registry.map(|registry| format!("{registry}/{}", outcome.path)).unwrap_or_default();
+        let repository =
+            bulk_ledger::Repository { instance: &instance, location: &location, id: outcome.id, path: &outcome.path };
+        ledger.blocked(repository, &owner, now).map(|blocked| blocked.until)
     };
     let with_hour = |outcome: Outcome| Outcome { eligible: outcome.eligible.or_else(|| until(&outcome)), ..outcome };
     // A project or group that could not be listed is no repository.

@@ -154,7 +154,7 @@ pub(crate) struct Job<'a> {
     pub(crate) name: &'a str,
     pub(crate) uid: String,
     /// `namespace/name`, for the ledger.
-    pub(crate) owner: String,
+    pub(crate) name_of_owner: String,
     /// Address of the instance, for the ledger.
     pub(crate) instance: String,
     /// The repositories in which the last run asked for removals and saw none.
@@ -178,7 +178,7 @@ impl<'a> Job<'a> {
             namespace: &run.namespace,
             name: &run.name,
             uid: run.live.uid().unwrap_or_default(),
-            owner: format!("{}/{}", run.namespace, run.name),
+            name_of_owner: format!("{}/{}", run.namespace, run.name),
             instance: policy.base_url.to_string(),
             unconfirmed: unconfirmed(run.live.status.as_ref()),
         }
@@ -198,7 +198,22 @@ impl<'a> Job<'a> {
 
     /// A repository as the ledger knows it.
     pub(crate) fn key<'k>(&'k self, repository: &'k Repository) -> bulk_ledger::Repository<'k> {
-        bulk_ledger::Repository { instance: &self.instance, id: repository.id, path: &repository.path }
+        bulk_ledger::Repository {
+            instance: &self.instance,
+            location: &repository.location,
+            id: repository.id,
+            path: &repository.path,
+        }
+    }
+
+    /// The policy as the ledger knows it.
+    pub(crate) fn owner(&self) -> bulk_ledger::Owner<'_> {
+        bulk_ledger::Owner { uid: &self.uid, name: &self.name_of_owner }
+    }
+
+    /// Who has reserved a repository, if anybody has.
+    pub(crate) fn blocked(&self, repository: &Repository) -> Option<bulk_ledger::Blocked> {
+        self.context.ledger().blocked(self.key(repository), &self.name_of_owner, self.context.clock.now())
     }
 
     /// One line of the audit trail.

@@ -28,6 +28,7 @@ use kube::ResourceExt;
 use crate::api::RegistryCleanupPolicy;
 use crate::gitlab::{Client, Repository};
 use crate::policy::Method;
+use crate::policy::bulk_ledger::registry_of;
 use crate::policy::events::{Announcement, EventReason};
 use crate::policy::outcomes::end::clocks_differ;
 use crate::policy::overlap::Overlap;
@@ -106,6 +107,8 @@ async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
     found.note(&mut report.findings);
     run.progress.of(found.repositories.len());
     report.shared = shared(run, &found);
+    let mut registries = found.repositories.iter().filter_map(|found| registry_of(&found.location, &found.path));
+    report.registry = registries.next().map(str::to_owned);
     report.outcomes.extend(found.failed);
     let done = clean(run, client, &found.repositories, report).await;
     report.not_reached(&found.repositories);

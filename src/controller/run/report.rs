@@ -69,6 +69,8 @@ pub(crate) struct Report {
     pub(crate) end: End,
     /// What the run found out about the token and the targets.
     pub(crate) findings: Findings,
+    /// Host of the registry, where repositories could be listed.
+    pub(crate) registry: Option<String>,
     /// Repositories that another policy has reserved: path and policy.
     pub(crate) overlaps: Vec<(String, String)>,
     /// What becomes of the plan that waits for an approval.
@@ -128,6 +130,7 @@ impl Report {
             outcomes: Outcomes { all: Vec::new(), progress },
             end: End::Completed,
             findings: token::not_asked("GitLab was not asked".to_owned()),
+            registry: None,
             overlaps: Vec::new(),
             proposal: Proposal::AsBefore,
             watched: None,

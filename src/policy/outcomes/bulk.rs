@@ -9,6 +9,7 @@ use super::plan::limit_exceeded;
 use crate::api::limits::MAX_SAMPLES;
 use crate::api::{RepositoryResult, TagCounts};
 use crate::policy::CompiledPolicy;
+use crate::policy::bulk_ledger::Blocked;
 use crate::policy::bulk_remains::Remains;
 use crate::policy::bulk_verification::Watch;
 use crate::policy::compile::Rule;
@@ -87,11 +88,16 @@ impl Listed {
     }
 }
 
-/// The outcome of a repository that had its bulk deletion and gets none before `until`.
+/// The outcome of a repository that had, or may have had, its bulk deletion and gets none for a while.
 #[must_use]
-pub fn rate_limited(name: RepositoryName<'_>, until: Timestamp) -> Outcome {
-    let message = "GitLab takes one bulk deletion per repository and hour, and has had one".to_owned();
-    Outcome { eligible: Some(until), ..Outcome::skipped(name, RepositoryReason::RateLimited, message) }
+pub fn rate_limited(name: RepositoryName<'_>, blocked: &Blocked) -> Outcome {
+    let had = if blocked.forgotten {
+        "the status of the policy is lost or new, and a former operator may have requested one"
+    } else {
+        "has had one"
+    };
+    let message = format!("GitLab takes one bulk deletion per repository and hour, and {had}");
+    Outcome { eligible: Some(blocked.until), ..Outcome::skipped(name, RepositoryReason::RateLimited, message) }
 }
 
 /// The outcome of a repository of which GitLab says that it had its bulk deletion, though nobody here knows of one.
@@ -306,7 +312,11 @@ mod tests {
     #[test]
     fn a_repository_without_its_turn_says_when_it_has_one() {
         let until = Timestamp::from_second(3600).unwrap();
-        for outcome in [rate_limited(NAME, until), already_requested(NAME, until, 8)] {
+        let blocked = |forgotten| Blocked { until, owner: "n/other".to_owned(), forgotten };
+        let (known, forgotten) = (rate_limited(NAME, &blocked(false)), rate_limited(NAME, &blocked(true)));
+        assert!(known.message.as_ref().unwrap().ends_with("and has had one"), "{known:?}");
+        assert!(forgotten.message.as_ref().unwrap().contains("may have requested one"), "{forgotten:?}");
+        for outcome in [known, forgotten, already_requested(NAME, until, 8)] {
             assert_eq!(
                 (outcome.result, outcome.reason),
                 (RepositoryResult::Skipped, Some(RepositoryReason::RateLimited))

@@ -6,6 +6,10 @@ use super::*;
 use crate::api::Trigger;
 use crate::policy::empty_repository;
 
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// What is added to the last moment of a request whose answer nobody saw: the time-out, and how long GitLab works.
+const UNSEEN: i64 = 30 + 150;
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
@@ -30,7 +34,7 @@ fn outcome(id: u64, result: RepositoryResult, matched: u64) -> Outcome {
 
 fn finished(mode: &str, outcomes: Vec<Outcome>, end: &End) -> PolicyStatus {
     let mut status = PolicyStatus::default();
-    begin(&mut status, run(mode), at(3600));
+    begin(&mut status, run(mode), at(3600), TIMEOUT);
     finish(&mut status, None, outcomes, end, Proposal::AsBefore, 5, at(5000));
     status
 }
@@ -150,7 +154,7 @@ fn what_is_not_named_counts_as_requested_until_its_hour_is_over() {
 #[test]
 fn a_repository_that_left_the_target_within_its_hour_is_not_forgotten() {
     let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
-    begin(&mut status, run("DryRun"), at(6000));
+    begin(&mut status, run("DryRun"), at(6000), TIMEOUT);
     finish(
         &mut status,
         None,
@@ -169,7 +173,7 @@ fn runs_that_come_to_nothing_do_not_make_the_hour_forgotten() {
     for second in [5100, 5200, 5300] {
         let before = status.others_eligible_time.as_ref().map(|time| time.0);
         let aborted = End::Aborted { reason: Reason::SecretNotFound, message: "no Secret".to_owned() };
-        begin(&mut status, run("Delete"), at(8000));
+        begin(&mut status, run("Delete"), at(8000), TIMEOUT);
         finish(&mut status, before, Vec::new(), &aborted, Proposal::AsBefore, 5, at(second));
         assert_eq!(status.others_eligible_time, Some(Time(at(9000))));
     }
@@ -179,7 +183,7 @@ fn runs_that_come_to_nothing_do_not_make_the_hour_forgotten() {
 fn a_preview_that_is_asked_for_does_not_hide_failing_nights() {
     let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Failed, 0)], &End::Completed);
     let preview = RunStatus { trigger: Trigger::DryRunRequested, ..run("DryRun") };
-    begin(&mut status, preview, at(6000));
+    begin(&mut status, preview, at(6000), TIMEOUT);
     finish(&mut status, None, Vec::new(), &End::Completed, Proposal::AsBefore, 5, at(6000));
     assert_eq!((status.consecutive_failures, status.last_successful_time), (Some(1), None));
 }
@@ -187,20 +191,38 @@ fn a_preview_that_is_asked_for_does_not_hide_failing_nights() {
 #[test]
 fn a_lost_run_counts_as_having_requested_everything_until_it_was_found_lost() {
     let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
-    begin(&mut status, run("Delete"), at(20_000));
-    assert_eq!(status.others_eligible_time, Some(Time(at(23_600))));
-    interrupted(&mut status, 5, at(10_000));
-    assert_eq!(status.others_eligible_time, Some(Time(at(13_600))));
-    assert_eq!(status.repositories[0].next_eligible_time, Some(Time(at(13_600))));
+    begin(&mut status, run("Delete"), at(20_000), TIMEOUT);
+    assert_eq!(status.others_eligible_time, Some(Time(at(23_600 + UNSEEN))));
+    interrupted(&mut status, 5, TIMEOUT, at(10_000));
+    assert_eq!(status.others_eligible_time, Some(Time(at(13_600 + UNSEEN))));
+    assert_eq!(status.repositories[0].next_eligible_time, Some(Time(at(13_600 + UNSEEN))));
     assert_eq!(status.last_run.unwrap().result, RunResult::Interrupted);
     assert_eq!(status.history.len(), 2);
+}
+
+#[test]
+fn a_lost_run_that_is_found_late_counts_from_when_its_record_was_renewed_last() {
+    let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
+    begin(&mut status, RunStatus { renew_time: Some(Time(at(9000))), ..run("Delete") }, at(20_000), TIMEOUT);
+    interrupted(&mut status, 5, TIMEOUT, at(15_000));
+    assert_eq!(status.others_eligible_time, Some(Time(at(9660 + 3600 + UNSEEN))));
+}
+
+#[test]
+fn a_run_with_another_instance_keeps_the_hours_of_the_one_before() {
+    let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
+    begin(&mut status, RunStatus { gitlab: "https://b.test".to_owned(), ..run("Delete") }, at(6000), TIMEOUT);
+    finish(&mut status, None, vec![], &End::Completed, Proposal::AsBefore, 5, at(6000));
+    assert_eq!(status.others_eligible_time, None, "nothing of the other instance");
+    assert_eq!(status.reserved_hours[0].gitlab, "https://git.test");
+    assert_eq!(status.reserved_hours[0].repositories[0].next_eligible_time, Time(at(9000)));
 }
 
 #[test]
 fn history_is_as_long_as_the_policy_wants_it() {
     let mut status = PolicyStatus::default();
     for second in 0..10 {
-        begin(&mut status, run("DryRun"), at(second));
+        begin(&mut status, run("DryRun"), at(second), TIMEOUT);
         finish(&mut status, None, Vec::new(), &End::Completed, Proposal::AsBefore, 3, at(second));
     }
     assert_eq!(status.history.len(), 3);
@@ -222,7 +244,7 @@ fn the_status_of_five_thousand_repositories_stays_within_its_budget() {
         projects_with_cleanup_policy: vec!["p".repeat(255); crate::api::limits::MAX_PROJECTS_WITH_CLEANUP_POLICY],
         ..PolicyStatus::default()
     };
-    begin(&mut status, run("Delete"), at(3600));
+    begin(&mut status, run("Delete"), at(3600), TIMEOUT);
     for second in 5000..5020 {
         let end = End::Aborted { reason: Reason::SecretNotFound, message: "m".repeat(2000) };
         finish(&mut status, None, Vec::new(), &end, Proposal::AsBefore, 20, at(second));

@@ -269,6 +269,12 @@ impl World {
         }
     }
 
+    /// Waits until a policy is not there any more.
+    pub(crate) async fn until_gone(&self, name: &str) {
+        let gone = await_condition(self.policies(), name, |policy: Option<&RegistryCleanupPolicy>| policy.is_none());
+        tokio::time::timeout(PATIENCE, gone).await.expect("it goes").unwrap();
+    }
+
     /// Waits until a policy is Ready for its current generation.
     pub(crate) async fn ready(&self, name: &str) -> PolicyStatus {
         let generation = self.policies().get(name).await.unwrap().metadata.generation;
