@@ -36,6 +36,8 @@ pub(super) async fn begin<'a>(
     let deadline = started.checked_add(order.policy.active_deadline).unwrap_or(Timestamp::MAX);
     let generation = before.metadata.generation.unwrap_or_default();
     let mut status = before.status.clone().unwrap_or_default();
+    hours::settle(context, before, &mut status).await;
+    learn(context, before, &status);
     let Order { policy, trigger, mode, .. } = order;
     let holder = context.identity.as_str();
     let record = NewRun { policy, trigger, mode, generation, holder, started }.record(&status);
@@ -54,7 +56,6 @@ pub(super) async fn begin<'a>(
     report::begin(&mut status, record.clone(), deadline, order.policy.timeout);
     let others_before = others_before(before, &record);
     let live = write(context, before, &status).await?;
-    learn(context, before);
     let id = record.id.clone();
     tracing::info!(
         run = id, %namespace, policy = name, trigger = order.trigger.as_str(), mode = order.mode.as_str(), "run begins"
@@ -95,8 +96,7 @@ async fn approved(context: &Context, policy: &RegistryCleanupPolicy, order: &Ord
 }
 
 /// Learns what GitLab took within the last hour from a run of another process, which this one cannot know otherwise.
-fn learn(context: &Context, before: &RegistryCleanupPolicy) {
-    let Some(status) = &before.status else { return };
+fn learn(context: &Context, before: &RegistryCleanupPolicy, status: &PolicyStatus) {
     if status.last_run.as_ref().is_some_and(|run| !context.identity.holds(run)) {
         hours::remember(context, before, status);
     }

@@ -1,3 +1,5 @@
+//! Who has reserved what and for how long, as tables, and over any order of requests and restarts.
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 use rstest::rstest;

@@ -1,3 +1,5 @@
+//! Hours that a status keeps, as tables, and however many there are.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -10,9 +10,12 @@ use serde_json::json;
 use super::{ready, seen_by_the_operator};
 use crate::world::{Operator, World};
 
+/// The events but for the one that is no policy's: until when the hours of bulk deletions last.
 async fn events(world: &World) -> Vec<Event> {
     let api: Api<Event> = Api::namespaced(world.kube.clone(), &world.namespace);
-    api.list(&ListParams::default()).await.unwrap().items
+    let mut events = api.list(&ListParams::default()).await.unwrap().items;
+    events.retain(|event| event.reason.as_deref() != Some("BulkDeletionRequested"));
+    events
 }
 
 fn reasons(events: &[Event]) -> Vec<&str> {
