@@ -1,4 +1,7 @@
-//! The proxy on the way to GitLab, as a policy's Secret names it and the HTTP client uses it.
+//! Proxies: the one on the way to GitLab, as a policy's Secret names it and the HTTP client uses it, and in
+//! `environment` the one on the way to the API server.
+
+pub mod environment;
 
 use std::fmt;
 

@@ -10,7 +10,8 @@ use crate::cluster::workloads::{CustomWorkloadError, Gap, Workloads};
 use crate::policy::in_use::list::List;
 use crate::policy::in_use::{Alias, AliasError};
 
-use super::InUseSettings;
+use super::{InUseSettings, cluster_config};
+use crate::proxy::environment::ProxyEnvironment;
 
 /// What is wanted.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Request {
     pub aliases: Vec<String>,
     /// How workloads are looked at.
     pub in_use: InUseSettings,
+    /// Proxies on the way to the API server.
+    pub proxies: ProxyEnvironment,
 }
 
 /// Why nothing is printed. An incomplete list would make another cluster remove what this one uses.
@@ -66,7 +69,7 @@ pub async fn list(request: &Request) -> Result<List, Error> {
     let alias = |text: &String| Alias::parse(text).map_err(|error| Error::Alias(text.clone(), error));
     let aliases = request.aliases.iter().map(alias).collect::<Result<Vec<_>, _>>()?;
     let options = request.in_use.options(&[])?;
-    let client = Client::try_from(kube::Config::infer().await?).map_err(Error::Client)?;
+    let client = Client::try_from(cluster_config::infer(&request.proxies).await?).map_err(Error::Client)?;
     // The list is dated by when the looking began, so that it is never younger than it says.
     let now = SystemClock.now();
     let workloads = Workloads::read_once(client, options).await.map_err(Error::Incomplete)?;

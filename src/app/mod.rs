@@ -1,6 +1,7 @@
 //! The composition root: puts the parts together, starts them, and ends them in order. Here the operator, in `plan` and
 //! `in_use` the commands that only look.
 
+mod cluster_config;
 pub mod in_use;
 pub mod plan;
 mod progress;
@@ -23,6 +24,7 @@ use crate::cluster::workloads::{self, CustomWorkload, CustomWorkloadError, Optio
 use crate::controller::{self, Context, Scope, until_answered};
 use crate::gitlab::{ClientSettings, GitLab};
 use crate::policy::CompileOptions;
+use crate::proxy::environment::ProxyEnvironment;
 use crate::server::{self, Probes};
 
 /// What GitLab's logs show of us.
@@ -51,6 +53,8 @@ pub struct OperatorOptions {
     pub pod_name: Option<String>,
     /// Uid of this pod, for the records of runs.
     pub pod_uid: Option<String>,
+    /// Proxies on the way to the API server, where the operator is no Pod.
+    pub proxies: ProxyEnvironment,
 }
 
 /// How images in use are looked for.
@@ -136,7 +140,7 @@ pub enum Error {
 pub async fn run(settings: OperatorOptions) -> Result<(), Error> {
     // Two libraries below use rustls; they are to agree on its provider.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let client = Client::try_from(kube::Config::infer().await?).map_err(Error::Client)?;
+    let client = Client::try_from(cluster_config::infer(&settings.proxies).await?).map_err(Error::Client)?;
     let listener = server::bind(settings.listen).await.map_err(|error| Error::Listen(settings.listen, error))?;
     let shutdown = CancellationToken::new();
     let served = CancellationToken::new();

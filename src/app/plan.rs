@@ -23,9 +23,10 @@ use crate::controller::{
 use crate::gitlab::Connection;
 use crate::plan_output::{Listing, PlanHeader, Repository, Retain, markdown, table, units};
 use crate::policy::{self, CompiledPolicy, Method, Problem, compile};
+use crate::proxy::environment::ProxyEnvironment;
 
-use super::InUseSettings;
 use super::progress::Progress;
+use super::{InUseSettings, cluster_config};
 
 /// Longest file that is read, in bytes: no policy, token or certificate is as long.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -49,6 +50,8 @@ pub struct PlanOptions {
     pub everything: bool,
     /// What it is printed as.
     pub output: Output,
+    /// Proxies on the way to the API server.
+    pub proxies: ProxyEnvironment,
 }
 
 /// Where the policy comes from, and the credentials with it.
@@ -368,7 +371,7 @@ async fn subject(settings: &PlanOptions, clock: &dyn Clock, progress: &mut Progr
             Ok(Subject { name, generation: 0, policy, connection, cluster, neighbours, dropped_fields })
         }
         Source::Cluster { namespace, name, in_use, watched_namespaces, name_other_namespaces } => {
-            let config = kube::Config::infer().await?;
+            let config = cluster_config::infer(&settings.proxies).await?;
             let namespace = namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
             let client = kube::Client::try_from(config).map_err(Error::Client)?;
             let object = policies::read(&client, &namespace, name).await?;

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use tokio::runtime::Runtime;
 
 use crate::app::{InUseScope, InUseSettings};
+use crate::proxy::environment::ProxyEnvironment;
 
 /// What GitLab may be asked, the same for all that ask it.
 #[derive(Args, Debug)]
@@ -55,6 +56,12 @@ fn requests_per_second(text: &str) -> Result<f64, String> {
         Ok(number) if (0.01..=1000.0).contains(&number) => Ok(number),
         _ => Err("give a number from 0.01 to 1000".to_owned()),
     }
+}
+
+/// The proxies that the environment names.
+#[expect(clippy::disallowed_methods, reason = "names that kubectl reads as well, and no flags")]
+pub(super) fn proxies() -> ProxyEnvironment {
+    ProxyEnvironment::new(|name| std::env::var(name).ok())
 }
 
 pub(super) fn runtime() -> Result<Runtime, String> {

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::app::in_use::{self, Request};
 
-use super::arguments::{WorkloadArguments, runtime};
+use super::arguments::{WorkloadArguments, proxies, runtime};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,6 +54,7 @@ pub(super) fn run(arguments: InUseArguments) -> Result<ExitCode, String> {
         registry: arguments.registry,
         aliases: arguments.registry_aliases,
         in_use: arguments.workloads.into(),
+        proxies: proxies(),
     };
     let list = runtime()?.block_on(in_use::list(&request)).map_err(|error| crate::controller::chain(&error))?;
     if let Some(remark) = in_use::remark(&list) {

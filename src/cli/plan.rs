@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::app::plan::{self, Conclusion, Output, PlanOptions, Source, Token};
 use crate::app::{InUseScope, InUseSettings};
 
-use super::arguments::{GitLabArguments, WorkloadArguments, runtime};
+use super::arguments::{GitLabArguments, WorkloadArguments, proxies, runtime};
 
 /// The environment variable with the token.
 const TOKEN_VARIABLE: &str = "GITLAB_TOKEN";
@@ -143,6 +143,7 @@ fn settings(arguments: PlanArguments) -> Result<PlanOptions, String> {
         as_of,
         everything: all,
         output,
+        proxies: proxies(),
     })
 }
 

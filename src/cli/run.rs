@@ -8,7 +8,7 @@ use crate::app::{self, InUseScope, InUseSettings};
 use crate::controller::Scope;
 use crate::telemetry::{self, LogFormat};
 
-use super::arguments::{GitLabArguments, WorkloadArguments, runtime};
+use super::arguments::{GitLabArguments, WorkloadArguments, proxies, runtime};
 
 #[derive(Args, Debug)]
 pub(super) struct RunArguments {
@@ -85,6 +85,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         listen: arguments.listen,
         pod_name: arguments.pod_name,
         pod_uid: arguments.pod_uid,
+        proxies: proxies(),
     };
     runtime()?.block_on(app::run(settings)).map_err(|error| crate::controller::chain(&error))
 }

@@ -33,6 +33,7 @@ mod limits;
 mod metrics;
 mod overlap;
 mod plan;
+mod proxy;
 mod records;
 mod refusals;
 mod requests;

@@ -52,10 +52,10 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("telemetry", &[], &["kube::", "reqwest", "std::env"]),
     (
         "app",
-        &["api", "clock", "cluster", "controller", "gitlab", "metrics", "model", "plan_output", "policy", "server"],
+        &["api", "clock", "cluster", "controller", "gitlab", "metrics", "model", "plan_output", "policy", "proxy", "server"],
         &["reqwest", "std::env"],
     ),
-    ("cli", &["api", "app", "controller", "telemetry"], &["reqwest", "kube::"]),
+    ("cli", &["api", "app", "controller", "proxy", "telemetry"], &["reqwest", "kube::"]),
     ("main", &[], &["tokio", "kube", "reqwest"]),
     ("lib", &[], &[]),
 ];
