@@ -40,7 +40,8 @@ pub(crate) async fn settle(context: &Context, policy: &RegistryCleanupPolicy, st
     status.observed_uid.clone_from(&uid);
     reserved_hours::expire(status, now);
     let (uid, name) = (uid.unwrap_or_default(), name(policy));
-    let known: Option<HashSet<String>> = context.policy_uids();
+    // Nearly always there is nothing to keep, and no need to go through all policies.
+    let known: Option<HashSet<String>> = if context.ledger().is_empty() { None } else { context.policy_uids() };
     let is_alive = |uid: &str| known.as_ref().is_none_or(|known| known.contains(uid));
     let owner = Owner { uid: &uid, name: &name };
     let hours = context.ledger().to_keep(owner, &policy.spec.target, lost, is_alive, now);

@@ -209,7 +209,17 @@ impl Ledger {
         let last = status.last_run.as_ref().map(|run| told_of_last(owner, status, run, reach.clone()));
         let reserved = status.reserved_hours.iter().map(|hours| told_of(owner, hours, target, edited));
         let told: Vec<Told> = last.into_iter().chain(reserved).collect();
-        self.told.insert(owner.uid.to_owned(), told);
+        if told.is_empty() {
+            self.told.remove(owner.uid);
+        } else {
+            self.told.insert(owner.uid.to_owned(), told);
+        }
+    }
+
+    /// Whether it knows of nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sent.is_empty() && self.told.is_empty()
     }
 
     /// The end of the last hour that a policy has from this process.

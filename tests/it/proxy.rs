@@ -1,7 +1,7 @@
 //! The way to the API server through a proxy, as the environment of the program names it: the real binary, a proxy and the
 //! real API server behind it, under a name that only the proxy knows.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use rstest::rstest;
@@ -10,6 +10,7 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::eventually;
 use crate::world::{cluster, output};
 
 /// The API server's name in the kubeconfig.
@@ -100,6 +101,24 @@ async fn the_api_server_is_reached_through_the_proxy_of_the_environment(
     assert!(ok, "{text}");
     assert!(!proxy.asked().is_empty());
     assert!(proxy.asked().iter().all(|asked| *asked == format!("CONNECT {NAME}:6443 HTTP/1.1")), "{:?}", proxy.asked());
+}
+
+#[rstest]
+#[case::plan(&["plan", "-n", "default", "no-such-policy"])]
+#[case::run(&["run", "--listen", "127.0.0.1:0", "--watch-namespace", "no-such-namespace"])]
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_takes_the_same_way(#[case] arguments: &[&str]) {
+    let (kubeconfig, server) = kubeconfig(&by_name()).await;
+    let proxy = Proxy::start(server).await;
+    let mut program = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"));
+    program.args(arguments).env_clear().env("KUBECONFIG", kubeconfig.path()).stdin(Stdio::null());
+    program.env("HTTPS_PROXY", format!("http://{}", proxy.address)).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = program.spawn().unwrap();
+    let asked = eventually("it asks the proxy", async || Some(proxy.asked()).filter(|asked| !asked.is_empty())).await;
+    // One of them would go on for ever.
+    let _ = child.kill();
+    child.wait().unwrap();
+    assert_eq!(asked[0], format!("CONNECT {NAME}:6443 HTTP/1.1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
