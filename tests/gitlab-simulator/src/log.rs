@@ -32,6 +32,8 @@ pub enum Endpoint {
     BulkDeleteTags,
     /// `GET /projects/:id`.
     GetProject,
+    /// `GET /projects/:id/registry/protection/tag/rules`.
+    ListTagRules,
     /// `POST /api/graphql` with a query, or with something that cannot be read.
     GraphqlQuery,
     /// `POST /api/graphql` with a mutation.

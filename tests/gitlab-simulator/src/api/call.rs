@@ -107,6 +107,9 @@ impl Call {
             (["version"], Some(()), _) => (Endpoint::Version, "", "", ""),
             (["personal_access_tokens", "self"], Some(()), _) => (Endpoint::TokenSelf, "", "", ""),
             (["projects", id], Some(()), _) => (Endpoint::GetProject, *id, "", ""),
+            (["projects", id, "registry", "protection", "tag", "rules"], Some(()), _) => {
+                (Endpoint::ListTagRules, *id, "", "")
+            }
             (["groups", id, "registry", "repositories"], Some(()), _) => (Endpoint::ListGroupRepositories, *id, "", ""),
             (["registry", "repositories", id], Some(()), _) if is_digits(id) => (Endpoint::GetRepository, "", *id, ""),
             (["projects", id, "registry", "repositories", rest @ ..], get, delete) => {

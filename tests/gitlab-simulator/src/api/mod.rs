@@ -94,6 +94,7 @@ fn checked(registry: &mut Registry, call: &Call, site: &Site) -> Processed {
     }
     let answer = match call.endpoint {
         Endpoint::GetProject => projects::get(registry, call, &caller, site),
+        Endpoint::ListTagRules => projects::tag_rules(registry, call, &caller, site),
         Endpoint::ListProjectRepositories => repositories::list_of_project(registry, call, &caller, site),
         Endpoint::ListGroupRepositories => repositories::list_of_group(registry, call, &caller, site),
         Endpoint::GetRepository => repositories::get(registry, call, &caller, site),
@@ -115,6 +116,7 @@ fn exists(endpoint: Endpoint, version: Version) -> bool {
         Endpoint::ListGroupRepositories => version >= Version::new(12, 2),
         Endpoint::GetRepository => version >= Version::new(13, 6),
         Endpoint::TokenSelf => version >= Version::new(15, 5),
+        Endpoint::ListTagRules => version >= Version::new(18, 7),
         Endpoint::GraphqlQuery | Endpoint::GraphqlMutation => version >= Version::new(12, 1),
         Endpoint::Other => false,
         _ => version >= Version::new(11, 8),

@@ -1,9 +1,29 @@
 //! `GET /projects/:id`, as far as it is about the registry: the project's own cleanup policy (gitlab-api reference 8).
+//! And the rules that protect its tags, without the immutable ones (gitlab-api reference 10).
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Site, answer::Answer, auth::Caller, call::Call, entities::zulu, visible_project};
-use crate::{config::Version, state::Registry};
+use super::{Site, answer::Answer, auth::Caller, call::Call, entities::zulu, readable_project, visible_project};
+use crate::{abilities::Ability, config::Version, state::Registry};
+
+/// `…/registry/protection/tag/rules`, for those who administer images.
+pub(super) fn tag_rules(registry: &Registry, call: &Call, caller: &Caller, site: &Site) -> Result<Answer, Answer> {
+    let project = readable_project(registry, call, caller, site)?;
+    if !registry.may(caller.user, Ability::Administer, &project) {
+        return Err(Answer::forbidden());
+    }
+    let shown = project.protection_rules.iter().enumerate().filter_map(|(at, rule)| {
+        let level = rule.delete_level?;
+        Some(json!({
+            "id": at + 1,
+            "project_id": project.id,
+            "tag_name_pattern": rule.pattern,
+            "minimum_access_level_for_push": level,
+            "minimum_access_level_for_delete": level,
+        }))
+    });
+    Ok(Answer::json(200, &shown.collect::<Value>()))
+}
 
 pub(super) fn get(registry: &Registry, call: &Call, caller: &Caller, site: &Site) -> Result<Answer, Answer> {
     let project = visible_project(registry, call, caller, site)?;

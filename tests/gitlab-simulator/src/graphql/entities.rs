@@ -9,7 +9,10 @@ use crate::{
     config::Version,
     jobs::protects,
     re2::Pattern,
-    state::{CleanupPolicy, DeleteLevel, Group, Project, Registry, Repository, RepositoryStatus, Tag, TagKind},
+    state::{
+        CleanupPolicy, DeleteLevel, Group, Project, ProtectionRule, Registry, Repository, RepositoryStatus, Role, Tag,
+        TagKind,
+    },
 };
 
 /// A moment of a row of GitLab's own database.
@@ -250,6 +253,34 @@ pub(super) fn manifest(repository: &Repository, reference: &str) -> Option<Strin
 
 /// What all referrers are said to be: an SBOM.
 const ARTIFACT: &str = "application/spdx+json";
+
+/// A role by its number.
+pub(super) fn access_level(role: Option<Role>) -> Value {
+    let (number, text) = match role {
+        None => (0, "NO_ACCESS"),
+        Some(Role::Guest) => (10, "GUEST"),
+        Some(Role::Reporter) => (20, "REPORTER"),
+        Some(Role::Developer) => (30, "DEVELOPER"),
+        Some(Role::Maintainer) => (40, "MAINTAINER"),
+        Some(Role::Owner) => (50, "OWNER"),
+    };
+    json!({ "integerValue": number, "stringValue": text })
+}
+
+/// The rules that protect a project's tags. Levels of immutable ones are null.
+pub(super) fn tag_rules(rules: &[ProtectionRule]) -> Value {
+    let shown = |(at, rule): (usize, &ProtectionRule)| {
+        let level = rule.delete_level.map(|level| strictness(level).1);
+        json!({
+            "id": format!("gid://gitlab/ContainerRegistry::Protection::TagRule/{}", at + 1),
+            "tagNamePattern": rule.pattern,
+            "minimumAccessLevelForPush": level,
+            "minimumAccessLevelForDelete": level,
+        })
+    };
+    let nodes: Vec<Value> = rules.iter().enumerate().map(shown).collect();
+    json!({ "nodes": nodes, "pageInfo": { "hasNextPage": false, "hasPreviousPage": false } })
+}
 
 fn strictness(level: DeleteLevel) -> (u8, &'static str) {
     match level {

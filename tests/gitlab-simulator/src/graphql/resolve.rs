@@ -159,6 +159,16 @@ impl<'r> Resolver<'r> {
             "containerExpirationPolicy" if registry.may(this.user, Ability::Administer, project) => {
                 Some(choose(&entities::policy(&project.cleanup_policy), &field.children))
             }
+            "maxAccessLevel" => {
+                let role = this.user.and_then(|user| registry.role_at(user, &project.path));
+                Some(choose(&entities::access_level(role), &field.children))
+            }
+            // Each rule is for those who administer images; others see none, without an error.
+            "containerProtectionTagRules" => {
+                let seen = registry.may(this.user, Ability::Administer, project);
+                let rules = if seen { project.protection_rules.as_slice() } else { &[] };
+                Some(choose(&entities::tag_rules(rules), &field.children))
+            }
             _ => this.repositories_of(&projects, readable, field),
         })
     }

@@ -110,6 +110,9 @@ const REPOSITORIES: &[Argument] = &[
     argument("sort", "ContainerRepositorySort"),
 ];
 
+const PAGES: &[Argument] =
+    &[argument("after", "String"), argument("before", "String"), argument("first", "Int"), argument("last", "Int")];
+
 const FULL_PATH: &[Argument] = &[argument("fullPath", "ID!")];
 
 const REPOSITORY: &[Field] = &[
@@ -171,6 +174,24 @@ const OBJECTS: &[(&str, &[Field])] = &[
             object("containerExpirationPolicy", "ContainerExpirationPolicy"),
             connection("containerRepositories", "ContainerRepositoryConnection", 100).with(REPOSITORIES),
             leaf("containerRepositoriesCount", "Int"),
+            object("maxAccessLevel", "AccessLevel").since(16, 9),
+            connection("containerProtectionTagRules", "ContainerProtectionTagRuleConnection", 100)
+                .with(PAGES)
+                .since(17, 8),
+        ],
+    ),
+    ("AccessLevel", &[leaf("integerValue", "Int"), leaf("stringValue", "String")]),
+    (
+        "ContainerProtectionTagRuleConnection",
+        &[object("nodes", "ContainerProtectionTagRule"), object("pageInfo", "PageInfo")],
+    ),
+    (
+        "ContainerProtectionTagRule",
+        &[
+            leaf("id", "ID"),
+            leaf("tagNamePattern", "String"),
+            leaf("minimumAccessLevelForPush", "ContainerProtectionTagRuleAccessLevel"),
+            leaf("minimumAccessLevelForDelete", "ContainerProtectionTagRuleAccessLevel"),
         ],
     ),
     (
