@@ -102,6 +102,12 @@ pub struct PolicyStatus {
     #[schemars(with = "InterruptedRun")]
     pub interrupted_run: Option<InterruptedRun>,
 
+    /// The repository with which the next run begins: the first that the last one did not reach. Absent where it reached
+    /// all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::repository_path")]
+    pub next_repository: Option<String>,
+
     /// The repositories of the last run that matter most: failures first, then those that are deleted as a whole, then
     /// those with the most tags to remove.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

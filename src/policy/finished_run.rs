@@ -12,6 +12,7 @@ use super::overlap::{Overlap, Reader};
 use super::report;
 use super::repository_outcome::{End, Outcome, Proposal, Stop};
 use super::resume;
+use super::run_order;
 use super::status_conditions::{self, Findings, Subject};
 
 /// What a run came to.
@@ -134,6 +135,9 @@ impl FinishedRun {
 
     fn finish(&self, status: &mut PolicyStatus) {
         let (outcomes, proposal) = (self.outcomes.clone(), self.proposal.clone());
+        if !self.record.is_preview() {
+            run_order::note(status, &outcomes, &self.end);
+        }
         report::finish(status, self.others_before, outcomes, &self.end, proposal, self.history_limit, self.ended);
         if let Some(run) = status.last_run.as_mut() {
             run.registry = self.record.registry.clone().or_else(|| run.registry.take());

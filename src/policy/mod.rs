@@ -37,6 +37,7 @@ pub mod report;
 pub mod repository_outcome;
 pub mod reserved_hours;
 pub mod resume;
+pub mod run_order;
 pub mod run_record;
 pub mod schedule;
 pub mod source;

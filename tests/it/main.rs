@@ -39,6 +39,7 @@ mod refusals;
 mod requests;
 mod resource;
 mod robustness;
+mod run_order;
 mod runs;
 mod support;
 mod ties;

@@ -32,6 +32,7 @@ use crate::policy::bulk_ledger::registry_of;
 use crate::policy::events::{Announcement, EventReason};
 use crate::policy::outcomes::end::clocks_differ;
 use crate::policy::overlap::Overlap;
+use crate::policy::run_order;
 
 use super::connect::{self, Session};
 use super::context::Context;
@@ -110,9 +111,20 @@ async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
     let mut registries = found.repositories.iter().filter_map(|found| registry_of(&found.location, &found.path));
     report.registry = registries.next().map(str::to_owned);
     report.outcomes.extend(found.failed);
-    let done = clean(run, client, &found.repositories, report).await;
-    report.not_reached(&found.repositories);
+    let repositories = in_order(run, found.repositories);
+    let done = clean(run, client, &repositories, report).await;
+    report.not_reached(&repositories);
     done
+}
+
+/// The repositories in the order in which the run takes them. Where all are planned before anything happens, the order
+/// changes nothing.
+fn in_order(run: &Run<'_>, mut repositories: Vec<Repository>) -> Vec<Repository> {
+    let first = run.live.status.as_ref().and_then(|status| status.next_repository.as_deref());
+    if let (Some(first), false) = (first, run.task.plans_first() || run.order.policy.limits.over_run()) {
+        run_order::begin_with(&mut repositories, |repository| &repository.path, first);
+    }
+    repositories
 }
 
 /// What the policy shares with others, where every project and group could be listed.
