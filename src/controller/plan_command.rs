@@ -171,11 +171,11 @@ impl Forecast {
     }
 
     fn judged(&self, plan: RepositoryPlan) -> Planned {
-        let RepositoryPlan { tags, source, claims, leftover } = plan;
+        let RepositoryPlan { tags, source, claims, leftover, rules } = plan;
         let exceeded = self.question.policy.limits.repository(tags.removals(), tags.len() as u64).err();
         let tied = ties::sentence(&tags, self.question.policy.method.rules());
         let (complete, ages) = (source.extent == Extent::All, source.ages);
-        Planned { tags, claims, complete, ages, tied, leftover, exceeded }
+        Planned { tags, claims, complete, ages, tied, leftover, rules, exceeded }
     }
 }
 

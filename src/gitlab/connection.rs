@@ -14,6 +14,7 @@ use super::error::{Error, ErrorKind, Operation, Setting};
 use super::gate::Gate;
 use super::http_client::{Common, api_url, build, token_header};
 use super::metrics::RequestMetrics;
+use super::protection::ToldRules;
 use super::resolve::{Lookup, SystemLookup};
 use super::settings::{ClientSettings, Connection};
 use super::transport::{Host, Http};
@@ -105,6 +106,7 @@ impl GitLab {
             gate,
             cuts_in: Arc::default(),
             final_check: None,
+            tag_rules: ToldRules::default(),
             clock: Arc::clone(&self.clock),
         })
     }

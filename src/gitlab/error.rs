@@ -126,6 +126,8 @@ pub enum Operation {
     ReadCleanupPolicy,
     /// GET a project.
     ReadProject,
+    /// GET the rules by which a project protects tags, or the GraphQL query of them.
+    ReadTagRules,
     /// DELETE a repository.
     DeleteRepository,
 }
@@ -146,6 +148,7 @@ impl std::fmt::Display for Operation {
             Self::RemoveTag => "remove a tag",
             Self::ReadCleanupPolicy => "read the cleanup policy of the project",
             Self::ReadProject => "read the project",
+            Self::ReadTagRules => "read the tag protection rules of the project",
             Self::DeleteRepository => "delete a repository",
         })
     }

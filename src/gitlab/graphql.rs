@@ -176,6 +176,15 @@ pub(super) fn manifest_body(repository: u64, digest: &str) -> Option<Vec<u8>> {
     body(query, serde_json::json!({ "id": global_id(repository), "reference": digest }))
 }
 
+/// The request for the rules by which a project protects tags, with the role of whoever asks: rules are shown to
+/// Maintainers only.
+pub(super) fn tag_rules_body(project: &str) -> Option<Vec<u8>> {
+    let query = "query tagRules($path: ID!) { project(fullPath: $path) { maxAccessLevel { integerValue } \
+                 containerProtectionTagRules(first: 20) { nodes { tagNamePattern minimumAccessLevelForDelete } \
+                 pageInfo { hasNextPage } } } }";
+    body(query, serde_json::json!({ "path": project }))
+}
+
 /// The request for a page, or for finding out.
 pub(super) fn page_body(query: &str, repository: u64, after: Option<&str>) -> Option<Vec<u8>> {
     body(query, PageVariables { id: global_id(repository), after })

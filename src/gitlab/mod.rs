@@ -10,6 +10,7 @@
 //! | `connection` | HTTP clients and hosts, kept for the process | |
 //! | `client` | the endpoints of reading, and the bulk request | |
 //! | `tags` | the endpoints of exact deletion | |
+//! | `tag_rules` | the rules by which projects protect tags | |
 //! | `age` | how old the server is | |
 //! | `contents` | what images are made of: those inside of an index, and configurations | |
 //! | `repositories` | the endpoints about a repository as a whole | |
@@ -66,6 +67,7 @@ mod maintenance;
 mod metrics;
 mod pacer;
 mod pagination;
+mod protection;
 mod queue;
 mod rate_limit_headers;
 mod remembered;
@@ -74,6 +76,7 @@ mod resolve;
 mod responses;
 mod retry;
 mod settings;
+mod tag_rules;
 mod tags;
 mod transport;
 mod transport_error;
@@ -87,6 +90,7 @@ pub use error::{Class, Error, ErrorKind, Foreign, Grant, Operation, Setting, Tls
 pub use gate::{AlwaysOpen, FinalCheck, Gate, Stopped};
 pub use metrics::RequestMetrics;
 pub use pagination::Gap;
+pub use protection::{AccessLevel, TagRule, TagRules};
 pub use resolve::{Lookup, SystemLookup};
 pub use settings::{ClientSettings, Connection};
 pub use types::{

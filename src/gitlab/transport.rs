@@ -19,6 +19,7 @@ use super::gate::{FinalCheck, Gate};
 use super::graphql::Parts;
 use super::maintenance::is_maintenance;
 use super::metrics::HostCounts;
+use super::protection::ToldRules;
 use super::queue::{self, NoTurn, Turns};
 use super::rate_limit_headers::{Hints, until};
 use super::remembered::{Contents, KeysetPaging, REMEMBERED};
@@ -125,6 +126,8 @@ pub(super) struct Http {
     pub(super) cuts_in: Arc<AtomicBool>,
     /// Asked before whatever removes something, if there is anything to ask.
     pub(super) final_check: Option<Arc<dyn FinalCheck>>,
+    /// What was told of the rules by which projects protect tags.
+    pub(super) tag_rules: ToldRules,
     pub(super) clock: Arc<dyn Clock>,
 }
 

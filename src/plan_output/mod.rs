@@ -20,6 +20,7 @@ use crate::policy::limits::{Exceeded, Limits};
 use crate::policy::overlap::{Overlap, Reader};
 use crate::policy::plan::leftover::Leftover;
 use crate::policy::plan::{Decision, KeepReason, TagPlan, Verdict};
+use crate::policy::protection_rules::Known;
 use crate::policy::tag::{self, Ages, Moment, TagView};
 use crate::policy::tag_protection::Claims;
 
@@ -123,6 +124,8 @@ pub struct Planned {
     pub tied: Option<String>,
     /// Attachments that GitLab's bulk deletion is told to keep.
     pub leftover: Option<Leftover>,
+    /// How much is known of GitLab's protection rules, where they were asked for.
+    pub rules: Option<Known>,
     /// A limit that this plan exceeds, so that a run would remove nothing here.
     pub exceeded: Option<Exceeded>,
 }
@@ -335,6 +338,9 @@ impl Listing {
         if self.about.in_use_unknown {
             remarks.push("a run keeps images that are in use; nobody looked here which they are".to_owned());
         }
+        let ages = self.repositories.iter().find_map(|repository| repository.planned()?.ages?.remark());
+        let rules = self.repositories.iter().filter_map(|repository| repository.planned()?.rules).max();
+        remarks.extend(ages.into_iter().chain(rules.and_then(Known::remark)).map(str::to_owned));
         remarks.extend(definition::remark(&self.about.dropped_fields));
         remarks.extend(self.about.overlap.sentence(self.about.reader()));
         remarks.extend(unused_sentence(&self.about.unused_registries));

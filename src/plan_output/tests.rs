@@ -57,6 +57,7 @@ pub(super) fn planned(tags: Vec<PlannedTag>) -> Box<Planned> {
         ages: Some(Ages::LastPush),
         tied: None,
         leftover: None,
+        rules: None,
         exceeded: None,
     })
 }
@@ -149,6 +150,17 @@ fn who_uses_a_tag_is_told_where_that_keeps_it() {
     assert_eq!(tags[1].users.as_ref().map(ToString::to_string).as_deref(), Some("prod/Pod/a"));
     assert_eq!(text::cells(&about(&json!({})), &tags[1])[2], "InUse by prod/Pod/a");
     assert_eq!(text::kept(&plan), "1 InUse; in use: v1 by prod/Pod/a");
+}
+
+#[test]
+fn what_holds_of_all_repositories_is_a_remark_and_not_said_of_each() {
+    let mut all = Listing::new(about(&json!({})));
+    for (id, rules) in [(1, None), (2, Some(Known::No)), (3, Some(Known::ButImmutable))] {
+        let plan = Planned { ages: Some(Ages::Builds), rules, ..*planned(vec![tag("t1", 20, GOES)]) };
+        assert_eq!(text::kept(&plan), "none");
+        all.add(repository(id, "shop/api", State::Planned(Box::new(plan))), Retain::Removals);
+    }
+    assert_eq!(all.remarks(), [Ages::Builds.remark(), Known::No.remark()].map(Option::unwrap));
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub(super) fn kept(planned: &Planned) -> String {
     if let Some(leftover) = planned.leftover {
         let _ = write!(text, "; {leftover}");
     }
-    if let Some(ages) = planned.ages.filter(|ages| *ages != Ages::LastPush) {
+    if let Some(ages) = planned.ages.filter(|ages| ages.remark().is_none() && *ages != Ages::LastPush) {
         let _ = write!(text, "; {}", ages.as_str());
     }
     text

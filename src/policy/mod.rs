@@ -33,6 +33,7 @@ pub mod overlap;
 pub mod paging;
 pub mod pattern;
 pub mod plan;
+pub mod protection_rules;
 pub mod report;
 pub mod repository_outcome;
 pub mod reserved_hours;

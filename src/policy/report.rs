@@ -13,7 +13,7 @@ use crate::api::{
 };
 
 use super::bulk_ledger::{eligible_after_unseen, last_sent};
-use super::repository_outcome::{End, Outcome, Proposal, RepositoryReason, Stop, coming_of_age};
+use super::repository_outcome::{End, Outcome, Proposal, RepositoryReason, Stop, coming_of_age, remarks};
 use super::reserved_hours;
 
 /// Serialized status stays below this, in bytes: etcd takes 1.5 MiB, but every watcher gets every copy.
@@ -288,6 +288,7 @@ fn message(run: &RunStatus, outcomes: &[Outcome], end: &End) -> String {
             parts.push(format!("{number} {what}{}", reasons(outcomes, result)));
         }
     }
+    parts.extend(remarks(outcomes, run.mode).map(str::to_owned));
     if let Some(interrupted) = &run.resumes {
         parts.push(format!("went on with run {}", interrupted.id));
     }

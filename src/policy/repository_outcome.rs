@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::Reason;
-use crate::api::{ComingOfAge, PendingApproval, RepositoryResult, TagCounts};
+use crate::api::{ComingOfAge, Mode, PendingApproval, RepositoryResult, TagCounts};
+use crate::policy::protection_rules::Known;
+use crate::policy::tag::Ages;
 use crate::words::words;
 
 words! {
@@ -98,6 +100,10 @@ pub struct Outcome {
     pub eligible: Option<Timestamp>,
     /// Its tags of one moment that come of age soon.
     pub of_age: Option<OfAge>,
+    /// What ages were counted from, where dates mattered.
+    pub ages: Option<Ages>,
+    /// How much is known of GitLab's protection rules, where they were asked for.
+    pub rules: Option<Known>,
 }
 
 impl Outcome {
@@ -115,6 +121,8 @@ impl Outcome {
             bytes: 0,
             eligible: None,
             of_age: None,
+            ages: None,
+            rules: None,
         }
     }
 
@@ -141,6 +149,13 @@ impl Outcome {
     pub fn deletes(&self) -> bool {
         self.reason == Some(RepositoryReason::RepositoryDeleted)
     }
+}
+
+/// What is said once of all repositories of a run. What GitLab protects shows by itself where tags are removed.
+pub fn remarks(outcomes: &[Outcome], mode: Mode) -> impl Iterator<Item = &'static str> {
+    let ages = outcomes.iter().find_map(|outcome| outcome.ages?.remark());
+    let rules = outcomes.iter().filter_map(|outcome| outcome.rules).max().filter(|_| mode != Mode::Delete);
+    ages.into_iter().chain(rules.and_then(Known::remark))
 }
 
 /// What a run has seen in all repositories of tags that come of age soon.

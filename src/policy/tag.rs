@@ -68,7 +68,7 @@ pub enum Ages {
 }
 
 impl Ages {
-    /// What ages are counted from, as the end of a sentence.
+    /// What ages are counted from, as the end of a sentence about a repository.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -77,6 +77,12 @@ impl Ages {
             Self::Builds => "ages are those of the builds, not of the pushes",
             Self::FirstPushOrBuild => "ages by the first push, or by the build without a metadata database",
         }
+    }
+
+    /// What is said once of all repositories, since it is the same for a whole registry, and what follows from it.
+    #[must_use]
+    pub fn remark(self) -> Option<&'static str> {
+        (self == Self::Builds).then_some("ages by when the image was built, so a new tag on an old image counts as old")
     }
 }
 

@@ -33,6 +33,7 @@ mod limits;
 mod metrics;
 mod overlap;
 mod plan;
+mod protection_rules;
 mod proxy;
 mod records;
 mod refusals;

@@ -190,8 +190,14 @@ async fn a_group_that_takes_fine_grained_tokens_only_is_a_fault_of_that_target_a
 #[case::by_age(json!([{"name": "old", "nameRegexDelete": "old-.*", "olderThan": "7d"}]))]
 #[case::by_number(json!([{"name": "old", "nameRegexDelete": "old-.*", "keepN": 1}]))]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_run_in_a_row_in_which_nothing_goes_that_had_to_is_no_success(#[case] rules: Value) {
-    let world = World::start_with(|config| config.settings.bulk_jobs_fail = true).await;
+async fn a_second_run_in_a_row_in_which_nothing_goes_that_had_to_is_no_success(
+    #[case] rules: Value,
+    #[values(true, false)] graphql: bool,
+) {
+    let world = World::start_with(|config| {
+        (config.settings.bulk_jobs_fail, config.settings.graphql) = (true, graphql);
+    })
+    .await;
     let repository = world.repository("shop/backend/api", TAGS);
     world.apply(&world.policy("shop", &json!({"method": "Bulk", "rules": rules}))).await.unwrap();
     let operator = Operator::start(&world).await;
@@ -212,9 +218,18 @@ async fn a_second_run_in_a_row_in_which_nothing_goes_that_had_to_is_no_success(#
     operator.stop().await;
 }
 
+#[rstest]
+#[case::by_graphql(true, Version::new(18, 5))]
+#[case::by_rest(false, Version::new(18, 7))]
 #[tokio::test(flavor = "multi_thread")]
-async fn tags_that_a_rule_protects_are_no_work_that_gitlab_may_still_be_at() {
-    let world = World::start().await;
+async fn tags_that_a_rule_protects_are_no_work_that_gitlab_may_still_be_at(
+    #[case] graphql: bool,
+    #[case] version: Version,
+) {
+    let world = World::start_with(|config| {
+        (config.settings.graphql, config.settings.version) = (graphql, version);
+    })
+    .await;
     let repository = world.repository("shop/backend/api", TAGS);
     world.sim.edit(|registry| {
         let id = registry.project_by_path("shop/backend").unwrap().id;

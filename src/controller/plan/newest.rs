@@ -10,10 +10,11 @@ use crate::policy::inventory::ascends;
 use crate::policy::of_age;
 use crate::policy::paging;
 use crate::policy::plan::doubt::Doubt;
+use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties::MOST_READ;
-use crate::policy::plan::{TagPlan, bulk, decide_by_name};
+use crate::policy::plan::{bulk, decide_by_name};
 use crate::policy::repository_outcome::OfAge;
-use crate::policy::tag::{Tag, TagView, to_the_second};
+use crate::policy::tag::{Ages, Tag, TagView, to_the_second};
 
 use super::failure::Failure;
 use super::list_repositories::concerns_all;
@@ -27,6 +28,8 @@ pub(crate) struct Found {
     pub(crate) doubt: Option<Doubt>,
     /// The tags of one moment that come of age soon.
     pub(crate) of_age: Option<OfAge>,
+    /// What GitLab counts ages from, as far as dates were looked at.
+    pub(crate) ages: Option<Ages>,
 }
 
 /// Looks at a repository with more candidates than stay by their number. `in_use` names the tags that GitLab is told to
@@ -51,7 +54,7 @@ pub(crate) async fn look(
         }
     }
     let plan = planner.bulk(rule, repository).await?;
-    Ok(in_plan(planner, rule, repository, &plan.tags).await?)
+    Ok(in_plan(planner, rule, repository, &plan).await?)
 }
 
 /// Looks at a repository of which there is a plan.
@@ -59,11 +62,11 @@ pub(crate) async fn in_plan(
     planner: &Planner<'_>,
     rule: &Rule,
     repository: &Repository,
-    plan: &TagPlan,
+    plan: &RepositoryPlan,
 ) -> Result<Found, Error> {
-    let doubt = planner.doubt(rule, repository, &bulk::candidates(plan)).await?;
-    let of_age = of_age::in_plan(plan, std::slice::from_ref(rule), planner.reader.clock.now());
-    Ok(Found { doubt, of_age })
+    let doubt = planner.doubt(rule, repository, &bulk::candidates(&plan.tags)).await?;
+    let of_age = of_age::in_plan(&plan.tags, std::slice::from_ref(rule), planner.reader.clock.now());
+    Ok(Found { doubt, of_age, ages: plan.source.ages })
 }
 
 /// By the newest and the oldest pages. `None` where they tell no pushes, or not for certain.
@@ -78,7 +81,7 @@ async fn by_push(
         return Ok(None);
     }
     let candidate = |name: &str| decide_by_name(name, rule, &planner.reader.policy.protect, in_use).is_none();
-    let mut found = Found::default();
+    let mut found = Found { ages: Some(Ages::LastPush), ..Found::default() };
     let keep_n = rule.keep_n.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX));
     if keep_n > 0 {
         let Some(newest) = newest(planner, keep_n, repository, candidate).await? else { return Ok(None) };

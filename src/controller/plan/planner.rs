@@ -19,6 +19,7 @@ use crate::policy::plan::leftover::{Leftover, orphans, spared};
 use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties::Settled;
 use crate::policy::plan::{bulk, decide_by_name, exact};
+use crate::policy::protection_rules::ProtectionRules;
 use crate::policy::source::{Extent, Source};
 use crate::policy::tag::{Tag, TagView};
 
@@ -85,7 +86,27 @@ impl Planner<'_> {
             self.settle(repository, open, &mut settled).await?;
             draft = exact::draft(tags.into_inventory(), rules, protect, &claims, context, source.at, &settled);
         }
-        Ok(RepositoryPlan { tags: draft.tags, source, claims, leftover: None })
+        let mut known = None;
+        // GraphQL tells of each tag whether it may go.
+        if !source.graphql && draft.tags.removals() > 0 {
+            let told = self.protection(repository).await?;
+            if draft.tags.removed().any(|tag| told.protects(&tag.name)) {
+                let mut inventory = draft.tags.into_inventory();
+                for tag in &mut inventory.read {
+                    tag.protected |= told.protects(&tag.name);
+                }
+                draft = exact::draft(inventory, rules, protect, &claims, context, source.at, &settled);
+            }
+            known = Some(told.known());
+        }
+        Ok(RepositoryPlan { tags: draft.tags, source, claims, leftover: None, rules: known })
+    }
+
+    /// What GitLab's rules protect in the project of a repository.
+    pub(crate) async fn protection(&self, repository: &Repository) -> Result<ProtectionRules, Error> {
+        let told = self.reader.client.tag_rules(repository).await?;
+        Ok(told
+            .map_or_else(ProtectionRules::unknown, |told| ProtectionRules::new(told.effective(), told.immutable_told)))
     }
 
     /// Reads when tags were first pushed, to the millisecond.
@@ -136,8 +157,14 @@ impl Planner<'_> {
         let in_use = |tag: &&Tag| claims.certain(&tag.name, tag.digest.as_deref()).is_some();
         let in_use: BTreeSet<Box<str>> = inventory.read.iter().filter(in_use).map(|tag| tag.name.clone()).collect();
         let leftover = self.leftover(rule, repository, inventory.read.iter().map(|tag| &*tag.name)).await?;
-        let tags = bulk::plan(inventory.read, rule, &self.reader.policy.protect, &in_use, at);
-        Ok(RepositoryPlan { tags, source, claims, leftover })
+        let mut tags = bulk::plan(inventory.read, rule, &self.reader.policy.protect, &in_use, at);
+        let mut rules = None;
+        if tags.removals() > 0 {
+            let told = self.protection(repository).await?;
+            bulk::spare_protected(&mut tags, |name| told.protects(name));
+            rules = Some(told.known());
+        }
+        Ok(RepositoryPlan { tags, source, claims, leftover, rules })
     }
 
     /// Which of these tags of a repository are attachments that only the pattern for them makes GitLab's bulk deletion

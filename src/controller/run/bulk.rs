@@ -20,6 +20,7 @@ use crate::policy::outcomes::plan::{doubted, unresolved};
 use crate::policy::plan::leftover::{Leftover, spared};
 use crate::policy::plan::repository::Spared;
 use crate::policy::repository_outcome::{OfAge, Outcome};
+use crate::policy::tag::Ages;
 
 use super::in_use_guard::Look;
 use super::job::Job;
@@ -53,6 +54,8 @@ struct Prepared {
     listed: Listed,
     /// Its tags of one moment that come of age soon.
     of_age: Option<OfAge>,
+    /// What GitLab counts ages from.
+    ages: Option<Ages>,
     /// Attachments that stay though the rule matches them.
     leftover: Option<Leftover>,
 }
@@ -172,29 +175,29 @@ impl Preparation<'_> {
         {
             return Ok(Step::Blocked(blocked));
         }
-        let Looked { names, used, in_use: spared, keep, planned, found, leftover } =
+        let Looked { names, used, in_use: spared, keep, planned, protected, found, leftover } =
             match self.list(&repository).await? {
                 Ok(listed) => listed,
                 Err(left_alone) => return Ok(Step::Done(left_alone)),
             };
-        let listed = Listed::of(names, rule, job.policy, &spared, planned);
-        let doubted = |doubt, of_age| {
-            Step::Done(Outcome { tags: listed.counts(0), of_age, ..doubted((&repository).into(), &doubt) })
+        let listed = Listed { protected, ..Listed::of(names, rule, job.policy, &spared, planned) };
+        let doubted = |doubt, of_age, ages| {
+            Step::Done(Outcome { tags: listed.counts(0), of_age, ages, ..doubted((&repository).into(), &doubt) })
         };
-        if let Some(Found { doubt: Some(doubt), of_age }) = found {
-            return Ok(doubted(doubt, of_age));
+        if let Some(Found { doubt: Some(doubt), of_age, ages }) = found {
+            return Ok(doubted(doubt, of_age, ages));
         }
         if let Some(refused) = listed.refused((&repository).into(), job.policy, leftover) {
-            return Ok(Step::Done(refused));
+            return Ok(Step::Done(Outcome { ages: found.and_then(|found| found.ages), ..refused }));
         }
-        let of_age = match found {
-            Some(found) => found.of_age,
+        let (of_age, ages) = match found {
+            Some(found) => (found.of_age, found.ages),
             None => match newest::look(&job.planner(), rule, &repository, &spared).await? {
-                Found { doubt: Some(doubt), of_age } => return Ok(doubted(doubt, of_age)),
-                Found { doubt: None, of_age } => of_age,
+                Found { doubt: Some(doubt), of_age, ages } => return Ok(doubted(doubt, of_age, ages)),
+                Found { doubt: None, of_age, ages } => (of_age, ages),
             },
         };
-        Ok(Step::Ready(Box::new(Prepared { repository, used, keep, listed, of_age, leftover })))
+        Ok(Step::Ready(Box::new(Prepared { repository, used, keep, listed, of_age, ages, leftover })))
     }
 
     /// Lists a repository, and plans it where that matters; or why it is left alone.
@@ -218,7 +221,7 @@ impl Preparation<'_> {
             let leftover = job.planner().leftover(rule, repository, names.iter().map(AsRef::as_ref)).await?;
             let keep = keep(leftover);
             let in_use = BTreeSet::new();
-            return Ok(Ok(Looked { names, used, in_use, keep, planned: None, found: None, leftover }));
+            return Ok(Ok(Looked { names, used, in_use, keep, planned: None, protected: 0, found: None, leftover }));
         }
         let plan = job.planner().bulk(rule, repository).await?;
         let leftover = plan.leftover;
@@ -231,10 +234,11 @@ impl Preparation<'_> {
             Ok(spared) => spared,
             Err(message) => return Ok(Err(unresolved(repository.into(), message))),
         };
-        let found = Some(newest::in_plan(&job.planner(), rule, repository, &plan.tags).await?);
-        let planned = Some(plan.tags.removed().count()).filter(|_| limits.any());
+        let found = Some(newest::in_plan(&job.planner(), rule, repository, &plan).await?);
+        let protected = plan.tags.protected();
+        let planned = Some(plan.tags.removed().count()).filter(|_| limits.any() || protected > 0);
         let names = plan.tags.read.into_iter().map(|planned| planned.tag.name).collect();
-        Ok(Ok(Looked { names, used, in_use, keep, planned, found, leftover }))
+        Ok(Ok(Looked { names, used, in_use, keep, planned, protected, found, leftover }))
     }
 }
 
@@ -249,6 +253,8 @@ struct Looked {
     keep: Option<String>,
     /// How many tags would go, where that has to be known.
     planned: Option<usize>,
+    /// How many of the others GitLab is known to protect.
+    protected: usize,
     found: Option<Found>,
     /// Attachments that stay though the rule matches them.
     leftover: Option<Leftover>,
@@ -410,11 +416,11 @@ impl Sender<'_> {
     }
 
     async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {
-        let Prepared { repository, listed, of_age, leftover, .. } = prepared;
+        let Prepared { repository, listed, of_age, ages, leftover, .. } = prepared;
         for tag in &listed.candidates {
             self.job.audit(&repository, tag, "Candidate", "RuleMatches", Some(&self.rule.name), None);
         }
-        let requested = Requested::new(listed, of_age, leftover, lost);
+        let requested = Requested { ages, ..Requested::new(listed, of_age, leftover, lost) };
         self.job.progress.requested(requested.tags.requested);
         self.pending.push(Pending { repository, requested });
         let names = self.pending.iter().map(|pending| pending.requested.watch.len()).sum();

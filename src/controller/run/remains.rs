@@ -1,21 +1,21 @@
-//! Looks at the oldest tags that are still there after a bulk request from which more was expected to go. One request;
-//! what cannot be found out shows nothing.
+//! Looks at some of the tags that are still there after a bulk request from which more was expected to go: at the oldest,
+//! by one request, or by name at a few. What cannot be found out shows nothing.
 
-use crate::gitlab::{Error, Repository, TagOrder, TagPage};
-use crate::policy::bulk_remains::{Left, Remains};
+use crate::gitlab::{Error, Repository, TagDetails, TagOrder, TagPage};
+use crate::policy::bulk_remains::{Dates, Left, Remains, sample};
 use crate::policy::compile::Rule;
 use crate::policy::outcomes::bulk::Requested;
 
 use super::job::Job;
+use crate::controller::plan::list_repositories::concerns_all;
 
 /// What is seen of the tags that are left.
 pub(super) async fn look(job: &Job<'_>, rule: &Rule, repository: &Repository, requested: &Requested) -> Remains {
     let watch = &requested.watch;
     let scanned = usize::try_from(requested.tags.scanned).unwrap_or(usize::MAX);
-    match oldest(job, repository).await {
-        Ok(Some(tags)) => {
-            let left: Vec<Left> = tags.into_iter().filter(|tag| watch.is_left(&tag.name)).collect();
-            Remains::of(&left, rule, watch.left().count(), scanned, job.context.clock.now())
+    match some(job, rule, repository, requested).await {
+        Ok(Some((tags, dates))) => {
+            Remains::of(&tags, dates, rule, watch.left().count(), scanned, job.context.clock.now())
         }
         Ok(None) => Remains::default(),
         Err(error) => {
@@ -23,6 +23,39 @@ pub(super) async fn look(job: &Job<'_>, rule: &Rule, repository: &Repository, re
             Remains::default()
         }
     }
+}
+
+/// The oldest, or a few of those that are left. Where no age matters, only whether GitLab protects them.
+async fn some(
+    job: &Job<'_>,
+    rule: &Rule,
+    repository: &Repository,
+    requested: &Requested,
+) -> Result<Option<(Vec<Left>, Dates)>, Error> {
+    match oldest(job, repository).await {
+        Ok(Some(tags)) => {
+            let left = tags.into_iter().filter(|tag| requested.watch.is_left(&tag.name)).collect();
+            return Ok(Some((left, Dates::GitLabs)));
+        }
+        Err(error) if concerns_all(&error) => return Err(error),
+        Ok(None) | Err(_) => {}
+    }
+    let protection = job.planner().protection(repository).await?;
+    let left: Vec<&str> = requested.watch.left().collect();
+    let mut tags = Vec::new();
+    for name in sample(&left) {
+        let protected = protection.protects(name);
+        let date = if protected || rule.older_than.is_none() {
+            None
+        } else {
+            match job.client.tag(&repository.reference(), name).await? {
+                Some(TagDetails { created_at, .. }) => created_at,
+                None => continue,
+            }
+        };
+        tags.push(Left { name: name.into(), date, protected });
+    }
+    Ok(Some((tags, Dates::First)))
 }
 
 /// The oldest tags by push, or, where it is certain that the registry has no metadata database, some tags with the

@@ -16,6 +16,7 @@ use crate::policy::compile::Rule;
 use crate::policy::plan::leftover::Leftover;
 use crate::policy::plan::{bulk, decide_by_name};
 use crate::policy::repository_outcome::{OfAge, Outcome, RepositoryName, RepositoryReason};
+use crate::policy::tag::Ages;
 
 /// The tags of a repository by what the request may do with them.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,6 +31,8 @@ pub struct Listed {
     pub survivors: Vec<Box<str>>,
     /// How many of the candidates can go at all.
     pub removable: usize,
+    /// How many of the others GitLab is known to protect.
+    pub protected: usize,
 }
 
 impl Listed {
@@ -47,7 +50,7 @@ impl Listed {
         let (candidates, survivors): (Vec<_>, Vec<_>) =
             names.into_iter().partition(|name| decide_by_name(name, rule, &policy.protect, in_use).is_none());
         let removable = planned.unwrap_or_else(|| bulk::removable(candidates.len(), rule));
-        Self { scanned, in_use: in_use.len(), candidates, survivors, removable }
+        Self { scanned, in_use: in_use.len(), candidates, survivors, removable, protected: 0 }
     }
 
     /// The numbers where so many tags are to go.
@@ -73,9 +76,11 @@ impl Listed {
             let outcome = Outcome::of(name, RepositoryResult::Failed, None);
             return Some(limit_exceeded(&exceeded, Outcome { tags: self.counts(self.removable), ..outcome }));
         }
+        let protected = (self.protected > 0).then(|| format!("GitLab protects {} tags that would go", self.protected));
+        let message: Vec<String> = protected.into_iter().chain(leftover.map(|leftover| leftover.to_string())).collect();
         (self.removable == 0).then(|| Outcome {
             tags: self.counts(0),
-            message: leftover.map(|leftover| leftover.to_string()),
+            message: Some(message.join("; ")).filter(|message| !message.is_empty()),
             ..Outcome::of(name, RepositoryResult::Unchanged, Some(RepositoryReason::NothingToRemove))
         })
     }
@@ -135,6 +140,8 @@ pub struct Requested {
     pub tags: TagCounts,
     /// Its tags of one moment that come of age soon.
     pub of_age: Option<OfAge>,
+    /// What GitLab counts ages from, where dates were looked at.
+    pub ages: Option<Ages>,
     /// Attachments that stay though the rule matches them.
     pub leftover: Option<Leftover>,
     /// The answer to the request was lost: how.
@@ -149,7 +156,7 @@ impl Requested {
     pub fn new(listed: Listed, of_age: Option<OfAge>, leftover: Option<Leftover>, lost: Option<String>) -> Self {
         let tags = TagCounts { requested: listed.removable as u64, ..listed.counts(listed.removable) };
         let watch = Watch::new(listed.candidates, listed.survivors, listed.removable);
-        Self { tags, of_age, leftover, lost, watch }
+        Self { tags, of_age, ages: None, leftover, lost, watch }
     }
 
     /// Whether what is still there may tell why it is. What is too young says nothing where other tags went.
@@ -170,7 +177,7 @@ const fn unseen(again: bool) -> RepositoryResult {
 /// says that the last run saw nothing go either.
 #[must_use]
 pub fn verified(name: RepositoryName<'_>, requested: Requested, aged: bool, remains: &Remains, again: bool) -> Outcome {
-    let Requested { mut tags, of_age, leftover, lost, watch } = requested;
+    let Requested { mut tags, of_age, ages, leftover, lost, watch } = requested;
     let gone = watch.confirmed().map(|gone| u64::try_from(gone).unwrap_or(u64::MAX).min(tags.requested));
     tags.confirmed = gone.unwrap_or(0);
     let of = format!("{} of up to {} tags", tags.confirmed, tags.requested);
@@ -182,6 +189,7 @@ pub fn verified(name: RepositoryName<'_>, requested: Requested, aged: bool, rema
             "requested; no listing since then proves what went (an empty or short one proves nothing)".to_owned(),
         ),
         (Some(0), None) if remains.due > 0 => {
+            let again = again && remains.proves_failure();
             (unseen(again), Some(RepositoryReason::NotConfirmed), remains.failed().unwrap_or_default())
         }
         (Some(gone), None) if remains.all_protected() => (
@@ -215,6 +223,7 @@ pub fn verified(name: RepositoryName<'_>, requested: Requested, aged: bool, rema
         tags,
         samples: watch.samples().iter().take(MAX_SAMPLES).cloned().collect(),
         of_age,
+        ages,
         ..Outcome::of(name, result, reason)
     }
 }

@@ -41,7 +41,7 @@ pub fn judge(
     let message = message(&plan, &policy.method);
     let of_age = of_age::in_plan(&plan.tags, policy.method.rules(), now);
     let (scanned, in_use) = (plan.tags.len() as u64, plan.tags.in_use().count() as u64);
-    let RepositoryPlan { tags, source, claims, .. } = plan;
+    let RepositoryPlan { tags, source, claims, rules, .. } = plan;
     let tags = Removals::of(tags);
     let counts = TagCounts { scanned, matched: tags.len() as u64, in_use, ..TagCounts::default() };
     let outcome = Outcome {
@@ -50,6 +50,8 @@ pub fn judge(
         samples: tags.iter().take(MAX_SAMPLES).map(|tag| tag.name.to_string()).collect(),
         bytes: tags.iter().filter_map(|tag| tag.bytes).sum(),
         of_age,
+        ages: source.ages,
+        rules,
         ..Outcome::of(name, RepositoryResult::Changed, None)
     };
     if tags.is_empty() {
@@ -75,11 +77,11 @@ fn message(plan: &RepositoryPlan, method: &Method) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-/// What to say that ages are counted from. GitLab's bulk deletion goes by the last push as well, where it is known.
+/// What to say of a repository that ages are counted from, if it is not said of all of them together. GitLab's bulk deletion goes by the last push as well, where it is known.
 fn counted_from(method: &Method, ages: Option<Ages>) -> Option<Ages> {
     match method {
-        Method::Exact(_) => ages,
-        Method::Bulk(_) => ages.filter(|ages| *ages != Ages::LastPush),
+        Method::Exact(_) => ages.filter(|ages| ages.remark().is_none()),
+        Method::Bulk(_) => ages.filter(|ages| ages.remark().is_none() && *ages != Ages::LastPush),
     }
 }
 
@@ -185,7 +187,7 @@ mod tests {
             Source { graphql: true, ages, sorts_by_push: true, extent: Extent::All, at: Timestamp::UNIX_EPOCH };
         let used = of_shop_web(&[("registry.example.com/shop/web:main", "prod/Pod/a")]);
         let claims = Claims::new(used, [("main", None)], false);
-        RepositoryPlan { tags: TagPlan { read, ..TagPlan::default() }, source, claims, leftover: None }
+        RepositoryPlan { tags: TagPlan { read, ..TagPlan::default() }, source, claims, leftover: None, rules: None }
     }
 
     fn judged(plan: RepositoryPlan, policy: &CompiledPolicy) -> (Outcome, Option<Removable>) {
@@ -234,8 +236,9 @@ mod tests {
 
     #[rstest]
     #[case::exact("Exact", Ages::LastPush, true)]
-    #[case::exact_by_builds("Exact", Ages::Builds, true)]
+    #[case::by_builds_which_the_run_says_once("Exact", Ages::Builds, false)]
     #[case::bulk_by_what_gitlab_goes_by("Bulk", Ages::LastPush, false)]
+    #[case::bulk_by_builds_which_the_run_says_once("Bulk", Ages::Builds, false)]
     #[case::bulk_by_something_else("Bulk", Ages::FirstPush, true)]
     fn a_plan_says_what_ages_are_counted_from_unless_that_is_plain(
         #[case] method: &str,
@@ -243,7 +246,7 @@ mod tests {
         #[case] said: bool,
     ) {
         let (outcome, _) = judged(plan(1, Some(ages)), &policy(method, &json!({})));
-        assert_eq!(outcome.message.unwrap().ends_with(ages.as_str()), said);
+        assert_eq!((outcome.message.unwrap().ends_with(ages.as_str()), outcome.ages), (said, Some(ages)));
     }
 
     #[test]

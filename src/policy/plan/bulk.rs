@@ -60,6 +60,14 @@ pub fn plan(tags: Vec<Tag>, rule: &Rule, protect: &[Pattern], in_use: &BTreeSet<
     plan
 }
 
+/// Keeps what GitLab protects. Its bulk deletion leaves it out at the very end, so it has taken its place among the
+/// newest.
+pub fn spare_protected(plan: &mut TagPlan, protects: impl Fn(&str) -> bool) {
+    for (_, decision) in plan.iter_mut().filter(|(tag, decision)| decision.removes() && protects(tag.name)) {
+        decision.verdict = Verdict::Keep(KeepReason::ProtectedByGitLab);
+    }
+}
+
 /// The tags of a plan that the rule may remove by their names.
 #[must_use]
 pub fn candidates(plan: &TagPlan) -> Vec<TagView<'_>> {
@@ -167,6 +175,18 @@ mod tests {
             [("a", Some(days_ago(5))), ("c", Some(days_ago(5))), ("b", Some(days_ago(5))), ("z", Some(days_ago(9)))];
         let kept = Verdict::Keep(KeepReason::WithinKeepN);
         assert_eq!(verdicts(&policy, &tags), [REMOVE, kept, kept, REMOVE]);
+    }
+
+    #[test]
+    fn what_gitlab_protects_stays_and_keeps_its_place() {
+        let policy = policy(&json!({"name": "r", "nameRegexDelete": ".*", "keepN": 1}), &[]);
+        let tags = [("v3", Some(days_ago(1))), ("v2", Some(days_ago(2))), ("v1", Some(days_ago(3)))];
+        let mut plan = planned(&policy, &tags, &BTreeSet::new());
+        spare_protected(&mut plan, |name| name != "v1");
+        let verdicts: Vec<Verdict> = plan.iter().map(|(_, decision)| decision.verdict).collect();
+        let keep = |reason| Verdict::Keep(reason);
+        assert_eq!(verdicts, [keep(KeepReason::WithinKeepN), keep(KeepReason::ProtectedByGitLab), REMOVE]);
+        assert_eq!(candidates(&plan).len(), 3, "their dates decide as before");
     }
 
     #[test]

@@ -135,6 +135,13 @@ impl TagPlan {
         !self.read.is_empty() && self.read.iter().all(|planned| planned.tag.protected)
     }
 
+    /// How many tags stay because GitLab protects them.
+    #[must_use]
+    pub fn protected(&self) -> usize {
+        let protected = Verdict::Keep(KeepReason::ProtectedByGitLab);
+        self.iter().filter(|(_, decision)| decision.verdict == protected).count()
+    }
+
     /// The size in bytes of the tags that go, as far as it is known.
     #[must_use]
     pub fn bytes(&self) -> u64 {

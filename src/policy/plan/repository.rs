@@ -8,6 +8,7 @@ use super::{KeepReason, PlannedTag, TagPlan, Verdict, decide_by_name};
 use crate::policy::compile::Rule;
 use crate::policy::in_use::keep_regex::keep_pattern;
 use crate::policy::pattern::Pattern;
+use crate::policy::protection_rules::Known;
 use crate::policy::source::Source;
 use crate::policy::tag_protection::Claims;
 
@@ -22,6 +23,8 @@ pub struct RepositoryPlan {
     pub claims: Claims,
     /// What GitLab's bulk deletion is told to keep though the rule matches it.
     pub leftover: Option<Leftover>,
+    /// How much is known of GitLab's protection rules, where they were asked for.
+    pub rules: Option<Known>,
 }
 
 /// What a bulk deletion has to spare because it is in use.
@@ -140,7 +143,7 @@ mod tests {
         let source =
             Source { graphql: true, ages: None, sorts_by_push: true, extent: Extent::All, at: Timestamp::UNIX_EPOCH };
         let tags = bulk::plan(tags, &rule, &policy.protect, &in_use, source.at);
-        RepositoryPlan { tags, source, claims, leftover: None }
+        RepositoryPlan { tags, source, claims, leftover: None, rules: None }
     }
 
     fn spared(images: &[&str], keep: Option<&str>, knows_keep: bool) -> Result<Spared, String> {

@@ -5,6 +5,8 @@ use serde_json::json;
 use super::*;
 use crate::api::Trigger;
 use crate::policy::empty_repository;
+use crate::policy::protection_rules::Known;
+use crate::policy::tag::Ages;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// What is added to the last moment of a request whose answer nobody saw: the time-out, and how long GitLab works.
@@ -91,6 +93,17 @@ fn a_dry_run_speaks_of_what_would_go() {
     let run = status.last_run.unwrap();
     assert_eq!(run.summary.as_deref(), Some("1 would go"));
     assert_eq!(run.message.as_deref(), Some("1 of 100 tags in 1 of 1 repository would be removed"));
+}
+
+#[test]
+fn what_holds_of_all_repositories_is_said_once_of_the_run() {
+    let of = |rules| Outcome { ages: Some(Ages::Builds), rules, ..outcome(1, RepositoryResult::Changed, 1) };
+    let outcomes = || vec![of(Some(Known::All)), of(None), of(Some(Known::No)), of(Some(Known::ButImmutable))];
+    for (mode, rules) in [("DryRun", 1), ("RequireApproval", 1), ("Delete", 0)] {
+        let message = finished(mode, outcomes(), &End::Completed).last_run.unwrap().message.unwrap();
+        assert_eq!(message.matches("ages by when the image was built").count(), 1, "{message}");
+        assert_eq!(message.matches("protection rules not known").count(), rules, "{message}");
+    }
 }
 
 #[test]

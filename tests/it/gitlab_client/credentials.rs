@@ -2,6 +2,7 @@
 
 use gitlab_simulator::{Action, Endpoint, Role, Scope, TokenKind};
 use registry_cleanup_operator::gitlab::{AlwaysOpen, Class, Client, ErrorKind, Namespace, Project, TokenProblem};
+use rstest::rstest;
 use std::sync::Arc;
 
 use super::{World, connection, kind, project, shop};
@@ -135,13 +136,17 @@ async fn nothing_is_known_of_a_token_where_the_server_does_not_tell() {
     }
 }
 
+#[rstest]
+#[case::of_a_deployment(TokenKind::Deploy)]
+#[case::of_a_job(TokenKind::Job(1))]
+#[case::of_oauth(TokenKind::OAuth)]
 #[tokio::test]
-async fn a_token_of_a_kind_that_is_not_accepted_is_rejected() {
+async fn a_token_of_a_kind_that_is_not_accepted_is_rejected(#[case] of: TokenKind) {
     let world = World::new().await;
     let token = world.sim.edit(|registry| {
         let user = registry.user("anna");
         registry.set_role("shop", user, Some(Role::Owner));
-        registry.token(TokenKind::Deploy, user, "deploy", &[Scope::Api])
+        registry.token(of, user, "other", &[Scope::Api])
     });
     let error = client_with(&world, &token).version().await;
     assert_eq!(kind(error), ErrorKind::Unauthorized(TokenProblem::Rejected));
