@@ -51,7 +51,7 @@ pub enum Reason {
     TargetNotFound,
     /// Ready: GitLab could not be reached or answered with an error.
     GitLabUnavailable,
-    /// Ready: GitLab asked to be left alone for a while.
+    /// Ready, LastRunSucceeded: GitLab asked to be left alone for a while.
     RateLimited,
     /// Ready: the certificate of the instance is not trusted.
     CertificateInvalid,

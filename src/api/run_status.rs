@@ -22,6 +22,11 @@ pub struct InterruptedRun {
     /// What it did with the tags it selected.
     pub mode: Mode,
 
+    /// It does not go on before this moment, since GitLab's limits let nothing through until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub resume_after: Option<Time>,
+
     /// It only goes on before this moment: startingDeadlineSeconds after its slot or, if it was asked for, after its
     /// beginning.
     #[schemars(schema_with = "schema::time")]
@@ -141,7 +146,8 @@ pub struct RunStatus {
     #[schemars(schema_with = "schema::short_text")]
     pub summary: Option<String>,
 
-    /// What happened, in a sentence.
+    /// What happened, in a sentence. While the run is under way, that it takes more requests than GitLab's limits let
+    /// through at once, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::message")]
     pub message: Option<String>,
@@ -154,6 +160,11 @@ pub struct RunStatus {
     /// How many tags the run saw, selected, asked to have removed, and saw gone. Absent where the repositories are.
     #[serde(default, skip_serializing_if = "TagCounts::is_nothing")]
     pub tags: TagCounts,
+
+    /// How many requests the run sent to GitLab; absent while it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::tag_count")]
+    pub requests: Option<u64>,
 
     /// The size in bytes of the tags that were, or in a dry run would be, removed, as far as GitLab tells it. What
     /// GitLab's garbage collection frees is less where tags share layers.

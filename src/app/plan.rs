@@ -252,6 +252,7 @@ pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusio
         planned += 1;
         printer.progress.show(&so_far(planned, &forecast));
     }
+    printer.listing.about.pace = forecast.pace();
     printer.end()
 }
 

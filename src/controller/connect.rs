@@ -141,7 +141,7 @@ pub(crate) fn from_error(error: &GitLabError) -> Findings {
         }
         Class::Tls => Reason::CertificateInvalid,
         Class::Host => Reason::HostNotAllowed,
-        Class::Throttled => Reason::RateLimited,
+        Class::Throttled | Class::Paused => Reason::RateLimited,
         Class::Target => Reason::TargetNotFound,
         Class::Transient | Class::Maintenance | Class::Stopped => Reason::GitLabUnavailable,
         Class::Other => Reason::UnexpectedAnswer,

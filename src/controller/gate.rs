@@ -205,6 +205,11 @@ impl Gate for RunGate {
         Some(self.deadline)
     }
 
+    /// A run gives its place back while it waits; a look is wanted now.
+    fn is_patient(&self) -> bool {
+        self.renewal.is_some()
+    }
+
     fn pause<'a>(&'a self, wait: BoxFuture<'a, ()>) -> BoxFuture<'a, ()> {
         self.aside(wait).boxed()
     }

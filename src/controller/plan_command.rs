@@ -14,13 +14,14 @@ use jiff::Timestamp;
 use crate::api::conditions::Reason;
 use crate::api::{Mode, RegistryCleanupPolicy};
 use crate::clock::Clock;
-use crate::gitlab::{AlwaysOpen, Client, Connection, Error, GitLab, Repository};
+use crate::gitlab::{AlwaysOpen, Budget, Client, Connection, Error, GitLab, Repository};
 use crate::plan_output::{self, Planned, State};
 use crate::policy::CompiledPolicy;
 use crate::policy::overlap::Overlap;
 use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties;
 use crate::policy::repository_outcome::Outcome;
+use crate::policy::request_budget::{self, Allowance};
 use crate::policy::source::Extent;
 use crate::policy::status_conditions::Findings;
 use crate::policy::token;
@@ -67,6 +68,8 @@ pub struct Forecast {
     repositories: Vec<Repository>,
     unlisted: Vec<Outcome>,
     read: AtomicU64,
+    /// Requests that a run would take to remove what was planned so far.
+    removing: AtomicU64,
 }
 
 impl Forecast {
@@ -87,8 +90,9 @@ impl Forecast {
             }
             _ => None,
         };
-        let read = AtomicU64::new(0);
-        Ok(Self { question, client, clock, usage, repositories: found.repositories, unlisted: found.failed, read })
+        let (read, removing) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (repositories, unlisted) = (found.repositories, found.failed);
+        Ok(Self { question, client, clock, usage, repositories, unlisted, read, removing })
     }
 
     /// How many repositories there are to plan.
@@ -115,6 +119,16 @@ impl Forecast {
     #[must_use]
     pub fn tags_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
+    }
+
+    /// What is to be said of a run that takes more requests than GitLab's limits let through at once: it reads what was
+    /// read here, and removes what was planned.
+    #[must_use]
+    pub fn pace(&self) -> Option<String> {
+        let Budget { per_minute, remaining, reset } = self.client.budget()?;
+        let allowed = Allowance { remaining, reset_in: reset.duration_since(self.clock.now()), per_minute };
+        let requests = self.client.sent().saturating_add(self.removing.load(Ordering::Relaxed));
+        request_budget::sentence(requests, allowed, self.question.policy.active_deadline)
     }
 
     /// Projects and groups that could not be listed.
@@ -172,6 +186,9 @@ impl Forecast {
 
     fn judged(&self, plan: RepositoryPlan) -> Planned {
         let RepositoryPlan { tags, source, claims, leftover, rules } = plan;
+        let method = &self.question.policy.method;
+        let removing = request_budget::to_remove(method, source.graphql, tags.removals());
+        self.removing.fetch_add(removing, Ordering::Relaxed);
         let exceeded = self.question.policy.limits.repository(tags.removals(), tags.len() as u64).err();
         let tied = ties::sentence(&tags, self.question.policy.method.rules());
         let (complete, ages) = (source.extent == Extent::All, source.ages);

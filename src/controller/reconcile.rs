@@ -252,7 +252,7 @@ fn record_interruption(
     hours::remember(context, live, status);
     if let Some(policy) = policy {
         let approved = live.status.as_ref().and_then(|status| status.last_run.as_ref()?.approved_plan.clone());
-        resume::note(status, approved, policy.starting_deadline, now);
+        resume::note(status, approved, policy.starting_deadline, None, now);
     }
     events::run_ended(status)
 }

@@ -87,6 +87,8 @@ pub(crate) struct Progress {
     bytes: AtomicU64,
     /// What belongs to the approved plan that is carried out.
     marks: Mutex<Option<String>>,
+    /// What is to be said of it meanwhile.
+    note: Mutex<Option<String>>,
 }
 
 impl Progress {
@@ -119,6 +121,16 @@ impl Progress {
     pub(crate) fn removed(&self, tags: u64, bytes: u64) {
         self.removed.fetch_add(tags, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes what is to be said of the run while it is under way.
+    pub(crate) fn say(&self, note: String) {
+        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
+    }
+
+    /// What is to be said of the run while it is under way.
+    pub(crate) fn note(&self) -> Option<String> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// As the status tells it.

@@ -4,7 +4,7 @@
 //! a part of a list.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use jiff::SignedDuration;
@@ -22,7 +22,7 @@ use super::responses::{
 use super::retry::Repeat;
 use super::transport::{Answer, Http, Request, by_status};
 use super::types::{
-    BulkAnswer, Namespace, Project, Repository, RepositoryRef, TagDetails, TokenInfo, Version, is_tag_name,
+    Budget, BulkAnswer, Namespace, Project, Repository, RepositoryRef, TagDetails, TokenInfo, Version, is_tag_name,
 };
 use crate::model::BulkDelete;
 
@@ -75,6 +75,18 @@ impl Client {
     #[must_use]
     pub fn clock_ahead(&self) -> Option<SignedDuration> {
         *self.http.host.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the server lets through until its window ends, by its last answer to anybody here.
+    #[must_use]
+    pub fn budget(&self) -> Option<Budget> {
+        self.http.host.budget(self.http.clock.now())
+    }
+
+    /// How many requests were sent over this connection.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.http.sent.load(Ordering::Relaxed)
     }
 
     /// The server's version: GET `/version` (since GitLab 8.13, for any signed-in token).

@@ -107,6 +107,7 @@ impl GitLab {
             cuts_in: Arc::default(),
             final_check: None,
             tag_rules: ToldRules::default(),
+            sent: Arc::default(),
             clock: Arc::clone(&self.clock),
         })
     }

@@ -132,6 +132,16 @@ pub enum Operation {
     DeleteRepository,
 }
 
+impl Operation {
+    /// Whether it is done without where GitLab asks for fewer requests: nothing waits for it, and what it is told about
+    /// pace is no word about the others.
+    ///
+    /// GitLab behaviour: GET `/projects/:id` has a limit of its own, and its 429 looks like that of the whole API.
+    pub(super) const fn is_courtesy(self) -> bool {
+        matches!(self, Self::ReadToken | Self::ReadProject | Self::ReadCleanupPolicy | Self::ReadTagRules)
+    }
+}
+
 impl std::fmt::Display for Operation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -204,6 +214,12 @@ pub enum ErrorKind {
     RateLimited {
         /// How long GitLab asked to wait, where it said so.
         retry_after: Option<Duration>,
+    },
+    /// GitLab asks for a pause that ends after the gate's deadline, of whoever is patient.
+    #[error("GitLab asks for a pause until {until:.0}")]
+    Paused {
+        /// When it ends.
+        until: Timestamp,
     },
     /// 5xx until the attempts were used up.
     #[error("GitLab answered {status}")]
@@ -307,6 +323,7 @@ impl ErrorKind {
             Self::Unauthorized(_) | Self::InsufficientScope | Self::Configuration(Setting::Token) => Class::Credentials,
             Self::MissingGrant(_) | Self::Forbidden | Self::NotFound | Self::Moved => Class::Target,
             Self::RateLimited { .. } => Class::Throttled,
+            Self::Paused { .. } => Class::Paused,
             Self::Maintenance { .. } => Class::Maintenance,
             Self::Server { .. }
             | Self::Registry
@@ -361,6 +378,8 @@ pub enum Class {
     Target,
     /// The whole host asks for fewer requests.
     Throttled,
+    /// The whole host asks for a pause that is too long for this caller.
+    Paused,
     /// Nothing can be changed just now, or nothing be read; the same holds for whatever else is asked.
     Maintenance,
     /// May be different the next time.

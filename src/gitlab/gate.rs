@@ -31,6 +31,12 @@ pub trait Gate: Send + Sync {
     /// The instant after which nothing is sent and nothing is waited for; `None` is no limit.
     fn deadline(&self) -> Option<Timestamp>;
 
+    /// Whether a pause that the server asks for is waited out however long it is, as far as the deadline goes. Otherwise
+    /// whoever is sent away for minutes hears of it at once.
+    fn is_patient(&self) -> bool {
+        false
+    }
+
     /// Resolves when [`Gate::may_send`] has turned to no for good: ends waits, and reading requests that are on their
     /// way. A bulk request on its way is never cut off by it.
     fn stopped(&self) -> BoxFuture<'_, ()>;

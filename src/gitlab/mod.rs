@@ -10,7 +10,8 @@
 //! | `connection` | HTTP clients and hosts, kept for the process | |
 //! | `client` | the endpoints of reading, and the bulk request | |
 //! | `tags` | the endpoints of exact deletion | |
-//! | `tag_rules` | the rules by which projects protect tags | |
+//! | `tag_rules` | the question for the rules by which projects protect tags | |
+//! | `protection` | what is known of the rules by which projects protect tags | yes |
 //! | `age` | how old the server is | |
 //! | `contents` | what images are made of: those inside of an index, and configurations | |
 //! | `repositories` | the endpoints about a repository as a whole | |
@@ -94,6 +95,7 @@ pub use protection::{AccessLevel, TagRule, TagRules};
 pub use resolve::{Lookup, SystemLookup};
 pub use settings::{ClientSettings, Connection};
 pub use types::{
-    BulkAnswer, Capabilities, Closed, ImagePage, Namespace, Project, Repository, RepositoryDeletion, RepositoryNow,
-    RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval, TokenInfo, Version,
+    Budget, BulkAnswer, Capabilities, Closed, ImagePage, Namespace, Project, Repository, RepositoryDeletion,
+    RepositoryNow, RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval, TokenInfo,
+    Version,
 };

@@ -309,7 +309,7 @@ mod tests {
                 retry_after,
                 remaining,
                 reset_in,
-                ahead: None,
+                ..Hints::default()
             },
         );
         let step = prop_oneof![
@@ -373,7 +373,7 @@ mod tests {
             throttled: bool, retry_after: Option<Duration>, remaining: Option<u64>, reset_in: Option<Duration>,
         ) {
             let mut pacer = pacer(4.0);
-            let hints = Hints { throttled, retry_after, remaining, reset_in, ahead: None };
+            let hints = Hints { throttled, retry_after, remaining, reset_in, ..Hints::default() };
             for _ in 0..3 {
                 pacer.observe(at(0), &hints);
             }

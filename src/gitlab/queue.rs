@@ -29,6 +29,8 @@ pub(super) enum NoTurn {
     Deadline,
     /// The turn is further away than anybody waits for, by so much.
     TooFar(Duration),
+    /// The same for who is patient: it comes after the gate's deadline.
+    PausedBeyond(Duration),
 }
 
 impl From<Stopped> for NoTurn {
@@ -113,11 +115,11 @@ pub(super) async fn sleep(wait: Duration, clock: &dyn Clock, gate: &dyn Gate) {
 }
 
 fn worth_waiting(wait: Duration, now: Timestamp, gate: &dyn Gate) -> Result<(), NoTurn> {
-    if wait > MAX_WAIT {
-        return Err(NoTurn::TooFar(wait));
-    }
-    match gate.deadline() {
-        Some(deadline) if until(deadline, now) <= wait => Err(NoTurn::Deadline),
+    let too_late = gate.deadline().is_some_and(|deadline| until(deadline, now) <= wait);
+    match (wait > MAX_WAIT, gate.is_patient()) {
+        (true, false) => Err(NoTurn::TooFar(wait)),
+        (true, true) if too_late => Err(NoTurn::PausedBeyond(wait)),
+        (false, _) if too_late => Err(NoTurn::Deadline),
         _ => Ok(()),
     }
 }
@@ -165,9 +167,14 @@ mod tests {
     struct Silent {
         closed: AtomicBool,
         deadline: Option<Timestamp>,
+        patient: bool,
     }
 
     impl Gate for Silent {
+        fn is_patient(&self) -> bool {
+            self.patient
+        }
+
         fn may_send(&self) -> Result<(), Stopped> {
             if self.closed.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
         }
@@ -202,15 +209,18 @@ mod tests {
     }
 
     #[rstest]
-    #[case::for_anybody(300, None, NoTurn::TooFar(Duration::from_secs(300)))]
-    #[case::for_this_deadline(30, Timestamp::from_second(5).ok(), NoTurn::Deadline)]
+    #[case::for_anybody(300, None, false, NoTurn::TooFar(Duration::from_secs(300)))]
+    #[case::for_this_deadline(30, Timestamp::from_second(5).ok(), false, NoTurn::Deadline)]
+    #[case::for_a_patient_one_with_this_deadline(30, Timestamp::from_second(5).ok(), true, NoTurn::Deadline)]
+    #[case::for_a_patient_one(300, Timestamp::from_second(299).ok(), true, NoTurn::PausedBeyond(Duration::from_secs(300)))]
     #[tokio::test]
     async fn a_pause_that_begins_while_somebody_waits_can_be_too_long(
         #[case] seconds: u64,
         #[case] deadline: Option<Timestamp>,
+        #[case] patient: bool,
         #[case] refused: NoTurn,
     ) {
-        let (turns, gate) = (turns(), Silent { deadline, ..Silent::default() });
+        let (turns, gate) = (turns(), Silent { deadline, patient, ..Silent::default() });
         let clock = Eventful::new({
             let turns = Arc::clone(&turns);
             move |now| turns.observe(now, &pause(seconds))
@@ -218,6 +228,15 @@ mod tests {
         turns.wait(&clock, &gate).await.unwrap();
         assert_eq!(turns.wait(&clock, &gate).await, Err(refused));
         assert_eq!(clock.now().as_second(), 1, "the pause itself was not waited for");
+    }
+
+    #[tokio::test]
+    async fn who_is_patient_waits_out_a_long_pause_that_ends_before_the_deadline() {
+        let (turns, clock) = (turns(), Eventful::new(|_| {}));
+        turns.observe(Timestamp::UNIX_EPOCH, &pause(600));
+        let deadline = Timestamp::from_second(601).ok();
+        turns.wait(&clock, &Silent { deadline, patient: true, ..Silent::default() }).await.unwrap();
+        assert_eq!(clock.now().as_second(), 600);
     }
 
     /// Closed for a while, from the first sleep on.

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
@@ -25,6 +26,8 @@ pub(super) struct Hints {
     pub(super) throttled: bool,
     /// `Retry-After`, from now.
     pub(super) retry_after: Option<Duration>,
+    /// `RateLimit-Limit`: requests a minute, however long the window is.
+    pub(super) limit: Option<u64>,
     /// `RateLimit-Remaining`: requests left in the window.
     pub(super) remaining: Option<u64>,
     /// `RateLimit-Reset` (unix seconds), as time from now to the window's end.
@@ -47,6 +50,7 @@ impl Hints {
                 Some(seconds) => Some(Duration::from_secs(seconds)),
                 None => date(value).map(|at| until(at, theirs)),
             }),
+            limit: text(headers, &LIMIT).and_then(|value| value.parse().ok()),
             remaining: text(headers, &REMAINING).and_then(|value| value.parse().ok()),
             reset_in: text(headers, &RESET)
                 .and_then(|value| value.parse().ok())

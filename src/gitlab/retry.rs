@@ -19,9 +19,12 @@ const GROWTH: u32 = 3;
 /// they end; only limits inside the application say nothing.
 pub(super) const THROTTLED_DELAY: Duration = Duration::from_secs(15);
 
-/// The longest wait for one request. GitLab.com counts per minute, so one window fits; whoever is sent away for longer
-/// hears of it at once instead of holding a run open.
+/// The longest wait for one request that is not patient. GitLab.com counts per minute, so one window fits; who is sent
+/// away for longer hears of it at once.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(120);
+
+/// The longest wait for one that is: a larger value is a mistake or an attack.
+pub(super) const MOST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// Which failures of a request allow another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,11 @@ impl Failure {
         }
     }
 
+    /// Whether the server turned the request away to be asked less.
+    pub(super) const fn is_throttle(self) -> bool {
+        matches!(self, Self::Status { status: 429, .. })
+    }
+
     const fn proves_nothing_was_done(self) -> bool {
         match self {
             // GitLab behaviour: the throttle stands before the application.
@@ -71,8 +79,9 @@ impl Failure {
 /// How long to wait before attempt number `attempt + 1`; `None` gives up.
 ///
 /// `attempt` counts from 1; `jitter` is between 0 and 1 and lengthens the wait by up to a quarter, so that callers
-/// which failed together do not come back together. What the server asked for is never undercut.
-pub(super) fn delay(failure: Failure, repeat: Repeat, attempt: u32, jitter: f64) -> Option<Duration> {
+/// which failed together do not come back together. What the server asked for is never undercut. `most` is the longest
+/// wait.
+pub(super) fn delay(failure: Failure, repeat: Repeat, attempt: u32, jitter: f64, most: Duration) -> Option<Duration> {
     if attempt >= MAX_ATTEMPTS || (repeat == Repeat::OnlyUnprocessed && !failure.proves_nothing_was_done()) {
         return None;
     }
@@ -81,7 +90,7 @@ pub(super) fn delay(failure: Failure, repeat: Repeat, attempt: u32, jitter: f64)
         Failure::Status { status: 429, .. } => THROTTLED_DELAY,
         _ => FIRST_DELAY.saturating_mul(GROWTH.saturating_pow(attempt.saturating_sub(1))),
     };
-    if least > MAX_WAIT {
+    if least > most {
         return None;
     }
     let jitter = if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.0 };
@@ -116,8 +125,15 @@ mod tests {
     #[case::as_long_as_patience(status(429, Some(120)), 1, Some(120))]
     #[case::longer_than_patience_is_not_waited_for(status(429, Some(121)), 1, None)]
     fn reading_is_tried_again(#[case] failure: Failure, #[case] attempt: u32, #[case] seconds: Option<u64>) {
-        let decided = delay(failure, Repeat::Harmless, attempt, 0.0);
+        let decided = delay(failure, Repeat::Harmless, attempt, 0.0, MAX_WAIT);
         assert_eq!(decided, seconds.map(Duration::from_secs));
+    }
+
+    #[test]
+    fn who_is_patient_waits_as_long_as_the_server_asks_but_not_for_ever() {
+        let wait = |seconds| delay(status(429, Some(seconds)), Repeat::OnlyUnprocessed, 1, 0.0, MOST_PATIENCE);
+        assert_eq!(wait(3600), Some(Duration::from_secs(3600)));
+        assert_eq!(wait(MOST_PATIENCE.as_secs() + 1), None);
     }
 
     #[rstest]
@@ -127,7 +143,7 @@ mod tests {
     #[case::a_gateway_that_lost_the_answer(status(502, None), false)]
     #[case::unavailable(status(503, Some(1)), false)]
     fn a_bulk_request_is_tried_again_only_if_the_server_did_nothing(#[case] failure: Failure, #[case] again: bool) {
-        assert_eq!(delay(failure, Repeat::OnlyUnprocessed, 1, 0.0).is_some(), again);
+        assert_eq!(delay(failure, Repeat::OnlyUnprocessed, 1, 0.0, MAX_WAIT).is_some(), again);
     }
 
     #[rstest]
@@ -156,7 +172,7 @@ mod tests {
             jitter in proptest::num::f64::ANY,
         ) {
             let failure = status(code, asked);
-            if let Some(wait) = delay(failure, Repeat::Harmless, attempt, jitter) {
+            if let Some(wait) = delay(failure, Repeat::Harmless, attempt, jitter, MAX_WAIT) {
                 prop_assert!(wait >= Duration::from_secs(asked.unwrap_or(0)));
                 prop_assert!(wait <= MAX_WAIT + MAX_WAIT / 4);
                 prop_assert!(attempt < MAX_ATTEMPTS);

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ use super::protection::ToldRules;
 use super::queue::{self, NoTurn, Turns};
 use super::rate_limit_headers::{Hints, until};
 use super::remembered::{Contents, KeysetPaging, REMEMBERED};
-use super::retry::{self, Failure, Repeat};
+use super::retry::{self, Failure, MAX_WAIT, MOST_PATIENCE, Repeat};
 use super::transport_error::Fault;
-use super::types::{Closed, Project};
+use super::types::{Budget, Closed, Project};
 use crate::clock::Clock;
 
 /// GitLab behaviour: takes personal, project and group access tokens.
@@ -59,6 +59,8 @@ pub(super) struct Host {
     pub(super) ahead: Mutex<Option<SignedDuration>>,
     /// Where its requests are counted.
     counts: HostCounts,
+    /// What it lets through, by its last answer that told.
+    budget: Mutex<Option<Budget>>,
 }
 
 /// What one server's GraphQL can be asked for.
@@ -84,7 +86,21 @@ impl Host {
             probing: tokio::sync::Mutex::default(),
             ahead: Mutex::default(),
             counts,
+            budget: Mutex::default(),
         }
+    }
+
+    /// Learns from an answer what the host lets through.
+    fn note_budget(&self, now: Timestamp, hints: &Hints) {
+        if let Some(budget) = Budget::read(now, hints) {
+            *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = Some(budget);
+        }
+    }
+
+    /// What it lets through until its window ends, if it told and that is still to come.
+    pub(super) fn budget(&self, now: Timestamp) -> Option<Budget> {
+        let told = *self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        told.filter(|budget| budget.reset > now)
     }
 
     pub(super) fn keyset(&self) -> MutexGuard<'_, KeysetPaging> {
@@ -128,6 +144,8 @@ pub(super) struct Http {
     pub(super) final_check: Option<Arc<dyn FinalCheck>>,
     /// What was told of the rules by which projects protect tags.
     pub(super) tag_rules: ToldRules,
+    /// How many requests were sent.
+    pub(super) sent: Arc<AtomicU64>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -171,7 +189,7 @@ impl Http {
         let mut last = None;
         loop {
             if let Err(no_turn) = self.turn().await {
-                return no_turn_for(request, no_turn, last);
+                return no_turn_for(request, no_turn, last, self.clock.now());
             }
             self.look(request).await?;
             let (failure, result) = match self.measured(request, &url).await {
@@ -187,10 +205,14 @@ impl Http {
                 }
                 Err(fault) => (fault.failure, Err(Error::new(request.operation, fault.kind))),
             };
-            let delay = failure.and_then(|failure| retry::delay(failure, request.repeat, attempt, jitter()));
+            let failure = failure.filter(|failure| !(failure.is_throttle() && request.operation.is_courtesy()));
+            let most = if self.gate.is_patient() { MOST_PATIENCE } else { MAX_WAIT };
+            let delay = failure.and_then(|failure| retry::delay(failure, request.repeat, attempt, jitter(), most));
             let Some(delay) = delay else { return result };
-            if self.gate.deadline().is_some_and(|deadline| until(deadline, self.clock.now()) <= delay) {
-                return result;
+            let now = self.clock.now();
+            if self.gate.deadline().is_some_and(|deadline| until(deadline, now) <= delay) {
+                let paused = delay > MAX_WAIT && failure.is_some_and(Failure::is_throttle);
+                return if paused { Err(paused_until(request, now, delay)) } else { result };
             }
             queue::sleep(delay, &*self.clock, &*self.gate).await;
             attempt += 1;
@@ -270,7 +292,11 @@ impl Http {
         let status = response.status();
         let headers = response.headers().clone();
         let hints = Hints::read(status, &headers, at);
-        self.host.turns.observe(at, &hints);
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        if !(hints.throttled && request.operation.is_courtesy()) {
+            self.host.turns.observe(at, &hints);
+            self.host.note_budget(at, &hints);
+        }
         if let (true, Some(ahead)) = (status.is_success(), hints.ahead) {
             *self.host.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
         }
@@ -360,9 +386,22 @@ fn within(url: &Url, root: &Url) -> bool {
         && url.path().starts_with(root.path())
 }
 
-fn no_turn_for(request: &Request, no_turn: NoTurn, last: Option<Result<Answer, Error>>) -> Result<Answer, Error> {
+/// The failure of a request for which a pause is too long.
+fn paused_until(request: &Request, now: Timestamp, wait: Duration) -> Error {
+    let until = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
+    Error::new(request.operation, ErrorKind::Paused { until })
+}
+
+fn no_turn_for(
+    request: &Request,
+    no_turn: NoTurn,
+    last: Option<Result<Answer, Error>>,
+    now: Timestamp,
+) -> Result<Answer, Error> {
     let kind = match (no_turn, last) {
         (NoTurn::Stopped, _) => ErrorKind::Stopped,
+        // Whatever an earlier attempt met, it is one that may be made again.
+        (NoTurn::PausedBeyond(wait), _) => return Err(paused_until(request, now, wait)),
         // What the earlier attempt met is worth more than the fact that there was no time for another.
         (_, Some(result)) => return result,
         (NoTurn::Deadline, None) => ErrorKind::DeadlineReached,

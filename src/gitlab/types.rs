@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::lenient::lenient;
+use super::rate_limit_headers::Hints;
 use crate::model::RepositoryContents;
 
 /// A project as GitLab's API takes it. GitLab behaviour: digits alone are always read as an id.
@@ -85,6 +86,24 @@ impl Repository {
             return &self.path;
         }
         self.path.strip_suffix(self.name.as_str()).and_then(|path| path.strip_suffix('/')).unwrap_or(&self.path)
+    }
+}
+
+/// What a server lets through, by the headers of its answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Requests a minute, in the long run.
+    pub per_minute: u64,
+    /// Requests that are left until `reset`.
+    pub remaining: u64,
+    /// When its window ends.
+    pub reset: Timestamp,
+}
+
+impl Budget {
+    pub(super) fn read(now: Timestamp, hints: &Hints) -> Option<Self> {
+        let reset = now.checked_add(hints.reset_in?).ok()?;
+        Some(Self { per_minute: hints.limit?.max(1), remaining: hints.remaining?, reset })
     }
 }
 

@@ -53,6 +53,8 @@ pub struct PlanHeader {
     pub dropped_fields: Vec<String>,
     /// The registries of which the cluster uses no image, as far as names tell.
     pub unused_registries: Vec<String>,
+    /// What there is to say of GitLab's limits, once everything was planned.
+    pub pace: Option<String>,
 }
 
 impl PlanHeader {
@@ -73,6 +75,7 @@ impl PlanHeader {
             overlap: Overlap::default(),
             dropped_fields: Vec::new(),
             unused_registries: Vec::new(),
+            pace: None,
         }
     }
 
@@ -344,6 +347,7 @@ impl Listing {
         remarks.extend(definition::remark(&self.about.dropped_fields));
         remarks.extend(self.about.overlap.sentence(self.about.reader()));
         remarks.extend(unused_sentence(&self.about.unused_registries));
+        remarks.extend(self.about.pace.clone());
         if self.about.mode == Mode::DryRun && self.totals.remove > 0 {
             remarks.push("in the mode DryRun a run only tells".to_owned());
         }

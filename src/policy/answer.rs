@@ -204,6 +204,7 @@ mod tests {
             id: "20261122-031700-scheduled".to_owned(),
             trigger: Trigger::Schedule,
             mode: Mode::Delete,
+            resume_after: None,
             resume_before: Time(now()),
             approved_plan: None,
         };

@@ -36,6 +36,8 @@ pub struct FinishedRun {
     pub ended: Timestamp,
     /// How it ended.
     pub end: End,
+    /// How many requests it sent to GitLab, if it came to that.
+    pub requests: Option<u64>,
     /// What became of each repository.
     pub outcomes: Vec<Outcome>,
     /// What the run found out about the token and the targets.
@@ -86,7 +88,7 @@ impl FinishedRun {
             None => return if self.amend(status) { Fit::Amended } else { Fit::Nothing },
         }
         let offered = status.interrupted_run.as_ref().is_some_and(|run| run.id == self.record.id);
-        if offered && !matches!(self.end, End::Stopped(_)) {
+        if offered && !matches!(self.end, End::Stopped(_) | End::Paused { .. }) {
             // It came through after all, so nothing goes on.
             status.interrupted_run = None;
         }
@@ -122,7 +124,7 @@ impl FinishedRun {
     /// Whether the run found out about credentials and targets: one that was stopped says nothing about them.
     #[must_use]
     pub fn says_of_credentials(&self) -> bool {
-        !matches!(self.end, End::Stopped(_))
+        !matches!(self.end, End::Stopped(_) | End::Paused { .. })
     }
 
     /// What to announce, with the status as it was written.
@@ -139,12 +141,16 @@ impl FinishedRun {
             run_order::note(status, &outcomes, &self.end);
         }
         report::finish(status, self.others_before, outcomes, &self.end, proposal, self.history_limit, self.ended);
-        if let Some(run) = status.last_run.as_mut() {
+        if let Some(run) = &mut status.last_run {
+            run.requests = self.requests;
             run.registry = self.record.registry.clone().or_else(|| run.registry.take());
         }
-        if self.end == End::Stopped(Stop::Shutdown) {
-            resume::note(status, self.record.approved_plan.clone(), self.policy.starting_deadline, self.ended);
-        }
+        let after = match self.end {
+            End::Stopped(Stop::Shutdown) => None,
+            End::Paused { until } => Some(until),
+            End::Completed | End::Stopped(_) | End::Aborted { .. } => return,
+        };
+        resume::note(status, self.record.approved_plan.clone(), self.policy.starting_deadline, after, self.ended);
     }
 
     fn amend(&self, status: &mut PolicyStatus) -> bool {
@@ -218,6 +224,7 @@ mod tests {
             others_before: None,
             ended: at(100),
             end: End::Completed,
+            requests: None,
             outcomes: vec![outcome],
             findings: token::not_asked("not asked".to_owned()),
             overlaps: Vec::new(),
@@ -292,7 +299,7 @@ mod tests {
         let given_up = || {
             let mut status = under_way();
             report::interrupted(&mut status, 5, TIMEOUT, at(120));
-            resume::note(&mut status, None, jiff::SignedDuration::from_hours(1), at(120));
+            resume::note(&mut status, None, jiff::SignedDuration::from_hours(1), None, at(120));
             assert!(status.interrupted_run.is_some());
             status
         };

@@ -36,6 +36,7 @@ pub mod plan;
 pub mod protection_rules;
 pub mod report;
 pub mod repository_outcome;
+pub mod request_budget;
 pub mod reserved_hours;
 pub mod resume;
 pub mod run_order;

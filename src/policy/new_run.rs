@@ -51,6 +51,7 @@ impl NewRun<'_> {
             message: None,
             repositories: RepositoryCounts::default(),
             tags: TagCounts::default(),
+            requests: None,
             bytes: None,
         }
     }

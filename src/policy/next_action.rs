@@ -188,7 +188,11 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     }
     // A slot that is due and waits is no moment to wait for.
     let armed = armed.filter(|armed| *armed > now);
-    let moments = [check, armed, hold.map(|hold| hold.until), view.definition.next_look()];
+    let resumes = status.interrupted_run.as_ref().and_then(|run| match resume(run, policy, now) {
+        Resume::At(moment) => Some(moment),
+        Resume::Now(_) | Resume::Never => None,
+    });
+    let moments = [check, armed, resumes, hold.map(|hold| hold.until), view.definition.next_look()];
     Action::Wait(moments.into_iter().flatten().fold(later(now, MAX_WAIT), Timestamp::min))
 }
 
@@ -206,7 +210,7 @@ fn requested(view: &View<'_>, policy: &CompiledPolicy, held: bool, now: Timestam
             Resume::Now(mode) if !held || mode == Mode::DryRun => {
                 return Some(Action::Begin { trigger: Trigger::Resumed, mode, slot: None });
             }
-            Resume::Now(_) => {}
+            Resume::Now(_) | Resume::At(_) => {}
         }
     }
     if let Some(action) = approved(view, policy, held) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::conditions::{self, LAST_RUN_SUCCEEDED, Reason, shorten};
+use crate::api::conditions::{self, ConditionStatus, LAST_RUN_SUCCEEDED, Reason, shorten};
 use crate::api::limits::{MAX_MESSAGE, MAX_REPOSITORIES, MAX_REPOSITORY_PATH, MAX_SAMPLES, MAX_SHORT_MESSAGE};
 use crate::api::{
     HistoryEntry, Mode, PolicyStatus, RepositoryCounts, RepositoryResult, RepositoryStatus, RunProgress, RunResult,
@@ -123,11 +123,12 @@ fn given_up(run: &RunStatus) -> (Option<String>, Option<String>) {
     (Some(summary), Some(message))
 }
 
-/// Writes how far a run under way has come, and that its holder is still there.
-pub fn renew(status: &mut PolicyStatus, progress: RunProgress, stopping: bool, now: Timestamp) {
+/// Writes how far a run under way has come, what is to be said of it, and that its holder is still there.
+pub fn renew(status: &mut PolicyStatus, progress: RunProgress, note: Option<&str>, stopping: bool, now: Timestamp) {
     if let Some(run) = status.last_run.as_mut().filter(|run| run.result.is_under_way()) {
         run.renew_time = Some(Time(now));
         run.progress = Some(progress);
+        run.message = note.map(|note| shorten(note, MAX_MESSAGE));
         if stopping {
             run.result = RunResult::Stopping;
         }
@@ -154,6 +155,7 @@ fn why(result: RunResult, outcomes: &[Outcome], end: &End) -> Reason {
     match end {
         End::Aborted { reason, .. } => *reason,
         End::Stopped(Stop::Deadline) => Reason::DeadlineExceeded,
+        End::Paused { .. } => Reason::RateLimited,
         End::Stopped(_) => Reason::Interrupted,
         End::Completed if exceeded(outcomes).is_some() => Reason::DeletionLimitExceeded,
         End::Completed => match result {
@@ -174,17 +176,21 @@ fn exceeded(outcomes: &[Outcome]) -> Option<&Outcome> {
 /// The parts of the status that follow from how a run ended.
 fn settle(status: &mut PolicyStatus, run: RunStatus, why: Reason, history_limit: u32, now: Timestamp) {
     let succeeded = run.result == RunResult::Succeeded;
+    // Being asked to wait is neither.
+    let paused = why == Reason::RateLimited;
     // A preview that somebody asks for says nothing about the nights.
     if !run.is_preview() {
         if succeeded {
             status.last_successful_time = Some(Time(now));
         }
         let failures = status.consecutive_failures.unwrap_or(0);
-        status.consecutive_failures = Some(if succeeded { 0 } else { failures.saturating_add(1) });
+        let failures = if paused { failures } else { failures.saturating_add(1) };
+        status.consecutive_failures = Some(if succeeded { 0 } else { failures });
     }
     let message = run.message.as_deref().unwrap_or_default();
     let generation = Some(run.observed_generation);
-    conditions::set(&mut status.conditions, LAST_RUN_SUCCEEDED, succeeded, why, message, generation, now);
+    let holds = if paused { ConditionStatus::Unknown } else { succeeded.into() };
+    conditions::set(&mut status.conditions, LAST_RUN_SUCCEEDED, holds, why, message, generation, now);
     status.history.insert(0, history_entry(&run));
     status.history.truncate(usize::try_from(history_limit).unwrap_or(usize::MAX));
     status.last_run = Some(run);
@@ -225,7 +231,7 @@ fn result(repositories: &RepositoryCounts, end: &End) -> RunResult {
     match end {
         End::Aborted { .. } => RunResult::Failed,
         End::Stopped(Stop::Deadline) => RunResult::PartiallyFailed,
-        End::Stopped(_) => RunResult::Interrupted,
+        End::Stopped(_) | End::Paused { .. } => RunResult::Interrupted,
         End::Completed if repositories.failed == 0 => RunResult::Succeeded,
         End::Completed if repositories.failed == repositories.total => RunResult::Failed,
         End::Completed => RunResult::PartiallyFailed,
@@ -253,6 +259,9 @@ fn message(run: &RunStatus, outcomes: &[Outcome], end: &End) -> String {
         End::Aborted { message, .. } if run.tags.requested == 0 => return message.clone(),
         End::Aborted { message, .. } => parts.push(message.clone()),
         End::Stopped(stop) => parts.push(stop.message().to_owned()),
+        End::Paused { until } => {
+            parts.push(format!("GitLab's limits let nothing more through before {until:.0} (429)"));
+        }
         End::Completed => {}
     }
     let (tags, repositories) = (&run.tags, &run.repositories);

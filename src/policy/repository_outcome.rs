@@ -188,6 +188,11 @@ pub enum End {
     Completed,
     /// It was stopped between two requests.
     Stopped(Stop),
+    /// GitLab asked for a pause that is longer than the run may last.
+    Paused {
+        /// When the pause ends.
+        until: Timestamp,
+    },
     /// It removed nothing, for a reason that concerns all of it.
     Aborted {
         /// The reason of `LastRunSucceeded`.

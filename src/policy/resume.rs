@@ -20,6 +20,7 @@ pub fn offer(
     approved_plan: Option<ApprovedPlan>,
     slot: Option<Timestamp>,
     starting_deadline: SignedDuration,
+    after: Option<Timestamp>,
 ) -> Option<InterruptedRun> {
     let from = match run.trigger {
         Trigger::Resumed => return None,
@@ -30,22 +31,25 @@ pub fn offer(
         id: run.id.clone(),
         trigger: run.trigger,
         mode: run.mode,
+        resume_after: after.map(Time),
         resume_before: Time(from.checked_add(starting_deadline).ok()?),
         approved_plan,
     })
 }
 
 /// Notes that the last run was cut short and may go on. What was cut short before a preview came in between is not
-/// forgotten for the preview. `approved_plan` is the one that it carried out.
+/// forgotten for the preview. `approved_plan` is the one that it carried out, and `after` the moment before which GitLab
+/// lets nothing through.
 pub fn note(
     status: &mut PolicyStatus,
     approved_plan: Option<ApprovedPlan>,
     starting_deadline: SignedDuration,
+    after: Option<Timestamp>,
     now: Timestamp,
 ) {
     let slot = status.last_schedule_time.as_ref().map(|time| time.0);
-    let offered = status.last_run.as_ref().and_then(|run| offer(run, approved_plan, slot, starting_deadline));
-    let offered = offered.filter(|run| run.resume_before.0 > now);
+    let offered = status.last_run.as_ref().and_then(|run| offer(run, approved_plan, slot, starting_deadline, after));
+    let offered = offered.filter(|run| run.resume_before.0 > after.map_or(now, |after| after.max(now)));
     let is_preview = |run: &InterruptedRun| run.trigger == Trigger::DryRunRequested;
     if status.interrupted_run.is_none() || offered.as_ref().is_some_and(|run| !is_preview(run)) {
         let remark = offered.as_ref().map(sentence);
@@ -59,6 +63,8 @@ pub fn note(
 pub enum Resume {
     /// Go on, in this mode.
     Now(Mode),
+    /// Go on at this moment, once GitLab lets something through again.
+    At(Timestamp),
     /// It is too late, or the policy is not what it was.
     Never,
 }
@@ -71,12 +77,19 @@ pub fn resume(run: &InterruptedRun, policy: &CompiledPolicy, now: Timestamp) -> 
         (Mode::Delete, Trigger::Approved) => policy.mode == Mode::RequireApproval && run.approved_plan.is_some(),
         (mode, _) => mode == policy.mode,
     };
-    if may && !policy.suspended && now < run.resume_before.0 { Resume::Now(run.mode) } else { Resume::Never }
+    if !may || policy.suspended || now >= run.resume_before.0 {
+        return Resume::Never;
+    }
+    let after = run.resume_after.as_ref().map(|after| after.0).filter(|after| *after > now);
+    after.map_or(Resume::Now(run.mode), Resume::At)
 }
 
 /// What a message says of a run that may go on.
 fn sentence(run: &InterruptedRun) -> String {
-    format!("it goes on as a new run if an operator is there before {}", run.resume_before.0)
+    match &run.resume_after {
+        Some(after) => format!("it goes on as a new run at {:.0}", after.0),
+        None => format!("it goes on as a new run if an operator is there before {}", run.resume_before.0),
+    }
 }
 
 #[cfg(test)]
@@ -113,7 +126,7 @@ mod tests {
     #[case::approved("Approved", Some(4200))]
     #[case::only_once("Resumed", None)]
     fn a_run_that_was_cut_short_may_go_on_once_within_its_time(#[case] trigger: &str, #[case] before: Option<i64>) {
-        let offered = offer(&cut(trigger, "Delete"), plan(), Some(at(300)), HOUR);
+        let offered = offer(&cut(trigger, "Delete"), plan(), Some(at(300)), HOUR, None);
         assert_eq!(offered.map(|run| run.resume_before.0), before.map(at));
     }
 
@@ -143,26 +156,40 @@ mod tests {
         #[case] expected: Resume,
     ) {
         let policy = compile(&spec(&changes), &CompileOptions::default(), at(0)).unwrap();
-        let run = offer(&cut(trigger, mode), plan(), Some(at(600)), HOUR).unwrap();
+        let run = offer(&cut(trigger, mode), plan(), Some(at(600)), HOUR, None).unwrap();
         assert_eq!(resume(&run, &policy, at(4199)), expected);
         assert_eq!(resume(&run, &policy, at(4200)), Resume::Never, "too late");
+    }
+
+    #[rstest]
+    #[case::within_its_time(4199, true)]
+    #[case::after_it(4200, false)]
+    fn a_run_for_which_gitlabs_limits_were_too_low_goes_on_once_they_let_it(#[case] until: i64, #[case] goes_on: bool) {
+        let policy = compile(&spec(&json!({"mode": "Delete"})), &CompileOptions::default(), at(0)).unwrap();
+        let mut status = PolicyStatus { last_run: Some(cut("RunRequested", "Delete")), ..PolicyStatus::default() };
+        note(&mut status, None, HOUR, Some(at(until)), at(700));
+        let Some(run) = status.interrupted_run else { return assert!(!goes_on) };
+        assert!(goes_on);
+        assert_eq!(resume(&run, &policy, at(until - 1)), Resume::At(at(until)));
+        assert_eq!(resume(&run, &policy, at(until)), Resume::Now(Mode::Delete));
+        assert!(sentence(&run).ends_with("at 1970-01-01T01:09:59Z"), "{}", sentence(&run));
     }
 
     #[test]
     fn a_preview_that_was_cut_short_does_not_make_the_run_before_it_forgotten() {
         let mut status = PolicyStatus { last_run: Some(cut("RunRequested", "Delete")), ..PolicyStatus::default() };
-        note(&mut status, None, HOUR, at(700));
+        note(&mut status, None, HOUR, None, at(700));
         let first = status.interrupted_run.clone();
         assert_eq!(first.as_ref().unwrap().trigger, Trigger::RunRequested);
         status.last_run = Some(cut("DryRunRequested", "DryRun"));
-        note(&mut status, None, HOUR, at(800));
+        note(&mut status, None, HOUR, None, at(800));
         assert_eq!(status.interrupted_run, first);
         status.last_run = Some(cut("Resumed", "Delete"));
         status.interrupted_run = None;
-        note(&mut status, None, HOUR, at(900));
+        note(&mut status, None, HOUR, None, at(900));
         assert_eq!(status.interrupted_run, None);
         status.last_run = Some(cut("RunRequested", "Delete"));
-        note(&mut status, None, HOUR, at(90_000));
+        note(&mut status, None, HOUR, None, at(90_000));
         assert_eq!(status.interrupted_run, None, "found too late");
     }
 }

@@ -35,6 +35,7 @@ mod overlap;
 mod plan;
 mod protection_rules;
 mod proxy;
+mod rate_limits;
 mod records;
 mod refusals;
 mod requests;

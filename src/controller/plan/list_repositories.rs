@@ -85,7 +85,8 @@ fn includes_subgroups(target: &Target, group: &str) -> bool {
 
 /// Whether an error says something about the whole run, not about one repository.
 pub(crate) fn concerns_all(error: &Error) -> bool {
-    matches!(error.class(), Class::Credentials | Class::Tls | Class::Host | Class::Maintenance | Class::Stopped)
+    use Class as C;
+    matches!(error.class(), C::Credentials | C::Tls | C::Host | C::Paused | C::Maintenance | C::Stopped)
 }
 
 /// The outcome of a repository that an error stands in the way of.

@@ -19,6 +19,7 @@ use crate::policy::events::{Announcement, EventReason};
 use crate::policy::new_run::NewRun;
 use crate::policy::next_action::Tokens;
 use crate::policy::report;
+use crate::policy::request_budget;
 use crate::policy::status_conditions::{self, Subject};
 
 /// Writes the record of a run into the status of its policy, as it was read when the run was decided.
@@ -71,6 +72,7 @@ pub(super) async fn begin<'a>(
         context,
         task: Task::new(order.mode, order.trigger, before, started),
         others_before,
+        requests_before: request_budget::sent_before(before.status.as_ref(), order.policy.method.name(), order.mode),
         order,
         live,
         generation,

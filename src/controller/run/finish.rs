@@ -26,6 +26,7 @@ pub(super) fn finish(run: &Run<'_>, report: Report) -> FinishedRun {
         others_before: run.others_before,
         ended: now,
         end: report.end,
+        requests: report.requests,
         outcomes,
         findings: report.findings,
         overlaps: report.overlaps,

@@ -46,6 +46,8 @@ pub(crate) struct Run<'a> {
     pub(crate) begun: Moment,
     /// The record as it was begun.
     pub(crate) record: RunStatus,
+    /// How many requests the run before took, if it told and removed in the same way.
+    pub(crate) requests_before: Option<u64>,
     /// `status.othersEligibleTime` from before the run.
     pub(crate) others_before: Option<Timestamp>,
     pub(crate) id: String,

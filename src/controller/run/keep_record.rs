@@ -113,7 +113,7 @@ impl Record {
             let at = moment(&*self.clock);
             let live = locked(&self.live).clone();
             let mut status = live.status.clone().unwrap_or_default();
-            report::renew(&mut status, progress, stopping, at.wall);
+            report::renew(&mut status, progress, self.progress.note().as_deref(), stopping, at.wall);
             let plan = status.last_run.as_mut().and_then(|run| run.approved_plan.as_mut());
             if let (Some(plan), Some(marks)) = (plan, self.progress.marks()) {
                 plan.tag_marks = Some(marks);

@@ -26,12 +26,13 @@ use std::sync::Arc;
 use kube::ResourceExt;
 
 use crate::api::RegistryCleanupPolicy;
-use crate::gitlab::{Client, Repository};
+use crate::gitlab::{Budget, Client, Repository};
 use crate::policy::Method;
 use crate::policy::bulk_ledger::registry_of;
 use crate::policy::events::{Announcement, EventReason};
 use crate::policy::outcomes::end::clocks_differ;
 use crate::policy::overlap::Overlap;
+use crate::policy::request_budget::{self, Allowance};
 use crate::policy::run_order;
 
 use super::connect::{self, Session};
@@ -107,14 +108,27 @@ async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
     let found = run.gate.patiently(list_repositories::list(&client, &run.order.policy.target)).await?;
     found.note(&mut report.findings);
     run.progress.of(found.repositories.len());
+    tell_of_limits(run, &client, found.repositories.len());
     report.shared = shared(run, &found);
     let mut registries = found.repositories.iter().filter_map(|found| registry_of(&found.location, &found.path));
     report.registry = registries.next().map(str::to_owned);
     report.outcomes.extend(found.failed);
     let repositories = in_order(run, found.repositories);
-    let done = clean(run, client, &repositories, report).await;
+    let done = clean(run, client.clone(), &repositories, report).await;
+    report.requests = Some(client.sent());
     report.not_reached(&repositories);
     done
+}
+
+/// Says, before the work begins, that GitLab's limits do not let it through at once.
+fn tell_of_limits(run: &Run<'_>, client: &Client, repositories: usize) {
+    let Some(Budget { per_minute, remaining, reset }) = client.budget() else { return };
+    let allowed = Allowance { remaining, reset_in: reset.duration_since(run.context.clock.now()), per_minute };
+    let requests = request_budget::estimate(run.requests_before, repositories);
+    if let Some(sentence) = request_budget::sentence(requests, allowed, run.order.policy.active_deadline) {
+        tracing::info!(run = run.id, namespace = run.namespace, policy = run.name, "{sentence}");
+        run.progress.say(sentence);
+    }
 }
 
 /// The repositories in the order in which the run takes them. Where all are planned before anything happens, the order

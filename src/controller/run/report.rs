@@ -11,7 +11,7 @@ use crate::controller::error::chain;
 use crate::controller::gate::RunGate;
 use crate::controller::plan::failure::Unknown;
 use crate::controller::renewal::Progress;
-use crate::gitlab::{Class, Error as GitLabError, Repository};
+use crate::gitlab::{Class, Error as GitLabError, ErrorKind, Repository};
 use crate::policy::empty_repository;
 use crate::policy::outcomes::end::{in_use_unknown, obstructed};
 use crate::policy::overlap::Overlap;
@@ -67,6 +67,8 @@ pub(crate) struct Report {
     /// What became of each repository, and of each target that could not be listed.
     pub(crate) outcomes: Outcomes,
     pub(crate) end: End,
+    /// How many requests were sent to GitLab, once there was a way to it.
+    pub(crate) requests: Option<u64>,
     /// What the run found out about the token and the targets.
     pub(crate) findings: Findings,
     /// Host of the registry, where repositories could be listed.
@@ -129,6 +131,7 @@ impl Report {
         Self {
             outcomes: Outcomes { all: Vec::new(), progress },
             end: End::Completed,
+            requests: None,
             findings: token::not_asked("GitLab was not asked".to_owned()),
             registry: None,
             overlaps: Vec::new(),
@@ -169,8 +172,12 @@ impl Report {
                 End::Stopped(gate.stop().unwrap_or(Stop::Deadline))
             }
             Halt::GitLab(error) => {
-                self.findings = connect::from_error(&error);
-                obstructed(&self.findings)
+                if let ErrorKind::Paused { until } = *error.kind() {
+                    End::Paused { until }
+                } else {
+                    self.findings = connect::from_error(&error);
+                    obstructed(&self.findings)
+                }
             }
             // An operator that ends stops watching as well.
             Halt::InUseUnknown(unknown) => {

@@ -294,6 +294,19 @@ fn a_run_that_was_cut_short_goes_on_within_its_time_ahead_of_other_runs(#[case] 
 }
 
 #[test]
+fn a_run_that_gitlab_sent_away_waits_until_it_may_go_on() {
+    let mut case = cut_short(&delete(), "Schedule", "Delete");
+    let run = case.status.interrupted_run.as_mut().unwrap();
+    run.resume_after = serde_json::from_value(json!("2026-11-22T12:20:00Z")).unwrap();
+    assert_eq!(case.next("2026-11-22T12:19:59Z"), Action::Wait("2026-11-22T12:20:00Z".parse().unwrap()));
+    let goes_on = Action::Begin { trigger: Trigger::Resumed, mode: Mode::Delete, slot: None };
+    assert_eq!(case.next("2026-11-22T12:20:00Z"), goes_on);
+    case.tokens.run = Some("a");
+    let asked_for = Action::Begin { trigger: Trigger::RunRequested, mode: Mode::Delete, slot: None };
+    assert_eq!(case.next("2026-11-22T12:19:59Z"), asked_for, "a run that somebody asks for need not wait");
+}
+
+#[test]
 fn a_run_that_was_cut_short_does_not_go_on_under_an_older_definition_or_in_another_mode() {
     let mut held = held(&delete());
     held.status.interrupted_run = cut_short(&delete(), "Schedule", "Delete").status.interrupted_run;
