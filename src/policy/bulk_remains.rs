@@ -47,6 +47,8 @@ pub struct Remains {
     pub protected: usize,
     /// How many of the others are surely old enough, and not among those that stay by their number.
     pub due: usize,
+    /// GitLab may protect others of them, since its rules are not known.
+    pub unknown_rules: bool,
     /// One of these, with its date.
     pub example: Option<(Box<str>, Timestamp)>,
 }
@@ -67,6 +69,7 @@ impl Remains {
             looked_at: tags.len(),
             protected: tags.iter().filter(|tag| tag.protected).count(),
             due: due.len(),
+            unknown_rules: false,
             example: due.first().and_then(|tag| Some((tag.name.clone(), tag.date?))),
         }
     }

@@ -177,7 +177,7 @@ fn exceeded(outcomes: &[Outcome]) -> Option<&Outcome> {
 fn settle(status: &mut PolicyStatus, run: RunStatus, why: Reason, history_limit: u32, now: Timestamp) {
     let succeeded = run.result == RunResult::Succeeded;
     // Being asked to wait is neither.
-    let paused = why == Reason::RateLimited;
+    let paused = why == Reason::RateLimited && run.result == RunResult::Interrupted;
     // A preview that somebody asks for says nothing about the nights.
     if !run.is_preview() {
         if succeeded {

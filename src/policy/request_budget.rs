@@ -57,8 +57,8 @@ pub fn sentence(requests: u64, allowed: Allowance, deadline: SignedDuration) -> 
     let takes = reset_in.saturating_add(SignedDuration::from_secs(minutes.saturating_mul(60)));
     let takes = SignedDuration::from_mins(takes.as_secs().saturating_add(59) / 60);
     let mut text = format!(
-        "a run takes some {requests} requests, of which GitLab's limits let {remaining} through now and then {per_minute} a \
-         minute, so it pauses in between and takes some {takes:#}"
+        "a run takes some {requests} requests; GitLab's limits let {remaining} through now, and {per_minute} a minute later, so \
+         the run pauses in between and takes some {takes:#}"
     );
     if takes > deadline {
         text.push_str(", longer than activeDeadlineSeconds; what it does not reach is left to the next one");
@@ -83,7 +83,7 @@ mod tests {
         101,
         3600,
         Some(
-            "101 requests, of which GitLab's limits let 100 through now and then 10 a minute, so it pauses in between and takes some 31m"
+            "101 requests; GitLab's limits let 100 through now, and 10 a minute later, so the run pauses in between and takes some 31m"
         )
     )]
     #[case::within_hours(1000, 7200, Some("takes some 2h"))]

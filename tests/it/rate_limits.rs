@@ -45,7 +45,7 @@ async fn a_run_that_takes_more_requests_than_are_let_through_says_so_beforehand_
     let says = |status: &PolicyStatus| {
         let run = status.last_run.as_ref().filter(|run| run.result == RunResult::Running);
         let message = run.and_then(|run| run.message.as_deref());
-        message.is_some_and(|message| message.starts_with("a run takes some 24 requests, of which GitLab's limits let"))
+        message.is_some_and(|message| message.starts_with("a run takes some 24 requests; GitLab's limits let "))
     };
     world.until("shop", says).await;
     let status = world.until("shop", has_ended).await;

@@ -5,6 +5,7 @@ use crate::gitlab::{Error, Repository, TagDetails, TagOrder, TagPage};
 use crate::policy::bulk_remains::{Dates, Left, Remains, sample};
 use crate::policy::compile::Rule;
 use crate::policy::outcomes::bulk::Requested;
+use crate::policy::protection_rules::Known;
 
 use super::job::Job;
 use crate::controller::plan::list_repositories::concerns_all;
@@ -14,10 +15,10 @@ pub(super) async fn look(job: &Job<'_>, rule: &Rule, repository: &Repository, re
     let watch = &requested.watch;
     let scanned = usize::try_from(requested.tags.scanned).unwrap_or(usize::MAX);
     match some(job, rule, repository, requested).await {
-        Ok(Some((tags, dates))) => {
-            Remains::of(&tags, dates, rule, watch.left().count(), scanned, job.context.clock.now())
+        Ok((tags, dates, rules)) => {
+            let remains = Remains::of(&tags, dates, rule, watch.left().count(), scanned, job.context.clock.now());
+            Remains { unknown_rules: rules == Known::No, ..remains }
         }
-        Ok(None) => Remains::default(),
         Err(error) => {
             tracing::debug!(repository = repository.path, %error, "the tags that are left cannot be looked at");
             Remains::default()
@@ -31,11 +32,12 @@ async fn some(
     rule: &Rule,
     repository: &Repository,
     requested: &Requested,
-) -> Result<Option<(Vec<Left>, Dates)>, Error> {
+) -> Result<(Vec<Left>, Dates, Known), Error> {
     match oldest(job, repository).await {
         Ok(Some(tags)) => {
             let left = tags.into_iter().filter(|tag| requested.watch.is_left(&tag.name)).collect();
-            return Ok(Some((left, Dates::GitLabs)));
+            // Each tag says for itself whether it may go.
+            return Ok((left, Dates::GitLabs, Known::All));
         }
         Err(error) if concerns_all(&error) => return Err(error),
         Ok(None) | Err(_) => {}
@@ -55,7 +57,7 @@ async fn some(
         };
         tags.push(Left { name: name.into(), date, protected });
     }
-    Ok(Some((tags, Dates::First)))
+    Ok((tags, Dates::First, protection.known()))
 }
 
 /// The oldest tags by push, or, where it is certain that the registry has no metadata database, some tags with the

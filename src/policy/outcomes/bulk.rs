@@ -206,6 +206,9 @@ pub fn verified(name: RepositoryName<'_>, requested: Requested, aged: bool, rema
             if gone == 0 { unseen(again) } else { RepositoryResult::Changed },
             Some(RepositoryReason::NotConfirmed),
             match (remains.protected, gone == 0 && again) {
+                (0, false) if remains.unknown_rules => format!(
+                    "{of} are gone so far; GitLab may still be at work, or protect the others: its rules are not known"
+                ),
                 (0, false) => format!("{of} are gone so far; GitLab may still be at work"),
                 (0, true) => format!(
                     "{of} are gone, as in the run before: GitLab's job failed, or its registry refuses to delete"
@@ -390,6 +393,14 @@ mod tests {
         let message =
             format!("{text}; {leftover}: Bulk keeps all of them, method: Exact removes them with their image");
         assert_eq!(outcome.message, Some(message));
+    }
+
+    #[test]
+    fn where_the_protection_rules_are_not_known_they_may_be_why_tags_are_left() {
+        let listing = [&STAYS, &["v5", "v6"][..]].concat();
+        let remains = Remains { unknown_rules: true, ..Remains::default() };
+        let outcome = verified(NAME, requested(Some(&listing), None), false, &remains, false);
+        assert!(outcome.message.unwrap().contains("or protect the others: its rules are not known"));
     }
 
     #[rstest]
