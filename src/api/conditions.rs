@@ -33,6 +33,9 @@ pub const APPROVAL_PENDING: &str = "ApprovalPending";
 /// Other policies look after repositories of this one.
 pub const OVERLAPPING: &str = "Overlapping";
 
+/// Every pattern of the policy that has to match something does.
+pub const EFFECTIVE: &str = "Effective";
+
 /// One condition, in the shape of Kubernetes' own (`meta/v1` Condition) with every string bounded.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -45,19 +45,20 @@ pub const DEFAULT_HISTORY_LIMIT: u32 = 5;
     printcolumn(name = "Result", type_ = "string", json_path = ".status.lastRun.result"),
     printcolumn(name = "Tags", type_ = "string", json_path = ".status.lastRun.summary"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Status", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#),
     printcolumn(name = "Next Run", type_ = "string", json_path = ".status.nextScheduleTime", priority = 1),
     printcolumn(name = "Method", type_ = "string", json_path = ".status.lastRun.method", priority = 1),
+    printcolumn(
+        name = "Effective",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Effective")].status"#,
+        priority = 1
+    ),
     printcolumn(name = "GitLab", type_ = "string", json_path = ".spec.gitlab.url", priority = 1),
     printcolumn(
         name = "Repositories",
         type_ = "integer",
         json_path = ".status.lastRun.repositories.total",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Status",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
         priority = 1
     )
 )]
@@ -113,7 +114,7 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(with = "EmptyRepositoriesSpec")]
     pub empty_repositories: Option<EmptyRepositoriesSpec>,
 
-    /// When to run: five cron fields whose minute is one number ("17 3 * * *"), or @hourly, @daily, @weekly, @monthly,
+    /// When to run: five cron fields, as a CronJob has them, whose minute is one number ("17 3 * * *"), or @hourly, @daily, @weekly, @monthly,
     /// @yearly.
     #[schemars(schema_with = "schema::schedule")]
     pub schedule: String,
@@ -271,7 +272,7 @@ pub struct RuleSpec {
     /// Tags that stay although nameRegexDelete matches them: an RE2 pattern for the whole tag name (GitLab's
     /// name_regex_keep). They take no slot among the keepN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::pattern")]
+    #[schemars(schema_with = "schema::keep_pattern")]
     pub name_regex_keep: Option<String>,
 
     /// How many of the newest matching tags stay in each repository (GitLab's keep_n). 0 says on purpose that none
@@ -293,7 +294,8 @@ pub struct RuleSpec {
     pub group_by: Option<String>,
 
     /// Exact only: what makes a tag one of the keepN newest: `PushedAt` (if not given), `CreatedAt`, `SemVer` (the
-    /// highest version; other names are kept) or `Name` (the last in the alphabet).
+    /// highest version by the rules of Semantic Versioning; other names are kept), `Version` (the highest of one to four
+    /// numbers, such as 1.10, v2 or 2024.01.15; other names are kept) or `Name` (the last in the alphabet).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SortBy")]
     pub sort_by: Option<SortBy>,
@@ -305,7 +307,7 @@ pub struct RuleSpec {
 pub struct ProtectSpec {
     /// Tags to keep: RE2 patterns, each for the whole tag name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::patterns")]
+    #[schemars(schema_with = "schema::keep_patterns")]
     pub name_regex: Vec<String>,
 
     /// `Required`, if not given: an image that the cluster uses is never removed, and nothing is removed while it is

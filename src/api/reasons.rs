@@ -75,6 +75,20 @@ pub enum Reason {
     Failed,
     /// LastRunSucceeded: the run was cut short by a shutdown, an edit or the removal of the policy.
     Interrupted,
+    /// Effective: every pattern that has to match something does.
+    PatternsMatch,
+    /// Effective: nobody knows, since no run has looked at every tag.
+    NotEvaluated,
+    /// Effective: `nameRegexDelete` of a rule matches no tag.
+    DeletePatternMatchesNothing,
+    /// Effective: a pattern to include matches no repository.
+    IncludeMatchesNothing,
+    /// Effective: a pattern to exclude can match no repository of the target.
+    ExcludeMatchesNothing,
+    /// Effective: patterns keep every tag that a rule matches.
+    KeepPatternKeepsEverything,
+    /// Effective: GitLab lets the token remove no tag at all.
+    TagsProtectedByGitLab,
     /// `ApprovalPending`: a plan waits for an approval.
     PlanWaits,
     /// `ApprovalPending`: the plan was approved.

@@ -41,6 +41,7 @@ pub(super) enum Place {
     Target,
     Path,
     Pattern,
+    KeepPattern,
     Alias,
     RuleName,
     Rule,
@@ -50,7 +51,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Spec,
         Self::GitLab,
         Self::Address,
@@ -61,6 +62,7 @@ impl Place {
         Self::Target,
         Self::Path,
         Self::Pattern,
+        Self::KeepPattern,
         Self::Alias,
         Self::RuleName,
         Self::Rule,
@@ -71,7 +73,7 @@ impl Place {
 
     /// The rules as they stand in the definition.
     pub(super) fn validations(self) -> Value {
-        self.rules().iter().map(|rule| json!({ "rule": rule.test.cel(), "message": rule.sentence })).collect()
+        self.rules().iter().map(Rule::told).collect()
     }
 
     fn rules(self) -> Vec<Rule> {
@@ -102,6 +104,7 @@ impl Place {
                  trailing slash, no . or .. segment, nothing encoded",
             )],
             Self::Pattern => vec![Rule::new(ValidPattern, PATTERN_SENTENCE)],
+            Self::KeepPattern => keep_pattern(),
             Self::Alias => vec![Rule::new(
                 matches(r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)*$"),
                 "give a host, with its port and a leading part of the path if need be, for example \
@@ -168,11 +171,50 @@ fn address() -> Vec<Rule> {
             unless_told_before(matches(r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/(?s:.*))?$")),
             "give an absolute address that begins with https://, for example https://gitlab.example.com",
         ),
+        Rule {
+            up_to: Some("/api/"),
+            ..Rule::new(
+                not(matches(r"[^/]/api/(v[0-9]+|graphql)/?$")),
+                "leave the path of the API away, which the operator adds by itself: write",
+            )
+        },
     ]
 }
 
 fn key(sentence: &'static str) -> Rule {
     Rule::new(All(vec![matches("^[-._a-zA-Z0-9]+$"), not(StartsWith("", ".."))]), sentence)
+}
+
+/// What people write who mean another language, and what of it no tag name can match. Escapes and character classes are
+/// not looked into, and a class that does not end is told as what it is. The rest of what matches no tag is found by
+/// `policy::pattern`.
+fn keep_pattern() -> Vec<Rule> {
+    let rule = |test, sentence| Rule::because(Reason::InvalidPattern, test, sentence);
+    vec![
+        Rule::new(ValidPattern, PATTERN_SENTENCE),
+        rule(
+            matches(r"^(\\.|\[\^?\]?(\\.|[^\]\\])*\]|[^\[\\ \t\r\n])*(\[\^?\]?[^\]]*)?$"),
+            "no tag name has a space or a line break, so nothing would be kept: write the pattern without (a YAML block scalar \
+             after | ends with a line break; |- or quotes do not)",
+        ),
+        rule(
+            not(Contains(r"\\")),
+            "two backslashes stand for a backslash, which no tag name has, so nothing would be kept: write one, as in v\\d+ (two \
+             are for double quotes only)",
+        ),
+        rule(
+            matches(r"^(\\.|\[\^?\]?(\\.|[^\]\\])*\]|\{[0-9]+,[0-9]*\}|[^\[\\,])*(\[\^?\]?[^\]]*)?$"),
+            "no tag name has a comma, so nothing would be kept: write | between alternatives, for example v.*|main",
+        ),
+        rule(
+            matches(r"^(\\.|\[\^?\]?(\\.|[^\]\\])*\]|[^\[\\/])*(\[\^?\]?[^\]]*)?$"),
+            "no tag name has a slash, so nothing would be kept: give the tag alone, without the path of its repository",
+        ),
+        rule(
+            not(matches(r"(^|[|(^])[A-Za-z0-9_.-]*[A-Za-z0-9_-]\*($|[|)$])")),
+            "* repeats the one character before it, so little would be kept: write .* for any text, for example v.* instead of v*",
+        ),
+    ]
 }
 
 fn rule() -> Vec<Rule> {
@@ -198,22 +240,46 @@ fn rule() -> Vec<Rule> {
 fn schedule() -> Vec<Rule> {
     let fields = |test| Any(vec![StartsWith("", "@"), Contains("TZ="), test]);
     let rule = |test, sentence| Rule::because(Reason::InvalidSchedule, test, sentence);
+    let without = |expression, sentence| rule(fields(not(matches(expression))), sentence);
     vec![
         rule(not(Contains("TZ=")), "name the time zone in timeZone, not in the schedule"),
         rule(
-            fields(matches("^[^ ]+( +[^ ]+){4}$")),
+            fields(matches("^ *[^ ]+( +[^ ]+){4} *$")),
             "give five fields (minute, hour, day of month, month, day of week), without seconds or years",
         ),
         rule(
-            Any(vec![not(StartsWith("", "@")), OneOf(&["@hourly", "@daily", "@weekly", "@monthly", "@yearly"])]),
+            Any(vec![
+                not(StartsWith("", "@")),
+                OneOf(&["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"]),
+            ]),
             "use @hourly, @daily, @weekly, @monthly or @yearly, or five fields",
         ),
         rule(
-            fields(matches("^[0-5]?[0-9]( |$)")),
+            fields(matches("^ *[0-5]?[0-9]( |$)")),
             "give one number as the minute, for example \"17 3 * * *\": GitLab takes one bulk deletion per repository \
              and hour",
         ),
-        rule(fields(matches("^[0-9A-Za-z*/,# -]+$")), "use numbers, names of months and days, and * / , - only"),
+        rule(fields(matches("^[0-9A-Za-z*?/,# -]+$")), "use numbers, names of months and days, and * ? / , - only"),
+        without(
+            "^ *[^ ]+ +([^ ]*[,-])?0*(2[4-9]|[3-9][0-9]|[1-9][0-9]{2,})([,/-][^ ]*)? ",
+            "give hours from 0 to 23 (midnight is 0)",
+        ),
+        without(
+            "^ *([^ ]+ +){2}([^ ]*[,-])?0*(0|3[2-9]|[4-9][0-9]|[1-9][0-9]{2,})([,/-][^ ]*)? ",
+            "give days of the month from 1 to 31",
+        ),
+        without(
+            "^ *([^ ]+ +){3}([^ ]*[,-])?0*(0|1[3-9]|[2-9][0-9]|[1-9][0-9]{2,})([,/-][^ ]*)? ",
+            "give months from 1 to 12, or JAN to DEC",
+        ),
+        without(
+            "^ *([^ ]+ +){4}([^ ]*[,-])?0*([89]|[1-9][0-9]+)([,/-][^ ]*)? *$",
+            "give days of the week from 0 (Sunday) to 6, or SUN to SAT",
+        ),
+        without(
+            "^ *([^ ]+ +){4}([^ ]*,)?(1-0|2-[01]|3-[0-2]|4-[0-3]|5-[0-4]|6-[0-5]|7-[0-6])([,/][^ ]*)? *$",
+            "let a range of days of the week end after it begins: write 6,0-1 instead of 6-1",
+        ),
     ]
 }
 
@@ -235,6 +301,8 @@ fn time_zone() -> Vec<Rule> {
 pub(super) struct Rule {
     test: Test,
     sentence: &'static str,
+    /// The sentence ends with the value up to the last place where this stands.
+    up_to: Option<&'static str>,
     /// The reason of the condition Stalled.
     pub(super) reason: Reason,
 }
@@ -245,7 +313,26 @@ impl Rule {
     }
 
     fn because(reason: Reason, test: Test, sentence: &'static str) -> Self {
-        Self { test, sentence, reason }
+        Self { test, sentence, up_to: None, reason }
+    }
+
+    /// The rule as it stands in the definition.
+    fn told(&self) -> Value {
+        let mut told = json!({ "rule": self.test.cel(), "message": self.sentence });
+        if let (Some(end), Some(told)) = (self.up_to, told.as_object_mut()) {
+            let expression =
+                format!("{} + ' ' + self.substring(0, self.lastIndexOf({}))", quoted(self.sentence), quoted(end));
+            told.insert("messageExpression".to_owned(), expression.into());
+        }
+        told
+    }
+
+    /// What is said of a value that does not keep the rule. `sentence` is that of the definition: two fields may have the
+    /// same rule, each with one of its own.
+    pub(super) fn sentence(&self, sentence: &str, value: &Value) -> String {
+        let text = value.as_str().unwrap_or_default();
+        let right = self.up_to.and_then(|end| text.rfind(end)).and_then(|end| text.get(..end));
+        right.map_or_else(|| sentence.to_owned(), |right| format!("{sentence} {right}"))
     }
 
     /// Whether a value of the right types keeps the rule.

@@ -113,6 +113,14 @@ pub(crate) fn patterns(_: &mut SchemaGenerator) -> Schema {
     set_of(MAX_PATTERNS, MAX_PATTERN, Place::Pattern)
 }
 
+pub(crate) fn keep_pattern(_: &mut SchemaGenerator) -> Schema {
+    text_with_rules(MAX_PATTERN, Place::KeepPattern)
+}
+
+pub(crate) fn keep_patterns(_: &mut SchemaGenerator) -> Schema {
+    set_of(MAX_PATTERNS, MAX_PATTERN, Place::KeepPattern)
+}
+
 pub(crate) fn registry_aliases(_: &mut SchemaGenerator) -> Schema {
     set_of(MAX_PATTERNS, 255, Place::Alias)
 }

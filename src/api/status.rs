@@ -26,7 +26,8 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::generation")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, Reconciling, Stalled, LastRunSucceeded, CredentialsValid and Overlapping, each with a documented reason.
+    /// Ready, Reconciling, Stalled, LastRunSucceeded, CredentialsValid, Effective, Overlapping and others, each with a
+    /// documented reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions::<Condition>")]
     pub conditions: Vec<Condition>,

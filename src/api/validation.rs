@@ -114,8 +114,7 @@ fn check_rules(value: &Value, schema: &Value, field: &str, faults: &mut Vec<Faul
         match told["rule"].as_str().and_then(Rule::of) {
             Some(rule) if rule.holds(value) => {}
             Some(rule) => {
-                // Two fields may have the same rule, each with a sentence of its own.
-                let sentence = told["message"].as_str().unwrap_or_default().to_owned();
+                let sentence = rule.sentence(told["message"].as_str().unwrap_or_default(), value);
                 faults.push(Fault { field: field.to_owned(), sentence, reason: rule.reason });
             }
             // A test excludes it.

@@ -25,8 +25,10 @@ pub enum SortBy {
     PushedAt,
     /// The first push.
     CreatedAt,
-    /// The version that the name is.
+    /// The version that the name is, by the rules of Semantic Versioning.
     SemVer,
+    /// The version that the name is, as people write them.
+    Version,
     /// The name.
     Name,
 }

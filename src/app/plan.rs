@@ -253,6 +253,7 @@ pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusio
         printer.progress.show(&so_far(planned, &forecast));
     }
     printer.listing.about.pace = forecast.pace();
+    printer.listing.assessment = Some(forecast.effect(&printer.listing));
     printer.end()
 }
 

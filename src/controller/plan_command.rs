@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::gitlab::{AlwaysOpen, Budget, Client, Connection, Error, GitLab, Repository};
 use crate::plan_output::{self, Planned, State};
 use crate::policy::CompiledPolicy;
+use crate::policy::effect::{self, Assessment, Effect};
 use crate::policy::overlap::Overlap;
 use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties;
@@ -24,12 +25,13 @@ use crate::policy::repository_outcome::Outcome;
 use crate::policy::request_budget::{self, Allowance};
 use crate::policy::source::Extent;
 use crate::policy::status_conditions::Findings;
+use crate::policy::target::TargetSeen;
 use crate::policy::token;
 
 use super::plan::archived;
 use super::plan::failure::{Failure, Unknown};
 use super::plan::in_use::{Cluster, Usage};
-use super::plan::list_repositories::{self, concerns_all};
+use super::plan::list_repositories::{self, Found, concerns_all};
 use super::plan::planner::Planner;
 use super::plan::read_tags::TagReader;
 use super::run::plan_repositories::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
@@ -67,6 +69,7 @@ pub struct Forecast {
     usage: Option<Usage>,
     repositories: Vec<Repository>,
     unlisted: Vec<Outcome>,
+    target: TargetSeen,
     read: AtomicU64,
     /// Requests that a run would take to remove what was planned so far.
     removing: AtomicU64,
@@ -91,8 +94,8 @@ impl Forecast {
             _ => None,
         };
         let (read, removing) = (AtomicU64::new(0), AtomicU64::new(0));
-        let (repositories, unlisted) = (found.repositories, found.failed);
-        Ok(Self { question, client, clock, usage, repositories, unlisted, read, removing })
+        let Found { repositories, failed: unlisted, target, .. } = found;
+        Ok(Self { question, client, clock, usage, repositories, unlisted, target, read, removing })
     }
 
     /// How many repositories there are to plan.
@@ -105,6 +108,13 @@ impl Forecast {
     #[must_use]
     pub fn overlap(&self) -> Overlap {
         neighbours::shared(&self.repositories, &self.question.neighbours)
+    }
+
+    /// What all that was planned says of the patterns of the policy.
+    #[must_use]
+    pub fn effect(&self, listing: &plan_output::Listing) -> Assessment {
+        let missed = listing.repositories.iter().filter(|repository| repository.effect.is_none()).count();
+        effect::verdict(&listing.effect, &self.target, missed, &self.question.policy)
     }
 
     /// The registries of which the cluster uses no image, as far as names tell; none where nobody looked.
@@ -137,6 +147,7 @@ impl Forecast {
             id: outcome.id,
             path: outcome.path.clone(),
             state: State::Failed(outcome.message.clone().unwrap_or_default()),
+            effect: None,
         })
     }
 
@@ -147,12 +158,21 @@ impl Forecast {
     }
 
     async fn plan(&self, repository: &Repository) -> Result<plan_output::Repository, Unavailable> {
+        let mut effect = None;
+        // What nobody may change has nothing to say of the patterns.
+        let mut closed = |outcome: Outcome| {
+            effect = Some(Effect::default());
+            State::Skipped(outcome.message.unwrap_or_default())
+        };
         let state = match delete_scheduled(repository) {
-            Some(outcome) => State::Skipped(outcome.message.unwrap_or_default()),
+            Some(outcome) => closed(outcome),
             None => match self.planner().plan(repository).await {
                 Ok(plan) => match self.closed(repository, &plan).await? {
-                    Some(outcome) => State::Skipped(outcome.message.unwrap_or_default()),
-                    None => State::Planned(Box::new(self.judged(plan))),
+                    Some(outcome) => closed(outcome),
+                    None => {
+                        effect = Some(Effect::of_plan(&plan, &self.question.policy));
+                        State::Planned(Box::new(self.judged(plan)))
+                    }
                 },
                 Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
                 Err(Failure::InUse(unknown)) => return Err(unknown.into()),
@@ -161,7 +181,7 @@ impl Forecast {
                 Err(failure) => State::Failed(not_planned(repository, &failure).message.unwrap_or_default()),
             },
         };
-        Ok(plan_output::Repository { id: repository.id, path: repository.path.clone(), state })
+        Ok(plan_output::Repository { id: repository.id, path: repository.path.clone(), state, effect })
     }
 
     /// The outcome of a repository from which something would go, or nothing may, if its project is closed.
@@ -190,9 +210,10 @@ impl Forecast {
         let removing = request_budget::to_remove(method, source.graphql, tags.removals());
         self.removing.fetch_add(removing, Ordering::Relaxed);
         let exceeded = self.question.policy.limits.repository(tags.removals(), tags.len() as u64).err();
-        let tied = ties::sentence(&tags, self.question.policy.method.rules());
+        let by = self.question.policy.method.rules();
+        let remarks = ties::sentence(&tags, by).into_iter().chain(ties::unranked(&tags, by)).collect();
         let (complete, ages) = (source.extent == Extent::All, source.ages);
-        Planned { tags, claims, complete, ages, tied, leftover, rules, exceeded }
+        Planned { tags, claims, complete, ages, remarks, leftover, rules, exceeded }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
 use crate::policy::overlap::Overlap;
 use crate::policy::repository_outcome::Stop;
 use crate::policy::status_conditions::Subject;
+use crate::policy::target::{Target, TargetSeen};
 use crate::policy::{CompiledPolicy, report, resume, status_conditions};
 
 use super::compiled::compiled;
@@ -269,6 +270,9 @@ fn note_found(
     if let Some(in_use) = &found.in_use {
         status_conditions::note_in_use(status, in_use, generation, now);
     }
+    if let Some(target) = &found.target {
+        status_conditions::note_target(status, target, generation, now);
+    }
     status_conditions::checked(status, subject, &found.findings);
     if let Some(overlap) = &found.overlap {
         let namespace = live.namespace().unwrap_or_default();
@@ -288,6 +292,8 @@ struct Look {
     overlap: Option<Overlap>,
     /// What is known of images in use, where that could be found out.
     in_use: Option<Knowledge>,
+    /// What the patterns of the target match, where it has some and that could be found out.
+    target: Option<TargetSeen>,
 }
 
 /// Whether a policy would work if a run began now. `None` where it was edited meanwhile, or the operator ends: what was
@@ -327,9 +333,10 @@ async fn check(
             let in_use = Box::pin(Usage::knowledge(context, &namespace, policy, repositories)).await;
             // It may have waited for a first list.
             context.memory().note_watch(&live.uid().unwrap_or_default(), context.sees_workloads());
-            Look { findings, overlap, in_use: Some(in_use) }
+            let target = if works { patterns(&session.client, &policy.target).await } else { None };
+            Look { findings, overlap, in_use: Some(in_use), target }
         }
-        Err(NoSession::Findings(findings)) => Look { findings, overlap: None, in_use: None },
+        Err(NoSession::Findings(findings)) => Look { findings, overlap: None, in_use: None, target: None },
         Err(NoSession::NotAsked(error)) => return Err(error),
     };
     let cut_short = matches!(gate.stop(), Some(Stop::Shutdown | Stop::PolicyChanged));
@@ -347,6 +354,14 @@ where
     }
     let found = list().await?;
     found.failed.is_empty().then(|| neighbours.overlap(&found.repositories))
+}
+
+/// What the patterns of a target match, where it has some and its repositories can be listed.
+async fn patterns(client: &Client, target: &Target) -> Option<TargetSeen> {
+    if !target.has_patterns() {
+        return None;
+    }
+    list_repositories::list(client, target).await.ok().map(|found| found.target)
 }
 
 /// The longest that a look may be put off, for whoever has nothing better to say.

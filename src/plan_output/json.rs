@@ -5,6 +5,8 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use super::{Listing, Planned, Repository, Tag, Totals};
+use crate::api::conditions::ConditionStatus;
+use crate::policy::effect::Assessment;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -14,10 +16,19 @@ struct Outermost<'a> {
     policy: &'a str,
     totals: Sums,
     #[serde(skip_serializing_if = "Option::is_none")]
+    effective: Option<EffectShape<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     overlapping: Option<OverlapShape<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     dropped_fields: &'a [String],
     repositories: Repositories<'a>,
+}
+
+#[derive(Serialize)]
+struct EffectShape<'a> {
+    status: ConditionStatus,
+    reason: &'static str,
+    message: &'a str,
 }
 
 #[derive(Serialize)]
@@ -72,11 +83,17 @@ impl Serialize for Listing {
         let reader = self.about.reader();
         let policies = overlap.with.iter().filter_map(|(namespace, name)| reader.shown(namespace, name));
         let overlapping = OverlapShape { policies: policies.collect(), repositories: &overlap.shared };
+        let effective = self.assessment.as_ref().map(|Assessment { status, reason, message }| EffectShape {
+            status: *status,
+            reason: reason.as_str(),
+            message,
+        });
         let shape = Outermost {
             plan_hash: self.plan_hash(),
             generated_at: Timestamp::from_second(at.as_second()).unwrap_or(at),
             policy: &self.about.policy,
             totals: Sums { scanned, remove, keep, bytes },
+            effective,
             overlapping: (!overlap.with.is_empty()).then_some(overlapping),
             dropped_fields: &self.about.dropped_fields,
             repositories: Repositories(self),

@@ -11,10 +11,12 @@ pub mod units;
 
 use jiff::Timestamp;
 
+use crate::api::conditions::ConditionStatus;
 use crate::api::{Method, Mode};
 use crate::policy::CompiledPolicy;
 use crate::policy::approval::{Item, plan_hash};
 use crate::policy::definition;
+use crate::policy::effect::{Assessment, Effect};
 use crate::policy::in_use::{Use, unused_sentence};
 use crate::policy::limits::{Exceeded, Limits};
 use crate::policy::overlap::{Overlap, Reader};
@@ -99,6 +101,8 @@ pub struct Repository {
     pub path: String,
     /// What was found out.
     pub state: State,
+    /// What the patterns of the policy do here, where that was looked at.
+    pub effect: Option<Effect>,
 }
 
 /// What was found out about a repository.
@@ -123,8 +127,8 @@ pub struct Planned {
     pub complete: bool,
     /// What ages are counted from; `None` where no dates were read.
     pub ages: Option<Ages>,
-    /// What there is to say of tags that share their dates.
-    pub tied: Option<String>,
+    /// What there is to say of tags that share their dates, and of names that are no versions.
+    pub remarks: Vec<String>,
     /// Attachments that GitLab's bulk deletion is told to keep.
     pub leftover: Option<Leftover>,
     /// How much is known of GitLab's protection rules, where they were asked for.
@@ -254,13 +258,18 @@ pub struct Listing {
     pub totals: Totals,
     /// The repositories, in the order in which they were added.
     pub repositories: Vec<Repository>,
+    /// What the patterns of the policy do in them together.
+    pub effect: Effect,
+    /// What is to be said of that, once all were added.
+    pub assessment: Option<Assessment>,
 }
 
 impl Listing {
     /// Nothing, so far.
     #[must_use]
     pub fn new(about: PlanHeader) -> Self {
-        Self { about, totals: Totals::default(), repositories: Vec::new() }
+        let (totals, effect) = (Totals::default(), Effect::default());
+        Self { about, totals, repositories: Vec::new(), effect, assessment: None }
     }
 
     /// Counts a repository and takes it in.
@@ -268,6 +277,9 @@ impl Listing {
         let totals = &mut self.totals;
         totals.repositories += 1;
         totals.failed += usize::from(repository.trouble().is_some());
+        if let Some(effect) = &repository.effect {
+            self.effect.add(effect);
+        }
         if let State::Planned(planned) = &mut repository.state {
             let (scanned, remove) = (planned.tags.len() as u64, planned.tags.removals());
             totals.changed += usize::from(remove > 0);
@@ -337,6 +349,9 @@ impl Listing {
         if self.totals.failed > 0 {
             let places = units::of(self.totals.repositories as u64, "repository", "repositories");
             remarks.push(format!("{} of {places} failed", self.totals.failed));
+        }
+        if let Some(Assessment { status: ConditionStatus::False, reason, message }) = &self.assessment {
+            remarks.push(format!("not effective ({reason}): {message}"));
         }
         if self.about.in_use_unknown {
             remarks.push("a run keeps images that are in use; nobody looked here which they are".to_owned());

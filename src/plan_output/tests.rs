@@ -55,7 +55,7 @@ pub(super) fn planned(tags: Vec<PlannedTag>) -> Box<Planned> {
         claims: Claims::default(),
         complete: true,
         ages: Some(Ages::LastPush),
-        tied: None,
+        remarks: Vec::new(),
         leftover: None,
         rules: None,
         exceeded: None,
@@ -63,7 +63,7 @@ pub(super) fn planned(tags: Vec<PlannedTag>) -> Box<Planned> {
 }
 
 pub(super) fn repository(id: u64, path: &str, state: State) -> Repository {
-    Repository { id, path: path.to_owned(), state }
+    Repository { id, path: path.to_owned(), state, effect: None }
 }
 
 pub(super) const GOES: Verdict = Verdict::Remove(RemoveReason::RuleMatches);

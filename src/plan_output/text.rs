@@ -54,8 +54,8 @@ pub(super) fn kept(planned: &Planned) -> String {
     if let Some(users) = planned.claims.users_message(read) {
         let _ = write!(text, "; in use: {}", plain(&users));
     }
-    if let Some(tied) = &planned.tied {
-        let _ = write!(text, "; {tied}");
+    for remark in &planned.remarks {
+        let _ = write!(text, "; {remark}");
     }
     if let Some(leftover) = planned.leftover {
         let _ = write!(text, "; {leftover}");

@@ -182,7 +182,8 @@ pub fn compile(
     let mut patterns = Patterns::default();
     let target = Target::compile(&spec.target, &mut patterns).map_err(|refused| pattern_problem(&refused))?;
     let protect_spec = spec.protect.clone().unwrap_or_default();
-    let protect = patterns.compile_all("protect.nameRegex", &protect_spec.name_regex);
+    let protect = |source: &String| patterns.compile_keeping("protect.nameRegex", source);
+    let protect = protect_spec.name_regex.iter().map(protect).collect::<Result<_, _>>();
     let protect = protect.map_err(|refused| pattern_problem(&refused))?;
     let protection = protection(&protect_spec, settings)?;
     let rules =
@@ -245,10 +246,11 @@ fn method(method: api::Method, mut rules: Vec<Rule>) -> Result<Method, Problem> 
 
 fn compile_rule(spec: &RuleSpec, patterns: &mut Patterns) -> Result<Rule, Problem> {
     let field = |name: &str| format!("rules[{}].{name}", spec.name);
-    let mut pattern =
-        |name: &str, source: &str| patterns.compile(&field(name), source).map_err(|refused| pattern_problem(&refused));
-    let delete = pattern("nameRegexDelete", &spec.name_regex_delete)?;
-    let keep = spec.name_regex_keep.as_deref().map(|source| pattern("nameRegexKeep", source)).transpose()?;
+    let delete = patterns.compile(&field("nameRegexDelete"), &spec.name_regex_delete);
+    let delete = delete.map_err(|refused| pattern_problem(&refused))?;
+    let keep = spec.name_regex_keep.as_deref();
+    let keep = keep.map(|source| patterns.compile_keeping(&field("nameRegexKeep"), source)).transpose();
+    let keep = keep.map_err(|refused| pattern_problem(&refused))?;
     let older_than = spec
         .older_than
         .as_deref()
@@ -327,9 +329,7 @@ fn pattern_problem(refused: &Refused) -> Problem {
     let Refused { field, pattern, error } = refused;
     let advice = match error {
         PatternError::Invalid(_) => format!(": {PATTERN_SENTENCE}"),
-        PatternError::DiffersFromRe2(_) | PatternError::TooLarge | PatternError::TooLargeTogether { .. } => {
-            String::new()
-        }
+        _ => String::new(),
     };
     Problem { reason: Reason::InvalidPattern, message: format!("{field} {pattern:?} {error}{advice}") }
 }

@@ -1,7 +1,8 @@
 //! Which events a change of the status is worth: transitions and ends of runs, never a quiet look.
 
 use crate::api::conditions::{
-    self, CREDENTIALS_VALID, Condition, ConditionStatus, LAST_RUN_SUCCEEDED, OVERLAPPING, READY, Reason, STALLED,
+    self, CREDENTIALS_VALID, Condition, ConditionStatus, EFFECTIVE, LAST_RUN_SUCCEEDED, OVERLAPPING, READY, Reason,
+    STALLED,
 };
 use crate::api::{APPROVE, Mode, PendingApproval, PolicyStatus, RepositoryResult, RunResult};
 use crate::words::words;
@@ -48,6 +49,10 @@ pub enum EventReason {
     Overlapping,
     /// Normal: no other policy looks after repositories of this one any more.
     OverlapEnded,
+    /// Warning: a pattern does nothing, or keeps everything, or the token can remove nothing.
+    NotEffective,
+    /// Normal: every pattern that has to match something does again.
+    Effective,
     /// Warning: GitLab's own cleanup policy is enabled in a project of the target.
     CleanupPolicyConflict,
     /// Warning: tags of one moment come of age together within days.
@@ -142,6 +147,7 @@ pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> 
         events.push(Announcement::warning(EventReason::DefinitionOutdated, &ready.message));
     }
     events.extend(overlap(old, new));
+    events.extend(effect(before(EFFECTIVE), after(EFFECTIVE)));
     // What the status says since before is announced. It survives a restart, and so no event comes twice.
     let when = |status: &PolicyStatus| status.coming_of_age.as_ref().map(|soon| soon.time.0);
     if let Some(soon) = new.coming_of_age.as_ref().filter(|_| when(new) != when(old)) {
@@ -155,6 +161,21 @@ pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> 
             .map(|note| Announcement::warning(EventReason::CleanupPolicyConflict, note)),
     );
     events
+}
+
+/// What is wrong is announced when it changes, by its reason: numbers in the message change with every run. In between
+/// it may have been unknown, so that what is announced anew after a restart or an edit may have been said before.
+fn effect(before: Option<&Condition>, after: Option<&Condition>) -> Option<Announcement> {
+    let after = after?;
+    let was = |status: ConditionStatus| before.is_some_and(|before| before.status == status);
+    let same = before.is_some_and(|before| before.reason == after.reason);
+    match after.status {
+        ConditionStatus::False if !same => Some(Announcement::warning(EventReason::NotEffective, &after.message)),
+        ConditionStatus::True if was(ConditionStatus::False) => {
+            Some(Announcement::normal(EventReason::Effective, &after.message))
+        }
+        _ => None,
+    }
 }
 
 /// Which policies share repositories is announced when it changes; how many repositories is not.

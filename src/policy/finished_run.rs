@@ -7,6 +7,7 @@ use crate::api::{EmptyRepository, PolicyStatus, RunStatus};
 
 use super::compile::CompiledPolicy;
 use super::definition::Definition;
+use super::effect::Assessment;
 use super::events::{self, Announcement, EventReason};
 use super::overlap::{Overlap, Reader};
 use super::report;
@@ -52,6 +53,8 @@ pub struct FinishedRun {
     pub conflicts: Option<Vec<String>>,
     /// What the policy shares with others, if the run has something to say about it.
     pub shared: Option<Overlap>,
+    /// Whether the policy does what it seems to say, if the run has something to say about it.
+    pub effect: Option<Assessment>,
     /// The registries of which the cluster uses no image, if the run has something to say about it.
     pub unused_registries: Option<Vec<String>>,
 }
@@ -103,6 +106,9 @@ impl FinishedRun {
         }
         if let Some(registries) = &self.unused_registries {
             status.unused_registries.clone_from(registries);
+        }
+        if let Some(verdict) = self.effect.as_ref().filter(|_| generation == self.record.observed_generation) {
+            status_conditions::note_effect(status, verdict, generation, self.ended);
         }
         self.finish(status);
         report::add_remark(status, definition.remark().as_deref());
@@ -233,6 +239,7 @@ mod tests {
             conflicts: None,
             shared: None,
             unused_registries: None,
+            effect: None,
         }
     }
 

@@ -14,6 +14,7 @@ pub mod bulk_verification;
 pub mod compile;
 pub mod compiled_cache;
 pub mod definition;
+pub mod effect;
 pub mod empty_repository;
 pub mod events;
 pub mod fair_queue;

@@ -3,10 +3,16 @@
 //! The two days a year on which clocks change follow the cron of the library: a time that does not exist runs once,
 //! right after the gap; a time that exists twice runs once, at its first occurrence.
 
+mod fields;
+
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+
+use fields::canonical;
+
+pub use fields::FieldError;
 
 /// A schedule in its time zone.
 #[derive(Clone, Debug)]
@@ -24,6 +30,9 @@ pub enum ScheduleError {
     /// The fields cannot be read.
     #[error("schedule {0:?} cannot be read as five cron fields")]
     Unreadable(String),
+    /// A field cannot be read.
+    #[error("schedule {0:?} {1}")]
+    Field(String, FieldError),
     /// The minute is not one number.
     #[error("schedule {0:?} may fire twice within an hour: give one number as the minute")]
     TooOften(String),
@@ -54,15 +63,23 @@ impl Schedule {
             return Err(unknown());
         }
         let zone = TimeZone::get(zone).map_err(|_| unknown())?;
-        let minute = expression.split(' ').next().unwrap_or_default();
-        if !expression.starts_with('@') && (minute.is_empty() || !minute.bytes().all(|byte| byte.is_ascii_digit())) {
-            return Err(ScheduleError::TooOften(expression.to_owned()));
-        }
+        let fields = match expression.trim() {
+            "@annually" => "@yearly".to_owned(),
+            "@midnight" => "@daily".to_owned(),
+            by_name if by_name.starts_with('@') => by_name.to_owned(),
+            fields => {
+                let minute = fields.split_ascii_whitespace().next().unwrap_or_default();
+                if minute.is_empty() || !minute.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return Err(ScheduleError::TooOften(expression.to_owned()));
+                }
+                canonical(fields).map_err(|error| ScheduleError::Field(expression.to_owned(), error))?
+            }
+        };
         let cron = CronParser::builder()
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
             .build()
-            .parse(expression)
+            .parse(&fields)
             .map_err(|_| ScheduleError::Unreadable(expression.to_owned()))?;
         let schedule = Self { cron, zone };
         match schedule.next_after(now) {
@@ -121,6 +138,13 @@ mod tests {
     #[case("@yearly", "Etc/UTC", "2026-11-22T03:17:00Z", "2027-01-01T00:00:00Z")]
     #[case("@daily", "America/New_York", "2026-11-22T03:17:00Z", "2026-11-22T05:00:00Z")]
     #[case("0 3 * * MON-FRI", "Etc/UTC", "2026-11-20T03:00:00Z", "2026-11-23T03:00:00Z")]
+    #[case("0 0/6 * * *", "Etc/UTC", "2026-11-20T03:00:00Z", "2026-11-20T06:00:00Z")]
+    #[case(" 0 3 * * * ", "Etc/UTC", "2026-11-20T03:00:00Z", "2026-11-21T03:00:00Z")]
+    #[case("@midnight", "Etc/UTC", "2026-11-20T03:00:00Z", "2026-11-21T00:00:00Z")]
+    #[case("@annually", "Etc/UTC", "2026-11-20T03:00:00Z", "2027-01-01T00:00:00Z")]
+    #[case("0 3 13 * 5", "Etc/UTC", "2026-11-06T03:00:00Z", "2026-11-13T03:00:00Z")]
+    #[case("0 3 14 * 5", "Etc/UTC", "2026-11-06T03:00:00Z", "2026-11-13T03:00:00Z")]
+    #[case("0 3 L * *", "Etc/UTC", "2026-11-06T03:00:00Z", "2026-11-30T03:00:00Z")]
     // The clocks of Berlin go from 02:00 to 03:00 on 2026-03-29, and from 03:00 back to 02:00 on 2026-10-25.
     #[case::a_time_that_does_not_exist_runs_after_the_gap(
         "30 2 * * *",
@@ -162,21 +186,28 @@ mod tests {
     #[case("* * * * *")]
     #[case("TZ=UTC 0 3 * * *")]
     #[case("")]
-    #[case(" 0 3 * * *")]
     fn a_schedule_that_could_fire_twice_an_hour_is_refused(#[case] expression: &str) {
         let error = Schedule::parse(expression, "Etc/UTC", at("2026-01-01T00:00:00Z")).unwrap_err();
         assert_eq!(error, ScheduleError::TooOften(expression.to_owned()));
     }
 
     #[rstest]
+    #[case("@reboot")]
+    #[case("@every 1h")]
+    fn what_names_no_schedule_is_refused(#[case] expression: &str) {
+        let error = Schedule::parse(expression, "Etc/UTC", at("2026-01-01T00:00:00Z")).unwrap_err();
+        assert_eq!(error, ScheduleError::Unreadable(expression.to_owned()));
+    }
+
+    #[rstest]
     #[case("0 0 3 * * *")]
     #[case("0 3 * *")]
     #[case("61 3 * * *")]
-    #[case("@reboot")]
-    #[case("@every 1h")]
-    fn what_is_not_five_fields_is_refused(#[case] expression: &str) {
+    #[case("0 24 * * *")]
+    #[case("0 3 * * 6-1")]
+    fn a_field_that_cannot_be_read_is_named(#[case] expression: &str) {
         let error = Schedule::parse(expression, "Etc/UTC", at("2026-01-01T00:00:00Z")).unwrap_err();
-        assert_eq!(error, ScheduleError::Unreadable(expression.to_owned()));
+        assert!(matches!(error, ScheduleError::Field(..)), "{error}");
     }
 
     #[test]

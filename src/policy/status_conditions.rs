@@ -6,19 +6,21 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::{
-    self, APPROVAL_PENDING, CREDENTIALS_VALID, ConditionStatus, IN_USE_KNOWN, OVERLAPPING, READY, RECONCILING,
-    RUN_QUEUED, Reason, STALLED,
+    self, APPROVAL_PENDING, CREDENTIALS_VALID, ConditionStatus, EFFECTIVE, IN_USE_KNOWN, OVERLAPPING, READY,
+    RECONCILING, RUN_QUEUED, Reason, STALLED,
 };
 use crate::api::{APPROVE, PolicyStatus, RefusedRunRequest, Trigger};
 
 use super::compile::{CompiledPolicy, Problem};
 use super::definition::Definition;
+use super::effect::{self, Assessment};
 use super::gitlab_cleanup_policy;
 use super::handled_requests::{self, Refusal};
 use super::in_use::{Knowledge, unused_sentence};
 use super::next_action::Tokens;
 use super::of_age;
 use super::overlap::{Overlap, Reader};
+use super::target::TargetSeen;
 
 /// A token that expires within this time is worth a warning.
 pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -74,6 +76,9 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
         // Of other rules.
         status.coming_of_age = None;
     }
+    if !known || conditions::find(&status.conditions, EFFECTIVE).is_none() {
+        note_effect(status, &Assessment::unknown("no run has looked at every tag yet"), generation, now);
+    }
     conditions::remove(&mut status.conditions, STALLED);
     conditions::remove(&mut status.conditions, RUN_QUEUED);
     if policy.suspended {
@@ -100,6 +105,7 @@ pub fn stall(status: &mut PolicyStatus, problem: &Problem, generation: i64, now:
     status.interrupted_run = None;
     status.next_schedule_time = None;
     conditions::remove(&mut status.conditions, RECONCILING);
+    conditions::remove(&mut status.conditions, EFFECTIVE);
     let (reason, message) = (problem.reason, problem.message.as_str());
     conditions::set(&mut status.conditions, STALLED, true, reason, message, Some(generation), now);
     let mut message = message.to_owned();
@@ -235,6 +241,22 @@ pub fn note_overlap(status: &mut PolicyStatus, overlap: &Overlap, to: Reader<'_>
         None => (false, Reason::NoOverlap, "no other policy looks after repositories of this one".to_owned()),
     };
     conditions::set(&mut status.conditions, OVERLAPPING, overlapping, why, &message, Some(generation), now);
+}
+
+/// Records whether the policy does what it seems to say.
+pub fn note_effect(status: &mut PolicyStatus, verdict: &Assessment, generation: i64, now: Timestamp) {
+    let Assessment { status: holds, reason, message } = verdict;
+    conditions::set(&mut status.conditions, EFFECTIVE, *holds, *reason, message, Some(generation), now);
+}
+
+/// Records what the list of repositories tells of it, ahead of any run, and takes back what it told before.
+pub fn note_target(status: &mut PolicyStatus, target: &TargetSeen, generation: i64, now: Timestamp) {
+    let told = conditions::find(&status.conditions, EFFECTIVE).and_then(conditions::Condition::known_reason);
+    if let Some(verdict) = effect::of_list(target) {
+        note_effect(status, &verdict, generation, now);
+    } else if matches!(told, Some(Reason::ExcludeMatchesNothing | Reason::IncludeMatchesNothing)) {
+        note_effect(status, &Assessment::unknown("no run has looked at every tag yet"), generation, now);
+    }
 }
 
 /// Records what is known of images in use, and what would follow from it for a run.

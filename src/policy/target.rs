@@ -2,7 +2,7 @@
 
 use crate::api::{GroupTarget, TargetSpec};
 
-use super::pattern::{Pattern, Patterns, Refused};
+use super::pattern::{Names, Pattern, Patterns, Refused};
 
 /// A compiled target.
 #[derive(Clone, Debug)]
@@ -22,11 +22,13 @@ impl Target {
     /// The pattern that cannot be used, and why.
     pub fn compile(spec: &TargetSpec, patterns: &mut Patterns) -> Result<Self, Refused> {
         let selector = spec.repositories.clone().unwrap_or_default();
+        let exclude = |source: &String| patterns.compile_excluding("target.repositories.exclude", source);
+        let exclude = selector.exclude.iter().map(exclude).collect::<Result<_, _>>()?;
         Ok(Self {
             projects: spec.projects.clone(),
             groups: spec.groups.iter().map(group).collect(),
             include: patterns.compile_all("target.repositories.include", &selector.include)?,
-            exclude: patterns.compile_all("target.repositories.exclude", &selector.exclude)?,
+            exclude,
         })
     }
 
@@ -37,6 +39,81 @@ impl Target {
     pub fn selects(&self, path: &str) -> bool {
         let included = self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(path));
         path.is_ascii() && included && !self.exclude.iter().any(|pattern| pattern.matches(path))
+    }
+}
+
+/// What the patterns of a target matched among the repositories of its projects and groups.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TargetSeen {
+    /// How many repositories there are, selected or not.
+    pub listed: usize,
+    /// Whether every project and group could be listed.
+    pub whole: bool,
+    include: Vec<Matched>,
+    exclude: Vec<Matched>,
+}
+
+/// A pattern, and whether it matched a path.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Matched {
+    /// The pattern, as it was written.
+    pub pattern: String,
+    /// Whether it matched one, or may match one that is not there yet.
+    pub matched: bool,
+    /// What would have matched.
+    pub hint: Option<String>,
+}
+
+impl TargetSeen {
+    /// Patterns to include that match no repository. None where not all were listed, or there are none.
+    pub fn idle_includes(&self) -> impl Iterator<Item = &Matched> {
+        let told = self.whole && self.listed > 0;
+        self.include.iter().filter(move |include| told && !include.matched)
+    }
+
+    /// Patterns to exclude that can match no repository of the target.
+    pub fn dead_excludes(&self) -> impl Iterator<Item = &Matched> {
+        self.exclude.iter().filter(|exclude| !exclude.matched)
+    }
+}
+
+impl Target {
+    /// Whether there are patterns over paths.
+    #[must_use]
+    pub fn has_patterns(&self) -> bool {
+        !(self.include.is_empty() && self.exclude.is_empty())
+    }
+
+    /// What the patterns match of these paths of the projects and groups. `hint` answers what would match.
+    #[must_use]
+    pub fn seen(&self, paths: &[&str], whole: bool, hint: impl Fn(&str) -> Option<String>) -> TargetSeen {
+        let matched = |pattern: &Pattern, may: bool| {
+            let matched = may || paths.iter().any(|path| pattern.matches(path));
+            let hint = if matched { None } else { hint(pattern.source()) };
+            Matched { pattern: pattern.source().to_owned(), matched, hint }
+        };
+        TargetSeen {
+            listed: paths.len(),
+            whole,
+            include: self.include.iter().map(|pattern| matched(pattern, false)).collect(),
+            exclude: self.exclude.iter().map(|pattern| matched(pattern, self.may_match(pattern, paths))).collect(),
+        }
+    }
+
+    /// Whether a pattern can match a path of the projects and groups, whether it is there or not. A project by its id
+    /// could be any, and so could one that was found under another path than it is named by.
+    fn may_match(&self, pattern: &Pattern, paths: &[&str]) -> bool {
+        let groups = self.groups.iter().map(|(path, _)| path);
+        let below: Vec<String> = self.projects.iter().chain(groups).map(|path| path.to_lowercase()).collect();
+        let known = |path: &&str| {
+            let is_below = |above: &String| {
+                path.strip_prefix(above.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            below.iter().any(is_below)
+        };
+        self.projects.iter().any(|project| is_numeric(project))
+            || !paths.iter().all(known)
+            || below.iter().any(|path| pattern.can_match(Names::PathsFrom(path)))
     }
 }
 

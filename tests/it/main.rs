@@ -16,6 +16,7 @@ mod careful;
 mod conflict;
 mod definition;
 mod docs;
+mod effective;
 mod empty;
 mod exact;
 mod failures;

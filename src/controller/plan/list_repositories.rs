@@ -1,13 +1,14 @@
 //! Lists the repositories of a policy's projects and groups, and turns errors about one of them into outcomes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::RepositoryResult;
 use crate::api::conditions::Reason;
 use crate::gitlab::{Class, Client, Error, ErrorKind, Namespace, Repository};
+use crate::policy::effect::path_hint;
 use crate::policy::repository_outcome::{Outcome, RepositoryName, RepositoryReason};
 use crate::policy::status_conditions::Findings;
-use crate::policy::target::{Target, directly_in_group};
+use crate::policy::target::{Target, TargetSeen, directly_in_group};
 
 use crate::controller::connect::namespaces;
 
@@ -25,6 +26,8 @@ pub(crate) struct Found {
     pub(crate) failed: Vec<Outcome>,
     /// How many projects and groups were asked for.
     pub(crate) asked: usize,
+    /// What the patterns of the target match.
+    pub(crate) target: TargetSeen,
 }
 
 impl Found {
@@ -50,8 +53,9 @@ impl Found {
 /// What concerns the whole run: the token, the certificate, a stop.
 pub(crate) async fn list(client: &Client, target: &Target) -> Result<Found, Error> {
     let namespaces = namespaces(target);
-    let mut found = Found { repositories: Vec::new(), failed: Vec::new(), asked: namespaces.len() };
-    let mut repositories = BTreeMap::new();
+    let asked = namespaces.len();
+    let mut found = Found { repositories: Vec::new(), failed: Vec::new(), asked, target: TargetSeen::default() };
+    let (mut repositories, mut left_out) = (BTreeMap::new(), BTreeSet::new());
     for (name, namespace) in namespaces {
         let listed = match client.repositories(&namespace).await {
             Ok(listed) => listed,
@@ -71,10 +75,15 @@ pub(crate) async fn list(client: &Client, target: &Target) -> Result<Found, Erro
             let here = direct_only.as_ref().is_none_or(|group| directly_in_group(group, repository.project_path()));
             if here && target.selects(&repository.path) {
                 repositories.insert(repository.id, repository);
+            } else if here {
+                left_out.insert(repository.path);
             }
         }
     }
     found.repositories = repositories.into_values().collect();
+    let selected = found.repositories.iter().map(|repository| repository.path.as_str());
+    let paths: Vec<&str> = selected.chain(left_out.iter().map(String::as_str)).collect();
+    found.target = target.seen(&paths, found.failed.is_empty(), |pattern| path_hint(pattern, paths.iter().copied()));
     found.repositories.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }

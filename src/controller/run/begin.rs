@@ -1,6 +1,6 @@
 //! Writes ahead what is about to happen: a crash from here on is an interruption, never a second run.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -79,6 +79,7 @@ pub(super) async fn begin<'a>(
         gate: Arc::new(gate.renewed_by(Arc::clone(&renewal))),
         renewal,
         progress: Arc::default(),
+        seen: Mutex::default(),
         begun,
         record,
         id,

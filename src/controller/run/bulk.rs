@@ -13,6 +13,7 @@ use crate::policy::bulk_ledger::{Blocked, eligible_after, eligible_after_unseen}
 use crate::policy::bulk_remains::Remains;
 use crate::policy::bulk_verification::PAUSES;
 use crate::policy::compile::Rule;
+use crate::policy::effect::Effect;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::limits::Exceeded;
 use crate::policy::outcomes::bulk::{Listed, NotKept, Requested, already_requested, rate_limited, too_old, verified};
@@ -180,6 +181,7 @@ impl Preparation<'_> {
                 Ok(listed) => listed,
                 Err(left_alone) => return Ok(Step::Done(left_alone)),
             };
+        job.note_effect(&repository, &Effect::of_names(names.iter().map(AsRef::as_ref), job.policy));
         let listed = Listed { protected, ..Listed::of(names, rule, job.policy, &spared, planned) };
         let doubted = |doubt, of_age, ages| {
             Step::Done(Outcome { tags: listed.counts(0), of_age, ages, ..doubted((&repository).into(), &doubt) })

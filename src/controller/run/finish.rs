@@ -7,14 +7,16 @@ use super::job::Run;
 use super::report::Report;
 use crate::api::{RepositoryResult, RunStatus};
 use crate::policy::bulk_ledger;
+use crate::policy::effect::Assessment;
 use crate::policy::finished_run::FinishedRun;
-use crate::policy::repository_outcome::{Outcome, RepositoryReason};
+use crate::policy::repository_outcome::{End, Outcome, RepositoryReason};
 
 /// What the run came to.
 pub(super) fn finish(run: &Run<'_>, report: Report) -> FinishedRun {
     let now = run.context.clock.now();
     let (uid, healthy) = (run.live.uid().unwrap_or_default(), report.findings.trouble.is_none());
     log_failures(run, &report.outcomes);
+    let effect = effect(run, &report);
     let outcomes = with_hours(run, report.registry.as_deref(), report.outcomes.into(), now);
     let finished = FinishedRun {
         namespace: run.namespace.clone(),
@@ -35,12 +37,19 @@ pub(super) fn finish(run: &Run<'_>, report: Report) -> FinishedRun {
         conflicts: report.conflicts,
         shared: report.shared,
         unused_registries: report.unused_registries,
+        effect,
     };
     if finished.says_of_credentials() {
         run.context.memory().note_check(&finished.uid, run.generation, now, healthy);
     }
     log_end(run, &finished);
     finished
+}
+
+/// Whether the policy does what it seems to say. A run that did not come through has nothing to say about it.
+fn effect(run: &Run<'_>, report: &Report) -> Option<Assessment> {
+    let target = report.target.as_ref().filter(|_| report.end == End::Completed)?;
+    Some(run.seen().verdict(target, &report.outcomes, run.order.policy))
 }
 
 /// The record of the run, with the registry and with what belongs to the approved plan that it carried out.

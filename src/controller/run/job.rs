@@ -2,7 +2,7 @@
 //! use.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -17,6 +17,7 @@ use crate::controller::plan::planner::Planner;
 use crate::controller::plan::read_tags::TagReader;
 use crate::controller::renewal::{Progress, Renewal};
 use crate::gitlab::{Client, Repository};
+use crate::policy::effect::{Effect, Seen};
 use crate::policy::repository_outcome::RepositoryReason;
 use crate::policy::run_record::Moment;
 use crate::policy::{CompiledPolicy, bulk_ledger};
@@ -42,6 +43,8 @@ pub(crate) struct Run<'a> {
     pub(crate) gate: Arc<RunGate>,
     pub(crate) renewal: Arc<Renewal>,
     pub(crate) progress: Arc<Progress>,
+    /// What was seen of the repositories so far.
+    pub(crate) seen: Mutex<Seen>,
     /// When its record was written.
     pub(crate) begun: Moment,
     /// The record as it was begun.
@@ -53,6 +56,13 @@ pub(crate) struct Run<'a> {
     pub(crate) id: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
+}
+
+impl Run<'_> {
+    /// What was seen of the repositories so far.
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a run is to do.
@@ -151,6 +161,7 @@ pub(crate) struct Job<'a> {
     pub(crate) generation: i64,
     pub(crate) gate: &'a RunGate,
     pub(crate) progress: &'a Progress,
+    seen: &'a Mutex<Seen>,
     pub(crate) id: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
@@ -176,6 +187,7 @@ impl<'a> Job<'a> {
             generation: run.generation,
             gate: &run.gate,
             progress: &run.progress,
+            seen: &run.seen,
             id: &run.id,
             namespace: &run.namespace,
             name: &run.name,
@@ -196,6 +208,11 @@ impl<'a> Job<'a> {
             read: Some(self.gate.held()),
         };
         Planner { reader, usage: self.usage.as_deref() }
+    }
+
+    /// Takes note of what the patterns do in a repository.
+    pub(crate) fn note_effect(&self, repository: &Repository, effect: &Effect) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).note(repository.id, effect);
     }
 
     /// A repository as the ledger knows it.

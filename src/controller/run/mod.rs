@@ -112,6 +112,7 @@ async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
     report.shared = shared(run, &found);
     let mut registries = found.repositories.iter().filter_map(|found| registry_of(&found.location, &found.path));
     report.registry = registries.next().map(str::to_owned);
+    report.target = Some(found.target);
     report.outcomes.extend(found.failed);
     let repositories = in_order(run, found.repositories);
     let done = clean(run, client.clone(), &repositories, report).await;

@@ -7,6 +7,7 @@ use futures::stream::{self, StreamExt};
 
 use crate::gitlab::{Repository, RepositoryStatus};
 use crate::policy::approval::Item;
+use crate::policy::effect::Effect;
 use crate::policy::limits::Exceeded;
 use crate::policy::outcomes;
 use crate::policy::outcomes::plan::{Removable, doubted, incomplete, judge, not_carried_out, unresolved};
@@ -99,6 +100,7 @@ async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'
                 if let Some(outcome) = closed(job, repository, &plan).await? {
                     return Ok(only(outcome));
                 }
+                job.note_effect(repository, &Effect::of_plan(&plan, job.policy));
                 if job.task.tells_every_tag() {
                     audit(job, repository, &plan);
                 }

@@ -17,6 +17,7 @@ use crate::policy::outcomes::end::{in_use_unknown, obstructed};
 use crate::policy::overlap::Overlap;
 use crate::policy::repository_outcome::{End, Outcome, Proposal, RepositoryReason, Stop};
 use crate::policy::status_conditions::Findings;
+use crate::policy::target::TargetSeen;
 use crate::policy::token;
 
 /// What ends a run early. Steps return it, and `?` hands it on.
@@ -81,6 +82,8 @@ pub(crate) struct Report {
     pub(crate) watched: Option<Vec<EmptyRepository>>,
     /// The projects with a cleanup policy of GitLab's own; `None` where the run has nothing to say about it.
     pub(crate) conflicts: Option<Vec<String>>,
+    /// What the patterns of the target match, where the repositories could be listed.
+    pub(crate) target: Option<TargetSeen>,
     /// What the policy shares with others; `None` where the run has nothing to say about it.
     pub(crate) shared: Option<Overlap>,
     /// The registries of which the cluster uses no image; `None` where the run has nothing to say about it.
@@ -138,6 +141,7 @@ impl Report {
             proposal: Proposal::AsBefore,
             watched: None,
             conflicts: None,
+            target: None,
             shared: None,
             unused_registries: None,
         }

@@ -71,6 +71,7 @@ fn message(plan: &RepositoryPlan, method: &Method) -> String {
         plan.users().map(|users| format!("in use: {users}")),
         plan.doubted().map(|(tags, doubt)| format!("{tags} may be in use: {doubt}")),
         ties::sentence(&plan.tags, method.rules()),
+        ties::unranked(&plan.tags, method.rules()),
         plan.leftover.map(|leftover| leftover.to_string()),
         counted_from(method, plan.source.ages).map(|ages| ages.as_str().to_owned()),
     ];

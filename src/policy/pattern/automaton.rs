@@ -25,6 +25,7 @@ use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{Hir, Look};
 
 use super::error::{MAX_PATTERN_BYTES, PatternError};
+use super::names::{self, MOST_PLACES, Names};
 
 /// What the lazy DFA may take beyond the least that it works with, in bytes. More makes no pattern of the benchmarks
 /// faster.
@@ -67,13 +68,8 @@ impl Scratch {
 }
 
 impl Automaton {
-    pub(super) fn compile(source: &str, mut ast: Ast, captures: bool) -> Result<Self, PatternError> {
-        read_as_unicode_where_needed(&mut ast);
-        let read = TranslatorBuilder::new().unicode(false).utf8(false).build().translate(source, &ast);
-        let pattern = read.map_err(|error| PatternError::Invalid(error.kind().to_string()))?;
-        drop(ast);
-        let groups = pattern.properties().explicit_captures_len();
-        let whole = Hir::concat(vec![Hir::look(Look::Start), pattern, Hir::look(Look::End)]);
+    pub(super) fn compile(source: &str, ast: Ast, captures: bool) -> Result<Self, PatternError> {
+        let (whole, groups) = whole(source, ast)?;
         let dfa = lazy_dfa(nfa(&whole, WhichCaptures::None)?)?;
         let capturing = if captures { Some(backtracker(nfa(&whole, WhichCaptures::All)?)?) } else { None };
         let automaton = Self { dfa, capturing, groups };
@@ -113,6 +109,11 @@ impl Automaton {
         name.get(group.start..group.end)
     }
 
+    /// Whether the pattern matches any of these names.
+    pub(super) fn can_match(&self, names: Names<'_>) -> bool {
+        names::meets(self.dfa.get_nfa(), names, &mut { MOST_PLACES })
+    }
+
     pub(super) fn groups(&self) -> usize {
         self.groups
     }
@@ -122,6 +123,28 @@ impl Automaton {
         let capturing = self.capturing.as_ref().map_or(0, |engine| heap(engine.get_nfa()));
         size_of::<Self>() + heap(self.dfa.get_nfa()) + capturing
     }
+}
+
+/// A pattern that matches whole names, and how many groups it has.
+fn whole(source: &str, mut ast: Ast) -> Result<(Hir, usize), PatternError> {
+    read_as_unicode_where_needed(&mut ast);
+    let read = TranslatorBuilder::new().unicode(false).utf8(false).build().translate(source, &ast);
+    let pattern = read.map_err(|error| PatternError::Invalid(error.kind().to_string()))?;
+    let groups = pattern.properties().explicit_captures_len();
+    Ok((Hir::concat(vec![Hir::look(Look::Start), pattern, Hir::look(Look::End)]), groups))
+}
+
+/// The first alternative of a pattern that matches none of these names, whatever the others do.
+pub(super) fn dead_part<'s>(source: &'s str, ast: &Ast, names: Names<'_>) -> Option<&'s str> {
+    let mut left = MOST_PLACES;
+    // What cannot be compiled by itself may match.
+    let mut dead = |alone| {
+        whole(source, alone)
+            .and_then(|(whole, _)| nfa(&whole, WhichCaptures::None))
+            .is_ok_and(|nfa| !names::meets(&nfa, names, &mut left))
+    };
+    let (span, _) = names::alternatives(ast).into_iter().find(|(_, alone)| dead(alone.clone()))?;
+    source.get(span.start.offset..span.end.offset)
 }
 
 fn nfa(pattern: &Hir, captures: WhichCaptures) -> Result<NFA, PatternError> {

@@ -38,6 +38,24 @@ impl Patterns {
         self.add(field, source, Pattern::compile_capturing(source))
     }
 
+    /// The same for a pattern that is to keep tags.
+    ///
+    /// # Errors
+    /// When it cannot be used, or keeps nothing.
+    pub fn compile_keeping(&mut self, field: &str, source: &str) -> Result<Pattern, Refused> {
+        let compiled = Pattern::compile(source).and_then(|pattern| pattern.keeps().map(|()| pattern));
+        self.add(field, source, compiled)
+    }
+
+    /// The same for a pattern that is to exclude repositories.
+    ///
+    /// # Errors
+    /// When it cannot be used, or excludes nothing.
+    pub fn compile_excluding(&mut self, field: &str, source: &str) -> Result<Pattern, Refused> {
+        let compiled = Pattern::compile(source).and_then(|pattern| pattern.excludes().map(|()| pattern));
+        self.add(field, source, compiled)
+    }
+
     /// Compiles the patterns of a list.
     ///
     /// # Errors

@@ -18,6 +18,18 @@ pub enum PatternError {
     /// It takes more than a pattern may.
     #[error("takes more than {} KiB of memory as compiled: {ADVICE}", MAX_PATTERN_BYTES >> 10)]
     TooLarge,
+    /// It is to keep tags, and no tag name matches it.
+    #[error("matches no tag name, so it keeps nothing: {TAG_NAMES}")]
+    MatchesNoTag,
+    /// The same for this alternative.
+    #[error("keeps nothing by its part {0:?}, which matches no tag name: {TAG_NAMES}")]
+    PartMatchesNoTag(String),
+    /// It is to exclude repositories, and no path matches it.
+    #[error(
+        "matches no repository path, so it excludes nothing: GitLab writes paths in lower case, and they begin with the \
+         group or the user, for example shop/backend/cache, without a slash"
+    )]
+    MatchesNoPath,
     /// With those before it, it takes more than the patterns of a policy may together.
     #[error(
         "brings the patterns of this policy above {} KiB of memory as compiled; the largest is {largest} with {} KiB: \
@@ -32,6 +44,9 @@ pub enum PatternError {
         bytes: usize,
     },
 }
+
+/// What a tag name is.
+const TAG_NAMES: &str = "these have letters, digits, _, . and - only, at most 128, and begin with neither . nor -";
 
 /// What makes a pattern smaller.
 const ADVICE: &str = "repeat less often than {1,500} does, and write [a-z] instead of \\p{L}, since names are ASCII";

@@ -10,6 +10,7 @@
 mod automaton;
 mod budget;
 mod error;
+mod names;
 mod re2;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use regex_syntax::ast;
 
 pub use budget::{Patterns, Refused};
 pub use error::{MAX_PATTERN_BYTES, PatternError};
+pub use names::Names;
 
 /// A compiled pattern that matches whole names only. A clone shares what was compiled, and nothing else.
 #[derive(Clone, Debug)]
@@ -52,8 +54,7 @@ impl Pattern {
     }
 
     fn compile_with(source: &str, captures: bool) -> Result<Self, PatternError> {
-        let ast =
-            ast::parse::Parser::new().parse(source).map_err(|error| PatternError::Invalid(error.kind().to_string()))?;
+        let ast = parse(source)?;
         re2::check(&ast)?;
         let automaton = Automaton::compile(source, ast, captures)?;
         let compiled = Arc::new(Compiled { source: source.to_owned(), automaton });
@@ -64,6 +65,34 @@ impl Pattern {
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         self.compiled.automaton.matches(name, &self.scratch)
+    }
+
+    /// Whether the pattern matches any of these names: `true` where that takes too long to say.
+    #[must_use]
+    pub fn can_match(&self, names: Names<'_>) -> bool {
+        self.compiled.automaton.can_match(names)
+    }
+
+    /// Refuses a pattern that is to keep tags and matches none, as a whole or in one of its alternatives.
+    ///
+    /// # Errors
+    /// Which part matches no tag.
+    pub fn keeps(&self) -> Result<(), PatternError> {
+        if !self.can_match(Names::Tags) {
+            return Err(PatternError::MatchesNoTag);
+        }
+        match automaton::dead_part(self.source(), &parse(self.source())?, Names::Tags) {
+            Some(part) => Err(PatternError::PartMatchesNoTag(part.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a pattern that is to exclude repositories and matches the path of none.
+    ///
+    /// # Errors
+    /// That it does.
+    pub fn excludes(&self) -> Result<(), PatternError> {
+        if self.can_match(Names::Paths) { Ok(()) } else { Err(PatternError::MatchesNoPath) }
     }
 
     /// What the pattern's first capture group holds of a name that the pattern matches as a whole.
@@ -99,6 +128,13 @@ impl Pattern {
     }
 }
 
+fn parse(source: &str) -> Result<ast::Ast, PatternError> {
+    ast::parse::Parser::new().parse(source).map_err(|error| PatternError::Invalid(error.kind().to_string()))
+}
+
+#[cfg(test)]
+#[path = "names/tests.rs"]
+mod names_tests;
 #[cfg(test)]
 #[path = "published/tests.rs"]
 mod published;

@@ -285,9 +285,9 @@ mod tests {
             return None;
         }
         let mut rule = json!({"name": "r", "nameRegexDelete": delete, "keepN": params["keep_n"].as_u64().unwrap_or(0)});
-        // No tag begins with a dash. Without any pattern to keep, some of these rules are refused, since they remove
+        // No case has such a tag. Without any pattern to keep, some of these rules are refused, since they remove
         // everything.
-        rule["nameRegexKeep"] = json!(params["name_regex_keep"].as_str().unwrap_or("-"));
+        rule["nameRegexKeep"] = json!(params["name_regex_keep"].as_str().unwrap_or("none-of-these"));
         if let Some(age) = params["older_than"].as_str() {
             rule["olderThan"] = json!(age.replace(" day", "d"));
         }

@@ -13,6 +13,7 @@ pub mod leftover;
 pub mod removals;
 pub mod repository;
 pub mod ties;
+pub mod version;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;

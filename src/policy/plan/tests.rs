@@ -142,7 +142,7 @@ impl Question<'_> {
         let by_date = |sort_by| match sort_by {
             SortBy::PushedAt => Some(tag.pushed),
             SortBy::CreatedAt => Some(tag.created),
-            SortBy::SemVer | SortBy::Name => None,
+            SortBy::SemVer | SortBy::Version | SortBy::Name => None,
         };
         let dated = |moment: Moment| matches!(moment, Moment::At(_));
         let owners = || self.owners(tag);

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use semver::{BuildMetadata, Version};
 
+use super::version::NamedVersion;
 use super::{Decision, KeepReason, TagPlan, Verdict};
 use crate::api::SortBy;
 use crate::policy::compile::Rule;
@@ -41,6 +42,8 @@ pub enum Rank<'a> {
     Date(Timestamp),
     /// By a version, without its build metadata, which says nothing about precedence.
     Version(Version),
+    /// By a version as people write them.
+    NamedVersion(NamedVersion),
     /// By the name.
     Name(&'a str),
 }
@@ -54,7 +57,7 @@ impl Rank<'_> {
                 let rest = if whole { REST_OF_SECOND } else { REST_OF_MILLISECOND };
                 Self::Date(date.saturating_add(rest).unwrap_or(*date))
             }
-            Self::Version(_) | Self::Name(_) => self.clone(),
+            Self::Version(_) | Self::NamedVersion(_) | Self::Name(_) => self.clone(),
         }
     }
 }
@@ -88,6 +91,9 @@ pub(super) fn rank<'t>(tag: &TagView<'t>, sort_by: SortBy, settled: &Settled) ->
         SortBy::PushedAt => tag.pushed,
         SortBy::CreatedAt => tag.created,
         SortBy::Name => return Ok(Rank::Name(tag.name)),
+        SortBy::Version => {
+            return NamedVersion::parse(tag.name).map(Rank::NamedVersion).ok_or(KeepReason::NoVersion);
+        }
         SortBy::SemVer => {
             let version = Version::parse(tag.name.strip_prefix('v').unwrap_or(tag.name));
             let plain = |version| Rank::Version(Version { build: BuildMetadata::EMPTY, ..version });
@@ -146,7 +152,7 @@ pub(super) fn decide(
     let standings = standings(candidates.iter().map(|candidate| &candidate.rank), keep_n);
     let tied = candidates.iter().zip(&standings).filter(|(_, standing)| **standing == Standing::Tied);
     let open = to_read(tied.map(|(tied, _)| (tied.name, tied.once, &tied.rank)), settled);
-    let by_version = sort_by == SortBy::SemVer;
+    let by_version = matches!(sort_by, SortBy::SemVer | SortBy::Version);
     for (Candidate { decision, .. }, standing) in candidates.into_iter().zip(standings) {
         let reason = match standing {
             Standing::Within => KeepReason::WithinKeepN,
@@ -205,6 +211,29 @@ pub fn sentence(plan: &TagPlan, rules: &[Rule]) -> Option<String> {
         _ => ", and others do so at other moments",
     };
     Some(format!("{tags} tags share one moment, {moment}, across the border of keepN{more}: {CAUSE}"))
+}
+
+/// What to say of tags that stay for ever because a rule ranks by version and their names are none: how many they are,
+/// and what would rank some of them.
+#[must_use]
+pub fn unranked(plan: &TagPlan, rules: &[Rule]) -> Option<String> {
+    let (mut unranked, mut ranked_by_version) = (0_usize, 0_usize);
+    for (tag, decision) in plan.iter().filter(|(_, decision)| decision.verdict == Verdict::Keep(KeepReason::NoVersion))
+    {
+        let rule = decision.rule.and_then(|rule| rules.get(rule));
+        let strict = rule.is_some_and(|rule| rule.sort_by == SortBy::SemVer);
+        unranked += 1;
+        ranked_by_version += usize::from(strict && NamedVersion::parse(tag.name).is_some());
+    }
+    let names = match unranked {
+        0 => return None,
+        1 => "1 name is no version, and its tag stays for ever".to_owned(),
+        _ => format!("{unranked} names are no versions, and their tags stay for ever"),
+    };
+    Some(match ranked_by_version {
+        0 => names,
+        number => format!("{names}; sortBy: Version ranks {number} of them"),
+    })
 }
 
 /// Why tags share a date, and what helps.

@@ -11,7 +11,7 @@ use registry_cleanup_operator::policy::{CompileOptions, compile};
 use serde_json::{Value, json};
 
 use crate::world::{client, cluster, output};
-use samples::{Refused, by_bounds, by_pattern, by_rule, changed, everything, taken};
+use samples::{Refused, by_bounds, by_keep_pattern, by_pattern, by_rule, changed, everything, taken};
 
 async fn policies() -> Api<RegistryCleanupPolicy> {
     Api::namespaced(client(cluster().await.kubeconfig()).await, "default")
@@ -32,7 +32,7 @@ async fn refused(api: &Api<RegistryCleanupPolicy>, sample: &Refused) -> (Vec<Str
 #[tokio::test]
 async fn a_policy_that_cannot_be_meant_is_refused_with_one_sentence() {
     let api = policies().await;
-    for sample in by_rule().into_iter().chain(everything()) {
+    for sample in by_rule().into_iter().chain(everything()).chain(by_keep_pattern()) {
         let (fields, text) = refused(&api, &sample).await;
         assert_eq!(fields, [sample.field], "{}: {text}", sample.name);
         assert!(text.contains(sample.server), "{}: {text}", sample.name);
@@ -63,7 +63,7 @@ async fn a_policy_beyond_the_limits_is_refused() {
 }
 
 fn all_refused() -> impl Iterator<Item = Refused> {
-    by_rule().into_iter().chain(everything()).chain(by_pattern()).chain(by_bounds())
+    by_rule().into_iter().chain(everything()).chain(by_keep_pattern()).chain(by_pattern()).chain(by_bounds())
 }
 
 /// What the operator makes of an object that is stored as it is.
@@ -95,7 +95,7 @@ fn what_was_stored_without_the_definition_is_refused_by_the_operator_with_the_sa
         }
     }
     // Of these every one can be read, so the operator speaks, of the same field.
-    for sample in by_rule().into_iter().chain(everything()) {
+    for sample in by_rule().into_iter().chain(everything()).chain(by_keep_pattern()) {
         let told = stored(&sample.policy).unwrap_err();
         if !told.contains(&format!(": {}: ", sample.field)) {
             wrong.push(format!("{}: {told}", sample.name));
@@ -177,6 +177,12 @@ async fn kubectl_shows_the_sentence_and_nothing_else() {
             json!("1m"),
             "spec.rules[0].olderThan: Invalid value: \"1m\": give whole numbers with h, d, w, month or y, for example \
              14d or 1month (not m: GitLab reads 1m as one minute)",
+        ),
+        (
+            "/gitlab/url",
+            json!("https://gitlab.example.com/git/api/v4"),
+            "spec.gitlab.url: Invalid value: \"https://gitlab.example.com/git/api/v4\": leave the path of the API away, \
+             which the operator adds by itself: write https://gitlab.example.com/git",
         ),
         (
             "/rules",

@@ -1,6 +1,7 @@
 //! Policies that are refused, and policies that are taken: by the API server, by the operator and by `plan -f` alike.
 
 mod bounds;
+mod keep;
 mod rules;
 
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{change, plain_policy};
 
 pub(super) use bounds::by_bounds;
+pub(super) use keep::by_keep_pattern;
 pub(super) use rules::by_rule;
 
 /// A change of a sound policy that makes it one that is refused.
@@ -199,10 +201,16 @@ pub(super) fn taken() -> Vec<Value> {
         ("/rules", rule(json!({"keepN": 0, "nameRegexDelete": "mr-.*"}))),
         ("/rules", rule(json!({"keepN": 0, "nameRegexDelete": "[^v].*"}))),
         ("/rules", rule(json!({"keepN": 100_000, "nameRegexDelete": "a".repeat(512)}))),
+        ("/protect", json!({"nameRegex": keep::KEEPING})),
         ("/emptyRepositories", json!({"deleteOlderThan": "30d"})),
         ("/limits", json!({"maxTagsPerRepository": 1, "maxPercentPerRepository": 100})),
         ("/schedule", json!("@weekly")),
         ("/schedule", json!("0 3-5 1,15 */2 MON-FRI")),
+        ("/schedule", json!("0 0/6 * * *")),
+        ("/schedule", json!("05 */30 01 JAN,12 ?")),
+        ("/schedule", json!(" 0 20-23/2 31 1-12 5-7 ")),
+        ("/schedule", json!("@midnight")),
+        ("/rules/0/nameRegexKeep", json!("v.*|main")),
         ("/timeZone", json!("Etc/GMT+1")),
         ("/timeZone", json!("America/Argentina/Buenos_Aires")),
         ("/historyLimit", json!(0)),

@@ -102,6 +102,13 @@ pub(crate) fn by_rule() -> Vec<Refused> {
             "spec.gitlab.url",
             "begins with https://",
         ),
+        refused(
+            "the_address_of_the_api",
+            "/gitlab/url",
+            json!("https://gitlab.example.com/git/api/v4"),
+            "spec.gitlab.url",
+            "leave the path of the API away, which the operator adds by itself: write",
+        ),
         refused("no_host", "/gitlab/url", json!("https://"), "spec.gitlab.url", "give an absolute address"),
         refused(
             "upper_case_http",
@@ -364,6 +371,19 @@ pub(crate) fn by_rule() -> Vec<Refused> {
             "give one number as the minute",
         ),
         refused("minute_99", "/schedule", json!("99 3 * * *"), "spec.schedule", "give one number as the minute"),
+        refused("hour_24", "/schedule", json!("0 24 * * *"), "spec.schedule", "give hours from 0 to 23"),
+        refused("hours_to_24", "/schedule", json!("0 8-24/2 * * *"), "spec.schedule", "give hours from 0 to 23"),
+        refused("day_0", "/schedule", json!("0 3 0 * *"), "spec.schedule", "give days of the month from 1 to 31"),
+        refused("day_32", "/schedule", json!("0 3 1,32 * *"), "spec.schedule", "give days of the month from 1 to 31"),
+        refused("month_13", "/schedule", json!("0 3 1 13 *"), "spec.schedule", "give months from 1 to 12"),
+        refused("weekday_8", "/schedule", json!("0 3 * * 8"), "spec.schedule", "give days of the week from 0"),
+        refused(
+            "saturday_to_monday",
+            "/schedule",
+            json!("0 3 * * 6-1"),
+            "spec.schedule",
+            "let a range of days of the week end after it begins",
+        ),
         refused("six_fields", "/schedule", json!("0 17 3 * * *"), "spec.schedule", "without seconds or years"),
         refused("four_fields", "/schedule", json!("17 3 * *"), "spec.schedule", "give five fields"),
         refused(
