@@ -1,5 +1,7 @@
 //! Logs: one JSON object a line, or plain text for people. The audit trail (target `audit`) is part of them.
 
+use std::io::IsTerminal;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -39,7 +41,8 @@ pub fn init(level: &str, format: LogFormat) -> Result<(), Error> {
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()?;
         }
-        LogFormat::Text => lines.finish().try_init()?,
+        // Escape sequences are for terminals; whoever collects logs would have to take them out.
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).finish().try_init()?,
     }
     Ok(())
 }

@@ -194,13 +194,13 @@ fn keep_pattern() -> Vec<Rule> {
         Rule::new(ValidPattern, PATTERN_SENTENCE),
         rule(
             matches(r"^(\\.|\[\^?\]?(\\.|[^\]\\])*\]|[^\[\\ \t\r\n])*(\[\^?\]?[^\]]*)?$"),
-            "no tag name has a space or a line break, so nothing would be kept: write the pattern without (a YAML block scalar \
-             after | ends with a line break; |- or quotes do not)",
+            "no tag name has a space or a line break, so nothing would be kept: write the pattern without (a YAML \
+             block scalar after | ends with a line break; |- or quotes do not)",
         ),
         rule(
             not(Contains(r"\\")),
-            "two backslashes stand for a backslash, which no tag name has, so nothing would be kept: write one, as in v\\d+ (two \
-             are for double quotes only)",
+            "two backslashes stand for a backslash, which no tag name has, so nothing would be kept: write one, as in \
+             v\\d+ (two are for double quotes only)",
         ),
         rule(
             matches(r"^(\\.|\[\^?\]?(\\.|[^\]\\])*\]|\{[0-9]+,[0-9]*\}|[^\[\\,])*(\[\^?\]?[^\]]*)?$"),
@@ -212,7 +212,8 @@ fn keep_pattern() -> Vec<Rule> {
         ),
         rule(
             not(matches(r"(^|[|(^])[A-Za-z0-9_.-]*[A-Za-z0-9_-]\*($|[|)$])")),
-            "* repeats the one character before it, so little would be kept: write .* for any text, for example v.* instead of v*",
+            "* repeats the one character before it, so little would be kept: write .* for any text, for \
+             example v.* instead of v*",
         ),
     ]
 }
@@ -327,8 +328,8 @@ impl Rule {
         told
     }
 
-    /// What is said of a value that does not keep the rule. `sentence` is that of the definition: two fields may have the
-    /// same rule, each with one of its own.
+    /// What is said of a value that does not keep the rule. `sentence` is that of the definition: two fields may have
+    /// the same rule, each with one of its own.
     pub(super) fn sentence(&self, sentence: &str, value: &Value) -> String {
         let text = value.as_str().unwrap_or_default();
         let right = self.up_to.and_then(|end| text.rfind(end)).and_then(|end| text.get(..end));

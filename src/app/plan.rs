@@ -253,7 +253,7 @@ pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusio
         printer.progress.show(&so_far(planned, &forecast));
     }
     printer.listing.about.pace = forecast.pace();
-    printer.listing.assessment = Some(forecast.effect(&printer.listing));
+    forecast.assess(&mut printer.listing).await;
     printer.end()
 }
 

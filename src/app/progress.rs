@@ -3,6 +3,8 @@
 
 use std::io::{IsTerminal, Write, stderr};
 
+use crate::plan_output::plain;
+
 /// The line.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -39,7 +41,7 @@ impl Progress {
     /// Writes a line of its own that stays, also where there is no terminal.
     pub(super) fn say(&mut self, text: &str) {
         self.clear();
-        self.write(&format!("{text}\n"));
+        self.write(&format!("{}\n", plain(text)));
     }
 
     #[expect(clippy::unused_self, reason = "whoever writes there must have the line, which would be torn otherwise")]

@@ -13,7 +13,7 @@ use crate::gitlab::{
 use crate::policy::CompiledPolicy;
 use crate::policy::status_conditions::Findings;
 use crate::policy::target::Target;
-use crate::policy::token::{Token, bad_credentials, not_asked, token_findings};
+use crate::policy::token::{self, Token, bad_credentials, not_asked, token_findings};
 
 use super::context::Context;
 use super::error::Error;
@@ -105,6 +105,9 @@ pub(crate) async fn check_targets(session: &Session, target: &Target) -> Finding
             Err(error) if error.class() == Class::Target => missing.push(format!("{name}: {error}")),
             Err(error) => return from_error(&error),
         }
+    }
+    if missing.len() < namespaces.len() {
+        token::answered(&mut findings);
     }
     let Some(first) = missing.first() else { return findings };
     if missing.len() == namespaces.len() {

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::gitlab::{AlwaysOpen, Budget, Client, Connection, Error, GitLab, Repository};
 use crate::plan_output::{self, Planned, State};
 use crate::policy::CompiledPolicy;
-use crate::policy::effect::{self, Assessment, Effect};
+use crate::policy::effect::Effect;
 use crate::policy::overlap::Overlap;
 use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties;
@@ -29,6 +29,7 @@ use crate::policy::target::TargetSeen;
 use crate::policy::token;
 
 use super::plan::archived;
+use super::plan::effects;
 use super::plan::failure::{Failure, Unknown};
 use super::plan::in_use::{Cluster, Usage};
 use super::plan::list_repositories::{self, Found, concerns_all};
@@ -110,11 +111,11 @@ impl Forecast {
         neighbours::shared(&self.repositories, &self.question.neighbours)
     }
 
-    /// What all that was planned says of the patterns of the policy.
-    #[must_use]
-    pub fn effect(&self, listing: &plan_output::Listing) -> Assessment {
+    /// Adds what all that was planned says of the patterns of the policy.
+    pub async fn assess(&self, listing: &mut plan_output::Listing) {
+        effects::complete(&self.client, &self.repositories, &mut listing.seen, &self.question.policy).await;
         let missed = listing.repositories.iter().filter(|repository| repository.effect.is_none()).count();
-        effect::verdict(&listing.effect, &self.target, missed, &self.question.policy)
+        listing.assessment = Some(listing.seen.assess(&self.target, missed, &self.question.policy));
     }
 
     /// The registries of which the cluster uses no image, as far as names tell; none where nobody looked.

@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use crate::cluster::status;
+use crate::gitlab::Client;
 use crate::policy::answer::{Asked, answer, name_of};
 use crate::policy::bulk_ledger::LONGEST_TIMEOUT;
 use crate::policy::compiled_cache::Outcome as Compiled;

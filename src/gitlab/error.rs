@@ -1,8 +1,8 @@
 //! What can go wrong with a request, in our own words.
 //!
-//! An error carries what was tried, what happened and a status code. It may not carry anything the server wrote, nor a
-//! URL, nor a token: its text ends up in statuses, events and logs, and so does its Debug form. That is why no
-//! underlying error is kept as a source.
+//! An error carries what was tried, what happened and a status code. It may not carry a URL, nor a token, nor anything
+//! the server wrote but the reason of a refusal, cleaned ([`Said`]): its text ends up in statuses, events and logs, and
+//! so does its Debug form. That is why no underlying error is kept as a source.
 //!
 //! Longer than 500 lines: one enum of everything that can go wrong, with the sentence for each.
 
@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::pagination::Gap;
+use super::said::Said;
 
 /// A failed call: what was tried and why it failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +91,7 @@ impl Error {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self.kind {
-            ErrorKind::RateLimited { retry_after } => retry_after,
+            ErrorKind::RateLimited { retry_after, .. } => retry_after,
             _ => None,
         }
     }
@@ -210,10 +211,12 @@ pub enum ErrorKind {
         status: u16,
     },
     /// 429 until the attempts were used up, or a pause that is too long to wait for.
-    #[error("too many requests for GitLab's limits (429)")]
+    #[error("too many requests for GitLab's limits (429){}", again(*until))]
     RateLimited {
         /// How long GitLab asked to wait, where it said so.
         retry_after: Option<Duration>,
+        /// Until when.
+        until: Option<Timestamp>,
     },
     /// GitLab asks for a pause that ends after the gate's deadline, of whoever is patient.
     #[error("GitLab asks for a pause until {until:.0}")]
@@ -276,10 +279,12 @@ pub enum ErrorKind {
         why: Gap,
     },
     /// Another 4xx: GitLab did not do it, and would not the next time.
-    #[error("GitLab refused with {status}")]
+    #[error("GitLab refused with {status}{}", quoted(said.as_ref()))]
     Refused {
         /// The HTTP status.
         status: u16,
+        /// What it said.
+        said: Option<Said>,
     },
     /// This server is too old for it, or it is switched off; what it can do is in
     /// [`Capabilities`](super::Capabilities).
@@ -367,6 +372,10 @@ pub enum Grant {
 
 fn again(until: Option<Timestamp>) -> String {
     until.map_or_else(String::new, |until| format!(": try again at {until:.0}, it says"))
+}
+
+fn quoted(said: Option<&Said>) -> String {
+    said.map_or_else(String::new, |said| format!(": {said}"))
 }
 
 /// Kinds of failure that callers treat alike.

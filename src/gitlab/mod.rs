@@ -76,6 +76,7 @@ mod repositories;
 mod resolve;
 mod responses;
 mod retry;
+mod said;
 mod settings;
 mod tag_rules;
 mod tags;
@@ -93,6 +94,7 @@ pub use metrics::RequestMetrics;
 pub use pagination::Gap;
 pub use protection::{AccessLevel, TagRule, TagRules};
 pub use resolve::{Lookup, SystemLookup};
+pub use said::Said;
 pub use settings::{ClientSettings, Connection};
 pub use types::{
     Budget, BulkAnswer, Capabilities, Closed, ImagePage, Namespace, Project, Repository, RepositoryDeletion,

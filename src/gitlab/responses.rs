@@ -1,6 +1,8 @@
 //! GitLab's answers: its JSON, and what each status means.
 //!
-//! Pure. Bodies of errors are only compared with known texts; nothing of them is kept.
+//! Pure. Bodies of errors are compared with known texts; of a refusal its reason is kept, cleaned.
+
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::CONTENT_TYPE;
@@ -11,8 +13,11 @@ use super::error::{Error, ErrorKind, Foreign, Grant, Operation, TokenProblem};
 use super::lenient::lenient;
 use super::maintenance::is_maintenance;
 use super::pagination::Gap;
+use super::said::Said;
 use super::transport::Answer;
-use super::types::{Closed, Namespace, Project, Repository, RepositoryNow, RepositoryStatus, TagDetails};
+use super::types::{
+    Closed, Namespace, Project, Repository, RepositoryNow, RepositoryStatus, TagDetails, is_repository_path,
+};
 use crate::model::RepositoryContents;
 
 /// Reads the JSON of a success; any other status becomes its error.
@@ -33,9 +38,13 @@ pub(super) fn refusal(operation: Operation, answer: &Answer) -> Error {
         403 | 503 if ErrorAnswer::of(answer).is_maintenance() => maintenance(answer),
         403 => ErrorAnswer::of(answer).forbidden(),
         404 => ErrorKind::NotFound,
-        429 => ErrorKind::RateLimited { retry_after: answer.hints.asked_to_wait() },
+        429 => {
+            let retry_after = answer.hints.asked_to_wait();
+            ErrorKind::RateLimited { retry_after, until: after(answer, retry_after) }
+        }
         status @ 300..=399 => ErrorKind::Redirected { status },
-        status @ 400..=499 => ErrorKind::Refused { status },
+        status @ (400 | 422) => ErrorKind::Refused { status, said: ErrorAnswer::of(answer).said() },
+        status @ 400..=499 => ErrorKind::Refused { status, said: None },
         status => ErrorKind::Server { status },
     };
     Error::new(operation, kind)
@@ -79,8 +88,12 @@ pub(super) fn is_challenge(answer: &Answer) -> bool {
 
 /// What a GitLab that changes nothing just now is told as.
 pub(super) fn maintenance(answer: &Answer) -> ErrorKind {
-    let wait = answer.hints.asked_to_wait().and_then(|wait| SignedDuration::try_from(wait).ok());
-    ErrorKind::Maintenance { until: wait.and_then(|wait| answer.at.checked_add(wait).ok()) }
+    ErrorKind::Maintenance { until: after(answer, answer.hints.asked_to_wait()) }
+}
+
+/// The moment so long after an answer.
+fn after(answer: &Answer, wait: Option<Duration>) -> Option<Timestamp> {
+    answer.at.checked_add(SignedDuration::try_from(wait?).ok()?).ok()
 }
 
 /// What an answer to a removal means that is neither a yes nor known by its text: a word that GitLab did nothing, or
@@ -125,7 +138,7 @@ pub(super) fn accept(
         .into_iter()
         .map(|answer| match answer.accept() {
             Some(repository) => within(&repository).map(|()| repository),
-            None => Err(invalid(operation, "a repository does not say whose it is")),
+            None => Err(invalid(operation, "a repository does not say whose it is, or has a path that none can have")),
         })
         .collect()
 }
@@ -169,7 +182,10 @@ impl RepositoryAnswer {
         let known = repository.project_id.is_some()
             || repository.name.is_empty()
             || repository.project_path().len() < repository.path.len();
-        known.then_some(repository)
+        // Both are shown, and names of images are compared with the place.
+        let plain =
+            is_repository_path(&repository.path) && repository.location.bytes().all(|byte| byte.is_ascii_graphic());
+        (known && plain).then_some(repository)
     }
 }
 
@@ -274,7 +290,7 @@ pub(super) struct VersionAnswer {
     pub(super) version: String,
 }
 
-/// The two shapes of GitLab's error bodies. Only compared with known texts, never shown.
+/// The two shapes of GitLab's error bodies. Compared with known texts; shown as [`Said`] only.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ErrorAnswer {
     #[serde(default, deserialize_with = "lenient")]
@@ -316,6 +332,11 @@ impl ErrorAnswer {
             Some(error) if error.starts_with("insufficient") => ErrorKind::InsufficientScope,
             _ => ErrorKind::Forbidden,
         }
+    }
+
+    /// Why a request was refused. GitLab behaviour: parameters that are not taken are told by `error`.
+    fn said(&self) -> Option<Said> {
+        self.error.as_deref().or(self.message.as_deref()).and_then(Said::of)
     }
 
     pub(super) fn is_maintenance(&self) -> bool {

@@ -405,7 +405,10 @@ fn no_turn_for(
         // What the earlier attempt met is worth more than the fact that there was no time for another.
         (_, Some(result)) => return result,
         (NoTurn::Deadline, None) => ErrorKind::DeadlineReached,
-        (NoTurn::TooFar(wait), None) => ErrorKind::RateLimited { retry_after: Some(wait) },
+        (NoTurn::TooFar(wait), None) => {
+            let until = SignedDuration::try_from(wait).ok().and_then(|wait| now.checked_add(wait).ok());
+            ErrorKind::RateLimited { retry_after: Some(wait), until }
+        }
     };
     Err(Error::new(request.operation, kind))
 }

@@ -358,6 +358,13 @@ pub(super) fn is_tag_name(name: &str) -> bool {
     name.len() <= 128 && name.starts_with(word) && name.chars().all(|c| word(c) || c == '.' || c == '-')
 }
 
+/// Whether a text can be the path of a repository: parts of letters, digits, `_`, `.` and `-`, divided by slashes. A
+/// list with any other path is not a list of repositories.
+pub(super) fn is_repository_path(path: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    path.len() <= 512 && path.split('/').all(|part| !part.is_empty() && part.bytes().all(known))
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -395,6 +402,21 @@ mod tests {
     #[case("shop/4711", Project::Path("shop/4711".to_owned()))]
     fn digits_alone_are_a_project_id(#[case] text: &str, #[case] expected: Project) {
         assert_eq!(Project::from(text), expected);
+    }
+
+    #[rstest]
+    #[case("shop/backend/web", true)]
+    #[case("shop/Web_1.x-y/a", true)]
+    #[case("", false)]
+    #[case("/shop", false)]
+    #[case("shop/", false)]
+    #[case("shop//web", false)]
+    #[case("shop/we b", false)]
+    #[case("shop/\u{1b}[31mweb", false)]
+    #[case("shop/\u{202e}bew", false)]
+    #[case("shop/w\u{200b}eb", false)]
+    fn paths_of_repositories_are_plain(#[case] path: &str, #[case] valid: bool) {
+        assert_eq!(is_repository_path(path), valid);
     }
 
     #[rstest]

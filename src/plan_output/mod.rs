@@ -9,6 +9,8 @@ pub mod table;
 mod text;
 pub mod units;
 
+pub use text::plain;
+
 use jiff::Timestamp;
 
 use crate::api::conditions::ConditionStatus;
@@ -16,7 +18,7 @@ use crate::api::{Method, Mode};
 use crate::policy::CompiledPolicy;
 use crate::policy::approval::{Item, plan_hash};
 use crate::policy::definition;
-use crate::policy::effect::{Assessment, Effect};
+use crate::policy::effect::{Assessment, Effect, Seen};
 use crate::policy::in_use::{Use, unused_sentence};
 use crate::policy::limits::{Exceeded, Limits};
 use crate::policy::overlap::{Overlap, Reader};
@@ -259,7 +261,7 @@ pub struct Listing {
     /// The repositories, in the order in which they were added.
     pub repositories: Vec<Repository>,
     /// What the patterns of the policy do in them together.
-    pub effect: Effect,
+    pub seen: Seen,
     /// What is to be said of that, once all were added.
     pub assessment: Option<Assessment>,
 }
@@ -268,8 +270,8 @@ impl Listing {
     /// Nothing, so far.
     #[must_use]
     pub fn new(about: PlanHeader) -> Self {
-        let (totals, effect) = (Totals::default(), Effect::default());
-        Self { about, totals, repositories: Vec::new(), effect, assessment: None }
+        let (totals, seen) = (Totals::default(), Seen::default());
+        Self { about, totals, repositories: Vec::new(), seen, assessment: None }
     }
 
     /// Counts a repository and takes it in.
@@ -278,7 +280,7 @@ impl Listing {
         totals.repositories += 1;
         totals.failed += usize::from(repository.trouble().is_some());
         if let Some(effect) = &repository.effect {
-            self.effect.add(effect);
+            self.seen.note(repository.id, effect);
         }
         if let State::Planned(planned) = &mut repository.state {
             let (scanned, remove) = (planned.tags.len() as u64, planned.tags.removals());

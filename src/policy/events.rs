@@ -67,6 +67,14 @@ pub enum EventReason {
     CredentialsRecovered,
     /// Warning: the token expires soon.
     TokenExpiringSoon,
+    /// Warning: none of the projects and groups can be listed with this token.
+    TargetNotFound,
+    /// Warning: GitLab cannot be reached or answers with an error.
+    GitLabUnavailable,
+    /// Warning: something else than GitLab answers, or GitLab what it should not.
+    UnexpectedAnswer,
+    /// Warning: the certificate of the instance is not trusted.
+    CertificateInvalid,
     /// Warning: the definition in the cluster lacks a field that guards, so nothing is removed.
     DefinitionOutdated,
     /// Warning: only an edit can help.
@@ -146,6 +154,7 @@ pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> 
     if let Some(ready) = after(READY).filter(|ready| outdated(ready) && !before(READY).is_some_and(outdated)) {
         events.push(Announcement::warning(EventReason::DefinitionOutdated, &ready.message));
     }
+    events.extend(unready(before(READY), after(READY)));
     events.extend(overlap(old, new));
     events.extend(effect(before(EFFECTIVE), after(EFFECTIVE)));
     // What the status says since before is announced. It survives a restart, and so no event comes twice.
@@ -161,6 +170,19 @@ pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> 
             .map(|note| Announcement::warning(EventReason::CleanupPolicyConflict, note)),
     );
     events
+}
+
+/// What keeps a policy from being ready, where neither the credentials nor the definition say so.
+fn unready(before: Option<&Condition>, after: Option<&Condition>) -> Option<Announcement> {
+    let after = after.filter(|after| before.is_none_or(|before| before.reason != after.reason))?;
+    let reason = match after.known_reason()? {
+        Reason::TargetNotFound => EventReason::TargetNotFound,
+        Reason::GitLabUnavailable => EventReason::GitLabUnavailable,
+        Reason::UnexpectedAnswer => EventReason::UnexpectedAnswer,
+        Reason::CertificateInvalid => EventReason::CertificateInvalid,
+        _ => return None,
+    };
+    Some(Announcement::warning(reason, &after.message))
 }
 
 /// What is wrong is announced when it changes, by its reason: numbers in the message change with every run. In between
@@ -297,6 +319,8 @@ mod tests {
             with(READY, true, Reason::Suspended),
             with(READY, true, Reason::Scheduled),
             with(READY, false, Reason::DefinitionOutdated),
+            with(READY, false, Reason::TargetNotFound),
+            with(EFFECTIVE, false, Reason::DeletePatternMatchesNothing),
         ] {
             assert_eq!(transitions(&status, &status), []);
         }
@@ -325,6 +349,22 @@ mod tests {
             (&none, &ready, vec![]),
             (&ready, &outdated, vec![EventReason::DefinitionOutdated]),
             (&outdated, &ready, vec![]),
+            (&ready, &with(READY, false, Reason::TargetNotFound), vec![EventReason::TargetNotFound]),
+            (&none, &with(READY, false, Reason::GitLabUnavailable), vec![EventReason::GitLabUnavailable]),
+            (&ready, &with(READY, false, Reason::UnexpectedAnswer), vec![EventReason::UnexpectedAnswer]),
+            (&ready, &with(READY, false, Reason::CertificateInvalid), vec![EventReason::CertificateInvalid]),
+            (&ready, &with(EFFECTIVE, false, Reason::DeletePatternMatchesNothing), vec![EventReason::NotEffective]),
+            (
+                &with(EFFECTIVE, false, Reason::DeletePatternMatchesNothing),
+                &with(EFFECTIVE, false, Reason::KeepPatternKeepsEverything),
+                vec![EventReason::NotEffective],
+            ),
+            (
+                &with(EFFECTIVE, false, Reason::DeletePatternMatchesNothing),
+                &with(EFFECTIVE, true, Reason::PatternsMatch),
+                vec![EventReason::Effective],
+            ),
+            (&none, &with(EFFECTIVE, true, Reason::PatternsMatch), vec![]),
         ] {
             assert_eq!(reasons(&transitions(old, new)), expected);
         }

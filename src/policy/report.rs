@@ -279,7 +279,12 @@ fn message(run: &RunStatus, outcomes: &[Outcome], end: &End) -> String {
             count(tags.scanned, "tag", "tags")
         ),
         Mode::Delete => {
-            format!("{} removed in {changed} of {total}", count(tags.confirmed, "tag", "tags"))
+            // A repository that failed may have lost tags before it did.
+            let removed = |outcome: &&Outcome| {
+                (outcome.result == RepositoryResult::Changed && !outcome.deletes()) || outcome.tags.confirmed > 0
+            };
+            let places = outcomes.iter().filter(removed).count();
+            format!("{} removed in {places} of {total}", count(tags.confirmed, "tag", "tags"))
         }
     });
     if repositories.deleted > 0 {

@@ -83,7 +83,9 @@ pub fn token_findings(token: Option<&Token>, mode: Mode, now: Timestamp) -> Find
         expires,
     };
     let Some(token) = token else {
-        return accepted(Reason::TokenAccepted, "GitLab takes the token and says nothing about it".to_owned(), None);
+        let message = "GitLab says nothing about the token; whether it takes it shows when something is listed";
+        let credentials = (ConditionStatus::Unknown, Reason::Unknown, message.to_owned());
+        return Findings { credentials, trouble: None, remark: None, expires: None };
     };
     if token.revoked {
         return bad_credentials(Reason::TokenRevoked, "the token was revoked".to_owned());
@@ -107,6 +109,14 @@ pub fn token_findings(token: Option<&Token>, mode: Mode, now: Timestamp) -> Find
         }
         (_, Some(day)) => accepted(Reason::TokenAccepted, format!("GitLab takes the token until {day}"), expires),
         (_, None) => accepted(Reason::TokenAccepted, "GitLab takes the token, which does not expire".to_owned(), None),
+    }
+}
+
+/// Takes note that GitLab answered a request with this token: where it said nothing about it, that it takes it.
+pub fn answered(findings: &mut Findings) {
+    if findings.credentials.0 == ConditionStatus::Unknown && findings.trouble.is_none() {
+        let message = "GitLab takes the token, about which it says nothing".to_owned();
+        findings.credentials = (ConditionStatus::True, Reason::TokenAccepted, message);
     }
 }
 
@@ -148,6 +158,17 @@ mod tests {
     fn a_token_that_expires_within_two_weeks_is_worth_a_warning(#[case] day: &str, #[case] expected: Reason) {
         let found = findings(&token(&["api"], Some(day)), Mode::Delete);
         assert_eq!(found, (ConditionStatus::True, expected));
+    }
+
+    #[test]
+    fn a_token_of_which_nothing_is_said_is_taken_once_something_was_listed() {
+        let mut found = token_findings(None, Mode::Delete, Timestamp::UNIX_EPOCH);
+        assert_eq!((found.credentials.0, found.trouble.clone()), (ConditionStatus::Unknown, None));
+        answered(&mut found);
+        assert_eq!((found.credentials.0, found.credentials.1), (ConditionStatus::True, Reason::TokenAccepted));
+        let mut failed = not_asked("no".to_owned());
+        answered(&mut failed);
+        assert_eq!(failed.credentials.0, ConditionStatus::Unknown);
     }
 
     #[test]

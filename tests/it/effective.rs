@@ -42,7 +42,8 @@ fn rules(delete: &str, keep: Option<&str>) -> Value {
 async fn a_pattern_that_matches_nothing_is_told_with_a_hint_and_announced_once(#[case] method: &str) {
     let (world, operator) = start(&json!({"method": method, "rules": rules("mr-", None)})).await;
     let status = world.preview("shop", "one").await;
-    let hint = "rules[old].nameRegexDelete \"mr-\" matches none of 8 tags: patterns match the whole name: did you mean \"mr-.*\"?";
+    let hint = "rules[old].nameRegexDelete \"mr-\" matches none of 8 tags: patterns match the whole name: did you \
+                mean \"mr-.*\"?";
     assert_eq!(effective(&status), ("False/DeletePatternMatchesNothing".to_owned(), hint));
     assert_eq!(World::condition(&status, "Ready"), "True/Scheduled", "it would work");
     let status = world.run("shop", "two").await;
@@ -140,7 +141,8 @@ async fn a_plan_tells_it_as_text_and_for_programs() {
         command.args(["--ca-file", "ca.crt", "--allowed-gitlab-hosts", "127.0.0.1", "-o", output]);
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
-    let sentence = "rules[old].nameRegexDelete \"mr-\" matches none of 4 tags: patterns match the whole name: did you mean \"mr-.*\"?";
+    let sentence = "rules[old].nameRegexDelete \"mr-\" matches none of 4 tags: patterns match the whole name: did \
+                    you mean \"mr-.*\"?";
     let table = plan("table");
     assert!(table.contains(&format!("Note: not effective (DeletePatternMatchesNothing): {sentence}.")), "{table}");
     let listing: Value = serde_json::from_str(&plan("json")).unwrap();

@@ -9,8 +9,9 @@ use crate::policy::effect::path_hint;
 use crate::policy::repository_outcome::{Outcome, RepositoryName, RepositoryReason};
 use crate::policy::status_conditions::Findings;
 use crate::policy::target::{Target, TargetSeen, directly_in_group};
+use crate::policy::token;
 
-use crate::controller::connect::namespaces;
+use crate::controller::connect::{from_error, namespaces};
 
 impl<'a> From<&'a Repository> for RepositoryName<'a> {
     fn from(repository: &'a Repository) -> Self {
@@ -24,6 +25,8 @@ pub(crate) struct Found {
     pub(crate) repositories: Vec<Repository>,
     /// Projects and groups that could not be listed.
     pub(crate) failed: Vec<Outcome>,
+    /// What an error that is not about a project or group says of the policy.
+    why: Option<Reason>,
     /// How many projects and groups were asked for.
     pub(crate) asked: usize,
     /// What the patterns of the target match.
@@ -36,10 +39,15 @@ impl Found {
         let not_there = |outcome: &&Outcome| {
             matches!(outcome.reason, Some(RepositoryReason::NotFound | RepositoryReason::Forbidden))
         };
+        if self.failed.len() < self.asked {
+            token::answered(findings);
+        }
         let Some(first) = self.failed.first() else { return };
-        if self.failed.iter().filter(not_there).count() == self.asked {
+        if self.failed.len() == self.asked {
+            let all_missing = self.failed.iter().all(|outcome| not_there(&outcome));
+            let why = if all_missing { Reason::TargetNotFound } else { self.why.unwrap_or(Reason::GitLabUnavailable) };
             let message = first.message.as_ref().map(|message| format!("{}: {message}", first.path));
-            findings.trouble = Some((Reason::TargetNotFound, message.unwrap_or_default()));
+            findings.trouble = Some((why, message.unwrap_or_default()));
         } else {
             let (failed, asked) = (self.failed.len(), self.asked);
             findings.remark = Some(format!("{failed} of {asked} targets cannot be listed, {}", first.path));
@@ -54,7 +62,8 @@ impl Found {
 pub(crate) async fn list(client: &Client, target: &Target) -> Result<Found, Error> {
     let namespaces = namespaces(target);
     let asked = namespaces.len();
-    let mut found = Found { repositories: Vec::new(), failed: Vec::new(), asked, target: TargetSeen::default() };
+    let mut found =
+        Found { repositories: Vec::new(), failed: Vec::new(), why: None, asked, target: TargetSeen::default() };
     let (mut repositories, mut left_out) = (BTreeMap::new(), BTreeSet::new());
     for (name, namespace) in namespaces {
         let listed = match client.repositories(&namespace).await {
@@ -62,6 +71,9 @@ pub(crate) async fn list(client: &Client, target: &Target) -> Result<Found, Erro
             Err(error) if concerns_all(&error) => return Err(error),
             Err(error) => {
                 // Also when GitLab only asks for fewer requests: a target that nobody saw was not cleaned.
+                if error.class() != Class::Target {
+                    found.why = from_error(&error).trouble.map(|(why, _)| why);
+                }
                 let result = RepositoryResult::Failed;
                 found.failed.push(Outcome { result, ..failure(&name, 0, &error) });
                 continue;

@@ -2,6 +2,7 @@
 //! in use, and plans one repository at a time. Nothing here removes anything, and nothing here knows of runs.
 
 pub(super) mod archived;
+pub(super) mod effects;
 pub(super) mod failure;
 pub(super) mod in_use;
 mod in_use_lists;

@@ -39,6 +39,7 @@ use super::connect::{self, Session};
 use super::context::Context;
 use super::error::Error;
 use super::notify::{commit_end, publish};
+use super::plan::effects;
 use super::plan::list_repositories::{self, Found};
 use super::slots::Slot;
 use job::{Job, Run, Task};
@@ -165,11 +166,17 @@ async fn clean(run: &Run<'_>, client: Client, repositories: &[Repository], repor
     empty_repositories::run(job, run.record.is_preview(), repositories, &before.empty_repositories, report).await?;
     let named = &before.projects_with_cleanup_policy;
     report.conflicts = Some(cleanup_policies::look(job, repositories, named).await);
+    let mut seen = std::mem::take(&mut *run.seen());
+    effects::complete(&job.client, repositories, &mut seen, job.policy).await;
+    *run.seen() = seen;
     Ok(())
 }
 
 /// Removes tags, or tells which would be removed.
 async fn tags(job: &Job<'_>, repositories: &[Repository], report: &mut Report) -> Result<(), Halt> {
+    if repositories.is_empty() {
+        return Ok(());
+    }
     match (&job.policy.method, job.task) {
         (_, Task::Preview | Task::Propose(_)) => dry_run::run(job, repositories, report).await,
         (Method::Bulk(rule), _) => bulk::run(job, rule, repositories, report).await,

@@ -11,7 +11,7 @@ fn the_text_names_the_operation_and_the_status_in_our_words() {
 #[test]
 fn only_a_throttled_call_has_a_time_to_wait() {
     let retry_after = Some(Duration::from_secs(7));
-    let throttled = Error::new(Operation::ReadTag, ErrorKind::RateLimited { retry_after });
+    let throttled = Error::new(Operation::ReadTag, ErrorKind::RateLimited { retry_after, until: None });
     assert_eq!((throttled.retry_after(), throttled.class()), (retry_after, Class::Throttled));
     assert_eq!(Error::new(Operation::ReadTag, ErrorKind::Timeout).retry_after(), None);
 }

@@ -70,8 +70,10 @@ fn answer(status: u16, body: &str) -> Answer {
 )]
 #[case::another_503(503, r#"{"message":"503 Service Unavailable"}"#, ErrorKind::Server { status: 503 })]
 #[case::missing(404, r#"{"message":"404 Project Not Found"}"#, ErrorKind::NotFound)]
-#[case::throttled(429, "Retry later", ErrorKind::RateLimited { retry_after: None })]
-#[case::parameters(400, r#"{"error":"per_page is invalid"}"#, ErrorKind::Refused { status: 400 })]
+#[case::throttled(429, "Retry later", ErrorKind::RateLimited { retry_after: None, until: None })]
+#[case::parameters(400, r#"{"error":"per_page is invalid"}"#, ErrorKind::Refused { status: 400, said: Said::of("per_page is invalid") })]
+#[case::a_reason(422, r#"{"message":"Tag is protected"}"#, ErrorKind::Refused { status: 422, said: Said::of("Tag is protected") })]
+#[case::a_conflict(409, r#"{"message":"no reason"}"#, ErrorKind::Refused { status: 409, said: None })]
 #[case::broken(500, r#"{"message":"500 Internal Server Error"}"#, ErrorKind::Server { status: 500 })]
 #[case::redirected(303, "", ErrorKind::Redirected { status: 303 })]
 #[case::messages_of_another_shape(403, r#"{"message":{"base":["no"]},"error":7}"#, ErrorKind::Forbidden)]
@@ -173,6 +175,8 @@ fn repository(change: &serde_json::Value) -> Option<Repository> {
 #[case::a_name_of_two_parts(json!({"name": "backend/web"}), Some(Project::Path("shop".to_owned())))]
 #[case::a_name_that_is_not_in_the_path(json!({"name": "other"}), None)]
 #[case::a_name_that_only_ends_like_it(json!({"name": "eb"}), None)]
+#[case::a_path_that_none_can_have(json!({"project_id": 4, "path": "shop/backend/\u{1b}[2Jweb"}), None)]
+#[case::a_place_that_none_can_have(json!({"project_id": 4, "location": "registry.example.com/\u{202e}web"}), None)]
 fn a_repository_names_its_project(#[case] change: serde_json::Value, #[case] project: Option<Project>) {
     assert_eq!(repository(&change).map(|repository| repository.reference().project), project);
 }

@@ -3,7 +3,7 @@
 
 mod hints;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::conditions::{ConditionStatus, Reason};
 
@@ -84,8 +84,13 @@ impl Effect {
         seen
     }
 
+    /// Whether every pattern is seen to do what it has to: more tags would not change that.
+    fn is_clear(&self) -> bool {
+        self.rules.iter().all(|rule| rule.matched && (rule.left || !rule.kept))
+    }
+
     /// Adds what was seen of another repository.
-    pub fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: &Self) {
         if self.rules.len() < other.rules.len() {
             self.rules.resize_with(other.rules.len(), RuleEffect::default);
         }
@@ -133,13 +138,33 @@ impl RuleEffect {
 pub struct Seen {
     effect: Effect,
     repositories: BTreeSet<u64>,
+    /// Those of which not all tags were looked at, with how many were.
+    partial: BTreeMap<u64, u64>,
 }
 
 impl Seen {
     /// Adds what was seen of a repository.
     pub fn note(&mut self, repository: u64, effect: &Effect) {
         self.repositories.insert(repository);
+        if effect.partial {
+            self.partial.insert(repository, effect.tags);
+        }
         self.effect.add(effect);
+    }
+
+    /// The repositories of which all names would tell what the oldest tags leave open; none where they leave nothing
+    /// open.
+    #[must_use]
+    pub fn open(&self) -> Vec<u64> {
+        if self.effect.is_clear() { Vec::new() } else { self.partial.keys().copied().collect() }
+    }
+
+    /// Adds what all names of a repository show, of which the oldest tags were looked at.
+    pub fn complete(&mut self, repository: u64, effect: &Effect) {
+        if let Some(counted) = self.partial.remove(&repository) {
+            let tags = effect.tags.saturating_sub(counted);
+            self.effect.add(&Effect { tags, ..effect.clone() });
+        }
     }
 
     /// What a run that came through says.
@@ -149,13 +174,18 @@ impl Seen {
             matches!(outcome.reason, Some(RepositoryReason::DeleteScheduled | RepositoryReason::ProjectArchived))
         };
         let missed = |outcome: &&Outcome| !self.repositories.contains(&outcome.id) && !closed(outcome);
-        verdict(&self.effect, target, outcomes.iter().filter(missed).count(), policy)
+        self.assess(target, outcomes.iter().filter(missed).count(), policy)
+    }
+
+    /// The same where so many repositories were not looked at.
+    #[must_use]
+    pub fn assess(&self, target: &TargetSeen, missed: usize, policy: &CompiledPolicy) -> Assessment {
+        let effect = Effect { partial: !self.partial.is_empty(), ..self.effect.clone() };
+        assess(&effect, target, missed, policy)
     }
 }
 
-/// What is to be said where so many repositories were not looked at.
-#[must_use]
-pub fn verdict(effect: &Effect, target: &TargetSeen, missed: usize, policy: &CompiledPolicy) -> Assessment {
+fn assess(effect: &Effect, target: &TargetSeen, missed: usize, policy: &CompiledPolicy) -> Assessment {
     let mut problems = of_target(target);
     let whole = missed == 0 && target.whole;
     if whole {
@@ -173,7 +203,7 @@ pub fn verdict(effect: &Effect, target: &TargetSeen, missed: usize, policy: &Com
     if effect.tags == 0 {
         return Assessment::unknown("there are no tags");
     }
-    if effect.partial && effect.rules.iter().any(|rule| !rule.matched || (rule.kept && !rule.left)) {
+    if effect.partial && !effect.is_clear() {
         return Assessment::unknown("the rules need the oldest tags only, and the others were not looked at");
     }
     let message = "every pattern that has to match something does".to_owned();

@@ -123,9 +123,24 @@ fn of_tags_that_were_not_all_read_nothing_is_said_to_be_missing() {
     let policy = with_rule(&json!({"nameRegexDelete": "mr-.*"}));
     let effect = Effect { partial: true, ..Effect::of_names(["v1"].into_iter(), &policy) };
     let target = target_of(&policy, &["shop/backend"], true);
-    assert_eq!(verdict(&effect, &target, 0, &policy).status, ConditionStatus::Unknown);
+    assert_eq!(assess(&effect, &target, 0, &policy).status, ConditionStatus::Unknown);
     let effect = Effect { partial: true, ..Effect::of_names(["mr-1"].into_iter(), &policy) };
-    assert_eq!(verdict(&effect, &target, 0, &policy).status, ConditionStatus::True);
+    assert_eq!(assess(&effect, &target, 0, &policy).status, ConditionStatus::True);
+}
+
+#[test]
+fn all_names_tell_what_the_oldest_tags_leave_open() {
+    let policy = with_rule(&json!({"nameRegexDelete": "mr-.*"}));
+    let target = target_of(&policy, &["shop/backend"], true);
+    let mut seen = Seen::default();
+    seen.note(1, &Effect { partial: true, ..Effect::of_names(["v1"].into_iter(), &policy) });
+    assert_eq!(seen.open(), [1]);
+    let mut none = seen.clone();
+    none.complete(1, &Effect::of_names(["v1", "v2"].into_iter(), &policy));
+    let told = none.assess(&target, 0, &policy);
+    assert!(told.message.contains("matches none of 2 tags"), "{}", told.message);
+    seen.complete(1, &Effect::of_names(["v1", "mr-1"].into_iter(), &policy));
+    assert_eq!((seen.open(), seen.assess(&target, 0, &policy).status), (vec![], ConditionStatus::True));
 }
 
 #[test]
@@ -133,9 +148,9 @@ fn a_token_that_may_remove_nothing_is_told() {
     let policy = policy(&json!({"method": "Exact"}));
     let seen = |protected| Effect { read: 5, protected, ..Effect::of_names(WEB.into_iter(), &policy) };
     let target = target_of(&policy, &["shop/backend"], true);
-    let all = verdict(&seen(5), &target, 0, &policy);
+    let all = assess(&seen(5), &target, 0, &policy);
     assert_eq!((all.status, all.reason), (ConditionStatus::False, Reason::TagsProtectedByGitLab));
-    assert_eq!(verdict(&seen(4), &target, 0, &policy).status, ConditionStatus::True);
+    assert_eq!(assess(&seen(4), &target, 0, &policy).status, ConditionStatus::True);
 }
 
 fn selecting(include: &[&str], exclude: &[&str]) -> CompiledPolicy {

@@ -88,6 +88,16 @@ fn a_run_that_removed_nothing_says_at_first_sight_that_repositories_were_skipped
 }
 
 #[test]
+fn tags_that_went_before_a_repository_failed_went_somewhere() {
+    let failed = |id| Outcome {
+        tags: TagCounts { scanned: 50, matched: 40, requested: 40, confirmed: 30, in_use: 0 },
+        ..outcome(id, RepositoryResult::Failed, 0)
+    };
+    let run = finished("Delete", (1..=4).map(failed).collect(), &End::Completed).last_run.unwrap();
+    assert_eq!(run.message.as_deref(), Some("120 tags removed in 4 of 4 repositories; 4 failed"));
+}
+
+#[test]
 fn a_dry_run_speaks_of_what_would_go() {
     let status = finished("DryRun", vec![outcome(1, RepositoryResult::Changed, 1)], &End::Completed);
     let run = status.last_run.unwrap();

@@ -1,6 +1,6 @@
 //! The five fields of a schedule, read as Kubernetes' CronJob reads them, which uses [robfig/cron][cron]: `0/6` is
-//! `0-23/6`, `?` is `*`, names are those of months and days. Besides, the day of the week may be 7 for Sunday, and days may
-//! have the `L`, `W` and `#` of the library that looks for the next slot.
+//! `0-23/6`, `?` is `*`, names are those of months and days. Besides, the day of the week may be 7 for Sunday, and days
+//! may have the `L`, `W` and `#` of the library that looks for the next slot.
 //!
 //! What is read is written for that library as lists of numbers, so that there are no two readings of steps and ranges.
 //!

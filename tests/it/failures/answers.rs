@@ -154,6 +154,9 @@ async fn a_repository_that_is_throttled_is_skipped_and_has_its_turn_in_the_next_
         ("Skipped/RateLimited", None)
     );
     assert!(message.contains("too many requests for GitLab's limits (429)"), "{message}");
+    if retry_after == Some(300) {
+        assert!(message.contains(": try again at 20"), "{message}");
+    }
     assert_eq!(result(&status), RunResult::Succeeded, "being asked to wait is no failure");
     assert_eq!(World::condition(&status, "Ready"), "True/Scheduled");
 

@@ -1,12 +1,12 @@
 //! Projects and groups that cannot be listed.
 
-use gitlab_simulator::Endpoint;
+use gitlab_simulator::{Action, Endpoint, Fault, Matcher};
 use jiff::SignedDuration;
 use registry_cleanup_operator::api::RunResult;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{bulk_requests, repository, result};
+use super::{answer, bulk_requests, repository, result};
 use crate::support::{events_of, eventually};
 use crate::world::{Operator, World};
 
@@ -64,6 +64,47 @@ async fn a_policy_none_of_whose_targets_can_be_listed_is_not_ready(#[case] targe
     assert_eq!(World::condition(&status, "Ready"), "False/TargetNotFound");
     assert_eq!(bulk_requests(&world).len(), 0);
     operator.stop().await;
+}
+
+/// What keeps the list from being had is no matter of how tags are removed.
+#[rstest]
+#[case::an_error(answer(500, ""), "GitLabUnavailable")]
+#[case::a_page(answer(200, "<html>Sign in</html>"), "UnexpectedAnswer")]
+#[tokio::test(flavor = "multi_thread")]
+async fn both_methods_say_the_same_where_no_target_can_be_listed(
+    #[values("Bulk", "Exact")] method: &str,
+    #[case] action: Action,
+    #[case] reason: &str,
+) {
+    let world = World::start().await;
+    world.repository("shop/backend/api", &[("v1", 30), ("main", 1)]);
+    world.apply(&world.policy("shop", &json!({"method": method}))).await.unwrap();
+    let operator = Operator::start(&world).await;
+    world.ready("shop").await;
+    world.sim.fault(Fault::new(Matcher::endpoint(Endpoint::ListGroupRepositories), action));
+    let status = world.run("shop", "one").await;
+    assert_eq!(result(&status), RunResult::Failed);
+    assert_eq!(World::condition(&status, "LastRunSucceeded"), "False/Failed");
+    assert_eq!(World::condition(&status, "Ready"), format!("False/{reason}"));
+    assert_eq!(World::condition(&status, "CredentialsValid"), "True/TokenAccepted");
+    operator.stop().await;
+    assert_eq!(events_of(&world, reason).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_which_nothing_is_said_is_not_said_to_be_taken_where_nothing_was_listed() {
+    let world = World::start().await;
+    world.repository("shop/backend/api", &[("v1", 30), ("main", 1)]);
+    world.sim.fault(Fault::new(Matcher::endpoint(Endpoint::TokenSelf), answer(404, r#"{"error":"404 Not Found"}"#)));
+    let listing = Matcher::endpoint(Endpoint::ListGroupRepositories);
+    world.sim.fault(Fault::new(listing, answer(404, r#"{"message":"404 Group Not Found"}"#)));
+    world.apply(&world.policy("shop", &json!({}))).await.unwrap();
+    let operator = Operator::start(&world).await;
+    let status = world.until("shop", |status| World::condition(status, "Ready").starts_with("False")).await;
+    assert_eq!(World::condition(&status, "Ready"), "False/TargetNotFound");
+    assert_eq!(World::condition(&status, "CredentialsValid"), "Unknown/Unknown");
+    operator.stop().await;
+    assert_eq!(events_of(&world, "TargetNotFound").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
