@@ -114,8 +114,8 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(with = "EmptyRepositoriesSpec")]
     pub empty_repositories: Option<EmptyRepositoriesSpec>,
 
-    /// When to run: five cron fields, as a CronJob has them, whose minute is one number ("17 3 * * *"), or @hourly, @daily, @weekly, @monthly,
-    /// @yearly.
+    /// When to run: five cron fields, as a CronJob has them, whose minute is one number ("17 3 * * *"), or @hourly,
+    /// @daily, @weekly, @monthly, @yearly.
     #[schemars(schema_with = "schema::schedule")]
     pub schedule: String,
 

@@ -160,6 +160,11 @@ impl Context {
         self.workloads.as_ref().is_some_and(|workloads| workloads.gaps().is_empty())
     }
 
+    /// The kinds of workloads that are to be watched and that the cluster does not have.
+    pub(crate) fn absent_kinds(&self) -> Vec<String> {
+        self.workloads.as_ref().map(Workloads::absent_kinds).unwrap_or_default()
+    }
+
     /// Who reads what is written in a namespace.
     pub(crate) fn reader<'a>(&self, namespace: &'a str) -> Reader<'a> {
         Reader { namespace, name_others: self.settings.name_other_namespaces }

@@ -168,13 +168,14 @@ impl Forecast {
         let state = match delete_scheduled(repository) {
             Some(outcome) => closed(outcome),
             None => match self.planner().plan(repository).await {
-                Ok(plan) => match self.closed(repository, &plan).await? {
-                    Some(outcome) => closed(outcome),
-                    None => {
+                Ok(plan) => {
+                    if let Some(outcome) = self.closed(repository, &plan).await? {
+                        closed(outcome)
+                    } else {
                         effect = Some(Effect::of_plan(&plan, &self.question.policy));
                         State::Planned(Box::new(self.judged(plan)))
                     }
-                },
+                }
                 Err(Failure::GitLab(error)) if concerns_all(&error) => return Err(error.into()),
                 Err(Failure::InUse(unknown)) => return Err(unknown.into()),
                 Err(Failure::Unresolved(message)) => State::Skipped(message),

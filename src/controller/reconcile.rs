@@ -271,10 +271,13 @@ fn note_found(
     if let Some(in_use) = &found.in_use {
         status_conditions::note_in_use(status, in_use, generation, now);
     }
+    status_conditions::checked(status, subject, &found.findings);
     if let Some(target) = &found.target {
         status_conditions::note_target(status, target, generation, now);
     }
-    status_conditions::checked(status, subject, &found.findings);
+    let wanted = subject.policy.protection.in_use;
+    let absent = if wanted { context.absent_kinds() } else { Vec::new() };
+    status_conditions::note_absent_kinds(status, &absent, now);
     if let Some(overlap) = &found.overlap {
         let namespace = live.namespace().unwrap_or_default();
         status_conditions::note_overlap(status, overlap, context.reader(&namespace), generation, now);

@@ -25,6 +25,9 @@ use super::target::TargetSeen;
 /// A token that expires within this time is worth a warning.
 pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
+/// What is said of the effect of a policy before a run came through.
+const NOT_LOOKED: &str = "no run has looked at every tag yet";
+
 /// What a look at credentials and targets came to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Findings {
@@ -76,8 +79,8 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
         // Of other rules.
         status.coming_of_age = None;
     }
-    if !known || conditions::find(&status.conditions, EFFECTIVE).is_none() {
-        note_effect(status, &Assessment::unknown("no run has looked at every tag yet"), generation, now);
+    if !known && conditions::find(&status.conditions, EFFECTIVE).is_some() {
+        note_effect(status, &Assessment::unknown(NOT_LOOKED), generation, now);
     }
     conditions::remove(&mut status.conditions, STALLED);
     conditions::remove(&mut status.conditions, RUN_QUEUED);
@@ -143,6 +146,9 @@ pub fn checked(status: &mut PolicyStatus, subject: Subject<'_>, findings: &Findi
     conditions::set(&mut status.conditions, CREDENTIALS_VALID, *valid, *why, message, generation, now);
     if *valid == ConditionStatus::True {
         status.token_expiration_time = findings.expires.map(Time);
+    }
+    if findings.trouble.is_none() && conditions::find(&status.conditions, EFFECTIVE).is_none() {
+        note_effect(status, &Assessment::unknown(NOT_LOOKED), subject.generation, now);
     }
     if policy.suspended {
         // A preview may look at a suspended policy; ready it stays.
@@ -249,13 +255,22 @@ pub fn note_effect(status: &mut PolicyStatus, verdict: &Assessment, generation: 
     conditions::set(&mut status.conditions, EFFECTIVE, *holds, *reason, message, Some(generation), now);
 }
 
+/// Adds, or takes back, what there is to note of kinds of workloads.
+pub fn note_absent_kinds(status: &mut PolicyStatus, kinds: &[String], now: Timestamp) {
+    let Some(effective) = conditions::find(&status.conditions, EFFECTIVE) else { return };
+    let Some(reason) = effective.known_reason() else { return };
+    let (holds, generation) = (effective.status, effective.observed_generation);
+    let message = effect::with_note(&effective.message, kinds);
+    conditions::set(&mut status.conditions, EFFECTIVE, holds, reason, &message, generation, now);
+}
+
 /// Records what the list of repositories tells of it, ahead of any run, and takes back what it told before.
 pub fn note_target(status: &mut PolicyStatus, target: &TargetSeen, generation: i64, now: Timestamp) {
     let told = conditions::find(&status.conditions, EFFECTIVE).and_then(conditions::Condition::known_reason);
     if let Some(verdict) = effect::of_list(target) {
         note_effect(status, &verdict, generation, now);
     } else if matches!(told, Some(Reason::ExcludeMatchesNothing | Reason::IncludeMatchesNothing)) {
-        note_effect(status, &Assessment::unknown("no run has looked at every tag yet"), generation, now);
+        note_effect(status, &Assessment::unknown(NOT_LOOKED), generation, now);
     }
 }
 

@@ -4,11 +4,12 @@ use std::process::Command;
 
 use gitlab_simulator::{Action, Endpoint, Fault, Matcher, Role};
 use registry_cleanup_operator::api::{PolicyStatus, conditions};
+use registry_cleanup_operator::cluster::workloads::{CustomWorkload, Options};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::events_of;
-use crate::world::{MARKER, Operator, World};
+use crate::world::{MARKER, Operator, Setup, World};
 
 const TAGS: [(&str, i64); 4] = [("latest", 1), ("v1", 300), ("mr-1", 200), ("mr-2", 100)];
 
@@ -107,6 +108,26 @@ async fn a_token_that_may_remove_nothing_is_told() {
     });
     let status = world.run("shop", "one").await;
     assert_eq!(effective(&status).0, "False/TagsProtectedByGitLab");
+    operator.stop().await;
+}
+
+/// A kind that was named by hand may be mistyped, or not be installed yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_of_workload_that_the_cluster_does_not_have_is_a_note() {
+    let world = World::start().await;
+    world.repository("shop/web", &TAGS);
+    world.apply(&world.policy("shop", &json!({"rules": rules("mr-.*", None)}))).await.unwrap();
+    let usual = Setup::of(&world);
+    let custom = vec![CustomWorkload::parse("example.org/v1/Rolout=spec.template").unwrap()];
+    let in_use = usual.in_use.clone().map(|options| Options { custom, ..options });
+    let operator = Operator::set_up(&world, Setup { in_use, ..usual }).await;
+    world.ready("shop").await;
+    let note = "the cluster does not have these kinds of workloads, which the operator is to watch: ";
+    let status = world.until("shop", |status| effective(status).1.contains(note)).await;
+    assert!(effective(&status).1.contains("Rolout"), "{}", effective(&status).1);
+    let status = world.run("shop", "one").await;
+    assert_eq!(effective(&status).0, "True/PatternsMatch");
+    assert!(effective(&status).1.contains(note), "{}", effective(&status).1);
     operator.stop().await;
 }
 

@@ -126,6 +126,13 @@ impl Workloads {
         self.shared.gaps()
     }
 
+    /// The kinds that were named by configuration and that the cluster does not have: nothing of them can exist, and a
+    /// name may be mistyped.
+    #[must_use]
+    pub fn absent_kinds(&self) -> Vec<String> {
+        self.shared.absent_kinds()
+    }
+
     /// Makes sure that the index is not behind the API server: when this succeeds, every creation and every change that
     /// the API server had acknowledged before the call is in the index. Takes a tenth of a second as a rule, because an
     /// API server asks etcd for its progress that often; up to two seconds where a kind with more than 500 objects is

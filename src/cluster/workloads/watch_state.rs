@@ -259,6 +259,20 @@ impl Shared {
         self.sources.iter().filter_map(|source| self.gap(source)).collect()
     }
 
+    /// The kinds that are to be watched and that the cluster does not have.
+    pub(super) fn absent_kinds(&self) -> Vec<String> {
+        let state = self.state();
+        let mut kinds: Vec<String> = self
+            .sources
+            .iter()
+            .filter(|source| state.standings.get(source.standing).is_some_and(|it| matches!(it.phase, Phase::Absent)))
+            .map(|source| source.kind.label())
+            .collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
     /// Makes the tasks that pause after a failure try again, and waits until nothing is missing any more. Where nothing
     /// is, there is nothing to come back.
     pub(super) async fn recovered(&self) {

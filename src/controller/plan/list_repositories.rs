@@ -95,7 +95,7 @@ pub(crate) async fn list(client: &Client, target: &Target) -> Result<Found, Erro
     found.repositories = repositories.into_values().collect();
     let selected = found.repositories.iter().map(|repository| repository.path.as_str());
     let paths: Vec<&str> = selected.chain(left_out.iter().map(String::as_str)).collect();
-    found.target = target.seen(&paths, found.failed.is_empty(), |pattern| path_hint(pattern, paths.iter().copied()));
+    found.target = target.seen(&paths, found.failed.is_empty(), |pattern| path_hint(pattern, &paths.iter().copied()));
     found.repositories.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }

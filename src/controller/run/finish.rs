@@ -7,7 +7,7 @@ use super::job::Run;
 use super::report::Report;
 use crate::api::{RepositoryResult, RunStatus};
 use crate::policy::bulk_ledger;
-use crate::policy::effect::Assessment;
+use crate::policy::effect::{Assessment, with_note};
 use crate::policy::finished_run::FinishedRun;
 use crate::policy::repository_outcome::{End, Outcome, RepositoryReason};
 
@@ -49,7 +49,10 @@ pub(super) fn finish(run: &Run<'_>, report: Report) -> FinishedRun {
 /// Whether the policy does what it seems to say. A run that did not come through has nothing to say about it.
 fn effect(run: &Run<'_>, report: &Report) -> Option<Assessment> {
     let target = report.target.as_ref().filter(|_| report.end == End::Completed)?;
-    Some(run.seen().verdict(target, &report.outcomes, run.order.policy))
+    let found = run.seen().verdict(target, &report.outcomes, run.order.policy);
+    let wanted = run.order.policy.protection.in_use;
+    let absent = if wanted { run.context.absent_kinds() } else { Vec::new() };
+    Some(Assessment { message: with_note(&found.message, &absent), ..found })
 }
 
 /// The record of the run, with the registry and with what belongs to the approved plan that it carried out.

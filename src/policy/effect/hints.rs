@@ -3,7 +3,7 @@
 use crate::policy::pattern::Pattern;
 
 /// What would match one of these tags.
-pub(super) fn tag_hint<'n>(source: &str, names: impl Iterator<Item = &'n str> + Clone) -> Option<String> {
+pub(super) fn tag_hint<'n>(source: &str, names: &(impl Iterator<Item = &'n str> + Clone)) -> Option<String> {
     let trimmed = source.trim();
     let group = grouped(trimmed);
     let guesses = [
@@ -20,7 +20,7 @@ pub(super) fn tag_hint<'n>(source: &str, names: impl Iterator<Item = &'n str> + 
 
 /// What would match one of these paths.
 #[must_use]
-pub fn path_hint<'n>(source: &str, paths: impl Iterator<Item = &'n str> + Clone) -> Option<String> {
+pub fn path_hint<'n>(source: &str, paths: &(impl Iterator<Item = &'n str> + Clone)) -> Option<String> {
     let plain = source.trim().trim_start_matches('/');
     // Escapes in upper case mean the contrary.
     let lower = if plain.contains('\\') { plain.to_owned() } else { plain.to_lowercase() };
@@ -42,7 +42,7 @@ pub fn path_hint<'n>(source: &str, paths: impl Iterator<Item = &'n str> + Clone)
 fn first<'n>(
     source: &str,
     guesses: impl IntoIterator<Item = String>,
-    names: impl Iterator<Item = &'n str> + Clone,
+    names: &(impl Iterator<Item = &'n str> + Clone),
 ) -> Option<String> {
     guesses
         .into_iter()

@@ -62,11 +62,25 @@ impl Assessment {
     }
 }
 
+/// What a message of the condition says of kinds that the operator is to watch and the cluster does not have, after what
+/// it says of the policy: a name may be mistyped, so that images in use are not seen.
+#[must_use]
+pub fn with_note(message: &str, absent: &[String]) -> String {
+    let of_policy = message.split(NOTE).next().unwrap_or_default();
+    match absent {
+        [] => of_policy.to_owned(),
+        kinds => format!("{of_policy}{NOTE}{}", kinds.join(", ")),
+    }
+}
+
+/// What begins a note.
+const NOTE: &str = "; note: the cluster does not have these kinds of workloads, which the operator is to watch: ";
+
 impl Effect {
     /// What is seen of a repository of which all names are known.
     #[must_use]
     pub fn of_names<'n>(names: impl Iterator<Item = &'n str> + Clone, policy: &CompiledPolicy) -> Self {
-        let rule = |rule: &Rule| RuleEffect::of(names.clone(), rule, &policy.protect);
+        let rule = |rule: &Rule| RuleEffect::of(&names, rule, &policy.protect);
         let rules = policy.method.rules().iter().map(rule).collect();
         Self { rules, tags: names.count() as u64, ..Self::default() }
     }
@@ -111,7 +125,7 @@ impl Effect {
 
 impl RuleEffect {
     /// As much as has to be looked at: up to a tag that the rule matches and no pattern keeps.
-    fn of<'n>(names: impl Iterator<Item = &'n str> + Clone, rule: &Rule, protect: &[Pattern]) -> Self {
+    fn of<'n>(names: &(impl Iterator<Item = &'n str> + Clone), rule: &Rule, protect: &[Pattern]) -> Self {
         let mut effect = Self::default();
         for name in names.clone().filter(|name| rule.delete.matches(name)) {
             effect.matched = true;

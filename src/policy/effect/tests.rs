@@ -22,7 +22,7 @@ fn with_rule(rule: &Value) -> CompiledPolicy {
 }
 
 fn target_of(policy: &CompiledPolicy, paths: &[&str], whole: bool) -> TargetSeen {
-    policy.target.seen(paths, whole, |pattern| path_hint(pattern, paths.iter().copied()))
+    policy.target.seen(paths, whole, |pattern| path_hint(pattern, &paths.iter().copied()))
 }
 
 fn outcome(id: u64, reason: Option<RepositoryReason>) -> Outcome {

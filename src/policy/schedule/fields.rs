@@ -144,9 +144,9 @@ impl Field {
 
     fn number(&self, text: &str) -> Result<u8, FieldError> {
         let (names, from) = self.names;
-        let named =
+        let by_name =
             names.iter().zip(from..).find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, number)| number);
-        if let Some(number) = named {
+        if let Some(number) = by_name {
             return Ok(number);
         }
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -27,7 +27,10 @@ fn cells(table: &str) -> Vec<Vec<String>> {
 async fn the_table_tells_what_one_wants_to_know_first() {
     let (world, operator, _) = ready(&json!({})).await;
     let table = cells(&world.kubectl(&["get", "rcp"]));
-    assert_eq!(table[0], ["NAME", "SCHEDULE", "MODE", "SUSPEND", "READY", "LAST RUN", "RESULT", "TAGS", "AGE"]);
+    assert_eq!(
+        table[0],
+        ["NAME", "SCHEDULE", "MODE", "SUSPEND", "READY", "LAST RUN", "RESULT", "TAGS", "AGE", "STATUS"]
+    );
     assert_eq!(table[1][..8], ["shop", "17 3 * * *", "Delete", "false", "True", "", "", ""]);
 
     world.run("shop", "one").await;
@@ -35,6 +38,7 @@ async fn the_table_tells_what_one_wants_to_know_first() {
     assert_eq!(row[..5], ["shop", "17 3 * * *", "Delete", "false", "True"]);
     assert_eq!(row[6..8], ["Succeeded", "2 removed"]);
     assert!(!row[5].is_empty() && !row[8].is_empty(), "{row:?}");
+    assert!(row[9].starts_with("next run at 2026-11-23T03:17:00Z, mode Delete"), "{row:?}");
     operator.stop().await;
 }
 
@@ -46,10 +50,11 @@ async fn the_wide_table_adds_where_and_when_and_why() {
     world.sim.advance(SignedDuration::from_mins(1));
     world.run("shop", "two").await;
     let table = cells(&world.kubectl(&["get", "rcp", "--output", "wide"]));
-    assert_eq!(table[0][8..], ["AGE", "NEXT RUN", "METHOD", "GITLAB", "REPOSITORIES", "STATUS"]);
+    let heads = ["AGE", "STATUS", "NEXT RUN", "METHOD", "EFFECTIVE", "GITLAB", "REPOSITORIES"];
+    assert_eq!(table[0][8..], heads);
     assert_eq!(table[1][6..8], ["Succeeded", "3 would go"]);
-    assert_eq!(table[1][9..13], ["2026-11-23T03:17:00Z", "Bulk", world.sim.url(), "2"]);
-    assert!(table[1][13].starts_with("next run at 2026-11-23T03:17:00Z, mode DryRun"), "{}", table[1][13]);
+    assert!(table[1][9].starts_with("next run at 2026-11-23T03:17:00Z, mode DryRun"), "{}", table[1][9]);
+    assert_eq!(table[1][10..], ["2026-11-23T03:17:00Z", "Bulk", "True", world.sim.url(), "2"]);
     operator.stop().await;
 }
 
