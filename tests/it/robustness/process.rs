@@ -60,3 +60,15 @@ impl Drop for Process {
         let _ = self.child.wait();
     }
 }
+
+/// Whoever collects logs would have to take escape sequences out again.
+#[tokio::test]
+async fn lines_for_people_have_no_colours_where_there_is_no_terminal() {
+    let nowhere = NamedTempFile::new().unwrap();
+    let config = "{apiVersion: v1, kind: Config, current-context: a, users: [{name: a, user: {}}],
+        clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}], contexts: [{name: a, context: {cluster: a, user: a}}]}";
+    std::fs::write(nowhere.path(), config).unwrap();
+    let process = Process::start(nowhere.path(), &["--log-format", "text"]);
+    let log = eventually("a line", async || Some(process.log()).filter(|log| log.contains('\n'))).await;
+    assert!(!log.contains('\u{1b}'), "{log:?}");
+}
