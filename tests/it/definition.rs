@@ -163,3 +163,35 @@ async fn with_the_definition_of_this_version_nothing_is_said() {
     assert!(ready(&status).starts_with("next run at "), "{}", ready(&status));
     operator.stop().await;
 }
+
+/// Kubernetes does not judge again what an edit leaves as it is, so that a new rule locks nobody out; the operator does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_from_before_a_rule_can_be_edited_and_is_stalled_until_its_pattern_is_corrected() {
+    let cluster = own_cluster().await;
+    kubectl(cluster, &["apply", "--server-side", "--filename", &path("deploy/base/operator.yaml")]);
+    let mut older = crd::definition().unwrap();
+    let keep =
+        "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/rules/items/properties/nameRegexKeep";
+    older.pointer_mut(keep).unwrap().as_object_mut().unwrap().remove("x-kubernetes-validations").unwrap();
+    install(cluster, &older).await;
+    let world = World::start_on(cluster, |_| {}).await;
+    let repository = world.repository("shop/api/web", &[("v1", 30), ("old", 20)]);
+    let keeping = |name: &str, keep: &str| {
+        let rule = json!({"name": "old", "nameRegexDelete": ".*", "olderThan": "7d", "nameRegexKeep": keep});
+        world.policy(name, &json!({ "rules": [rule] }))
+    };
+    world.apply(&keeping("shop", "v.+|main\n")).await.unwrap();
+    install(cluster, &crd::definition().unwrap()).await;
+    eventually("the rule", async || world.apply(&keeping("other", "v.+|main\n")).await.err()).await;
+
+    world.kubectl(&["patch", "rcp", "shop", "--type=merge", "--patch", r#"{"spec": {"historyLimit": 3}}"#]);
+    let operator = operator(&world).await;
+    let status = world.until("shop", |status| World::condition(status, "Stalled") == "True/InvalidPattern").await;
+    assert!(ready(&status).contains("no tag name has a space or a line break"), "{}", ready(&status));
+    assert_eq!(status.observed_generation, Some(2));
+    world.apply(&keeping("shop", "v.+|main")).await.unwrap();
+    world.ready("shop").await;
+    world.run("shop", "one").await;
+    operator.stop().await;
+    assert_eq!(world.tags(repository), ["v1"]);
+}
