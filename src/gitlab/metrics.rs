@@ -133,6 +133,7 @@ const fn word(operation: Operation) -> &'static str {
         Operation::RemoveTag => "RemoveTag",
         Operation::ReadCleanupPolicy => "ReadCleanupPolicy",
         Operation::ReadProject => "ReadProject",
+        Operation::ReadTagRules => "ReadTagRules",
         Operation::DeleteRepository => "DeleteRepository",
     }
 }
