@@ -70,7 +70,7 @@ impl ProxyEnvironment {
 #[must_use]
 pub fn address(text: &str) -> Option<Url> {
     let with_host = |text: &str| Url::parse(text).ok().filter(Url::has_host);
-    with_host(text).or_else(|| with_host(&format!("http://{text}")))
+    if text.contains("://") { with_host(text) } else { with_host(&format!("http://{text}")) }
 }
 
 impl Direct {
