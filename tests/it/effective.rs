@@ -118,13 +118,13 @@ async fn a_kind_of_workload_that_the_cluster_does_not_have_is_a_note() {
     world.repository("shop/web", &TAGS);
     world.apply(&world.policy("shop", &json!({"rules": rules("mr-.*", None)}))).await.unwrap();
     let usual = Setup::of(&world);
-    let custom = vec![CustomWorkload::parse("example.org/v1/Rolout=spec.template").unwrap()];
+    let custom = vec![CustomWorkload::parse("example.org/v1/Nonesuch=spec.template").unwrap()];
     let in_use = usual.in_use.clone().map(|options| Options { custom, ..options });
     let operator = Operator::set_up(&world, Setup { in_use, ..usual }).await;
     world.ready("shop").await;
     let note = "the cluster does not have these kinds of workloads, which the operator is to watch: ";
     let status = world.until("shop", |status| effective(status).1.contains(note)).await;
-    assert!(effective(&status).1.contains("Rolout"), "{}", effective(&status).1);
+    assert!(effective(&status).1.contains("Nonesuch"), "{}", effective(&status).1);
     let status = world.run("shop", "one").await;
     assert_eq!(effective(&status).0, "True/PatternsMatch");
     assert!(effective(&status).1.contains(note), "{}", effective(&status).1);
