@@ -180,7 +180,7 @@ pub(crate) fn generation(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn conditions<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    map_of::<T>(generator, 0, 10, "type")
+    map_of::<T>(generator, 0, 16, "type")
 }
 
 pub(crate) fn condition_type(_: &mut SchemaGenerator) -> Schema {
