@@ -183,7 +183,9 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
         }
     }
     let check = if policy.suspended { None } else { Some(check_due(view, now)) };
-    if check.is_some_and(|due| due <= now || misstated || view.neighbours_changed) {
+    // GitLab blocks addresses that keep knocking: where it took no token, nothing else makes it be asked sooner.
+    let taken = view.checked.is_none_or(|checked| checked.failures == 0);
+    if check.is_some_and(|due| due <= now || misstated || (view.neighbours_changed && taken)) {
         return Action::Check;
     }
     // A slot that is due and waits is no moment to wait for.

@@ -453,6 +453,15 @@ fn new_neighbours_are_looked_at_before_the_next_check_is_due() {
 }
 
 #[test]
+fn whatever_changes_around_a_policy_its_token_is_not_tried_again_before_the_pause_is_over() {
+    let mut case = Case::at_rest(&delete());
+    case.checked = Some(Checked { generation: 3, at: at(NOON), failures: 1 });
+    case.neighbours_changed = true;
+    assert!(matches!(case.next("2026-11-22T12:00:29Z"), Action::Wait(_)));
+    assert_eq!(case.next("2026-11-22T12:00:30Z"), Action::Check);
+}
+
+#[test]
 fn a_policy_that_is_being_deleted_is_left_alone() {
     let mut case = Case::at_rest(&delete());
     case.deleting = true;

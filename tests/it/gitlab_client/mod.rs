@@ -166,7 +166,7 @@ impl World {
 
     /// A client that does not wait long for answers.
     fn hasty_client(&self) -> Client {
-        let connection = Connection { timeout: Duration::from_millis(50), ..self.connection() };
+        let connection = Connection { timeout: Duration::from_millis(500), ..self.connection() };
         self.gitlab.connect(&connection, Arc::new(AlwaysOpen)).unwrap()
     }
 

@@ -1,4 +1,5 @@
-//! Neither a token nor anything that GitLab answers ever shows up in a log, a status or an event.
+//! Neither a token nor anything that GitLab answers ever shows up in a log, a status or an event, but the reason of a
+//! 400, and that without what may be a token.
 
 use gitlab_simulator::{Action, Fault, Matcher};
 use k8s_openapi::ByteString;
@@ -11,6 +12,8 @@ use crate::world::{MARKER, World, kubectl, service_account_kubeconfig};
 
 /// What GitLab, or something in front of it, answers with.
 const BODY: &str = "marker-body";
+/// Why it refuses parameters.
+const REASON: &str = "older_than is invalid";
 
 fn answer(status: u16, body: &str) -> Action {
     let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
@@ -23,7 +26,7 @@ fn every_way_to_answer_wrongly() -> Vec<(Action, Option<u64>)> {
         (answer(401, r#"{"error":"invalid_token","error_description":"marker-body expired"}"#), None),
         (answer(403, r#"{"error":"insufficient_scope","error_description":"marker-body"}"#), None),
         (answer(404, r#"{"message":"marker-body"}"#), None),
-        (answer(400, r#"{"error":"marker-body"}"#), None),
+        (answer(400, &format!(r#"{{"error":"{REASON} {MARKER} https://marker-body"}}"#)), None),
         (answer(200, r#"{"marker-body": [}"#), None),
         (answer(200, r#"[{"id": 7, "path": "marker-body", "created_at": "marker-body"}]"#), None),
         (answer(500, "<html>marker-body</html>"), Some(1)),
@@ -90,6 +93,7 @@ async fn no_token_and_no_answer_of_gitlab_is_ever_told(#[case] level: &str) {
         kubectl(world.cluster, &["get", "secret", "token", "-n", &world.namespace, "-o", "yaml"])
             .contains(&encoded_token)
     );
+    assert!(log.contains(REASON), "the log does not say why GitLab refused");
     for secret in [MARKER, &encoded_token, BODY, &account_token] {
         for (place, text) in [("log", &log), ("objects", &objects)] {
             let line = text.lines().find(|line| line.contains(secret));
