@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gitlab_simulator::{Action, Fault, Matcher, Push, Registry};
-use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::stage::{GROUP, Stage};
@@ -11,8 +12,12 @@ use crate::support::Failure;
 
 /// How long to wait until all were looked at.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Longer than the next full minute is away, in which what is due begins.
-const UNTIL_DUE: Duration = Duration::from_secs(75);
+/// How far away the minute is in which runs begin: longer than it takes to make their policies and to start the operator.
+const DUE_IN: SignedDuration = SignedDuration::from_secs(90);
+/// After so long they have begun.
+const UNTIL_DUE: Duration = Duration::from_secs(150);
+/// How long to look at neighbours that run.
+const RUNNING: Duration = Duration::from_secs(120);
 
 /// How a row is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +99,8 @@ impl Row {
 
     pub(crate) fn course(self) -> Course {
         let runs = matches!(self, Self::Slow | Self::Due);
-        Course { before: if runs { UNTIL_DUE } else { Duration::ZERO }, then: PATIENCE, runs }
+        let (before, then) = if runs { (UNTIL_DUE, RUNNING) } else { (Duration::ZERO, PATIENCE) };
+        Course { before, then, runs }
     }
 
     pub(crate) async fn fill(self, stage: &Stage) -> Result<(), Failure> {
@@ -141,7 +147,7 @@ impl Row {
                 let silent = stage.slow_gitlab("silent", Duration::from_secs(24 * 60 * 60)).await?;
                 let spec = |n| {
                     let gitlab = if n % 2 == 0 { &slow } else { &silent };
-                    json!({"gitlab": gitlab, "method": "Exact", "mode": "Delete", "schedule": "* * * * *"})
+                    json!({"gitlab": gitlab, "method": "Exact", "mode": "Delete", "schedule": due()})
                 };
                 stage.neighbours(50, |n| (json!({}), spec(n))).await
             }
@@ -151,7 +157,7 @@ impl Row {
                 let rule = json!([{"name": "old", "nameRegexDelete": ".*", "olderThan": "30d"}]);
                 let spec = |_| {
                     json!({"target": {"groups": [{"path": GROUP}]}, "method": "Exact", "mode": "Delete",
-                           "rules": rule, "schedule": "* * * * *"})
+                           "rules": rule, "schedule": due()})
                 };
                 stage.neighbours(200, |n| (json!({}), spec(n))).await
             }
@@ -171,4 +177,10 @@ fn fill(registry: &mut Registry) {
             registry.push(repository, &format!("mr-{tag}-{number}"), Push::at(at));
         }
     }
+}
+
+/// A schedule that is due soon, in one minute of the hour, which is all that a schedule may have.
+fn due() -> String {
+    let at = Timestamp::now().saturating_add(DUE_IN).unwrap_or(Timestamp::MAX);
+    format!("{} * * * *", at.to_zoned(TimeZone::UTC).minute())
 }
