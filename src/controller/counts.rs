@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::api::{Mode, RepositoryResult, RunStatus};
-use crate::metrics::{Counter, Family, Histogram};
+use crate::metrics::{Counter, Family, Histogram, as_number};
 use crate::policy::repository_outcome::{Outcome, RepositoryReason};
 
 /// From a look that finds nothing to do to one that is a long run.
@@ -74,16 +74,16 @@ impl Counts {
         let ended = run.completion_time.as_ref().map_or(run.start_time.0, |time| time.0);
         self.run_seconds.observe([namespace, policy], ended.duration_since(run.start_time.0).as_secs_f64());
         if run.mode == Mode::Delete {
-            self.requested.add([namespace, policy], count(run.tags.requested));
-            self.confirmed.add([namespace, policy], count(run.tags.confirmed));
-            self.bytes.add([namespace, policy], count(run.bytes.unwrap_or_default()));
+            self.requested.add([namespace, policy], as_number(run.tags.requested));
+            self.confirmed.add([namespace, policy], as_number(run.tags.confirmed));
+            self.bytes.add([namespace, policy], as_number(run.bytes.unwrap_or_default()));
         }
         let mut skipped: BTreeMap<&str, u64> = BTreeMap::new();
         for outcome in outcomes.iter().filter(|outcome| outcome.result == RepositoryResult::Skipped) {
             *skipped.entry(outcome.reason.map_or("", RepositoryReason::as_str)).or_default() += 1;
         }
         for (reason, number) in skipped {
-            self.skipped.add([namespace, policy, reason], count(number));
+            self.skipped.add([namespace, policy, reason], as_number(number));
         }
     }
 
@@ -116,9 +116,4 @@ impl Counts {
         all.extend(of_policies);
         all
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
-fn count(number: u64) -> f64 {
-    number as f64
 }

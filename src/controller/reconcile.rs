@@ -13,7 +13,6 @@ use tokio::sync::OnceCell;
 
 use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use crate::cluster::status;
-use crate::gitlab::Client;
 use crate::policy::answer::{Asked, answer, name_of};
 use crate::policy::bulk_ledger::LONGEST_TIMEOUT;
 use crate::policy::compiled_cache::Outcome as Compiled;
@@ -23,7 +22,7 @@ use crate::policy::next_action::{Action, MAX_WAIT, Tokens, View, next_action};
 use crate::policy::overlap::Overlap;
 use crate::policy::repository_outcome::Stop;
 use crate::policy::status_conditions::Subject;
-use crate::policy::target::{Target, TargetSeen};
+use crate::policy::target::TargetSeen;
 use crate::policy::{CompiledPolicy, report, resume, status_conditions};
 
 use super::compiled::compiled;
@@ -337,7 +336,8 @@ async fn check(
             let in_use = Box::pin(Usage::knowledge(context, &namespace, policy, repositories)).await;
             // It may have waited for a first list.
             context.memory().note_watch(&live.uid().unwrap_or_default(), context.sees_workloads());
-            let target = if works { patterns(&session.client, &policy.target).await } else { None };
+            let target =
+                if policy.target.has_patterns() { list().await.map(|found| found.target.clone()) } else { None };
             Look { findings, overlap, in_use: Some(in_use), target }
         }
         Err(NoSession::Findings(findings)) => Look { findings, overlap: None, in_use: None, target: None },
@@ -358,14 +358,6 @@ where
     }
     let found = list().await?;
     found.failed.is_empty().then(|| neighbours.overlap(&found.repositories))
-}
-
-/// What the patterns of a target match, where it has some and its repositories can be listed.
-async fn patterns(client: &Client, target: &Target) -> Option<TargetSeen> {
-    if !target.has_patterns() {
-        return None;
-    }
-    list_repositories::list(client, target).await.ok().map(|found| found.target)
 }
 
 /// The longest that a look may be put off, for whoever has nothing better to say.

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::family::{Family, Kind, Labels, PREFIX, Series, Value};
+use super::family::{Family, Kind, Labels, PREFIX, Series, Value, as_number};
 
 /// A format of the text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -80,11 +80,11 @@ fn write_family(text: &mut String, family: &Family, format: Format) {
             Value::Number(number) => line(text, (name, total), labels, None, *number),
             Value::Observed { buckets, count, sum } => {
                 for (bound, below) in buckets {
-                    line(text, (name, "_bucket"), labels, Some(&float(*bound, format)), counted(*below));
+                    line(text, (name, "_bucket"), labels, Some(&float(*bound, format)), as_number(*below));
                 }
-                line(text, (name, "_bucket"), labels, Some("+Inf"), counted(*count));
+                line(text, (name, "_bucket"), labels, Some("+Inf"), as_number(*count));
                 line(text, (name, "_sum"), labels, None, *sum);
-                line(text, (name, "_count"), labels, None, counted(*count));
+                line(text, (name, "_count"), labels, None, as_number(*count));
             }
         }
     }
@@ -108,11 +108,6 @@ fn float(bound: f64, format: Format) -> String {
         Format::OpenMetrics if bound.fract() == 0.0 => format!("{bound:.1}"),
         _ => bound.to_string(),
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
-fn counted(number: u64) -> f64 {
-    number as f64
 }
 
 fn escape(value: &str) -> String {

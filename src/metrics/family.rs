@@ -67,3 +67,10 @@ impl Family {
         self.series.push(Series { labels, value: Value::Number(value) });
     }
 }
+
+/// A count as a number of Prometheus, which has no others.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "exact up to 9 x 10^15")]
+pub fn as_number(number: u64) -> f64 {
+    number as f64
+}

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::api::conditions::{READY, STALLED, is_true};
 use crate::api::{PolicyStatus, RegistryCleanupPolicy, RunStatus};
-use crate::metrics::{Family, Labels};
+use crate::metrics::{Family, Labels, as_number};
 
 use super::schedule::Schedule;
 
@@ -166,9 +166,9 @@ impl Gauge {
                 let kept = tags.scanned.saturating_sub(tags.matched);
                 let numbers =
                     [("scanned", tags.scanned), ("matched", tags.matched), ("kept", kept), ("in_use", tags.in_use)];
-                numbers.map(|(state, number)| (vec![("state", state.to_owned())], count(number))).to_vec()
+                numbers.map(|(state, number)| (vec![("state", state.to_owned())], as_number(number))).to_vec()
             }),
-            Self::Bytes => plain(of.ended_run().and_then(|run| run.bytes).map(count)),
+            Self::Bytes => plain(of.ended_run().and_then(|run| run.bytes).map(as_number)),
             Self::Repositories => of.ended_run().map_or_else(Vec::new, |run| {
                 let all = &run.repositories;
                 let results = [
@@ -189,11 +189,6 @@ fn truth(holds: bool) -> Vec<(Labels, f64)> {
 
 fn plain(value: Option<f64>) -> Vec<(Labels, f64)> {
     value.map(|value| (Labels::new(), value)).into_iter().collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
-fn count(number: u64) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]
