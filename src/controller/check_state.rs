@@ -77,6 +77,11 @@ impl Memory {
         self.unwritten.get(uid).cloned()
     }
 
+    /// Whether there is one.
+    pub(crate) fn has_unwritten(&self, uid: &str) -> bool {
+        self.unwritten.contains_key(uid)
+    }
+
     /// All of them.
     pub(crate) fn all_unwritten(&self) -> Vec<FinishedRun> {
         self.unwritten.values().cloned().collect()

@@ -28,6 +28,9 @@ use super::neighbours::{Guarded, Neighbours, are_ready};
 use super::sightings::Sightings;
 use super::traces::Traces;
 
+/// How many policies are read or written whole at the same time.
+const WHOLE_POLICIES: usize = 8;
+
 /// What all reconciliations share.
 pub struct Context {
     pub(crate) kube: Client,
@@ -40,6 +43,9 @@ pub struct Context {
     pub(crate) shutdown: CancellationToken,
     /// Held while a policy is compiled.
     pub(crate) compiling: Semaphore,
+    /// Held while a policy is read or written whole. Others may make each a megabyte, and the buffer of a connection
+    /// that has carried one stays that large for as long as the connection is kept.
+    pub(crate) whole_policies: Semaphore,
     compiled: Mutex<CompiledCache>,
     /// Who this process is in the records of its runs.
     pub(crate) identity: Identity,
@@ -80,6 +86,7 @@ impl Context {
             workloads,
             shutdown,
             compiling: Semaphore::new(1),
+            whole_policies: Semaphore::new(WHOLE_POLICIES),
             compiled: Mutex::default(),
             identity: Identity::new(None, None, random()),
             ledger: Mutex::default(),

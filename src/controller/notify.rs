@@ -47,7 +47,11 @@ pub(crate) async fn commit(context: &Context, change: Change) -> Result<Registry
         return Ok(live);
     }
     let policies = context.policies(&live.namespace().ok_or(Error::Nameless)?);
-    let written = status::write(&policies, &live, &status, &context.dropped_fields()).await?;
+    let written = {
+        // Never closed.
+        let _turn = context.whole_policies.acquire().await;
+        status::write(&policies, &live, &status, &context.dropped_fields()).await?
+    };
     log_standing(&live, &status);
     let mut all = events::transitions(live.status.as_ref().unwrap_or(&PolicyStatus::default()), &status);
     all.extend(events);
