@@ -66,17 +66,23 @@ impl Probes {
     }
 }
 
-/// Serves until `stop` is cancelled.
+/// Serves until `stop` is cancelled: the probes, and the metrics if they are wanted.
 ///
 /// # Errors
 /// When the connection can no longer be served.
-pub async fn serve(listener: TcpListener, probes: Probes, stop: CancellationToken) -> std::io::Result<()> {
-    let routes = Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(probes);
-    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
+pub async fn serve(
+    listener: TcpListener,
+    probes: Probes,
+    with_metrics: bool,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    axum::serve(listener, routes(probes, with_metrics)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+fn routes(probes: Probes, with_metrics: bool) -> Router {
+    let routes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz));
+    let routes = if with_metrics { routes.route("/metrics", get(metrics)) } else { routes };
+    routes.with_state(probes)
 }
 
 /// Takes the port. `[::]` takes it for IPv4 as well, and for IPv4 alone where there is no IPv6.
@@ -130,6 +136,7 @@ async fn metrics(State(probes): State<Probes>, headers: HeaderMap) -> impl IntoR
 mod tests {
     use futures::future;
     use rstest::rstest;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::time::advance;
 
@@ -160,6 +167,20 @@ mod tests {
         let listener = bind("[::]:0".parse().unwrap()).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(TcpStream::connect(("127.0.0.1", port)).await.is_ok());
+    }
+
+    #[rstest]
+    #[case::wanted(true, "HTTP/1.1 200")]
+    #[case::not_wanted(false, "HTTP/1.1 404")]
+    #[tokio::test]
+    async fn metrics_are_served_unless_they_are_not_wanted(#[case] wanted: bool, #[case] answer: &str) {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(serve(listener, Probes::default(), wanted, CancellationToken::new()));
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answered = String::new();
+        stream.read_to_string(&mut answered).await.unwrap();
+        assert!(answered.starts_with(answer), "{answered}");
     }
 
     #[rstest]

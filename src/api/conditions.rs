@@ -30,6 +30,9 @@ pub const IN_USE_KNOWN: &str = "InUseKnown";
 /// A plan waits for an approval. False: the last one that did was approved.
 pub const APPROVAL_PENDING: &str = "ApprovalPending";
 
+/// The operator makes a dry run of every run, whatever the policy's mode.
+pub const DRY_RUN_FORCED: &str = "DryRunForced";
+
 /// Other policies look after repositories of this one.
 pub const OVERLAPPING: &str = "Overlapping";
 

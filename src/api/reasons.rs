@@ -93,6 +93,8 @@ pub enum Reason {
     PlanWaits,
     /// `ApprovalPending`: the plan was approved.
     PlanApproved,
+    /// `DryRunForced`: the operator runs with --force-dry-run.
+    ForcedByOperator,
     /// `InUseKnown`: everything that may use images is watched, and every image can be read.
     WorkloadsWatched,
     /// `InUseKnown`: an image cannot be read that may be one of the policy's repositories.

@@ -32,6 +32,7 @@ const USER_AGENT: &str = concat!("registry-cleanup-operator/", env!("CARGO_PKG_V
 
 /// Everything the operator is told from outside.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct OperatorOptions {
     /// Where policies are watched.
     pub scope: Scope,
@@ -41,14 +42,18 @@ pub struct OperatorOptions {
     pub allow_insecure_http: bool,
     /// Whether objects of other namespaces may be named in what is said of a policy.
     pub name_other_namespaces: bool,
+    /// Whether every run only tells, whatever the policy's mode.
+    pub force_dry_run: bool,
     /// How many runs hold lists of tags at the same time.
     pub concurrency: u16,
     /// Ceiling of requests per second to one GitLab host.
     pub requests_per_second: f64,
     /// What is looked at to know which images are in use; `None` = nothing.
     pub in_use: Option<InUseSettings>,
-    /// Where the probes listen.
+    /// Where the probes and the metrics are served.
     pub listen: SocketAddr,
+    /// Whether metrics are served.
+    pub metrics: bool,
     /// Name of this pod, for events and for the records of runs.
     pub pod_name: Option<String>,
     /// Uid of this pod, for the records of runs.
@@ -147,11 +152,12 @@ pub async fn run(settings: OperatorOptions) -> Result<(), Error> {
     listen_to_signals(shutdown.clone())?;
     let listen = listener.local_addr().map_err(|error| Error::Listen(settings.listen, error))?;
     let probes = Probes::default();
-    let mut serving = tokio::spawn(server::serve(listener, probes.clone(), served.clone()));
+    let mut serving = tokio::spawn(server::serve(listener, probes.clone(), settings.metrics, served.clone()));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         scope = ?settings.scope,
         concurrency = settings.concurrency,
+        force_dry_run = settings.force_dry_run,
         %listen,
         "the operator begins"
     );
@@ -201,6 +207,7 @@ fn context(client: Client, settings: &OperatorOptions, shutdown: CancellationTok
         allow_insecure_http: settings.allow_insecure_http,
         seen_namespaces: settings.in_use.as_ref().map_or(&[][..], |in_use| in_use.seen(watched)).to_vec(),
         name_other_namespaces: settings.name_other_namespaces,
+        force_dry_run: settings.force_dry_run,
     };
     let workloads = match &settings.in_use {
         None => None,

@@ -11,6 +11,7 @@ use crate::telemetry::{self, LogFormat};
 use super::arguments::{GitLabArguments, WorkloadArguments, proxies, runtime};
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct RunArguments {
     /// Watch policies in this namespace only; may be given several times. Without it, all namespaces are watched.
     #[arg(long = "watch-namespace", value_name = "NAMESPACE")]
@@ -38,15 +39,24 @@ pub(super) struct RunArguments {
     #[arg(long)]
     name_other_namespaces: bool,
 
+    /// Make a dry run of every run, whatever the mode of the policy: nothing is removed, and policies say why. For an
+    /// emergency, or to see first what an operator would do.
+    #[arg(long)]
+    force_dry_run: bool,
+
     /// How many runs hold lists of tags in memory at the same time; others wait for their turn. Some of the places are
     /// for dry runs that somebody asked for, and one GitLab or namespace never takes all of them.
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64))]
     concurrency: u16,
 
-    /// Where /livez and /readyz are served. [::] is every address, of IPv4 as well, and of IPv4 alone where there is no
-    /// IPv6.
+    /// Where /livez, /readyz and /metrics are served. [::] is every address, of IPv4 as well, and of IPv4 alone where
+    /// there is no IPv6.
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     listen: SocketAddr,
+
+    /// Whether to serve /metrics.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    metrics: bool,
 
     /// What is logged: error, warn, info, debug or trace, or a list of target=level. The audit trail is logged at any
     /// level; audit=off in the list turns it off.
@@ -79,10 +89,12 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         allowed_hosts: arguments.gitlab.allowed_gitlab_hosts,
         allow_insecure_http: arguments.gitlab.allow_insecure_http,
         name_other_namespaces: arguments.name_other_namespaces,
+        force_dry_run: arguments.force_dry_run,
         concurrency: arguments.concurrency,
         requests_per_second: arguments.gitlab.max_requests_per_second_per_host,
         in_use: arguments.in_use.then(|| InUseSettings { scope: arguments.in_use_scope, ..arguments.workloads.into() }),
         listen: arguments.listen,
+        metrics: arguments.metrics,
         pod_name: arguments.pod_name,
         pod_uid: arguments.pod_uid,
         proxies: proxies(),

@@ -19,6 +19,7 @@ use crate::policy::CompiledPolicy;
 use crate::policy::approval::{Item, plan_hash};
 use crate::policy::definition;
 use crate::policy::effect::{Assessment, Effect, Seen};
+use crate::policy::forced_dry_run;
 use crate::policy::in_use::{Use, unused_sentence};
 use crate::policy::limits::{Exceeded, Limits};
 use crate::policy::overlap::{Overlap, Reader};
@@ -55,6 +56,8 @@ pub struct PlanHeader {
     pub overlap: Overlap,
     /// Fields that the policy may have lost, because the definition in its cluster does not know them.
     pub dropped_fields: Vec<String>,
+    /// Whether the operator said at its last look that it makes a dry run of every run.
+    pub forced_dry_run: bool,
     /// The registries of which the cluster uses no image, as far as names tell.
     pub unused_registries: Vec<String>,
     /// What there is to say of GitLab's limits, once everything was planned.
@@ -78,6 +81,7 @@ impl PlanHeader {
             in_use_unknown: false,
             overlap: Overlap::default(),
             dropped_fields: Vec::new(),
+            forced_dry_run: false,
             unused_registries: Vec::new(),
             pace: None,
         }
@@ -365,7 +369,9 @@ impl Listing {
         remarks.extend(self.about.overlap.sentence(self.about.reader()));
         remarks.extend(unused_sentence(&self.about.unused_registries));
         remarks.extend(self.about.pace.clone());
-        if self.about.mode == Mode::DryRun && self.totals.remove > 0 {
+        if self.about.forced_dry_run {
+            remarks.push(forced_dry_run::remark(self.about.mode));
+        } else if self.about.mode == Mode::DryRun && self.totals.remove > 0 {
             remarks.push("in the mode DryRun a run only tells".to_owned());
         }
         remarks

@@ -44,6 +44,8 @@ pub struct CompileOptions {
     pub seen_namespaces: Vec<String>,
     /// Whether objects of other namespaces may be named in what is said of a policy; otherwise they are counted.
     pub name_other_namespaces: bool,
+    /// Whether every run only tells, whatever the policy's mode.
+    pub force_dry_run: bool,
 }
 
 /// A spec that holds together.
@@ -65,6 +67,8 @@ pub struct CompiledPolicy {
     pub protection: Protection,
     /// Whether to remove.
     pub mode: Mode,
+    /// The mode of the spec, where the operator makes a dry run of it.
+    pub forced_from: Option<Mode>,
     /// How much may go before nothing does.
     pub limits: Limits,
     /// Which repositories without tags are deleted; `None` = none is.
@@ -190,6 +194,7 @@ pub fn compile(
         spec.rules.iter().map(|rule| compile_rule(rule, &mut patterns)).collect::<Result<Vec<Rule>, Problem>>()?;
     let method = method(spec.method.unwrap_or_default(), rules)?;
     let empty_repositories = spec.empty_repositories.as_ref().map(empty_repository::Rule::compile).transpose();
+    let forced_from = Some(spec.mode).filter(|mode| settings.force_dry_run && *mode != Mode::DryRun);
     Ok(CompiledPolicy {
         base_url,
         timeout,
@@ -198,7 +203,8 @@ pub fn compile(
         attachments: spec.attachments.unwrap_or_default(),
         protect,
         protection,
-        mode: spec.mode,
+        mode: if forced_from.is_some() { Mode::DryRun } else { spec.mode },
+        forced_from,
         limits: Limits::new(spec.limits.as_ref()),
         empty_repositories: empty_repositories
             .map_err(|error| invalid(format!("emptyRepositories.deleteOlderThan {error}")))?,

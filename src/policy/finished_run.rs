@@ -9,6 +9,7 @@ use super::compile::CompiledPolicy;
 use super::definition::Definition;
 use super::effect::Assessment;
 use super::events::{self, Announcement, EventReason};
+use super::forced_dry_run;
 use super::overlap::{Overlap, Reader};
 use super::report;
 use super::repository_outcome::{End, Outcome, Proposal, Stop};
@@ -111,6 +112,7 @@ impl FinishedRun {
             status_conditions::note_effect(status, verdict, generation, self.ended);
         }
         self.finish(status);
+        report::add_remark(status, self.forced().as_deref());
         report::add_remark(status, definition.remark().as_deref());
         if self.says_of_credentials() && generation == self.record.observed_generation {
             let subject = Subject { policy: &self.policy, generation, definition, now: self.ended };
@@ -157,6 +159,11 @@ impl FinishedRun {
             End::Completed | End::Stopped(_) | End::Aborted { .. } => return,
         };
         resume::note(status, self.record.approved_plan.clone(), self.policy.starting_deadline, after, self.ended);
+    }
+
+    /// What is to be said where the run would have done more, had the operator let it. A preview would not.
+    fn forced(&self) -> Option<String> {
+        self.policy.forced_from.filter(|_| !self.record.is_preview()).map(forced_dry_run::remark)
     }
 
     fn amend(&self, status: &mut PolicyStatus) -> bool {

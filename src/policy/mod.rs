@@ -19,6 +19,7 @@ pub mod empty_repository;
 pub mod events;
 pub mod fair_queue;
 pub mod finished_run;
+pub mod forced_dry_run;
 pub mod gitlab_cleanup_policy;
 pub mod handled_requests;
 pub mod image;

@@ -13,6 +13,7 @@ use crate::api::{
 
 use super::compile::{CompiledPolicy, Problem};
 use super::definition::Definition;
+use super::forced_dry_run;
 use super::handled_requests::{self, Refusal};
 use super::resume::{Resume, resume};
 use super::run_record::Holder;
@@ -154,7 +155,7 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     };
     let armed = status.next_schedule_time.as_ref().map(|time| time.0);
     let stalled = conditions::is_true(&status.conditions, STALLED);
-    let misstated = view.definition.is_misstated(policy, status, view.generation, now);
+    let misstated = is_misstated(view, policy, now);
     if !observed || stalled || armed.is_some() == policy.suspended || (policy.suspended && misstated) {
         let why = if policy.suspended {
             Refusal::Suspended
@@ -198,6 +199,12 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     Action::Wait(moments.into_iter().flatten().fold(later(now, MAX_WAIT), Timestamp::min))
 }
 
+/// Whether the status says of the definition, or of the operator's switch, what is no longer so.
+fn is_misstated(view: &View<'_>, policy: &CompiledPolicy, now: Timestamp) -> bool {
+    let status = view.status;
+    view.definition.is_misstated(policy, status, view.generation, now) || forced_dry_run::is_misstated(status, policy)
+}
+
 /// A request by annotation, or a run that goes on. A dry run may be asked for at any time; it removes nothing. An
 /// approval waits while the policy is held: it is for one plan, whenever that is carried out.
 fn requested(view: &View<'_>, policy: &CompiledPolicy, held: bool, now: Timestamp) -> Option<Action> {
@@ -236,7 +243,9 @@ fn approved(view: &View<'_>, policy: &CompiledPolicy, held: bool) -> Option<Acti
     let status = view.status;
     let approval = view.tokens.approval.filter(|token| !token.is_empty())?;
     let pending = status.pending_approval.as_ref();
-    let why = if policy.mode != Mode::RequireApproval {
+    let why = if policy.forced_from.is_some() {
+        "the operator runs with --force-dry-run"
+    } else if policy.mode != Mode::RequireApproval {
         "the policy's mode is not RequireApproval"
     } else if policy.suspended {
         "the policy is suspended"

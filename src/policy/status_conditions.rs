@@ -14,6 +14,7 @@ use crate::api::{APPROVE, PolicyStatus, RefusedRunRequest, Trigger};
 use super::compile::{CompiledPolicy, Problem};
 use super::definition::Definition;
 use super::effect::{self, Assessment};
+use super::forced_dry_run;
 use super::gitlab_cleanup_policy;
 use super::handled_requests::{self, Refusal};
 use super::in_use::{Knowledge, unused_sentence};
@@ -84,6 +85,7 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
     }
     conditions::remove(&mut status.conditions, STALLED);
     conditions::remove(&mut status.conditions, RUN_QUEUED);
+    forced_dry_run::note(status, policy, generation, now);
     if policy.suspended {
         status.interrupted_run = None;
         status.next_schedule_time = None;
@@ -140,6 +142,7 @@ fn add_refusal(message: &mut String, status: &PolicyStatus) {
 pub fn checked(status: &mut PolicyStatus, subject: Subject<'_>, findings: &Findings) {
     let Subject { policy, definition, now, .. } = subject;
     conditions::remove(&mut status.conditions, RUN_QUEUED);
+    forced_dry_run::note(status, policy, subject.generation, now);
     let hold = definition.hold(policy, status, subject.generation, now);
     let generation = Some(subject.generation);
     let (valid, why, message) = &findings.credentials;
@@ -316,7 +319,8 @@ fn after_remark(definition: &Definition, message: &str) -> String {
 fn ready_message(status: &PolicyStatus, subject: Subject<'_>, remark: Option<&str>) -> String {
     let Subject { policy, definition, .. } = subject;
     let next = status.next_schedule_time.as_ref().map_or_else(|| "never".to_owned(), |time| time.0.to_string());
-    let mut message = after_remark(definition, &format!("next run at {next}, mode {}", policy.mode.as_str()));
+    let forced = policy.forced_from.map(|_| " (--force-dry-run)").unwrap_or_default();
+    let mut message = after_remark(definition, &format!("next run at {next}, mode {}{forced}", policy.mode.as_str()));
     if policy.protection.in_use && !policy.protection.seen_namespaces.is_empty() {
         let seen = policy.protection.seen_namespaces.join(", ");
         let _ = write!(message, "; images in use are seen in {seen} only (inUse.scope WatchedNamespaces)");

@@ -22,6 +22,7 @@ mod exact;
 mod failures;
 mod fairness;
 mod field_cases;
+mod forced_dry_run;
 mod gitlab_client;
 mod going_on;
 mod hour;

@@ -16,6 +16,7 @@ use crate::controller::notify::publish;
 use crate::controller::renewal::{Renewal, moment};
 use crate::policy::approval::{Approver, approved_sentence};
 use crate::policy::events::{Announcement, EventReason};
+use crate::policy::forced_dry_run;
 use crate::policy::new_run::NewRun;
 use crate::policy::next_action::Tokens;
 use crate::policy::report;
@@ -43,6 +44,7 @@ pub(super) async fn begin<'a>(
     let holder = context.identity.as_str();
     let record = NewRun { policy, trigger, mode, generation, holder, started }.record(&status);
     status_conditions::note_trigger(&mut status, order.trigger, order.slot, Tokens::of(before));
+    forced_dry_run::note(&mut status, policy, generation, started);
     let approved = approved(context, before, &order).await;
     if let Some(sentence) = &approved {
         status_conditions::note_approved(&mut status, sentence, started);

@@ -1,5 +1,7 @@
 //! What is to be done in which situation, as tables.
 
+mod forced;
+
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
