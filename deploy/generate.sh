@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes what is generated below charts/ and deploy/: the chart's copy of the definition, the kustomize base, the manifest
-# for `kubectl apply`, and Argo CD's settings. Needs helm, as the program that $HELM names or on PATH.
+# Writes what is generated below charts/ and deploy/: the chart's copy of the definition, the kustomize base, the two
+# manifests for `kubectl apply`, and Argo CD's settings. Needs helm, as the program that $HELM names or on PATH.
 set -eu
 
 helm=${HELM:-helm}
@@ -35,12 +35,18 @@ render --set crds.install=false > "$work/operator"
 
 {
   echo "$note"
+  cat <<'EOF'
+# The definition alone, because its deletion deletes every policy: kubectl delete --filename operator.yaml keeps them.
+# kubectl apply --server-side --filename crds.yaml
+EOF
   tidy < "$work/crd"
-} > "$deploy/base/crd.yaml"
+} > "$deploy/crds.yaml"
 
 {
   echo "$note"
   cat <<'EOF'
+# Needs the definition in crds.yaml.
+# kubectl apply --server-side --filename operator.yaml
 ---
 apiVersion: v1
 kind: Namespace
@@ -52,14 +58,29 @@ metadata:
   name: registry-cleanup
 EOF
   tidy < "$work/operator"
-} > "$deploy/base/operator.yaml"
+} > "$deploy/operator.yaml"
 
+# Kustomize reads no file outside of its folder.
 {
   echo "$note"
-  echo "# kubectl apply --server-side --filename install.yaml"
-  sed 1d "$deploy/base/crd.yaml"
-  sed 1d "$deploy/base/operator.yaml"
-} > "$deploy/install.yaml"
+  sed -n '/^---$/,$p' "$deploy/operator.yaml"
+} > "$deploy/base/operator.yaml"
+
+# What overlays add to the base. An overlay of your own copies it, or takes the chart.
+overlay() {
+  file=$deploy/overlays/$1
+  shift
+  render --set crds.install=false "$@" > "$work/overlay"
+  {
+    echo "$note"
+    tidy < "$work/overlay"
+  } > "$file"
+}
+overlay namespaced/roles.yaml --show-only templates/rbac.yaml --set 'watchNamespaces={team-shop}'
+overlay locked-network/networkpolicy.yaml --show-only templates/networkpolicy.yaml --set networkPolicy.enabled=true
+overlay monitoring/monitoring.yaml --show-only templates/service.yaml --show-only templates/servicemonitor.yaml \
+  --show-only templates/prometheusrule.yaml --show-only templates/grafana-dashboard.yaml \
+  --set metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.grafanaDashboard.enabled=true
 
 # Argo CD reads scripts from a ConfigMap: each file becomes a block of text, indented.
 scripts=$deploy/argocd/resource_customizations/registrycleanup.dev/RegistryCleanupPolicy

@@ -100,8 +100,9 @@ start_world() {
 
 install_operator() {
     step 'Install the operator'
-    say 'One file holds the CustomResourceDefinition, the permissions and the Deployment.'
-    run 'kubectl apply --server-side --filename deploy/install.yaml'
+    say 'One file holds the CustomResourceDefinition, one the permissions and the Deployment: whoever deletes the second keeps
+the policies.'
+    run 'kubectl apply --server-side --filename deploy/crds.yaml --filename deploy/operator.yaml'
     run 'kubectl wait --for=condition=Established crd/registrycleanuppolicies.registrycleanup.dev --timeout=30s'
     say 'This control plane has no nodes, so no Pod can start. The operator runs as a process on your machine instead, under the
 same ServiceAccount and with nothing but its permissions.'

@@ -21,8 +21,10 @@ pub(crate) struct Platform {
 
 impl Platform {
     pub(crate) async fn install(cluster: &Cluster) -> Result<Self, Failure> {
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.yaml");
-        run(cluster.kubectl().args(["apply", "--server-side", "--force-conflicts", "--filename", manifest]))?;
+        for manifest in ["crds.yaml", "operator.yaml"] {
+            let manifest = format!("{}/deploy/{manifest}", env!("CARGO_MANIFEST_DIR"));
+            run(cluster.kubectl().args(["apply", "--server-side", "--force-conflicts", "--filename", &manifest]))?;
+        }
         let definition = "crd/registrycleanuppolicies.registrycleanup.dev";
         run(cluster.kubectl().args(["wait", "--for=condition=Established", definition]))?;
         let kubeconfig = cluster.service_account_kubeconfig("registry-cleanup", "registry-cleanup-operator")?;

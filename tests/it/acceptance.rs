@@ -141,7 +141,7 @@ async fn the_installed_definition_is_the_generated_one_and_the_server_finds_no_f
     let installed = api.get("registrycleanuppolicies.registrycleanup.dev").await.unwrap();
     let generated = crd::definition().unwrap();
     let schema = "/spec/versions/0/schema";
-    assert_eq!(installed.data.pointer(schema), generated.pointer(schema), "deploy/install.yaml is stale");
+    assert_eq!(installed.data.pointer(schema), generated.pointer(schema), "deploy/crds.yaml is stale");
     let conditions = installed.data["status"]["conditions"].as_array().unwrap();
     let state = |type_: &str| {
         let condition = conditions.iter().find(|condition| condition["type"] == type_);

@@ -39,7 +39,7 @@ The image. A digest says exactly what runs, so it wins over the tag.
 */}}
 {{- define "registry-cleanup-operator.image" -}}
 {{- $name := .Values.image.repository }}
-{{- with .Values.image.registry }}
+{{- with default .Values.image.registry .Values.global.imageRegistry }}
 {{- $name = printf "%s/%s" . $name }}
 {{- end }}
 {{- if .Values.image.digest }}

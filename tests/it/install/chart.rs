@@ -32,7 +32,12 @@ fn values_that_the_chart_does_not_know_or_cannot_use_are_refused() {
         "repliaCount=2",
         "replicaCount=2",
         "leaderElection.leaseDuration=15s",
-        "metrics.enabled=true",
+        "metrics.enabled=1",
+        "metrics.port=80",
+        "metrics.service.port=0",
+        "dnsPolicy=Never",
+        "hostUsers=maybe",
+        "controller.forceDryRun=perhaps",
         "metrics.serviceMonitor.interval=often",
         "metrics.grafanaDashboard.label=",
         "image.pulPolicy=Always",
@@ -75,9 +80,6 @@ fn the_schema_the_values_and_the_readme_name_the_same_values() {
     let schema: Value = serde_json::from_str(&read("values.schema.json")).unwrap();
     let mut known = BTreeSet::new();
     collect(&schema["properties"], "", &mut known);
-    // Helm itself passes it to a chart that is a dependency.
-    assert!(known.remove("global"));
-
     let readme = read("README.md");
     let table = readme.lines().skip_while(|line| !line.starts_with("| Key |")).skip(2);
     let documented: BTreeSet<_> =
@@ -91,12 +93,37 @@ fn collect(properties: &Value, prefix: &str, into: &mut BTreeSet<String>) {
     for (name, schema) in properties.as_object().unwrap() {
         let path = format!("{prefix}{name}");
         if schema["properties"].is_object() && !WHOLE.contains(&path.as_str()) {
-            assert_eq!(schema["additionalProperties"], false, "{path} takes anything");
+            // What a chart above this one gives to all of its charts is not ours to judge.
+            assert!(path == "global" || schema["additionalProperties"] == false, "{path} takes anything");
             collect(&schema["properties"], &format!("{path}."), into);
         } else {
             into.insert(path);
         }
     }
+}
+
+/// Each leaf of the schema has a value in one of the values files whose removal changes what is rendered.
+#[test]
+fn every_value_has_an_effect() {
+    let schema: Value = serde_json::from_str(&read("values.schema.json")).unwrap();
+    let mut idle = BTreeSet::new();
+    collect(&schema["properties"], "", &mut idle);
+    for values in values_files() {
+        let all: Value = serde_saphyr::from_str(&fs::read_to_string(&values).unwrap()).unwrap();
+        let render = |values: &Value| {
+            let values = file(&values.to_string());
+            rendered_text(&["--values", name_of(&values)])
+        };
+        let whole = render(&all);
+        idle.retain(|leaf| {
+            let mut without = all.clone();
+            let (parent, name) = leaf.rsplit_once('.').unwrap_or(("", leaf));
+            let pointer = if parent.is_empty() { String::new() } else { format!("/{}", parent.replace('.', "/")) };
+            let removed = without.pointer_mut(&pointer).and_then(Value::as_object_mut).and_then(|it| it.remove(name));
+            removed.is_none() || render(&without) == whole
+        });
+    }
+    assert_eq!(idle, BTreeSet::new(), "values that change nothing, or that no values file sets");
 }
 
 #[test]
@@ -226,10 +253,11 @@ fn the_operator_is_told_what_the_values_say() {
         "--allow-insecure-http",
         "--in-use-finished-for=1h",
         "--in-use-workload=argoproj.io/v1alpha1/Rollout=spec.template?",
-        "--concurrency=8",
+        "--force-dry-run",
+        "--concurrency=4",
         "--max-requests-per-second-per-host=0.5",
         "--name-other-namespaces",
-        "--listen=0.0.0.0:8080",
+        "--listen=0.0.0.0:9090",
         "--log-level=info,registry_cleanup_operator=debug",
         "--log-format=text",
         "--watch-namespace=more",
@@ -268,14 +296,14 @@ fn there_is_one_operator_and_an_upgrade_ends_it_before_the_next_starts() {
 fn probes_ask_the_operator_and_can_be_timed_or_turned_off() {
     let objects = rendered(&["--set=livenessProbe.periodSeconds=99", "--set=readinessProbe=null"]);
     let container = container(the(&objects, "Deployment"));
-    assert_eq!(container["livenessProbe"]["httpGet"], json!({"path": "/livez", "port": "http"}));
+    assert_eq!(container["livenessProbe"]["httpGet"], json!({"path": "/livez", "port": "http-metrics"}));
     assert_eq!(container["livenessProbe"]["periodSeconds"], 99);
     assert!(container["readinessProbe"].is_null());
 
     let objects = rendered(&[]);
     let container = super::container(the(&objects, "Deployment"));
-    assert_eq!(container["readinessProbe"]["httpGet"], json!({"path": "/readyz", "port": "http"}));
-    assert_eq!(container["ports"], json!([{"name": "http", "containerPort": 8080, "protocol": "TCP"}]));
+    assert_eq!(container["readinessProbe"]["httpGet"], json!({"path": "/readyz", "port": "http-metrics"}));
+    assert_eq!(container["ports"], json!([{"name": "http-metrics", "containerPort": 8080, "protocol": "TCP"}]));
 }
 
 #[test]
@@ -289,6 +317,10 @@ fn a_digest_wins_over_a_tag_and_a_tag_over_the_version_of_the_chart() {
         (format!("image.tag=edge,image.digest={digest}"), format!("ghcr.io/{repository}@{digest}")),
         ("image.registry=mirror:5000".to_owned(), format!("mirror:5000/{repository}:{version}")),
         ("image.registry=".to_owned(), format!("{repository}:{version}")),
+        (
+            "image.registry=mirror:5000,global.imageRegistry=all:5000".to_owned(),
+            format!("all:5000/{repository}:{version}"),
+        ),
     ];
     for (settings, image) in cases {
         let objects = rendered(&["--set", &settings]);

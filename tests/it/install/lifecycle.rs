@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use control_plane::Cluster;
 
-use super::{CHART, DEFINITION, NAME, Own, copy, values_files};
+use super::{CHART, DEFINITION, NAME, Own, copy, folders_in, values_files};
 use crate::world::{kubectl, output, path, try_kubectl};
 
 /// Runs helm in the namespace of the operator and answers what it printed.
@@ -134,18 +134,22 @@ fn a_definition_that_kubectl_installed_can_be_taken_over() {
     assert_eq!(policy(&own), POLICY);
 }
 
+/// Applies the two manifests for kubectl, with what else is said.
+fn apply_manifests(cluster: &Cluster, more: &[&str]) -> String {
+    let files = ["crds.yaml", "operator.yaml"].map(|name| path(&format!("deploy/{name}")));
+    kubectl(cluster, &[&["apply", "--validate=strict", "-f", &files[0], "-f", &files[1]], more].concat())
+}
+
 #[test]
-fn the_manifest_for_kubectl_applies_on_the_client_and_on_the_server_and_can_be_deleted() {
+fn the_manifests_for_kubectl_apply_on_the_client_and_on_the_server() {
     let own = Own::take();
-    let file = path("deploy/install.yaml");
-    let on_the_client = ["apply", "--validate=strict", "-f", &file];
-    kubectl(&own, &on_the_client);
-    // Nothing in it is written in another way than the server stores it, or tools would see a difference for ever.
-    let again = kubectl(&own, &on_the_client);
+    apply_manifests(&own, &[]);
+    // Nothing in them is written in another way than the server stores it, or tools would see a difference for ever.
+    let again = apply_manifests(&own, &[]);
     assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{again}");
     // And the one way does not conflict with the other.
-    kubectl(&own, &["apply", "--server-side", "--validate=strict", "-f", &file]);
-    kubectl(&own, &on_the_client);
+    apply_manifests(&own, &["--server-side"]);
+    apply_manifests(&own, &[]);
     apply_policy(&own);
     wait_for_the_pod(&own);
     let enforced = [
@@ -155,14 +159,35 @@ fn the_manifest_for_kubectl_applies_on_the_client_and_on_the_server_and_can_be_d
         "-o=jsonpath={.metadata.labels.pod-security\\.kubernetes\\.io/enforce}",
     ];
     assert_eq!(kubectl(&own, &enforced), "restricted");
+}
 
-    kubectl(&own, &["delete", "-f", &file, "--timeout=60s"]);
+#[test]
+fn whoever_deletes_the_manifest_of_the_operator_keeps_the_policies() {
+    let own = Own::take();
+    apply_manifests(&own, &["--server-side"]);
+    apply_policy(&own);
+    wait_for_the_pod(&own);
+    let stored = ["get", "rcp/backend", "-n=team-shop", "-o=jsonpath={.metadata.uid} {.metadata.generation}"];
+    let before = kubectl(&own, &stored);
+
+    let operator = path("deploy/operator.yaml");
+    kubectl(&own, &["delete", "-f", &operator, "--timeout=60s"]);
     assert!(!try_kubectl(&own, &["get", "namespace", "registry-cleanup"]).0);
+    let label = "-l=app.kubernetes.io/name=registry-cleanup-operator";
+    assert_eq!(kubectl(&own, &["get", "clusterrole,clusterrolebinding", label, "-o=name"]), "");
+    assert_eq!(kubectl(&own, &stored), before);
+
+    // It comes back to the policies that it left.
+    kubectl(&own, &["apply", "--server-side", "-f", &operator]);
+    wait_for_the_pod(&own);
+    assert_eq!(kubectl(&own, &stored), before);
 }
 
 #[test]
 fn the_kustomize_base_applies_and_an_overlay_changes_the_image() {
     let own = Own::take();
+    let file = path("deploy/crds.yaml");
+    kubectl(&own, &["apply", "--server-side", "--validate=strict", "-f", &file]);
     kubectl(&own, &["apply", "--server-side", "--validate=strict", "-k", &path("deploy/base")]);
     let image = ["get", "deployment", NAME, "-n=registry-cleanup", "-o=jsonpath={..image}"];
     assert!(kubectl(&own, &image).starts_with("ghcr.io/registry-cleanup/registry-cleanup-operator:"));
@@ -173,4 +198,30 @@ fn the_kustomize_base_applies_and_an_overlay_changes_the_image() {
     assert_eq!(kubectl(&own, &secrets), "mirror-credentials");
     apply_policy(&own);
     assert_eq!(policy(&own), POLICY);
+
+    kubectl(&own, &["delete", "-k", &path("deploy/overlays/private-registry"), "--timeout=60s"]);
+    assert_eq!(policy(&own), POLICY);
+}
+
+#[test]
+fn the_api_server_takes_every_overlay_and_the_namespaced_one_has_rights_in_its_namespace_only() {
+    let own = Own::take();
+    kubectl(&own, &["apply", "--server-side", "--filename", &path("deploy/crds.yaml")]);
+    for namespace in ["registry-cleanup", "team-shop"] {
+        kubectl(&own, &["create", "namespace", namespace]);
+    }
+    let overlays = folders_in(&path("deploy/overlays"));
+    assert!(overlays.len() >= 5, "{overlays:?}");
+    for overlay in &overlays {
+        kubectl(&own, &["apply", "--server-side", "--validate=strict", "--dry-run=server", "--kustomize", overlay]);
+    }
+
+    kubectl(&own, &["apply", "--server-side", "--kustomize", &path("deploy/overlays/namespaced")]);
+    let may = |verb: &str, kind: &str, namespace: &str| {
+        let account = "--as=system:serviceaccount:registry-cleanup:registry-cleanup-operator";
+        try_kubectl(&own, &["auth", "can-i", verb, kind, account, "--namespace", namespace]).0
+    };
+    assert!(may("get", "secrets", "team-shop") && may("list", "registrycleanuppolicies", "team-shop"));
+    assert!(!may("get", "secrets", "default") && !may("list", "registrycleanuppolicies", "default"));
+    assert!(may("watch", "pods", "default"), "an image counts as in use wherever it runs");
 }

@@ -6,6 +6,7 @@
 
 mod chart;
 mod deploy;
+mod guardrails;
 mod lifecycle;
 mod rights;
 
@@ -51,6 +52,8 @@ impl Own {
         let own = Self(own.lock().unwrap_or_else(PoisonError::into_inner));
         // What the test before left. The definition goes first: the policies go with it.
         kubectl(&own, &["delete", "crd", DEFINITION, "--ignore-not-found", "--timeout=60s"]);
+        let guards = "validatingadmissionpolicies,validatingadmissionpolicybindings";
+        kubectl(&own, &["delete", guards, "--all"]);
         for kind in ["clusterrole", "clusterrolebinding"] {
             kubectl(&own, &["delete", kind, "-l", "app.kubernetes.io/name in (registry-cleanup-operator,cleanup)"]);
         }
@@ -228,6 +231,11 @@ fn files_in(folder: &str) -> Vec<String> {
     let mut files: Vec<_> = entries.filter(|path| path.is_file()).map(|path| path.display().to_string()).collect();
     files.sort();
     files
+}
+
+fn folders_in(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.is_dir()).map(|path| path.display().to_string()).collect()
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::process::Process;
 use crate::support::{change, eventually, in_time};
-use crate::world::{MARKER, World, client, kubectl, own_cluster, path};
+use crate::world::{MARKER, World, client, install, kubectl, own_cluster, path};
 
 pub(super) fn apply(cluster: &Cluster, file: &str) {
     kubectl(cluster, &["apply", "--server-side", "--filename", file]);
@@ -129,7 +129,7 @@ async fn without_its_definition_an_operator_says_what_to_do_and_with_broken_obje
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_api_server_ends_no_run_and_a_request_after_it_is_heard() {
     let cluster = own_cluster().await;
-    apply(cluster, &path("deploy/install.yaml"));
+    install(cluster, &[]);
     wait_for_definition(cluster);
     let (world, repository) = world_on(cluster).await;
     let rules = json!([{"name": "versions", "nameRegexDelete": "v.*", "olderThan": "7d"}]);

@@ -6,9 +6,9 @@ use kube::core::ApiResource;
 use registry_cleanup_operator::api::{RUN_REQUESTED_AT, RegistryCleanupPolicy, crd};
 use serde_json::{Value, json};
 
-use super::clusters::{account, apply, wait_for_definition, world_on};
+use super::clusters::{account, wait_for_definition, world_on};
 use super::process::Process;
-use crate::world::{World, own_cluster, path};
+use crate::world::{World, install, own_cluster};
 
 const SENTENCE: &str = "spec.rules[0]: this rule would remove every tag: set nameRegexKeep, olderThan or a keepN of at least 1, or \
                         narrow nameRegexDelete down";
@@ -39,7 +39,7 @@ fn everything(world: &World, method: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_removes_everything_and_was_stored_before_it_was_refused_does_not_run() {
     let cluster = own_cluster().await;
-    apply(cluster, &path("deploy/install.yaml"));
+    install(cluster, &[]);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), definition_without_rules().to_string()).unwrap();
     crate::world::kubectl(cluster, &["replace", "--filename", file.path().to_str().unwrap()]);

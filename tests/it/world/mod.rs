@@ -38,6 +38,12 @@ pub(crate) struct World {
     pub(crate) sim: Simulator,
 }
 
+/// Applies the two manifests for kubectl: the definition and the operator.
+pub(crate) fn install(cluster: &Cluster, more: &[&str]) {
+    let (definition, operator) = (path("deploy/crds.yaml"), path("deploy/operator.yaml"));
+    kubectl(cluster, &[&["apply", "--server-side", "-f", &definition, "-f", &operator], more].concat());
+}
+
 /// The cluster with the definition and the operator's permissions installed, once for all tests.
 pub(crate) async fn cluster() -> &'static Cluster {
     static INSTALLED: OnceCell<&'static Cluster> = OnceCell::const_new();
@@ -45,7 +51,7 @@ pub(crate) async fn cluster() -> &'static Cluster {
         .get_or_init(|| async {
             tokio::task::spawn_blocking(|| {
                 let cluster = control_plane::shared().expect("the control plane starts");
-                kubectl(cluster, &["apply", "--server-side", "--force-conflicts", "-f", &path("deploy/install.yaml")]);
+                install(cluster, &["--force-conflicts"]);
                 kubectl(
                     cluster,
                     &["wait", "--for=condition=Established", "crd/registrycleanuppolicies.registrycleanup.dev"],
