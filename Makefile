@@ -9,9 +9,10 @@ export REGISTRY_CLEANUP_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registry
 control_plane := cargo run --quiet --locked --package control-plane --
 # Only expanded where it is used: builds helm if it is not there yet.
 helm = $$($(control_plane) which helm)
+kubectl = $$($(control_plane) which kubectl)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-unit mutants bench chaos lint lint-words generate tools fmt clean
+.PHONY: help demo demo-stop test test-unit mutants bench chaos lint lint-words generate schemas tools fmt clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -38,12 +39,14 @@ bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; W
 chaos: ## kill, cut and disturb operators at random and look whether anything went that had to stay (MINUTES=20 SEED=7)
 	cargo bench --locked --profile dev --bench chaos -- --minutes=$(or $(MINUTES),2) --seed=$(or $(SEED),1)
 
-lint: lint-words ## check format, clippy, documentation, dependencies, chart, scripts, alerts, spelling and Markdown
+lint: lint-words ## check format, clippy, documentation, dependencies, chart, manifests, scripts, alerts and words
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --locked
 	@hack/cargo-deny.sh $(CARGO_DENY_VERSION)
 	$(helm) lint --strict --quiet charts/registry-cleanup-operator
+	@hack/helm-unittest.sh
+	@hack/kubeconform.sh "$(helm)" "$(kubectl)"
 	@hack/shellcheck.sh
 	@hack/promtool.sh
 
@@ -57,6 +60,9 @@ generate: ## write anew what is generated: crds/, the chart's copy and README, d
 	HELM="$(helm)" deploy/generate.sh
 	GOWORK=off GOFLAGS=-mod=readonly go -C tests/it/install/helm-docs tool helm-docs --log-level=warning \
 		--chart-search-root="$(CURDIR)/charts"
+
+schemas: ## write anew the schemas of tests/schemas and docs/schema, from a real API server (starts a control plane)
+	@hack/schemas.sh
 
 tools: ## build what tests and the demo need beforehand: the control plane and helm
 	$(control_plane) install --helm

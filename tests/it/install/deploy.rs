@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use registry_cleanup_operator::api::crd;
 use serde_json::{Value, json};
 
 use super::{Namespace, copy, files_in, go, helm_program, shared, text};
@@ -98,6 +99,30 @@ fn the_four_examples_of_gitlabs_documentation_say_what_stands_there() {
         assert_eq!(rule, expected, "{name}");
         assert_eq!(policy["spec"]["target"], json!({"projects": ["5"]}));
     }
+}
+
+/// Schemas as they are compared: without what is for API servers, and without what makes objects closed.
+fn bare(schema: &Value) -> Value {
+    match schema {
+        Value::Object(fields) => {
+            let told = |(name, value): &(&String, &Value)| {
+                !name.starts_with("x-kubernetes-") && !(*name == "additionalProperties" && value.is_boolean())
+            };
+            fields.iter().filter(told).map(|(name, value)| (name.clone(), bare(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(bare).collect(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn the_schema_for_editors_is_that_of_the_definition() {
+    let schema = fs::read_to_string(path("docs/schema/registrycleanuppolicy_v1alpha1.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let definition = serde_json::to_value(crd::definition().unwrap()).unwrap();
+    let expected = bare(&definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]);
+    assert_eq!(bare(&schema["properties"]["spec"]), expected, "run `make schemas`");
+    assert_eq!(schema["properties"]["spec"]["additionalProperties"], false, "an editor is to see what is misspelt");
 }
 
 #[test]
