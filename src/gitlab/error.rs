@@ -57,7 +57,12 @@ impl Error {
     /// is not told within 30 s is an error; a proxy may give up before that.
     #[must_use]
     pub const fn is_too_much(&self) -> bool {
-        matches!(self.kind, ErrorKind::Timeout | ErrorKind::Server { status: 500 | 502 | 504 | 524 })
+        matches!(
+            self.kind,
+            ErrorKind::Timeout
+                | ErrorKind::Server { status: 500 | 502 | 504 | 524 }
+                | ErrorKind::Proxy { status: 500 | 502 | 504 | 524 }
+        )
     }
 
     /// What gave the answer to a removal away as not GitLab's, if that is what happened.
@@ -230,6 +235,13 @@ pub enum ErrorKind {
         /// The HTTP status.
         status: u16,
     },
+    /// 5xx until the attempts were used up, with a page that does not come from GitLab's API: something in front of it
+    /// does not reach it, or does not wait for it.
+    #[error("a proxy in front of GitLab answered {status} with a page")]
+    Proxy {
+        /// The HTTP status.
+        status: u16,
+    },
     /// GitLab is under maintenance or read-only, and says that it did nothing.
     #[error("GitLab is under maintenance or read-only and did nothing{}", again(*until))]
     Maintenance {
@@ -331,6 +343,7 @@ impl ErrorKind {
             Self::Paused { .. } => Class::Paused,
             Self::Maintenance { .. } => Class::Maintenance,
             Self::Server { .. }
+            | Self::Proxy { .. }
             | Self::Registry
             | Self::Unreachable(_)
             | Self::Timeout

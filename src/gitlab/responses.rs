@@ -45,6 +45,7 @@ pub(super) fn refusal(operation: Operation, answer: &Answer) -> Error {
         status @ 300..=399 => ErrorKind::Redirected { status },
         status @ (400 | 422) => ErrorKind::Refused { status, said: ErrorAnswer::of(answer).said() },
         status @ 400..=499 => ErrorKind::Refused { status, said: None },
+        status if is_page(answer) && !is_by_rails(answer) => ErrorKind::Proxy { status },
         status => ErrorKind::Server { status },
     };
     Error::new(operation, kind)
@@ -75,6 +76,16 @@ pub(super) fn is_page(answer: &Answer) -> bool {
     let html = answer.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
     let body = answer.body.trim_ascii();
     html || !(body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok())
+}
+
+/// Whether an answer has a header that GitLab's application sets, whatever its body is.
+///
+/// GitLab behaviour: `X-Gitlab-Meta` on every answer of the API, `X-Runtime` on every answer of Rails, `GitLab-LB` and
+/// `GitLab-SV` on GitLab.com. A load balancer, or Workhorse while Rails is away, sends none of them.
+fn is_by_rails(answer: &Answer) -> bool {
+    ["x-gitlab-meta", "x-runtime", "gitlab-lb", "gitlab-sv"]
+        .into_iter()
+        .any(|header| answer.headers.contains_key(header))
 }
 
 /// Whether a firewall in front of GitLab wants to see a browser first. Its answer can have any status and no body.

@@ -36,7 +36,9 @@ fn answer(status: u16, body: &str) -> Answer {
 #[case::a_challenge(403, "<!DOCTYPE html><title>Just a moment...</title>", ErrorKind::Page { status: 403 })]
 #[case::a_firewall(403, "Request blocked.", ErrorKind::Page { status: 403 })]
 #[case::a_web_server(404, "<html><h1>404 Not Found</h1></html>", ErrorKind::Page { status: 404 })]
-#[case::a_gateway(502, "<html>", ErrorKind::Server { status: 502 })]
+#[case::a_gateway(502, "<html>", ErrorKind::Proxy { status: 502 })]
+#[case::a_gateway_with_a_text(503, "upstream connect error", ErrorKind::Proxy { status: 503 })]
+#[case::nobody_who_says_so(503, "", ErrorKind::Server { status: 503 })]
 #[case::scope(
     403,
     r#"{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api"}"#,
@@ -80,6 +82,18 @@ fn answer(status: u16, body: &str) -> Answer {
 fn a_status_and_a_known_text_make_an_error(#[case] status: u16, #[case] body: &str, #[case] kind: ErrorKind) {
     let error = read::<Value>(Operation::ListTags, &answer(status, body)).unwrap_err();
     assert_eq!(error.kind(), &kind);
+}
+
+#[rstest]
+#[case::of_its_api("x-gitlab-meta")]
+#[case::of_rails("x-runtime")]
+#[case::of_gitlab_com("gitlab-lb")]
+fn a_page_of_gitlab_itself_is_told_by_its_headers(#[case] header: &'static str) {
+    let mut page = answer(500, "<html>500</html>");
+    let kind = |page: &Answer| read::<Value>(Operation::ListTags, page).unwrap_err().kind().clone();
+    assert_eq!(kind(&page), ErrorKind::Proxy { status: 500 });
+    page.headers.insert(header, "x".parse().unwrap());
+    assert_eq!(kind(&page), ErrorKind::Server { status: 500 });
 }
 
 #[rstest]

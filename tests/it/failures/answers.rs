@@ -43,7 +43,11 @@ async fn assert_only_the_first_failed(
 
 #[rstest]
 #[case::an_error(answer(500, r#"{"message":"500 Internal Server Error"}"#), "GitLabUnavailable", "GitLab answered 500")]
-#[case::a_restart(answer(503, "<html>marker-body</html>"), "GitLabUnavailable", "GitLab answered 503")]
+#[case::a_restart(
+    answer(503, "<html>marker-body</html>"),
+    "GitLabUnavailable",
+    "a proxy in front of GitLab answered 503 with a page"
+)]
 #[case::a_gateway_that_gave_up(answer(504, ""), "GitLabUnavailable", "GitLab answered 504")]
 #[case::a_list_that_ends_early(Action::TruncateTags { keep: 1 }, "ListIncomplete", "the list may be incomplete")]
 #[case::an_empty_list(Action::TruncateTags { keep: 0 }, "ListIncomplete", "the list may be incomplete")]

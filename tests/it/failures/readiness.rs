@@ -48,10 +48,13 @@ async fn recovers(world: &World, operator: Operator) {
 }
 
 #[rstest]
-#[case::an_error(answer(500, "marker-body"), "GitLabUnavailable: failed to list repositories: GitLab answered 500")]
+#[case::an_error(
+    answer(500, r#"{"message":"marker-body"}"#),
+    "GitLabUnavailable: failed to list repositories: GitLab answered 500"
+)]
 #[case::a_restart(
     answer(503, "<html>marker-body</html>"),
-    "GitLabUnavailable: failed to list repositories: GitLab answered 503"
+    "GitLabUnavailable: failed to list repositories: a proxy in front of GitLab answered 503 with a page"
 )]
 #[case::a_broken_connection(
     Action::DropConnection,
