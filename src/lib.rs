@@ -8,6 +8,7 @@
 //! | [`hosts`] | which hosts may be connected to, as pure functions | everything else |
 //! | [`proxy`] | the proxy on the way to GitLab | everything else |
 //! | [`metrics`] | counters, and the formats in which Prometheus reads them | everything else |
+//! | [`terminal`] | what may not reach a terminal | everything else |
 //! | [`model`] | plain data that two sides speak of | everything else |
 //! | `words` | how a closed set of words is declared | everything else |
 //! | [`api`] | the custom resource | what it means |
@@ -36,4 +37,5 @@ pub mod policy;
 pub mod proxy;
 pub mod server;
 pub mod telemetry;
+pub mod terminal;
 mod words;

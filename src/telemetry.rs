@@ -1,10 +1,16 @@
 //! Logs: one JSON object a line, or plain text for people. The audit trail (target `audit`) is part of them.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::terminal::{self, plain};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -28,7 +34,7 @@ pub enum Error {
 }
 
 /// Begins to log to standard error. `level` is a level or a list of `target=level`; the audit trail stays on unless it
-/// is named in it.
+/// is named in it. A panic is a line as well.
 ///
 /// # Errors
 /// When the level cannot be read, or logs were set up before.
@@ -36,13 +42,119 @@ pub fn init(level: &str, format: LogFormat) -> Result<(), Error> {
     let bad_level = |_| Error::Level(level.to_owned());
     let audited = if level.contains("audit=") { level.to_owned() } else { format!("{level},audit=info") };
     let filter = EnvFilter::builder().parse(audited).map_err(bad_level)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Json => {
-            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()?;
-        }
+        LogFormat::Json => json(filter, std::io::stderr).try_init()?,
         // Escape sequences are for terminals; whoever collects logs would have to take them out.
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).finish().try_init()?,
+        LogFormat::Text => text(filter, std::io::stderr, std::io::stderr().is_terminal()).try_init()?,
     }
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, error = panic.payload_as_str().unwrap_or_default(), "the program has a bug");
+    }));
     Ok(())
+}
+
+fn json<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Escaped(writer));
+    lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish()
+}
+
+fn text<W>(filter: EnvFilter, writer: W, colours: bool) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    // Only what is in the fields comes from outside.
+    let fields = debug_fn(|line: &mut Writer<'_>, field, value| match field.name() {
+        "message" => line.write_str(&plain(&format!("{value:?}"))),
+        name => write!(line, "{name}={}", plain(&format!("{value:?}"))),
+    });
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    lines.with_ansi(colours).fmt_fields(fields.delimited(" ")).finish()
+}
+
+/// Writes JSON without characters that would do something on a terminal, or be there without being seen.
+struct Escaped<W>(W);
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Escaped<W> {
+    type Writer = Escaped<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Escaped(self.0.make_writer())
+    }
+}
+
+impl<W: io::Write> io::Write for Escaped<W> {
+    /// Takes whole lines, as they are written.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write_all(terminal::json(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    const ODD: &str = "shop/\u{1b}[2J\u{7}api\r\n\u{202e}\u{200b}\u{9b}";
+
+    /// What is logged of a line with something odd in its message and in fields of every kind.
+    fn logged<S: Subscriber + Send + Sync + 'static>(subscriber: impl FnOnce(Sink) -> S) -> String {
+        let sink = Sink::default();
+        let error = io::Error::other(ODD);
+        tracing::subscriber::with_default(subscriber(sink.clone()), || {
+            tracing::info!(repository = ODD, shown = %ODD, debug = ?ODD, error = &error as &dyn std::error::Error, "{ODD}");
+        });
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Sink {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn a_line_for_people_has_nothing_that_a_terminal_would_obey() {
+        let line = logged(|sink| text(EnvFilter::new("info"), sink, false));
+        assert!(!terminal::is_odd(&line) && line.matches('\n').count() == 1, "{line:?}");
+        assert!(line.contains("shown=shop/ [2J api"), "{line:?}");
+        let coloured = logged(|sink| text(EnvFilter::new("info"), sink, true));
+        let (colour, rest) = coloured.split_once(" INFO").unwrap();
+        assert!(colour.contains('\u{1b}') && !rest.contains("[2J api\r"), "{coloured:?}");
+        let dimmed = ["\u{1b}[2m", "\u{1b}[0m"].iter().fold(rest.to_owned(), |rest, code| rest.replace(code, ""));
+        assert!(!terminal::is_odd(&dimmed), "{coloured:?}");
+    }
+
+    #[test]
+    fn a_line_as_json_has_it_in_escapes() {
+        let line = logged(|sink| json(EnvFilter::new("info"), sink));
+        assert!(!terminal::is_odd(&line) && line.matches('\n').count() == 1, "{line:?}");
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&read["message"], &read["repository"], &read["shown"]), (&ODD.into(), &ODD.into(), &ODD.into()));
+    }
 }

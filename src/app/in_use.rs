@@ -12,6 +12,7 @@ use crate::policy::in_use::{Alias, AliasError};
 
 use super::{InUseSettings, cluster_config};
 use crate::proxy::environment::ProxyEnvironment;
+use crate::terminal::{self, plain};
 
 /// What is wanted.
 #[derive(Debug)]
@@ -91,10 +92,42 @@ pub fn remark(list: &List) -> Option<String> {
 /// A list for a terminal: each image with who uses it.
 #[must_use]
 pub fn table(list: &List) -> String {
-    let width = list.images().map(|(image, _)| image.chars().count()).max().unwrap_or(0).max("IMAGE".len());
+    let rows: Vec<(String, String)> =
+        list.images().map(|(image, users)| (plain(&image), plain(&users.to_string()))).collect();
+    let width = rows.iter().map(|(image, _)| image.chars().count()).max().unwrap_or(0).max("IMAGE".len());
     let mut text = format!("{:width$}   USED BY\n", "IMAGE");
-    for (image, users) in list.images() {
+    for (image, users) in rows {
         let _ = writeln!(text, "{image:width$}   {users}");
     }
     text
+}
+
+/// A list for the policies of another cluster, as JSON.
+///
+/// # Errors
+/// None that is known; the serializer could have one.
+pub fn json(list: &List) -> Result<String, serde_json::Error> {
+    list.write().map(|text| terminal::json(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::model::UsedImage;
+
+    /// Fields of a custom workload may hold anything.
+    #[test]
+    fn nothing_that_a_terminal_would_obey_gets_there() {
+        let text = "registry.test/shop/\u{1b}[2J\u{202e}app:${TAG}\u{200b}\r";
+        let image =
+            UsedImage { image: text.into(), users: vec!["team/Rollout/\u{9b}2Jweb".into()], ..UsedImage::default() };
+        let list = List::new("registry.test", &[], [image], Timestamp::UNIX_EPOCH);
+        let (table, json) = (table(&list), json(&list).unwrap());
+        assert!(table.contains("registry.test/shop/ [2J app:${TAG}"), "{table:?}");
+        assert!(!terminal::is_odd(&table) && !terminal::is_odd(&json), "{table:?} {json:?}");
+        let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read["images"][0]["image"], text);
+    }
 }

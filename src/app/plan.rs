@@ -22,9 +22,10 @@ use crate::controller::{
     Cluster, Forecast, Question, Unavailable, chain, connection, dropped_fields, neighbours_among,
 };
 use crate::gitlab::Connection;
-use crate::plan_output::{Listing, PlanHeader, Repository, Retain, markdown, table, units};
+use crate::plan_output::{self, Listing, PlanHeader, Repository, Retain, markdown, table, units};
 use crate::policy::{self, CompiledPolicy, Method, Problem, compile};
 use crate::proxy::environment::ProxyEnvironment;
+use crate::terminal;
 
 use super::progress::Progress;
 use super::{InUseSettings, cluster_config};
@@ -325,8 +326,8 @@ impl Printer<'_> {
         let shape = |error: &dyn std::error::Error| Error::Shape(error.to_string());
         let text = match self.output {
             Output::Table => table::foot(&self.listing),
-            Output::Json => serde_json::to_string_pretty(&self.listing).map_err(|error| shape(&error))? + "\n",
-            Output::Yaml => serde_saphyr::to_string(&self.listing).map_err(|error| shape(&error))?,
+            Output::Json => plan_output::json(&self.listing).map_err(|error| shape(&error))?,
+            Output::Yaml => plan_output::yaml(&self.listing).map_err(|error| shape(&error))?,
             Output::Markdown => markdown::comment(&self.listing, markdown::MAX_CHARACTERS),
         };
         self.print(&text)?;
@@ -341,6 +342,7 @@ impl Printer<'_> {
 
     fn print(&mut self, text: &str) -> Result<(), Error> {
         self.progress.clear();
+        let text = terminal::lines(text);
         self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Error::Output)
     }
 }

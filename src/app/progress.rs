@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write, stderr};
 
-use crate::plan_output::plain;
+use crate::terminal::plain;
 
 /// The line.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::app::in_use::{self, Request};
 
 use super::arguments::{WorkloadArguments, proxies, runtime};
+use crate::terminal::plain;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,11 +60,11 @@ pub(super) fn run(arguments: InUseArguments) -> Result<ExitCode, String> {
     let list = runtime()?.block_on(in_use::list(&request)).map_err(|error| crate::controller::chain(&error))?;
     if let Some(remark) = in_use::remark(&list) {
         // Not to where the list goes.
-        let _ = writeln!(std::io::stderr(), "{remark}");
+        let _ = writeln!(std::io::stderr(), "{}", plain(&remark));
     }
     let text = match arguments.output {
         Output::Table => in_use::table(&list),
-        Output::Json => list.write().map_err(|error| error.to_string())?,
+        Output::Json => in_use::json(&list).map_err(|error| error.to_string())?,
     };
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Ok(ExitCode::SUCCESS),

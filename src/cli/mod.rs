@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::api::crd;
+use crate::terminal;
 
 /// Keeps GitLab container registries clean from inside Kubernetes.
 #[derive(Debug, Parser)]
@@ -39,9 +40,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Where it cannot be printed, the exit code has to do.
-            let _ = error.print();
+            if !error.use_stderr() {
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            // It quotes the command line, which a script may have put together.
+            let _ = write!(std::io::stderr(), "{}", terminal::lines(&error.render().to_string()));
             // Not clap's own 2, which means something else to `plan --detailed-exitcode`.
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return ExitCode::FAILURE;
         }
     };
     let result = match cli.command {
@@ -51,7 +57,7 @@ pub fn main() -> ExitCode {
         Command::Crd => print_definition().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
-        let _ = writeln!(std::io::stderr(), "error: {error}");
+        let _ = writeln!(std::io::stderr(), "error: {}", terminal::plain(&error));
         ExitCode::FAILURE
     })
 }

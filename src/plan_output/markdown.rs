@@ -6,8 +6,9 @@
 
 use std::fmt::Write;
 
-use super::text::{HEADS, amount, cells, kept, plain, shown};
+use super::text::{HEADS, amount, cells, kept, shown};
 use super::{Listing, Planned, Repository, State, units};
+use crate::terminal::plain;
 
 /// GitLab behaviour: a note has at most 1,000,000 characters.
 pub const MAX_CHARACTERS: usize = 1_000_000;
@@ -54,8 +55,8 @@ fn head(listing: &Listing, page: &mut Page) -> bool {
         about.at.strftime("%Y-%m-%d %H:%M UTC"),
         code(&listing.plan_hash()),
     );
-    for remark in listing.remarks() {
-        let _ = writeln!(text, "- {}", escaped(&remark));
+    for note in listing.notes() {
+        let _ = writeln!(text, "- {}", escaped(&note.text));
     }
     page.add(&text)
 }

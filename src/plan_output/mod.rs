@@ -5,22 +5,21 @@
 
 mod json;
 pub mod markdown;
+mod notes;
 pub mod table;
 mod text;
 pub mod units;
 
-pub use text::plain;
+pub use json::{json, yaml};
+pub use notes::{Note, NoteKind};
 
 use jiff::Timestamp;
 
-use crate::api::conditions::ConditionStatus;
 use crate::api::{Method, Mode};
 use crate::policy::CompiledPolicy;
 use crate::policy::approval::{Item, plan_hash};
-use crate::policy::definition;
 use crate::policy::effect::{Assessment, Effect, Seen};
-use crate::policy::forced_dry_run;
-use crate::policy::in_use::{Use, unused_sentence};
+use crate::policy::in_use::Use;
 use crate::policy::limits::{Exceeded, Limits};
 use crate::policy::overlap::{Overlap, Reader};
 use crate::policy::plan::leftover::Leftover;
@@ -343,38 +342,6 @@ impl Listing {
         } else {
             format!("{remove} of {tags} in {changed} of {places} would be removed, {}", units::size(bytes))
         }
-    }
-
-    /// What the policy and the limits make of the plan, a sentence each.
-    #[must_use]
-    pub fn remarks(&self) -> Vec<String> {
-        let mut remarks = Vec::new();
-        if let Some(exceeded) = self.exceeded() {
-            remarks.push(format!("a run would remove nothing at all: {}", exceeded.numbers()));
-        }
-        if self.totals.failed > 0 {
-            let places = units::of(self.totals.repositories as u64, "repository", "repositories");
-            remarks.push(format!("{} of {places} failed", self.totals.failed));
-        }
-        if let Some(Assessment { status: ConditionStatus::False, reason, message }) = &self.assessment {
-            remarks.push(format!("not effective ({reason}): {message}"));
-        }
-        if self.about.in_use_unknown {
-            remarks.push("a run keeps images that are in use; nobody looked here which they are".to_owned());
-        }
-        let ages = self.repositories.iter().find_map(|repository| repository.planned()?.ages?.remark());
-        let rules = self.repositories.iter().filter_map(|repository| repository.planned()?.rules).max();
-        remarks.extend(ages.into_iter().chain(rules.and_then(Known::remark)).map(str::to_owned));
-        remarks.extend(definition::remark(&self.about.dropped_fields));
-        remarks.extend(self.about.overlap.sentence(self.about.reader()));
-        remarks.extend(unused_sentence(&self.about.unused_registries));
-        remarks.extend(self.about.pace.clone());
-        if self.about.forced_dry_run {
-            remarks.push(forced_dry_run::remark(self.about.mode));
-        } else if self.about.mode == Mode::DryRun && self.totals.remove > 0 {
-            remarks.push("in the mode DryRun a run only tells".to_owned());
-        }
-        remarks
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::text::{HEADS, amount, cells, kept, plain, shown};
+use super::text::{HEADS, amount, cells, kept, shown};
 use super::{Listing, PlanHeader, Planned, Repository, State, Tag};
+use crate::terminal::plain;
 
 /// Columns of numbers, which are aligned at their end.
 const NUMBERS: [&str; 2] = ["AGE", "SIZE"];
@@ -39,8 +40,8 @@ pub fn repository(about: &PlanHeader, repository: &Repository) -> String {
 #[must_use]
 pub fn foot(listing: &Listing) -> String {
     let mut text = format!("Together: {}.\n", listing.summary());
-    for remark in listing.remarks() {
-        let _ = writeln!(text, "Note: {}.", plain(&remark));
+    for note in listing.notes() {
+        let _ = writeln!(text, "Note: {}.", plain(&note.text));
     }
     let _ = writeln!(text, "Plan: {}", listing.plan_hash());
     text

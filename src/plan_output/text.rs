@@ -4,22 +4,7 @@ use std::fmt::Write;
 
 use super::{PlanHeader, Planned, Tag, units};
 use crate::policy::tag::{Ages, Moment};
-
-/// Text from outside on one line of a terminal: without characters that would do something there, turn the direction of
-/// what follows, or be there without being seen.
-#[must_use]
-pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || is_unseen(c) { ' ' } else { c }).collect()
-}
-
-/// The characters of Unicode's category Cf, and others that take no place.
-fn is_unseen(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{115f}'..='\u{1160}'
-        | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
-}
+use crate::terminal::plain;
 
 /// The heads of a table of tags; the first one only where tags of both verdicts are in it.
 pub(super) const HEADS: [&str; 6] = ["VERDICT", "TAG", "REASON", "RULE", "AGE", "SIZE"];
@@ -65,16 +50,18 @@ pub(super) fn kept(planned: &Planned) -> String {
     if let Some(users) = planned.claims.users_message(read) {
         let _ = write!(text, "; in use: {}", plain(&users));
     }
-    for remark in &planned.remarks {
+    for remark in remarks(planned) {
         let _ = write!(text, "; {remark}");
-    }
-    if let Some(leftover) = planned.leftover {
-        let _ = write!(text, "; {leftover}");
     }
     if let Some(ages) = planned.ages.filter(|ages| ages.remark().is_none() && *ages != Ages::LastPush) {
         let _ = write!(text, "; {}", ages.as_str());
     }
     text
+}
+
+/// What there is to say of the tags that stay in a repository, besides why each does.
+pub(super) fn remarks(planned: &Planned) -> impl Iterator<Item = String> {
+    planned.remarks.iter().cloned().chain(planned.leftover.map(|leftover| leftover.to_string()))
 }
 
 /// How much of a repository would go: "6 of 50 tags would be removed, 70.0 MiB".
@@ -90,20 +77,5 @@ pub(super) fn amount(planned: &Planned) -> String {
         (0, false) => "nothing would be removed".to_owned(),
         (removals, true) => format!("{removals} of {of} would be removed, {}", units::size(planned.tags.bytes())),
         (removals, false) => format!("{removals} of the {of} would be removed, {}", units::size(planned.tags.bytes())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_that_acts_or_hides_reaches_a_terminal() {
-        for odd in
-            ["\u{1b}", "\n", "\u{7f}", "\u{9b}", "\u{202e}", "\u{2066}", "\u{200b}", "\u{feff}", "\u{ad}", "\u{e0041}"]
-        {
-            assert_eq!(plain(&format!("a{odd}b")), "a b", "{odd:?}");
-        }
-        assert_eq!(plain("größe – v1.0 日本"), "größe – v1.0 日本");
     }
 }

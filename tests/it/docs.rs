@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 
 use registry_cleanup_operator::api::Reason;
+use registry_cleanup_operator::plan_output::NoteKind;
 use registry_cleanup_operator::policy::events::EventReason;
 use registry_cleanup_operator::policy::plan::{KeepReason, RemoveReason};
 use registry_cleanup_operator::policy::repository_outcome::RepositoryReason;
@@ -11,9 +12,14 @@ use registry_cleanup_operator::policy::repository_outcome::RepositoryReason;
 use crate::layers::{all_sources, code};
 use crate::world::path;
 
-/// The names in the first column of the table under a heading, in their order.
+/// The names in the first column of the table under a heading of the page of conditions, in their order.
 fn listed(heading: &str) -> Vec<String> {
-    let text = fs::read_to_string(path("docs/conditions.md")).unwrap();
+    listed_in("docs/conditions.md", heading)
+}
+
+/// The same of any page.
+fn listed_in(page: &str, heading: &str) -> Vec<String> {
+    let text = fs::read_to_string(path(page)).unwrap();
     let section = text.split(&format!("{heading}\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
     section
         .lines()
@@ -50,6 +56,11 @@ fn every_reason_to_keep_a_tag_is_documented_in_the_order_in_which_it_counts() {
     let keep = KeepReason::ALL.iter().map(|reason| reason.as_str());
     let all = keep.chain(RemoveReason::ALL.iter().map(|reason| reason.as_str()));
     assert_eq!(listed("## Why a tag stays or goes"), all.collect::<Vec<_>>());
+}
+
+#[test]
+fn every_kind_of_a_note_is_documented_in_its_order() {
+    assert_eq!(listed_in("docs/plan.md", "### Kinds of notes"), words(NoteKind::ALL, NoteKind::as_str));
 }
 
 /// A reason enters together with the behaviour behind it.

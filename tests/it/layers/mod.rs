@@ -32,11 +32,12 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("metrics", &[], IMPURE),
     ("model", &[], IMPURE),
     ("proxy", &[], IMPURE),
+    ("terminal", &[], IMPURE),
     ("words", &[], IMPURE),
     ("api", &["words"], &["tokio", "reqwest", "std::env", "kube::Client", "kube::Api", "Timestamp::now", "async "]),
     ("hosts", &[], IMPURE),
     ("policy", &["api", "hosts", "metrics", "model", "words"], IMPURE),
-    ("plan_output", &["api", "policy"], IMPURE),
+    ("plan_output", &["api", "policy", "terminal", "words"], IMPURE),
     (
         "gitlab",
         &["clock", "hosts", "metrics", "model", "proxy"],
@@ -49,7 +50,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &["reqwest", "std::env", "Timestamp::now", "clap"],
     ),
     ("server", &["metrics"], &["kube::", "reqwest", "std::env"]),
-    ("telemetry", &[], &["kube::", "reqwest", "std::env"]),
+    ("telemetry", &["terminal"], &["kube::", "reqwest", "std::env"]),
     (
         "app",
         &[
@@ -64,10 +65,11 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "policy",
             "proxy",
             "server",
+            "terminal",
         ],
         &["reqwest", "std::env"],
     ),
-    ("cli", &["api", "app", "controller", "proxy", "telemetry"], &["reqwest", "kube::"]),
+    ("cli", &["api", "app", "controller", "proxy", "telemetry", "terminal"], &["reqwest", "kube::"]),
     ("main", &[], &["tokio", "kube", "reqwest"]),
     ("lib", &[], &[]),
 ];
