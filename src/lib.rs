@@ -8,6 +8,7 @@
 //! | [`hosts`] | which hosts may be connected to, as pure functions | everything else |
 //! | [`proxy`] | the proxy on the way to GitLab | everything else |
 //! | [`metrics`] | counters, and the formats in which Prometheus reads them | everything else |
+//! | [`causes`] | an error as one line of text | everything else |
 //! | [`terminal`] | what may not reach a terminal | everything else |
 //! | [`model`] | plain data that two sides speak of | everything else |
 //! | `words` | how a closed set of words is declared | everything else |
@@ -24,6 +25,7 @@
 
 pub mod api;
 pub mod app;
+pub mod causes;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -2,6 +2,7 @@
 //! `in_use` the commands that only look.
 
 mod cluster_config;
+pub mod history;
 pub mod in_use;
 pub mod plan;
 mod progress;
@@ -50,6 +51,8 @@ pub struct OperatorOptions {
     pub requests_per_second: f64,
     /// What is looked at to know which images are in use; `None` = nothing.
     pub in_use: Option<InUseSettings>,
+    /// Of how many runs of each policy it is kept what they removed; 0 = of none.
+    pub history_limit: u16,
     /// Where the probes and the metrics are served.
     pub listen: SocketAddr,
     /// Whether metrics are served.
@@ -218,7 +221,8 @@ fn context(client: Client, settings: &OperatorOptions, shutdown: CancellationTok
     };
     let events = Events::new(client.clone(), settings.pod_name.clone());
     let context = Context::new(client, gitlab, clock, policy, events, workloads, shutdown);
-    Ok(Arc::new(context.in_pod(settings.pod_name.as_deref(), settings.pod_uid.as_deref())))
+    let context = context.in_pod(settings.pod_name.as_deref(), settings.pod_uid.as_deref());
+    Ok(Arc::new(context.with_history(settings.history_limit.into())))
 }
 
 fn gitlab(requests_per_second: f64, allowed_hosts: &[String], clock: Arc<dyn Clock>) -> GitLab {

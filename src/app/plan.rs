@@ -14,13 +14,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::conditions::{self, DRY_RUN_FORCED};
 use crate::api::{Mode, RegistryCleanupPolicy, manifest};
+use crate::causes::chain;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::credentials::{self, Credentials};
 use crate::cluster::policies;
 use crate::cluster::workloads::CustomWorkloadError;
-use crate::controller::{
-    Cluster, Forecast, Question, Unavailable, chain, connection, dropped_fields, neighbours_among,
-};
+use crate::controller::{Cluster, Forecast, Question, Unavailable, connection, dropped_fields, neighbours_among};
 use crate::gitlab::Connection;
 use crate::plan_output::{self, Listing, PlanHeader, Repository, Retain, markdown, table, units};
 use crate::policy::{self, CompiledPolicy, Method, Problem, compile};

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: InUseArguments) -> Result<ExitCode, String> {
         in_use: arguments.workloads.into(),
         proxies: proxies(),
     };
-    let list = runtime()?.block_on(in_use::list(&request)).map_err(|error| crate::controller::chain(&error))?;
+    let list = runtime()?.block_on(in_use::list(&request)).map_err(|error| crate::causes::chain(&error))?;
     if let Some(remark) = in_use::remark(&list) {
         // Not to where the list goes.
         let _ = writeln!(std::io::stderr(), "{}", plain(&remark));

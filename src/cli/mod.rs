@@ -1,6 +1,7 @@
 //! The command line. The only place that reads flags and environment.
 
 mod arguments;
+mod history;
 mod in_use;
 mod plan;
 mod run;
@@ -29,6 +30,8 @@ enum Command {
     Plan(plan::PlanArguments),
     /// Print which images of a registry the cluster uses, for people or for the policies of another cluster.
     InUse(in_use::InUseArguments),
+    /// Print what runs of a policy removed, as far as the operator keeps it (--history-limit).
+    History(history::HistoryArguments),
     /// Print the CustomResourceDefinition.
     Crd,
 }
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Plan(arguments) => plan::run(arguments),
         Command::InUse(arguments) => in_use::run(arguments),
+        Command::History(arguments) => history::run(arguments),
         Command::Crd => print_definition().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -116,7 +116,7 @@ pub(super) fn run(arguments: PlanArguments) -> Result<ExitCode, String> {
         Ok(Conclusion::Failure) => Ok(ExitCode::FAILURE),
         // Whoever closed the pipe knows, and the plan did not come to its end.
         Err(error) if error.is_closed_pipe() => Ok(ExitCode::FAILURE),
-        Err(error) => Err(crate::controller::chain(&error)),
+        Err(error) => Err(crate::causes::chain(&error)),
     }
 }
 

@@ -49,6 +49,11 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64))]
     concurrency: u16,
 
+    /// Of how many runs of each policy it is kept what they removed, as ConfigMaps beside the policy, which the command
+    /// history prints. 0 keeps nothing. More than that takes the rights to create, list and delete ConfigMaps.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=100))]
+    history_limit: u16,
+
     /// Where /livez, /readyz and /metrics are served. [::] is every address, of IPv4 as well, and of IPv4 alone where
     /// there is no IPv6.
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
@@ -93,11 +98,12 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         concurrency: arguments.concurrency,
         requests_per_second: arguments.gitlab.max_requests_per_second_per_host,
         in_use: arguments.in_use.then(|| InUseSettings { scope: arguments.in_use_scope, ..arguments.workloads.into() }),
+        history_limit: arguments.history_limit,
         listen: arguments.listen,
         metrics: arguments.metrics,
         pod_name: arguments.pod_name,
         pod_uid: arguments.pod_uid,
         proxies: proxies(),
     };
-    runtime()?.block_on(app::run(settings)).map_err(|error| crate::controller::chain(&error))
+    runtime()?.block_on(app::run(settings)).map_err(|error| crate::causes::chain(&error))
 }

@@ -13,6 +13,8 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client};
 use sha2::{Digest, Sha256};
 
+use crate::causes::chain;
+
 use super::OPERATOR;
 
 /// How long publishing one event may take.
@@ -82,7 +84,9 @@ impl Events {
         };
         match tokio::time::timeout(PUBLISH_TIMEOUT, publish).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(reason = note.reason, %error, "failed to publish an event"),
+            Ok(Err(error)) => {
+                tracing::warn!(reason = note.reason, error = %chain(&error), "failed to publish an event");
+            }
             Err(_) => tracing::warn!(reason = note.reason, "failed to publish an event in time"),
         }
     }

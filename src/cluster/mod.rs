@@ -8,6 +8,7 @@ pub mod config_maps;
 pub mod credentials;
 pub mod definition;
 pub mod events;
+pub mod history;
 pub mod policies;
 pub mod status;
 pub mod trace;

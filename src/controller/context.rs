@@ -61,6 +61,8 @@ pub struct Context {
     pub(crate) sightings: Sightings,
     /// What is counted for the metrics.
     pub(crate) counts: Counts,
+    /// Of how many runs of a policy it is kept what they removed.
+    pub(crate) history_limit: usize,
 }
 
 impl Context {
@@ -96,7 +98,14 @@ impl Context {
             policies: OnceLock::new(),
             sightings: Sightings::default(),
             counts: Counts::default(),
+            history_limit: 0,
         }
+    }
+
+    /// The same, keeping of so many runs of each policy what they removed.
+    #[must_use]
+    pub fn with_history(self, limit: usize) -> Self {
+        Self { history_limit: limit, ..self }
     }
 
     /// The same for a process in a Pod of this name and uid, as far as they are known.

@@ -7,7 +7,7 @@ use crate::cluster;
 use crate::policy::definition::missing;
 
 use super::context::Context;
-use super::error::chain;
+use crate::causes::chain;
 
 /// Why it is not known what the definition lacks.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Why a reconciliation has to be tried again, and an error as one line of text.
+//! Why a reconciliation has to be tried again.
 
 use crate::cluster;
 
@@ -21,20 +21,4 @@ impl Error {
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Status(error) if error.is_conflict())
     }
-}
-
-/// An error with its causes on one line, each said once.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -13,8 +13,8 @@ use crate::policy::events::EventReason;
 use crate::policy::{report, reserved_hours};
 
 use super::context::Context;
-use super::error::chain;
 use super::traces::Former;
+use crate::causes::chain;
 
 /// What the event says in which the trace is left.
 const NOTE: &str = "GitLab was asked for bulk deletions for policies of this namespace; the annotation says until when \

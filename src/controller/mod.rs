@@ -9,12 +9,12 @@
 //! shares with whoever renews its record. `neighbours` are policies that may look after the same repositories,
 //! `sightings` notices when any of them changes. `slots` are the places at which policies are worked on and `turns` the
 //! wait for them. `hours` keeps what would be lost of the hour with a status, `traces` what is known of its traces in the
-//! cluster. `compiled` keeps what was compiled, and `definition` what is known of the definition in the cluster. `counts`
+//! cluster. `history` keeps what runs removed. `compiled` keeps what was compiled, and `definition` what is known of the definition in the cluster. `counts`
 //! is what is counted, and `metrics` all that is told of it.
 //!
 //! ```text
 //! metrics → context
-//! watch → reconcile → turns, run → notify → hours → plan → connect → compiled → context → currency → gate → renewal,
+//! watch → reconcile → turns, run → notify → history, hours → plan → connect → compiled → context → currency → gate → renewal,
 //!     slots, check_state, counts, sightings, traces → neighbours, error
 //! ```
 
@@ -27,6 +27,7 @@ mod currency;
 mod definition;
 mod error;
 mod gate;
+mod history;
 mod hours;
 mod metrics;
 mod neighbours;
@@ -46,7 +47,7 @@ mod watch;
 pub use connect::connection;
 pub use context::Context;
 pub use definition::{Error as DefinitionError, dropped_fields};
-pub use error::{Error, chain};
+pub use error::Error;
 pub use metrics::scrape;
 pub use neighbours::neighbours_among;
 pub use plan::in_use::Cluster;

@@ -13,8 +13,9 @@ use crate::policy::finished_run::{FinishedRun, Fit};
 use crate::policy::status_conditions;
 
 use super::context::Context;
-use super::error::{Error, chain};
-use super::hours;
+use super::error::Error;
+use super::{history, hours};
+use crate::causes::chain;
 
 /// Pauses in seconds between attempts to write what runs came to while the operator ends.
 const LAST_PAUSES: [u64; 4] = [1, 2, 4, 8];
@@ -79,6 +80,7 @@ pub(crate) async fn commit_end(
         let error = match written {
             Ok(written) => {
                 context.memory().forget_end(&run.uid);
+                history::keep(context, &written, &run).await;
                 return Ok(Some(written));
             }
             Err(error) if error.is_conflict() && conflicts < MAX_CONFLICTS => {
@@ -140,7 +142,10 @@ pub(crate) async fn commit_rest(context: &Context) {
                     _ = Box::pin(commit_end(context, live, run)).await;
                 }
                 Ok(_) => context.memory().forget_end(&run.uid),
-                Err(error) => tracing::warn!(error = %chain(&error), "the end of a run cannot be written"),
+                Err(error) => tracing::warn!(
+                    run = run.record.id, namespace = run.namespace, policy = run.name, error = %chain(&error),
+                    "the end of a run cannot be written"
+                ),
             }
         }
     }

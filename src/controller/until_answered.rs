@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::chain;
 use crate::clock::Clock;
 use crate::cluster::{ApiError, CALL_TIMEOUT};
 
@@ -34,7 +35,7 @@ where
             Some(Ok(Err(error))) => ApiError::from(&error),
             Some(Err(_)) => ApiError::Timeout,
         };
-        tracing::warn!(%error, retry_in_seconds = pause.as_secs(), "waiting for the API server");
+        tracing::warn!(error = %chain(&error), retry_in_seconds = pause.as_secs(), "waiting for the API server");
         if shutdown.run_until_cancelled(clock.sleep(pause)).await.is_none() {
             return Ok(None);
         }

@@ -28,13 +28,14 @@ use crate::policy::bulk_ledger::Owner;
 use super::context::Context;
 use super::currency::{Currency, version};
 use super::definition;
-use super::error::{Error, chain};
+use super::error::Error;
 use super::neighbours::Guarded;
 use super::notify;
 use super::reconcile::{longest_wait, reconcile};
 use super::sightings::Shown;
 use super::slots::Slots;
 use super::until_answered::until_answered;
+use crate::causes::chain;
 
 /// Each item makes every policy of a watch be looked at.
 pub type Nudges = BoxStream<'static, ()>;
@@ -148,6 +149,8 @@ async fn controller(
         .run(
             move |object, context| {
                 let (currency, slots) = (currency.clone(), slots.clone());
+                // On every line that is logged on its behalf.
+                let of = tracing::error_span!("policy", namespace = object.namespace(), policy = object.name_any());
                 // A task of its own: however long it computes, the watch is listened to meanwhile.
                 let look = tokio::spawn(
                     async move {
@@ -161,7 +164,7 @@ async fn controller(
                         }
                         result
                     }
-                    .in_current_span(),
+                    .instrument(of),
                 );
                 async move {
                     match look.await.map_err(JoinError::try_into_panic) {
@@ -207,9 +210,11 @@ type Outcome = Result<(ObjectRef<Guarded>, Requeue), ControllerError<Error, watc
 
 fn report(context: &Context, store: &Store<Guarded>, outcome: Outcome) {
     match outcome {
-        Ok((policy, action)) => tracing::debug!(%policy, ?action, "looked at a policy"),
+        Ok((policy, action)) => {
+            tracing::debug!(namespace = policy.namespace, policy = policy.name, ?action, "looked at a policy")
+        }
         Err(ControllerError::ObjectNotFound(policy)) => {
-            tracing::debug!(%policy, "a policy is gone");
+            tracing::debug!(namespace = policy.namespace, policy = policy.name, "a policy is gone");
             let known: HashSet<String> = store.state().iter().filter_map(|policy| policy.uid()).collect();
             context.memory().retain(|uid| known.contains(uid));
             context.compiled().retain(|uid| known.contains(uid));

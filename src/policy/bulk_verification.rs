@@ -81,6 +81,11 @@ impl Watch {
         self.candidates.iter().map(AsRef::as_ref).filter(|name| !self.missing.contains(*name))
     }
 
+    /// The tags that are gone, by the last listing that proved anything.
+    pub fn gone(&self) -> impl Iterator<Item = &str> {
+        self.candidates.iter().map(AsRef::as_ref).filter(|name| self.missing.contains(*name))
+    }
+
     /// The candidates that a listing does not show, or `None` where the listing proves nothing.
     #[must_use]
     pub fn missing(&self, listing: &[Box<str>]) -> Option<Vec<&str>> {

@@ -10,6 +10,7 @@ use super::definition::Definition;
 use super::effect::Assessment;
 use super::events::{self, Announcement, EventReason};
 use super::forced_dry_run;
+use super::history::Closed;
 use super::overlap::{Overlap, Reader};
 use super::report;
 use super::repository_outcome::{End, Outcome, Proposal, Stop};
@@ -58,6 +59,8 @@ pub struct FinishedRun {
     pub effect: Option<Assessment>,
     /// The registries of which the cluster uses no image, if the run has something to say about it.
     pub unused_registries: Option<Vec<String>>,
+    /// What it removed, where that is kept.
+    pub removed: Closed,
 }
 
 /// What writing the end of a run into a status came to.
@@ -246,6 +249,7 @@ mod tests {
             conflicts: None,
             shared: None,
             unused_registries: None,
+            removed: Closed::default(),
             effect: None,
         }
     }

@@ -18,7 +18,7 @@ fn listed(heading: &str) -> Vec<String> {
 }
 
 /// The same of any page.
-fn listed_in(page: &str, heading: &str) -> Vec<String> {
+pub(crate) fn listed_in(page: &str, heading: &str) -> Vec<String> {
     let text = fs::read_to_string(path(page)).unwrap();
     let section = text.split(&format!("{heading}\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
     section
@@ -86,6 +86,6 @@ fn no_reason_is_only_a_name() {
 }
 
 /// All words of a closed set, in its order.
-fn words<T: Copy>(all: &[T], as_str: impl Fn(T) -> &'static str) -> Vec<&'static str> {
+pub(crate) fn words<T: Copy>(all: &[T], as_str: impl Fn(T) -> &'static str) -> Vec<&'static str> {
     all.iter().map(|word| as_str(*word)).collect()
 }

@@ -115,6 +115,12 @@ policies name, record events, and see which images workloads use. It cannot chan
   verbs: [get]
 {{ include "registry-cleanup-operator.workloadRules" . }}
 {{- end }}
+{{- if gt (int .Values.history.limit) 0 }}
+# Records of what runs removed. Their names are those of runs, so they cannot be named here.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create, delete, list]
+{{- end }}
 {{- end }}
 
 {{/*

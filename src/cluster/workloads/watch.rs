@@ -213,7 +213,7 @@ impl Follower<'_> {
             Err(unreadable) => {
                 if index.apply_unreadable(self.source.id, &key, version) {
                     let kind = self.source.kind.name();
-                    tracing::warn!(kind, object = key, %unreadable, "a workload cannot be read");
+                    tracing::warn!(kind, object = key, error = %unreadable, "a workload cannot be read");
                 }
             }
         });

@@ -204,9 +204,9 @@ impl Shared {
         };
         let (kind, namespace) = (source.kind.label(), source.namespace.as_deref());
         match (before, phase) {
-            (_, Phase::Failing(why)) => tracing::warn!(kind, namespace, %why, "workloads cannot be watched"),
-            (Phase::Failing(_), now) => tracing::info!(kind, namespace, ?now, "workloads can be watched again"),
-            (_, now) => tracing::debug!(kind, namespace, ?now, "workloads"),
+            (_, Phase::Failing(why)) => tracing::warn!(kind, namespace, error = %why, "workloads cannot be watched"),
+            (Phase::Failing(_), now) => tracing::info!(kind, namespace, state = ?now, "workloads can be watched again"),
+            (_, now) => tracing::debug!(kind, namespace, state = ?now, "workloads"),
         }
         self.standings.send_replace(());
     }

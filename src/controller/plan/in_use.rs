@@ -78,7 +78,7 @@ impl Usage {
         if ignored > 0 {
             tracing::info!(
                 namespace,
-                texts = ignored,
+                count = ignored,
                 "texts that cannot be read, and can mean no image of the registry, are ignored"
             );
         }

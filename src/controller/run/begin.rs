@@ -82,6 +82,7 @@ pub(super) async fn begin<'a>(
         renewal,
         progress: Arc::default(),
         seen: Mutex::default(),
+        removed: (context.history_limit > 0).then(Mutex::default),
         begun,
         record,
         id,

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::conditions::Reason;
 use crate::gitlab::{BulkAnswer, Gate, Repository};
 use crate::model::BulkDelete;
+use crate::policy::audit::AuditVerdict;
 use crate::policy::bulk::{keeping_attachments, parameters};
 use crate::policy::bulk_ledger::{Blocked, eligible_after, eligible_after_unseen};
 use crate::policy::bulk_remains::Remains;
@@ -18,6 +19,7 @@ use crate::policy::in_use::RepositoryUse;
 use crate::policy::limits::Exceeded;
 use crate::policy::outcomes::bulk::{Listed, NotKept, Requested, already_requested, rate_limited, too_old, verified};
 use crate::policy::outcomes::plan::{doubted, unresolved};
+use crate::policy::plan::RemoveReason;
 use crate::policy::plan::leftover::{Leftover, spared};
 use crate::policy::plan::repository::Spared;
 use crate::policy::repository_outcome::{OfAge, Outcome};
@@ -28,6 +30,7 @@ use super::job::Job;
 use super::plan_repositories::{delete_scheduled, not_planned};
 use super::remains;
 use super::report::{Halt, Report};
+use super::trail::Line;
 use crate::controller::hours;
 use crate::controller::plan::archived::{closed, may_be_closed};
 use crate::controller::plan::failure::Failure;
@@ -420,7 +423,7 @@ impl Sender<'_> {
     async fn accepted(&mut self, prepared: Prepared, lost: Option<String>) {
         let Prepared { repository, listed, of_age, ages, leftover, .. } = prepared;
         for tag in &listed.candidates {
-            self.job.audit(&repository, tag, "Candidate", "RuleMatches", Some(&self.rule.name), None);
+            self.leave(&repository, tag, AuditVerdict::Candidate);
         }
         let requested = Requested { ages, ..Requested::new(listed, of_age, leftover, lost) };
         self.job.progress.requested(requested.tags.requested);
@@ -430,6 +433,12 @@ impl Sender<'_> {
         if names > MAX_NAMES {
             self.verify().await;
         }
+    }
+
+    fn leave(&self, repository: &Repository, tag: &str, verdict: AuditVerdict) {
+        let rule = Some(self.rule.name.as_str());
+        let line = Line::new(tag, verdict, RemoveReason::RuleMatches.as_str());
+        self.job.trail.tag(repository, Line { rule, ..line });
     }
 
     fn fail(&mut self, repository: &Repository, why: &Failure) {
@@ -461,6 +470,9 @@ impl Sender<'_> {
             } else {
                 Remains::default()
             };
+            for tag in requested.watch.gone() {
+                self.leave(&repository, tag, AuditVerdict::Remove);
+            }
             let again = job.unconfirmed.contains(&repository.id);
             outcomes.push(verified((&repository).into(), requested, aged, &remains, again));
         }

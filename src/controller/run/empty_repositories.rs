@@ -15,7 +15,7 @@ use crate::model::RepositoryContents;
 use crate::policy::empty_repository::{KeptBecause, Rule, prove, watch, with_listed};
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::outcomes::empty_repository::{Deletion, Turn, delete, keep, turns, witness};
-use crate::policy::repository_outcome::{Outcome, RepositoryReason};
+use crate::policy::repository_outcome::Outcome;
 
 use super::in_use_guard::Look;
 use super::job::{Job, Task};
@@ -186,7 +186,7 @@ impl Watch<'_> {
         };
         delete(outcome, deletion, since, again);
         if deletion != Deletion::Protected {
-            self.job.audit_repository(repository, "Delete", RepositoryReason::RepositoryEmpty.as_str());
+            self.job.trail.repository(repository);
         }
         Ok(matches!(self.job.task, Task::Preview).then_some(since))
     }

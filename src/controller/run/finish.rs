@@ -15,7 +15,7 @@ use crate::policy::repository_outcome::{End, Outcome, RepositoryReason};
 pub(super) fn finish(run: &Run<'_>, report: Report) -> FinishedRun {
     let now = run.context.clock.now();
     let (uid, healthy) = (run.live.uid().unwrap_or_default(), report.findings.trouble.is_none());
-    log_failures(run, &report.outcomes);
+    log_failures(&report.outcomes);
     let effect = effect(run, &report);
     let outcomes = with_hours(run, report.registry.as_deref(), report.outcomes.into(), now);
     let finished = FinishedRun {
@@ -37,6 +37,7 @@ pub(super) fn finish(run: &Run<'_>, report: Report) -> FinishedRun {
         conflicts: report.conflicts,
         shared: report.shared,
         unused_registries: report.unused_registries,
+        removed: run.close_record(),
         effect,
     };
     if finished.says_of_credentials() {
@@ -83,17 +84,16 @@ fn with_hours(run: &Run<'_>, registry: Option<&str>, outcomes: Vec<Outcome>, now
     outcomes.into_iter().map(|outcome| if outcome.id == 0 { outcome } else { with_hour(outcome) }).collect()
 }
 
-fn log_failures(run: &Run<'_>, outcomes: &[Outcome]) {
+fn log_failures(outcomes: &[Outcome]) {
     for outcome in outcomes.iter().filter(|outcome| outcome.result == RepositoryResult::Failed) {
-        tracing::warn!(
-            run = run.id,
-            namespace = run.namespace,
-            policy = run.name,
-            repository = outcome.path,
-            reason = outcome.reason.map(RepositoryReason::as_str).unwrap_or_default(),
-            detail = outcome.message.as_deref().unwrap_or_default(),
-            "repository failed"
-        );
+        let reason = outcome.reason.map(RepositoryReason::as_str).unwrap_or_default();
+        let detail = outcome.message.as_deref().unwrap_or_default();
+        // What could not be listed has no repositories.
+        match outcome.path.split_once(' ').filter(|_| outcome.id == 0) {
+            Some(("group", group)) => tracing::warn!(group, reason, detail, "group failed"),
+            Some((_, project)) => tracing::warn!(project, reason, detail, "project failed"),
+            None => tracing::warn!(repository = outcome.path, reason, detail, "repository failed"),
+        }
     }
 }
 
@@ -102,9 +102,6 @@ fn log_end(of: &Run<'_>, finished: &FinishedRun) {
     of.context.counts.run_ended((&of.namespace, &of.name), &run, &finished.outcomes);
     let took = finished.ended.duration_since(run.start_time.0);
     tracing::info!(
-        run = of.id,
-        namespace = of.namespace,
-        policy = of.name,
         mode = run.mode.as_str(),
         result = run.result.as_str(),
         seconds = took.as_secs_f64(),

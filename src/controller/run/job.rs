@@ -18,9 +18,12 @@ use crate::controller::plan::read_tags::TagReader;
 use crate::controller::renewal::{Progress, Renewal};
 use crate::gitlab::{Client, Repository};
 use crate::policy::effect::{Effect, Seen};
+use crate::policy::history::{Closed, Record};
 use crate::policy::repository_outcome::RepositoryReason;
 use crate::policy::run_record::Moment;
 use crate::policy::{CompiledPolicy, bulk_ledger};
+
+use super::trail::Trail;
 
 /// What to run, decided by `policy::next_action`.
 pub(crate) struct Order<'a> {
@@ -45,6 +48,8 @@ pub(crate) struct Run<'a> {
     pub(crate) progress: Arc<Progress>,
     /// What was seen of the repositories so far.
     pub(crate) seen: Mutex<Seen>,
+    /// What it removed so far, where that is kept.
+    pub(crate) removed: Option<Mutex<Record>>,
     /// When its record was written.
     pub(crate) begun: Moment,
     /// The record as it was begun.
@@ -62,6 +67,12 @@ impl Run<'_> {
     /// What was seen of the repositories so far.
     pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The record of what it removed.
+    pub(crate) fn close_record(&self) -> Closed {
+        let close = |record: &Mutex<Record>| record.lock().unwrap_or_else(PoisonError::into_inner).close();
+        self.removed.as_ref().map(close).unwrap_or_default()
     }
 }
 
@@ -157,19 +168,18 @@ pub(crate) struct Job<'a> {
     pub(crate) task: &'a Task,
     /// Which images are in use, where the policy wants to know.
     pub(crate) usage: Option<Arc<Usage>>,
-    pub(crate) mode: Mode,
     pub(crate) generation: i64,
     pub(crate) gate: &'a RunGate,
     pub(crate) progress: &'a Progress,
     seen: &'a Mutex<Seen>,
-    pub(crate) id: &'a str,
     pub(crate) namespace: &'a str,
-    pub(crate) name: &'a str,
     pub(crate) uid: String,
     /// `namespace/name`, for the ledger.
     pub(crate) name_of_owner: String,
     /// Address of the instance, for the ledger.
     pub(crate) instance: String,
+    /// What is left of each tag.
+    pub(crate) trail: Trail<'a>,
     /// The repositories in which the last run asked for removals and saw none.
     pub(crate) unconfirmed: HashSet<u64>,
 }
@@ -177,20 +187,22 @@ pub(crate) struct Job<'a> {
 impl<'a> Job<'a> {
     pub(crate) fn new(run: &'a Run<'_>, client: Client, usage: Option<Usage>) -> Self {
         let policy = run.order.policy;
+        // A plan that is only told removes nothing.
+        let record = run.removed.as_ref().filter(|_| !run.task.tells_every_tag());
+        let (id, namespace, name, mode) = (&run.id, &run.namespace, &run.name, run.order.mode);
+        let trail = Trail { id, namespace, name, mode, record };
         Self {
+            trail,
             context: run.context,
             client,
             policy,
             task: &run.task,
             usage: usage.map(Arc::new),
-            mode: run.order.mode,
             generation: run.generation,
             gate: &run.gate,
             progress: &run.progress,
             seen: &run.seen,
-            id: &run.id,
             namespace: &run.namespace,
-            name: &run.name,
             uid: run.live.uid().unwrap_or_default(),
             name_of_owner: format!("{}/{}", run.namespace, run.name),
             instance: policy.base_url.to_string(),
@@ -233,48 +245,5 @@ impl<'a> Job<'a> {
     /// Who has reserved a repository, if anybody has.
     pub(crate) fn blocked(&self, repository: &Repository) -> Option<bulk_ledger::Blocked> {
         self.context.ledger().blocked(self.key(repository), &self.name_of_owner, self.context.clock.now())
-    }
-
-    /// One line of the audit trail.
-    pub(crate) fn audit(
-        &self,
-        repository: &Repository,
-        tag: &str,
-        verdict: &str,
-        reason: &str,
-        rule: Option<&str>,
-        used_by: Option<&str>,
-    ) {
-        tracing::info!(
-            target: "audit",
-            run = self.id,
-            namespace = self.namespace,
-            policy = self.name,
-            project = repository.project_path(),
-            repository = repository.path,
-            tag,
-            mode = self.mode.as_str(),
-            verdict,
-            reason,
-            rule,
-            used_by,
-            "tag"
-        );
-    }
-
-    /// One line of the audit trail about a repository as a whole.
-    pub(crate) fn audit_repository(&self, repository: &Repository, verdict: &str, reason: &str) {
-        tracing::info!(
-            target: "audit",
-            run = self.id,
-            namespace = self.namespace,
-            policy = self.name,
-            project = repository.project_path(),
-            repository = repository.path,
-            mode = self.mode.as_str(),
-            verdict,
-            reason,
-            "repository"
-        );
     }
 }

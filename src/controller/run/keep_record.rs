@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::{Api, ResourceExt};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::job::Run;
 use crate::api::{RegistryCleanupPolicy, RunProgress, RunStatus};
+use crate::causes::chain;
 use crate::clock::Clock;
 use crate::cluster::status;
-use crate::controller::error::chain;
 use crate::controller::gate::RunGate;
 use crate::controller::renewal::{Progress, Renewal, moment};
 use crate::gitlab::Gate;
@@ -41,7 +42,7 @@ impl Keeper {
             begun: run.record.clone(),
             written: Written { at: run.begun, progress: RunProgress::default(), stopping: false },
         };
-        Self { task: tokio::spawn(record.keep()), live }
+        Self { task: tokio::spawn(record.keep().in_current_span()), live }
     }
 
     /// Ends, and answers the policy as it was last written.
@@ -85,7 +86,7 @@ impl Record {
                 && let Err(error) = self.write(progress, stopping).await
             {
                 tracing::warn!(
-                    run = self.begun.id, error = %chain(&error),
+                    error = %chain(&error),
                     "the record of a run cannot be written; nothing is sent once it is too old"
                 );
             }

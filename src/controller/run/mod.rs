@@ -20,10 +20,12 @@ mod regain;
 mod remains;
 mod remove_tags;
 mod report;
+mod trail;
 
 use std::sync::Arc;
 
 use kube::ResourceExt;
+use tracing::Instrument;
 
 use crate::api::RegistryCleanupPolicy;
 use crate::gitlab::{Budget, Client, Repository};
@@ -61,7 +63,19 @@ pub(crate) async fn execute(
     order: Order<'_>,
     slot: Slot,
 ) -> Result<Option<RegistryCleanupPolicy>, Error> {
-    let mut run = begin::begin(context, live, order).await?;
+    let run = begin::begin(context, live, order).await?;
+    // On every line that is logged on its behalf, whoever logs it.
+    let of = tracing::error_span!("run", run = run.id);
+    carry_out(context, live, run, slot).instrument(of).await
+}
+
+/// Carries a run out that was begun.
+async fn carry_out(
+    context: &Context,
+    live: &RegistryCleanupPolicy,
+    mut run: Run<'_>,
+    slot: Slot,
+) -> Result<Option<RegistryCleanupPolicy>, Error> {
     let _under_way = UnderWay::note(context, live);
     tell_of_resumption(&run).await;
     let keeper = Keeper::start(&run);
@@ -128,7 +142,7 @@ fn tell_of_limits(run: &Run<'_>, client: &Client, repositories: usize) {
     let allowed = Allowance { remaining, reset_in: reset.duration_since(run.context.clock.now()), per_minute };
     let requests = request_budget::estimate(run.requests_before, repositories);
     if let Some(sentence) = request_budget::sentence(requests, allowed, run.order.policy.active_deadline) {
-        tracing::info!(run = run.id, namespace = run.namespace, policy = run.name, "{sentence}");
+        tracing::info!("{sentence}");
         run.progress.say(sentence);
     }
 }

@@ -13,9 +13,11 @@ use crate::policy::outcomes;
 use crate::policy::outcomes::plan::{Removable, doubted, incomplete, judge, not_carried_out, unresolved};
 use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::repository_outcome::{Outcome, RepositoryReason};
+use crate::policy::tag::TagView;
 
 use super::job::Job;
 use super::report::Halt;
+use super::trail::Line;
 use crate::controller::plan::archived;
 use crate::controller::plan::failure::Failure;
 use crate::controller::plan::list_repositories::{concerns_all, failure};
@@ -140,10 +142,13 @@ pub(crate) fn not_planned(repository: &Repository, failed_to_plan: &Failure) -> 
 }
 
 fn audit(job: &Job<'_>, repository: &Repository, plan: &RepositoryPlan) {
-    for (tag, decision) in plan.tags.iter() {
+    let read = plan.tags.read.iter().map(|planned| (planned.tag.view(), planned.decision, planned.tag.bytes));
+    let newer = plan.tags.newer.iter().map(|planned| (TagView::newer(&planned.name), planned.decision, None));
+    for (tag, decision, bytes) in read.chain(newer) {
         let rule = decision.rule.and_then(|rule| job.policy.method.rules().get(rule)).map(|rule| rule.name.as_str());
         let users = plan.claims.certain(tag.name, tag.digest).map(|users| users.to_string());
-        let (verdict, reason) = (decision.verdict.as_str(), decision.verdict.reason());
-        job.audit(repository, tag.name, verdict, reason, rule, users.as_deref());
+        let (digest, used_by) = (tag.digest, users.as_deref());
+        let line = Line::new(tag.name, decision.verdict.into(), decision.verdict.reason());
+        job.trail.tag(repository, Line { digest, bytes, rule, used_by, ..line });
     }
 }

@@ -50,7 +50,7 @@ impl Job<'_> {
     /// When it does not become known, or the run must stop.
     pub(super) async fn regain(&self, lost: Unknown) -> Result<(), Unknown> {
         let Some(usage) = self.usage.as_deref().filter(|_| lost.passing) else { return Err(lost) };
-        tracing::info!(run = self.id, namespace = self.namespace, policy = self.name, detail = %lost, "the run waits");
+        tracing::info!(detail = %lost, "the run waits");
         self.gate.aside(self.known_again(usage, lost)).await
     }
 

@@ -11,11 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::stream::{self, StreamExt};
 
 use crate::gitlab::{Client, Error, ErrorKind, FinalCheck, Repository, TagRemoval};
+use crate::policy::audit::AuditVerdict;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::outcomes::plan::Removable;
 use crate::policy::outcomes::removal::{Kept, Tally};
 use crate::policy::plan::removals::Removals;
 use crate::policy::plan::{KeepReason, RemoveReason, Verdict};
+use crate::policy::repository_outcome::RepositoryReason;
 use crate::policy::source::Source;
 use crate::policy::tag::{CLOCKS_MAY_DIFFER, Tag};
 use crate::policy::tag_protection::Claims;
@@ -25,6 +27,7 @@ use super::check_tags::{Found, Newest, Now, TagCheck, Way};
 use super::in_use_guard::Look;
 use super::job::Job;
 use super::report::Halt;
+use super::trail::Line;
 
 /// Names in one request. GitLab behaviour: more are refused.
 const BATCH: usize = 20;
@@ -284,6 +287,12 @@ impl Removal<'_> {
     /// An answer that was lost is passed over a few times; the next run plans again and finds out what went.
     fn unanswered(&self, tags: &[&Tag], error: Error) -> Result<(), Halt> {
         let foreign = error.foreign().map(|what| what.to_string());
+        if error.is_answer_lost() {
+            for tag in tags {
+                let reason = RepositoryReason::AnswerLost.as_str();
+                self.leave(tag, Line::new(&tag.name, AuditVerdict::Unknown, reason));
+            }
+        }
         if error.is_answer_lost() && !self.tally().lost(tags.len(), foreign) { Ok(()) } else { Err(error.into()) }
     }
 
@@ -299,7 +308,12 @@ impl Removal<'_> {
     }
 
     fn audit(&self, tag: &Tag, verdict: Verdict, used_by: Option<&str>) {
-        self.job.audit(self.repository, &tag.name, verdict.as_str(), verdict.reason(), None, used_by);
+        self.leave(tag, Line { used_by, ..Line::new(&tag.name, verdict.into(), verdict.reason()) });
+    }
+
+    fn leave(&self, tag: &Tag, line: Line<'_>) {
+        let (digest, bytes) = (tag.digest.as_deref(), tag.bytes);
+        self.job.trail.tag(self.repository, Line { digest, bytes, ..line });
     }
 }
 

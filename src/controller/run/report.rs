@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::api::conditions::Reason;
 use crate::api::{EmptyRepository, RepositoryResult};
+use crate::causes::chain;
 use crate::controller::connect::{self, NoSession};
-use crate::controller::error::chain;
 use crate::controller::gate::RunGate;
 use crate::controller::plan::failure::Unknown;
 use crate::controller::renewal::Progress;

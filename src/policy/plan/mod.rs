@@ -15,6 +15,7 @@ pub mod repository;
 pub mod ties;
 pub mod version;
 
+use crate::policy::audit::AuditVerdict;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
@@ -87,6 +88,15 @@ pub enum KeepReason {
     /// It shares its version with others, some of which are among the `keepN` highest.
     VersionTied,
 }
+}
+
+impl From<Verdict> for AuditVerdict {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Keep(_) => Self::Keep,
+            Verdict::Remove(_) => Self::Remove,
+        }
+    }
 }
 
 impl Verdict {

@@ -227,6 +227,16 @@ fn an_operator_that_does_not_look_at_workloads_may_not_either() {
 }
 
 #[test]
+fn an_operator_that_keeps_what_runs_removed_may_make_and_remove_config_maps_and_no_other() {
+    let home = Namespace::create(shared());
+    let release = Release::install(&home, &["--set=history.limit=5"]);
+    let name = release.full_name();
+    let more = ["create", "delete", "list"].map(|verb| format!("{verb} /configmaps"));
+    let expected: BTreeSet<String> = needed("").into_iter().chain(more).collect();
+    assert_eq!(Account(&home, &name).rules(&home), expected);
+}
+
+#[test]
 fn custom_workloads_and_names_of_config_maps_are_granted_as_they_are_named() {
     let home = Namespace::create(shared());
     let workload = "--set-json=inUse.workloads=[{\"group\": \"argoproj.io\", \"version\": \"v1alpha1\", \

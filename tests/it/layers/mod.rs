@@ -28,6 +28,7 @@ const IMPURE: &[&str] = &[
 
 /// A layer, the layers it may import, and words that may not stand in it.
 const LAYERS: &[(&str, &[&str], &[&str])] = &[
+    ("causes", &[], IMPURE),
     ("clock", &[], &["kube::", "reqwest"]),
     ("metrics", &[], IMPURE),
     ("model", &[], IMPURE),
@@ -43,10 +44,10 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &["clock", "hosts", "metrics", "model", "proxy"],
         &["kube::", "k8s_openapi", "std::env", "Timestamp::now"],
     ),
-    ("cluster", &["api", "model", "proxy"], &["reqwest", "std::env", "Timestamp::now"]),
+    ("cluster", &["api", "causes", "model", "proxy"], &["reqwest", "std::env", "Timestamp::now"]),
     (
         "controller",
-        &["api", "clock", "cluster", "gitlab", "metrics", "model", "plan_output", "policy"],
+        &["api", "causes", "clock", "cluster", "gitlab", "metrics", "model", "plan_output", "policy"],
         &["reqwest", "std::env", "Timestamp::now", "clap"],
     ),
     ("server", &["metrics"], &["kube::", "reqwest", "std::env"]),
@@ -55,6 +56,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         "app",
         &[
             "api",
+            "causes",
             "clock",
             "cluster",
             "controller",
@@ -69,7 +71,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["reqwest", "std::env"],
     ),
-    ("cli", &["api", "app", "controller", "proxy", "telemetry", "terminal"], &["reqwest", "kube::"]),
+    ("cli", &["api", "app", "causes", "controller", "proxy", "telemetry", "terminal"], &["reqwest", "kube::"]),
     ("main", &[], &["tokio", "kube", "reqwest"]),
     ("lib", &[], &[]),
 ];

@@ -1,11 +1,28 @@
 //! The forms a plan is printed in: they say the same, and the documentation describes them.
 
 use std::collections::BTreeSet;
+use std::process::Output;
 
 use serde_json::{Value, json};
 
-use super::{Files, end, exact, filled, json_of, names, nothing_was_changed, world};
+use super::{Files, end, exact, filled, json_of, names, nothing_was_changed, program, world};
 use crate::world::path;
+
+/// A pipeline may put the command line together from names that anybody can choose.
+#[test]
+fn an_error_has_nothing_that_a_terminal_would_obey() {
+    let odd = "a\u{1b}[2J\u{202e}b\r";
+    let policy =
+        |name: &str| vec!["plan", "-f", name, "--token-file", "token"].into_iter().map(str::to_owned).collect();
+    let wrong: Vec<Vec<String>> = vec![policy(odd), vec!["plan".to_owned(), format!("--{odd}")]];
+    for arguments in wrong {
+        let Output { status, stderr, .. } = program().args(&arguments).output().unwrap();
+        let text = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{text}");
+        assert!(text.starts_with("error: ") && text.contains("a [2J b"), "{text:?}");
+        assert!(!registry_cleanup_operator::terminal::is_odd(&text), "{text:?}");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_yaml_table_and_markdown_say_the_same() {

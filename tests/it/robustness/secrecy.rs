@@ -6,9 +6,12 @@ use k8s_openapi::ByteString;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{operator, world_in_real_time};
+use super::{Process, process, world_in_real_time};
+use crate::history::{account, history};
+use crate::logs::{complaints, documented, schema};
+use crate::plan::plan_from_cluster;
 use crate::support::change;
-use crate::world::{MARKER, World, kubectl, service_account_kubeconfig};
+use crate::world::{MARKER, World, kubectl, output};
 
 /// What GitLab, or something in front of it, answers with.
 const BODY: &str = "marker-body";
@@ -34,8 +37,11 @@ fn every_way_to_answer_wrongly() -> Vec<(Action, Option<u64>)> {
     ]
 }
 
+/// What an operator told, by where it did.
+type Told = Vec<(&'static str, String)>;
+
 /// Runs everything that goes right and wrong with an operator that logs as much as it can.
-async fn everything_it_tells(level: &str) -> (World, String) {
+async fn everything_it_tells(level: &str) -> (World, Told) {
     let world = world_in_real_time().await;
     world.repository("shop/backend/api", &[("v1", 30), ("v2", 20), ("main", 1)]);
     world.secret("proxy", &[("address", "http://127.0.0.1:1"), ("username", "bot"), ("password", MARKER)]).await;
@@ -50,7 +56,10 @@ async fn everything_it_tells(level: &str) -> (World, String) {
         change(&mut policy, pointer, &value);
         world.apply(&policy).await.unwrap();
     }
-    let mut process = operator(&world, &["--log-level", level]).await;
+    let kubeconfig = account(&world, true);
+    let scope = ["--watch-namespace", &world.namespace, "--in-use-scope", "WatchedNamespaces"];
+    let arguments: Vec<&str> = ["--log-level", level, "--history-limit", "9"].into_iter().chain(scope).collect();
+    let mut process = process(&kubeconfig, &arguments);
     world.ready("shop").await;
     world.preview("shop", "right").await;
     world.run("shop", "right").await;
@@ -62,10 +71,45 @@ async fn everything_it_tells(level: &str) -> (World, String) {
     for name in ["proxied", "no-token"] {
         world.until(name, |status| World::condition(status, "Ready").starts_with("False")).await;
     }
+    let metrics = metrics(&process).await;
     process.terminate();
     assert_eq!(process.exit_code().await, Some(0));
+    let mut told = vec![("log", process.log()), ("metrics", metrics)];
+    told.push(("objects", world.kubectl(&["get", "rcp,events.events.k8s.io,configmaps", "--output", "yaml"])));
+    told.extend(printed(&world));
+    (world, told)
+}
+
+async fn metrics(process: &Process) -> String {
     let log = process.log();
-    (world, log)
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let listen = lines.filter_map(|line| line["listen"].as_str().map(str::to_owned)).next().unwrap();
+    reqwest::get(format!("http://{listen}/metrics")).await.unwrap().text().await.unwrap()
+}
+
+/// What the commands print, also of a GitLab that answers wrongly.
+fn printed(world: &World) -> Told {
+    let kubeconfig = world.cluster.kubeconfig();
+    let mut told = Vec::new();
+    for wrong in [false, true] {
+        if wrong {
+            world.sim.fault(Fault::new(Matcher::any(), answer(401, r#"{"message":"marker-body"}"#)));
+        }
+        for format in ["table", "json", "yaml", "markdown"] {
+            let mut plan = plan_from_cluster(world, kubeconfig, "shop", &["-o", format]);
+            plan.args(["--max-requests-per-second-per-host", "1000"]);
+            let (ok, text) = output(&mut plan);
+            assert_eq!(ok, !wrong, "{text}");
+            told.push(("plan", text));
+        }
+    }
+    let (ok, runs) = history(world, kubeconfig, &["-o", "json"]);
+    assert!(ok, "{runs}");
+    let listed: Value = serde_json::from_str(&runs).unwrap();
+    let run = listed[0]["run"].as_str().unwrap().to_owned();
+    told.push(("history", runs));
+    told.push(("record", history(world, kubeconfig, &[&run]).1));
+    told
 }
 
 #[rstest]
@@ -73,7 +117,10 @@ async fn everything_it_tells(level: &str) -> (World, String) {
 #[case::trace("trace")]
 #[tokio::test(flavor = "multi_thread")]
 async fn no_token_and_no_answer_of_gitlab_is_ever_told(#[case] level: &str) {
-    let (world, log) = everything_it_tells(level).await;
+    let (world, told) = everything_it_tells(level).await;
+    let of = |place: &str| told.iter().find(|(of, _)| *of == place).map(|(_, text)| text.clone()).unwrap();
+    let (log, objects) = (of("log"), of("objects"));
+    assert!(of("record").contains("v1") && of("metrics").contains("registry_cleanup_policy_info"));
     for expected in ["run begins", "run ended", r#""target":"audit""#, "policy is not ready", "\"level\":\"DEBUG\""] {
         assert!(log.contains(expected), "the log has no {expected}");
     }
@@ -82,9 +129,9 @@ async fn no_token_and_no_answer_of_gitlab_is_ever_told(#[case] level: &str) {
         assert!(answered.contains(&Some(status)), "nobody was answered {status}");
     }
 
-    let objects = world.kubectl(&["get", "rcp,events.events.k8s.io", "--output", "yaml"]);
     assert!(objects.contains("CredentialsInvalid") && objects.contains("CleanupFailed"), "{objects}");
-    let account = std::fs::read_to_string(service_account_kubeconfig().await).unwrap();
+    let account = world.cluster.service_account_kubeconfig(&world.namespace, "keeper").unwrap();
+    let account = std::fs::read_to_string(account).unwrap();
     let account: Value = serde_json::from_str(&account).unwrap();
     let account_token = account.pointer("/users/0/user/token").and_then(Value::as_str).unwrap().to_owned();
     let encoded = |text: &str| serde_json::to_value(ByteString(text.as_bytes().to_vec())).unwrap();
@@ -95,9 +142,32 @@ async fn no_token_and_no_answer_of_gitlab_is_ever_told(#[case] level: &str) {
     );
     assert!(log.contains(REASON), "the log does not say why GitLab refused");
     for secret in [MARKER, &encoded_token, BODY, &account_token] {
-        for (place, text) in [("log", &log), ("objects", &objects)] {
+        for (place, text) in &told {
             let line = text.lines().find(|line| line.contains(secret));
             assert_eq!(line, None, "{secret} in the {place}");
         }
     }
+    every_line_is_as_documented(&log);
+}
+
+/// Lines of the operator itself have the keys of docs/logs.md, those of a run say which, and those of the audit trail
+/// fit their schema.
+fn every_line_is_as_documented(log: &str) {
+    let (keys, schema) = (documented(), schema());
+    let mut audited = 0;
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let target = line["target"].as_str().unwrap();
+        if target == "audit" {
+            audited += 1;
+            assert_eq!(complaints(&schema, &line), [""; 0], "{line}");
+        } else if target.starts_with("registry_cleanup_operator") {
+            let more: Vec<&String> = line.as_object().unwrap().keys().filter(|key| !keys.contains(*key)).collect();
+            assert!(more.is_empty(), "{more:?} in {line}");
+            if target.starts_with("registry_cleanup_operator::controller::run") {
+                assert!(["run", "namespace", "policy"].iter().all(|key| line[key].is_string()), "{line}");
+            }
+        }
+    }
+    assert!(audited > 3);
 }

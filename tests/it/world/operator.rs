@@ -129,6 +129,8 @@ pub(crate) struct Setup {
     pub(crate) clock: Arc<dyn Clock>,
     /// Uid of the Pod that it runs in: one that is started again with the same uid is the same Pod with a new process.
     pub(crate) pod_uid: String,
+    /// Of how many runs it is kept what they removed.
+    pub(crate) history: usize,
 }
 
 impl Setup {
@@ -146,6 +148,7 @@ impl Setup {
             lookup: Arc::new(SystemLookup),
             clock: Arc::new(TestClock(world.sim.clock())),
             pod_uid: "uid".to_owned(),
+            history: 0,
         }
     }
 }
@@ -159,7 +162,7 @@ impl Operator {
 
     /// The same with other things.
     pub(crate) async fn set_up(world: &World, setup: Setup) -> Self {
-        let Setup { settings, kubeconfig, in_use, between, also_watches, lookup, clock, pod_uid } = setup;
+        let Setup { settings, kubeconfig, in_use, between, also_watches, lookup, clock, pod_uid, history } = setup;
         let kubeconfig = match kubeconfig {
             Some(kubeconfig) => kubeconfig,
             None => Box::pin(service_account_kubeconfig()).await,
@@ -185,7 +188,7 @@ impl Operator {
             let events = Events::new(kube.clone(), Some("test".to_owned()));
             let workloads = in_use.map(|options| Workloads::watch(kube.clone(), options, &stop));
             let context = Context::new(kube, gitlab, clock, settings, events, workloads, stop);
-            let context = Arc::new(context.in_pod(Some("test"), Some(&pod_uid)));
+            let context = Arc::new(context.in_pod(Some("test"), Some(&pod_uid)).with_history(history));
             share.get_or_init(|| Arc::clone(&context));
             let wakes = || {
                 stream::unfold(nudged.clone(), |mut nudged| async {

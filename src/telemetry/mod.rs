@@ -1,16 +1,19 @@
 //! Logs: one JSON object a line, or plain text for people. The audit trail (target `audit`) is part of them.
 
-use std::io::{self, IsTerminal};
+mod line;
+
+use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::format::{JsonFields, Writer, debug_fn};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::terminal::{self, plain};
+use crate::terminal::plain;
+use line::JsonLine;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -58,8 +61,9 @@ fn json<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Escaped(writer));
-    lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish()
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // The fields of spans are kept as JSON, so that the line can take them over.
+    lines.fmt_fields(JsonFields::new()).event_format(JsonLine).finish()
 }
 
 fn text<W>(filter: EnvFilter, writer: W, colours: bool) -> impl Subscriber + Send + Sync
@@ -75,46 +79,30 @@ where
     lines.with_ansi(colours).fmt_fields(fields.delimited(" ")).finish()
 }
 
-/// Writes JSON without characters that would do something on a terminal, or be there without being seen.
-struct Escaped<W>(W);
-
-impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Escaped<W> {
-    type Writer = Escaped<W::Writer>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        Escaped(self.0.make_writer())
-    }
-}
-
-impl<W: io::Write> io::Write for Escaped<W> {
-    /// Takes whole lines, as they are written.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.write_all(terminal::json(&String::from_utf8_lossy(line)).as_bytes())?;
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::sync::{Arc, Mutex};
 
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::terminal;
 
     const ODD: &str = "shop/\u{1b}[2J\u{7}api\r\n\u{202e}\u{200b}\u{9b}";
 
-    /// What is logged of a line with something odd in its message and in fields of every kind.
-    fn logged<S: Subscriber + Send + Sync + 'static>(subscriber: impl FnOnce(Sink) -> S) -> String {
+    /// What is logged by a subscriber.
+    fn logged<S: Subscriber + Send + Sync + 'static>(subscriber: impl FnOnce(Sink) -> S, log: impl FnOnce()) -> String {
         let sink = Sink::default();
-        let error = io::Error::other(ODD);
-        tracing::subscriber::with_default(subscriber(sink.clone()), || {
-            tracing::info!(repository = ODD, shown = %ODD, debug = ?ODD, error = &error as &dyn std::error::Error, "{ODD}");
-        });
+        tracing::subscriber::with_default(subscriber(sink.clone()), log);
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    /// A line with something odd in its message and in fields of every kind.
+    fn odd() {
+        let error = io::Error::other(ODD);
+        tracing::info!(repository = ODD, shown = %ODD, debug = ?ODD, error = &error as &dyn std::error::Error, "{ODD}");
     }
 
     #[derive(Clone, Default)]
@@ -140,10 +128,10 @@ mod tests {
 
     #[test]
     fn a_line_for_people_has_nothing_that_a_terminal_would_obey() {
-        let line = logged(|sink| text(EnvFilter::new("info"), sink, false));
+        let line = logged(|sink| text(EnvFilter::new("info"), sink, false), odd);
         assert!(!terminal::is_odd(&line) && line.matches('\n').count() == 1, "{line:?}");
         assert!(line.contains("shown=shop/ [2J api"), "{line:?}");
-        let coloured = logged(|sink| text(EnvFilter::new("info"), sink, true));
+        let coloured = logged(|sink| text(EnvFilter::new("info"), sink, true), odd);
         let (colour, rest) = coloured.split_once(" INFO").unwrap();
         assert!(colour.contains('\u{1b}') && !rest.contains("[2J api\r"), "{coloured:?}");
         let dimmed = ["\u{1b}[2m", "\u{1b}[0m"].iter().fold(rest.to_owned(), |rest, code| rest.replace(code, ""));
@@ -152,9 +140,34 @@ mod tests {
 
     #[test]
     fn a_line_as_json_has_it_in_escapes() {
-        let line = logged(|sink| json(EnvFilter::new("info"), sink));
+        let line = logged(|sink| super::json(EnvFilter::new("info"), sink), odd);
         assert!(!terminal::is_odd(&line) && line.matches('\n').count() == 1, "{line:?}");
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&read["message"], &read["repository"], &read["shown"]), (&ODD.into(), &ODD.into(), &ODD.into()));
+    }
+
+    #[test]
+    fn a_line_of_a_run_says_which_whoever_writes_it() {
+        let lines = logged(
+            |sink| super::json(EnvFilter::new("info"), sink),
+            || {
+                let policy = tracing::error_span!("policy", namespace = "team", policy = "shop");
+                let _policy = policy.enter();
+                let _run = tracing::error_span!("run", run = "r1").entered();
+                let _others = tracing::error_span!(target: "kube_client", "request", http.method = "GET").entered();
+                tracing::warn!(policy = "another", count = 2, ratio = 0.5, yes = true, "it happens");
+            },
+        );
+        let mut line: Value = serde_json::from_str(&lines).unwrap();
+        let time = line.as_object_mut().unwrap().remove("timestamp").unwrap();
+        assert!(time.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{time}");
+        assert_eq!(
+            line,
+            json!({
+                "level": "WARN", "namespace": "team", "policy": "another", "run": "r1", "count": 2, "ratio": 0.5,
+                "yes": true, "message": "it happens", "target": "registry_cleanup_operator::telemetry::tests",
+            })
+        );
+        assert!(lines.starts_with("{\"timestamp\":\""), "{lines}");
     }
 }
