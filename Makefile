@@ -54,9 +54,10 @@ lint-words: ## check spelling and Markdown only
 	@hack/typos.sh $(TYPOS_VERSION)
 	@hack/markdownlint.sh
 
-generate: ## write anew what is generated: crds/, the chart's copy and README, deploy/
+generate: ## write anew what is generated: crds/, docs/reference.md, the chart's copy and README, deploy/
 	cargo build --quiet --locked
 	cargo run --quiet --locked -- crd > crds/registrycleanuppolicies.yaml
+	cargo run --quiet --locked -- reference > docs/reference.md
 	HELM="$(helm)" deploy/generate.sh
 	GOWORK=off GOFLAGS=-mod=readonly go -C tests/it/install/helm-docs tool helm-docs --log-level=warning \
 		--chart-search-root="$(CURDIR)/charts"

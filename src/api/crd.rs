@@ -162,6 +162,17 @@ mod tests {
         assert!(crd.len() < 64 * 1024, "{} bytes", crd.len());
     }
 
+    /// Whoever may edit a policy reaches the Secrets and ConfigMaps of its own namespace and no others.
+    #[test]
+    fn no_reference_names_a_namespace() {
+        let mut references = 0;
+        each_property(&mut |path, schema| {
+            references += usize::from(path.starts_with("spec") && path.ends_with("Ref"));
+            assert!(schema["properties"]["namespace"].is_null(), "{path}");
+        });
+        assert!(references >= 4, "only {references} references");
+    }
+
     #[test]
     fn the_stored_definition_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/registrycleanuppolicies.yaml");

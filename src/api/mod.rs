@@ -9,6 +9,7 @@ pub mod limits;
 pub mod manifest;
 mod policy;
 mod reasons;
+pub mod reference;
 mod rules;
 mod run_status;
 mod schema;

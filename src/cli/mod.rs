@@ -6,12 +6,13 @@ mod in_use;
 mod plan;
 mod run;
 
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::api::crd;
+use crate::api::{crd, reference};
 use crate::terminal;
 
 /// Keeps GitLab container registries clean from inside Kubernetes.
@@ -34,6 +35,9 @@ enum Command {
     History(history::HistoryArguments),
     /// Print the CustomResourceDefinition.
     Crd,
+    /// Print the reference of fields as Markdown, which is docs/reference.md.
+    #[command(hide = true)]
+    Reference,
 }
 
 /// Does what the command line says.
@@ -58,7 +62,8 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(arguments),
         Command::InUse(arguments) => in_use::run(arguments),
         Command::History(arguments) => history::run(arguments),
-        Command::Crd => print_definition().map(|()| ExitCode::SUCCESS),
+        Command::Crd => print(crd::yaml()).map(|()| ExitCode::SUCCESS),
+        Command::Reference => print(reference::markdown()).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "error: {}", terminal::plain(&error));
@@ -66,7 +71,7 @@ pub fn main() -> ExitCode {
     })
 }
 
-fn print_definition() -> Result<(), String> {
-    let yaml = crd::yaml().map_err(|error| error.to_string())?;
-    std::io::stdout().write_all(yaml.as_bytes()).map_err(|error| format!("failed to write: {error}"))
+fn print<E: Display>(text: Result<String, E>) -> Result<(), String> {
+    let text = text.map_err(|error| error.to_string())?;
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("failed to write: {error}"))
 }
