@@ -12,10 +12,11 @@ helm = $$($(control_plane) which helm)
 kubectl = $$($(control_plane) which kubectl)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-unit mutants bench chaos lint lint-words generate schemas tools fmt clean
+.PHONY: help demo demo-stop test test-unit mutants bench chaos checklist checklist-docs doc-commands lint lint-words generate schemas \
+	tools fmt clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: ## see the operator at work: a real API server, a simulated GitLab, one policy (KEEP=1 leaves it up)
 	@hack/demo.sh
@@ -39,6 +40,14 @@ bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; W
 chaos: ## kill, cut and disturb operators at random and look whether anything went that had to stay (MINUTES=20 SEED=7)
 	cargo bench --locked --profile dev --bench chaos -- --minutes=$(or $(MINUTES),2) --seed=$(or $(SEED),1)
 
+checklist: ## run every row of the checklists and write docs/checklist.md with what holds
+	@hack/checklist.sh
+
+checklist-docs: checklist ## the same
+
+doc-commands: ## run the commands of the documentation against a real API server (PAGES="docs/incident.md" for some)
+	@hack/doc-commands.sh $(PAGES)
+
 lint: lint-words ## check format, clippy, documentation, dependencies, chart, manifests, scripts, alerts and words
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
@@ -54,10 +63,11 @@ lint-words: ## check spelling and Markdown only
 	@hack/typos.sh $(TYPOS_VERSION)
 	@hack/markdownlint.sh
 
-generate: ## write anew what is generated: crds/, docs/reference.md, the chart's copy and README, deploy/
+generate: ## write anew what is generated: crds/, the chart's copy and README, deploy/, two pages of docs/
 	cargo build --quiet --locked
 	cargo run --quiet --locked -- crd > crds/registrycleanuppolicies.yaml
 	cargo run --quiet --locked -- reference > docs/reference.md
+	hack/supported.sh > docs/supported.md
 	HELM="$(helm)" deploy/generate.sh
 	GOWORK=off GOFLAGS=-mod=readonly go -C tests/it/install/helm-docs tool helm-docs --log-level=warning \
 		--chart-search-root="$(CURDIR)/charts"

@@ -1,7 +1,13 @@
-//! The documentation speaks of the same reasons as the code.
+//! The documentation speaks of what is in the code: reasons, tests, versions, and pages that there are.
+
+mod checklist;
+mod links;
+mod named_tests;
+mod runbooks;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::process::Command;
 
 use registry_cleanup_operator::api::Reason;
 use registry_cleanup_operator::plan_output::NoteKind;
@@ -10,7 +16,7 @@ use registry_cleanup_operator::policy::plan::{KeepReason, RemoveReason};
 use registry_cleanup_operator::policy::repository_outcome::RepositoryReason;
 
 use crate::layers::{all_sources, code};
-use crate::world::path;
+use crate::world::{output, path};
 
 /// The names in the first column of the table under a heading of the page of conditions, in their order.
 fn listed(heading: &str) -> Vec<String> {
@@ -88,4 +94,40 @@ fn no_reason_is_only_a_name() {
 /// All words of a closed set, in its order.
 pub(crate) fn words<T: Copy>(all: &[T], as_str: impl Fn(T) -> &'static str) -> Vec<&'static str> {
     all.iter().map(|word| as_str(*word)).collect()
+}
+
+#[test]
+fn the_table_of_supported_versions_is_made_from_its_source() {
+    let (ok, written) = output(&mut Command::new(path("hack/supported.sh")));
+    assert!(ok, "{written}");
+    let stored = fs::read_to_string(path("docs/supported.md")).unwrap();
+    assert!(stored == written, "docs/supported.md is stale: run `make generate`");
+    let chart = fs::read_to_string(path("charts/registry-cleanup-operator/Chart.yaml")).unwrap();
+    let source = fs::read_to_string(path("docs/supported.yaml")).unwrap();
+    let oldest = source.split("\nkubernetes: [\"").nth(1).unwrap().split('"').next().unwrap();
+    let minor = oldest.rsplit_once('.').unwrap().0;
+    assert!(
+        chart.contains(&format!("kubeVersion: \">={minor}.0-0\"")),
+        "the chart takes another Kubernetes than {minor}"
+    );
+}
+
+#[test]
+fn changelog_crate_and_chart_speak_of_the_same_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let read = |file: &str| fs::read_to_string(path(file)).unwrap();
+    let chart = read("charts/registry-cleanup-operator/Chart.yaml");
+    for field in ["version", "appVersion"] {
+        assert!(chart.contains(&format!("\n{field}: {version}\n")), "{field} of the chart is not {version}");
+    }
+    let changelog = read("CHANGELOG.md");
+    let latest = changelog.split("\n## [").nth(1).unwrap().split(']').next().unwrap();
+    let coming = changelog.contains(&format!("The next version will be {version}"));
+    assert!(latest == version || latest == "Unreleased" && coming, "the changelog begins with {latest}");
+    let minor = version.rsplit_once('.').unwrap().0;
+    assert!(
+        read("docs/supported.yaml").contains(&format!("{{version: \"{minor}\"")),
+        "{minor} is not in supported.yaml"
+    );
+    assert!(read("docs/upgrades.md").contains(&format!("\n### {version}\n")), "{version} is not in upgrades.md");
 }
