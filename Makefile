@@ -12,7 +12,7 @@ helm = $$($(control_plane) which helm)
 kubectl = $$($(control_plane) which kubectl)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-unit mutants bench chaos checklist checklist-docs doc-commands lint lint-words generate schemas \
+.PHONY: help demo demo-stop test test-unit mutants bench chaos model checklist checklist-docs doc-commands lint lint-words generate schemas \
 	tools fmt clean
 
 help: ## print this
@@ -47,6 +47,9 @@ checklist-docs: checklist ## the same
 
 doc-commands: ## run the commands of the documentation against a real API server (PAGES="docs/incident.md" for some)
 	@hack/doc-commands.sh $(PAGES)
+
+model: ## drive the decisions through a million random schedules of crashes, cuts and lost answers (SCHEDULES=1000000 SEED=7)
+	SCHEDULES=$(or $(SCHEDULES),1000000) SEED=$(or $(SEED),1) cargo test --locked --release --test model
 
 lint: lint-words ## check format, clippy, documentation, dependencies, chart, manifests, scripts, alerts and words
 	cargo fmt --all --check

@@ -1,6 +1,6 @@
 //! The record of a run as it begins: its id, and what it goes on with.
 
-use jiff::{Timestamp, tz};
+use jiff::{SignedDuration, Timestamp, tz};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::{
@@ -32,7 +32,7 @@ impl NewRun<'_> {
     pub fn record(self, before: &PolicyStatus) -> RunStatus {
         let (resumes, approved_plan) = goes_on_with(self.trigger, before);
         RunStatus {
-            id: id(self.started, self.trigger),
+            id: id(self.started, self.trigger, before),
             trigger: self.trigger,
             mode: self.mode,
             method: Some(self.policy.method.name()),
@@ -83,9 +83,9 @@ fn goes_on_with(trigger: Trigger, before: &PolicyStatus) -> (Option<Resumed>, Op
     }
 }
 
-/// Names a run by when it began and why: two runs of one policy cannot begin in the same second for the same reason.
-fn id(started: Timestamp, trigger: Trigger) -> String {
-    let time = started.to_zoned(tz::TimeZone::UTC).strftime("%Y%m%d-%H%M%S").to_string();
+/// Names a run by when it began and why. A second that has a run of that name already lends the next one its own: a run
+/// that finds nothing to do takes less, and the request that follows it has another name.
+fn id(started: Timestamp, trigger: Trigger, before: &PolicyStatus) -> String {
     let suffix = match trigger {
         Trigger::Schedule => "scheduled",
         Trigger::RunRequested => "requested",
@@ -93,7 +93,17 @@ fn id(started: Timestamp, trigger: Trigger) -> String {
         Trigger::Approved => "approved",
         Trigger::Resumed => "resumed",
     };
-    format!("{time}-{suffix}")
+    let is_taken = |id: &str| {
+        before.last_run.as_ref().is_some_and(|run| run.id == id) || before.history.iter().any(|run| run.id == id)
+    };
+    let mut at = started;
+    loop {
+        let id = format!("{}-{suffix}", at.to_zoned(tz::TimeZone::UTC).strftime("%Y%m%d-%H%M%S"));
+        match at.checked_add(SignedDuration::from_secs(1)) {
+            Ok(next) if is_taken(&id) => at = next,
+            _ => return id,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +113,8 @@ mod tests {
 
     use super::*;
     use crate::policy::compile::tests::spec;
-    use crate::policy::{CompileOptions, compile};
+    use crate::policy::repository_outcome::{End, Proposal};
+    use crate::policy::{CompileOptions, compile, report};
 
     /// A status in which a run that was cut short and a plan wait.
     fn before() -> PolicyStatus {
@@ -145,5 +156,21 @@ mod tests {
         assert_eq!(approved.map(|plan| (plan.plan_hash.as_str(), plan.tag_marks.as_deref())), plan);
         assert_eq!((record.result, record.renew_time), (RunResult::Running, Some(record.start_time)));
         assert_eq!((record.holder_identity.as_deref(), record.observed_generation), (Some("me"), 7));
+    }
+
+    #[test]
+    fn runs_that_begin_in_one_second_for_one_reason_have_different_names() {
+        let started = "2026-11-22T12:00:00.5Z".parse().unwrap();
+        let policy = compile(&spec(&json!({})), &CompileOptions::default(), started).unwrap();
+        let trigger = Trigger::RunRequested;
+        let run = NewRun { policy: &policy, trigger, mode: Mode::Delete, generation: 7, holder: "me", started };
+        let first = run.record(&PolicyStatus::default());
+        let mut status = PolicyStatus { last_run: Some(first.clone()), ..PolicyStatus::default() };
+        let second = run.record(&status);
+        assert_eq!((first.id.as_str(), second.id.as_str()), ("20261122-120000-requested", "20261122-120001-requested"));
+        let end = End::Completed;
+        report::finish(&mut status, None, Vec::new(), &end, Proposal::AsBefore, 3, started);
+        status.last_run = Some(second);
+        assert_eq!(run.record(&status).id, "20261122-120002-requested", "one is in the history");
     }
 }
