@@ -10,6 +10,7 @@
 //! | [`metrics`] | counters, and the formats in which Prometheus reads them | everything else |
 //! | [`causes`] | an error as one line of text | everything else |
 //! | [`terminal`] | what may not reach a terminal | everything else |
+//! | [`leadership`] | which of several operators leads, as pure functions | waiting, clocks, I/O, everything else |
 //! | [`model`] | plain data that two sides speak of | everything else |
 //! | `words` | how a closed set of words is declared | everything else |
 //! | [`api`] | the custom resource | what it means |
@@ -32,6 +33,7 @@ pub mod cluster;
 pub mod controller;
 pub mod gitlab;
 pub mod hosts;
+pub mod leadership;
 pub mod metrics;
 pub mod model;
 pub mod plan_output;
