@@ -20,6 +20,7 @@ use kube::runtime::utils::Predicate;
 use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::api::TargetSpec;
@@ -29,7 +30,7 @@ use super::context::Context;
 use super::currency::{Currency, version};
 use super::definition;
 use super::error::Error;
-use super::neighbours::Guarded;
+use super::neighbours::{Guarded, are_ready};
 use super::notify;
 use super::reconcile::{longest_wait, reconcile};
 use super::sightings::Shown;
@@ -124,14 +125,14 @@ async fn controller(
     nudges: Nudges,
     (reader, writer): (Store<Guarded>, Writer<Guarded>),
 ) {
-    let (mut shown, watching) = (Shown::default(), Arc::clone(&context));
+    let (mut changes, watching) = (Shown::default(), Arc::clone(&context));
     let config = watcher::Config::default().any_semantic().page_size(PAGE_SIZE);
     let (tell, told) = tokio::sync::watch::channel(());
     let policies = watcher(api, config)
         .default_backoff()
         .reflect(writer)
         .inspect_ok(move |event| {
-            if shown.changes(event) {
+            if changes.changes(event) {
                 watching.sightings.changed();
             }
         })
@@ -140,8 +141,8 @@ async fn controller(
         .applied_objects()
         .predicate_filter(Wakes, kube::runtime::PredicateConfig::default());
     let currency = Currency::new(reader.clone(), told);
-    let forget = reader.clone();
-    Controller::for_stream(policies, reader)
+    let (forget, shown) = (reader.clone(), reader.clone());
+    let running = Controller::for_stream(policies, reader)
         // Whoever may not work yet waits in a line of its own, and hears of edits there.
         .with_config(ControllerConfig::default().concurrency(UNLIMITED))
         .reconcile_all_on(nudges)
@@ -181,8 +182,20 @@ async fn controller(
         .for_each(|result| {
             report(&context, &forget, result);
             future::ready(())
-        })
-        .await;
+        });
+    tokio::select! {
+        () = running => {}
+        () = ended_before(&context.shutdown, &shown) => {}
+    }
+}
+
+/// Resolves if the operator is told to stop before a watch has shown what there is. Nothing was begun then, and the
+/// controller would wait for the rest of a list that nobody reads any more.
+async fn ended_before(shutdown: &CancellationToken, store: &Store<Guarded>) {
+    shutdown.cancelled().await;
+    if are_ready(std::slice::from_ref(store)) {
+        future::pending::<()>().await;
+    }
 }
 
 /// When to look again at a policy that could not be looked at.
