@@ -2,12 +2,10 @@
 //!
 //! Tests hand in a clock of their own, so no test sleeps and every date in a test is exact.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 /// Tells the time and waits. Cheap to share behind an `Arc`.
 pub trait Clock: Send + Sync + 'static {
@@ -17,7 +15,7 @@ pub trait Clock: Send + Sync + 'static {
     /// Resolves once `duration` has passed.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 
-    /// Time since some moment, on a clock that nobody sets. It may stand still while the machine is suspended.
+    /// Time since some moment, on a clock that nobody sets. It may stand still while a virtual machine is paused.
     fn elapsed(&self) -> Duration {
         Duration::try_from(self.now().duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default()
     }
@@ -43,8 +41,18 @@ impl Clock for SystemClock {
         tokio::time::sleep(duration).boxed()
     }
 
+    /// Goes on while the machine is suspended.
+    #[cfg(target_os = "linux")]
     fn elapsed(&self) -> Duration {
-        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        // It counts from the start of the machine, so it is never negative.
+        Duration::try_from(time).unwrap_or_default()
+    }
+
+    /// Stands still while the machine is suspended.
+    #[cfg(not(target_os = "linux"))]
+    fn elapsed(&self) -> Duration {
+        static BEGAN: std::sync::LazyLock<tokio::time::Instant> = std::sync::LazyLock::new(tokio::time::Instant::now);
         BEGAN.elapsed()
     }
 }

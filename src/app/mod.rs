@@ -2,31 +2,40 @@
 //! `in_use` the commands that only look.
 
 mod cluster_config;
+mod election;
 pub mod history;
 pub mod in_use;
 pub mod plan;
 mod progress;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use futures::stream::{self, StreamExt};
 use jiff::SignedDuration;
 use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::{Api, Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::RegistryCleanupPolicy;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::events::Events;
+use crate::cluster::lease::{self, Leases};
 use crate::cluster::workloads::{self, CustomWorkload, CustomWorkloadError, Options, Workloads};
-use crate::controller::{self, Context, Scope, until_answered};
+use crate::controller::{self, Context, Leadership, Scope, until_answered};
 use crate::gitlab::{ClientSettings, GitLab};
+use crate::leadership::identity::Identity;
+use crate::leadership::step::Loss;
+use crate::leadership::timing::Timing;
 use crate::policy::CompileOptions;
 use crate::proxy::environment::ProxyEnvironment;
 use crate::server::{self, Probes};
+
+use election::Election;
 
 /// What GitLab's logs show of us.
 const USER_AGENT: &str = concat!("registry-cleanup-operator/", env!("CARGO_PKG_VERSION"));
@@ -57,12 +66,25 @@ pub struct OperatorOptions {
     pub listen: SocketAddr,
     /// Whether metrics are served.
     pub metrics: bool,
-    /// Name of this pod, for events and for the records of runs.
+    /// Name of this pod, for events, the Lease and the records of runs.
     pub pod_name: Option<String>,
-    /// Uid of this pod, for the records of runs.
+    /// Uid of this pod, for the Lease and the records of runs.
     pub pod_uid: Option<String>,
+    /// Which operators take turns, and how.
+    pub leader_election: LeaderElection,
     /// Proxies on the way to the API server, where the operator is no Pod.
     pub proxies: ProxyEnvironment,
+}
+
+/// The Lease that operators take turns by.
+#[derive(Clone, Debug)]
+pub struct LeaderElection {
+    /// Its namespace; `None` is the one that the operator runs in, or that of its kubeconfig.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// How long it lasts.
+    pub timing: Timing,
 }
 
 /// How images in use are looked for.
@@ -136,6 +158,12 @@ pub enum Error {
     /// Signals cannot be heard.
     #[error("failed to listen to signals")]
     Signals(#[source] std::io::Error),
+    /// It leads no more. Another process has to be started.
+    #[error("this operator leads no more")]
+    LeadershipLost(#[from] Loss),
+    /// The task that renews the Lease broke.
+    #[error("failed to renew the Lease")]
+    Renewal(#[from] tokio::task::JoinError),
     /// The probes could not be served any longer.
     #[error("failed to serve the probes")]
     Serve(#[source] std::io::Error),
@@ -148,7 +176,8 @@ pub enum Error {
 pub async fn run(settings: OperatorOptions) -> Result<(), Error> {
     // Two libraries below use rustls; they are to agree on its provider.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let client = Client::try_from(cluster_config::infer(&settings.proxies).await?).map_err(Error::Client)?;
+    let config = cluster_config::infer(&settings.proxies).await?;
+    let client = Client::try_from(config.clone()).map_err(Error::Client)?;
     let listener = server::bind(settings.listen).await.map_err(|error| Error::Listen(settings.listen, error))?;
     let shutdown = CancellationToken::new();
     let served = CancellationToken::new();
@@ -166,7 +195,7 @@ pub async fn run(settings: OperatorOptions) -> Result<(), Error> {
     );
     // One task for all of it: when the work is stuck, nothing beats any longer.
     let result = tokio::select! {
-        result = work(client, settings, shutdown, probes.clone()) => result,
+        result = work(client, config, settings, shutdown, probes.clone()) => result,
         () = probes.beat() => Ok(()),
         // The probes only end by themselves when they are broken: without them nobody could tell whether we are alive.
         ended = &mut serving => Err(Error::Serve(match ended {
@@ -180,25 +209,80 @@ pub async fn run(settings: OperatorOptions) -> Result<(), Error> {
     result
 }
 
-/// Waits for the API server, and then watches policies until it is told to stop.
+/// How long runs may take to end once the Lease is lost. Nothing is sent to GitLab meanwhile.
+const END: Duration = Duration::from_secs(5);
+
+/// Waits for the API server and for the Lease, and then watches policies until it is told to stop.
 async fn work(
     client: Client,
+    config: Config,
     settings: OperatorOptions,
     shutdown: CancellationToken,
     probes: Probes,
 ) -> Result<(), Error> {
+    let leading = Arc::new(OnceLock::<Arc<Context>>::new());
+    let known = Arc::clone(&leading);
+    probes.measure(move |format| match known.get() {
+        Some(context) => controller::scrape(context, format),
+        None => controller::scrape_follower(format),
+    });
     if check_definition(&client, &settings.scope, &shutdown).await?.is_none() {
         return Ok(());
     }
-    let context = context(client, &settings, shutdown)?;
-    let measured = Arc::clone(&context);
-    probes.measure(move |format| controller::scrape(&measured, format));
+    let me = controller::identity(settings.pod_name.as_deref(), settings.pod_uid.as_deref());
+    let election = election(config, &settings.leader_election, me.clone())?;
+    let Some(held) = election.win(&shutdown, || probes.is_ready()).await else { return Ok(()) };
+    let leadership = Arc::new(Leadership::new(held.term));
+    let me = me.succeeding(held.predecessor.clone());
+    let context = context(client, &settings, shutdown.clone(), me, Arc::clone(&leadership))?;
+    let _ = leading.set(Arc::clone(&context));
+    let done = CancellationToken::new();
+    // A task of its own: the Lease is renewed also while the work reckons.
+    let keeping = tokio::spawn(election.keep(held, leadership, done.clone()));
     let never = || stream::pending().boxed();
     let on_ready = move || probes.is_ready();
-    controller::watch(context, settings.scope, settings.concurrency, never, on_ready).await.map_err(Error::List)
+    let watching = Box::pin(controller::watch(context, settings.scope, settings.concurrency, never, on_ready));
+    while_it_leads(watching, keeping, &shutdown, &done).await
 }
 
-fn context(client: Client, settings: &OperatorOptions, shutdown: CancellationToken) -> Result<Arc<Context>, Error> {
+/// Works while this process holds the Lease, which it gives back once everything has ended.
+async fn while_it_leads(
+    mut work: impl Future<Output = Result<(), kube::Error>> + Unpin,
+    mut keeping: JoinHandle<Result<(), Loss>>,
+    shutdown: &CancellationToken,
+    done: &CancellationToken,
+) -> Result<(), Error> {
+    tokio::select! {
+        result = &mut work => {
+            done.cancel();
+            let kept = keeping.await?;
+            result.map_err(Error::List)?;
+            Ok(kept?)
+        }
+        lost = &mut keeping => {
+            tracing::error!("this operator leads no more: it sends nothing to GitLab, and exits");
+            shutdown.cancel();
+            let _ = tokio::time::timeout(END, work).await;
+            Ok(lost??)
+        }
+    }
+}
+
+fn election(config: Config, settings: &LeaderElection, me: Identity) -> Result<Election, Error> {
+    let timing = settings.timing;
+    let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(lease::without_retries(config, timing.call_timeout())).map_err(Error::Client)?;
+    let leases = Leases::new(client, &namespace, settings.name.clone(), timing.call_timeout());
+    Ok(Election { leases, me, timing, clock: Arc::new(SystemClock) })
+}
+
+fn context(
+    client: Client,
+    settings: &OperatorOptions,
+    shutdown: CancellationToken,
+    me: Identity,
+    leadership: Arc<Leadership>,
+) -> Result<Arc<Context>, Error> {
     let clock = Arc::new(SystemClock);
     let gitlab = gitlab(settings.requests_per_second, &settings.allowed_hosts, clock.clone());
     let watched = match &settings.scope {
@@ -221,7 +305,7 @@ fn context(client: Client, settings: &OperatorOptions, shutdown: CancellationTok
     };
     let events = Events::new(client.clone(), settings.pod_name.clone());
     let context = Context::new(client, gitlab, clock, policy, events, workloads, shutdown);
-    let context = context.in_pod(settings.pod_name.as_deref(), settings.pod_uid.as_deref());
+    let context = context.known_as(me).led_by(leadership);
     Ok(Arc::new(context.with_history(settings.history_limit.into())))
 }
 

@@ -3,6 +3,7 @@
 mod arguments;
 mod history;
 mod in_use;
+mod leader_election;
 mod plan;
 mod run;
 

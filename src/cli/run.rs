@@ -9,6 +9,7 @@ use crate::controller::Scope;
 use crate::telemetry::{self, LogFormat};
 
 use super::arguments::{GitLabArguments, WorkloadArguments, proxies, runtime};
+use super::leader_election::LeaderElectionArguments;
 
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -72,12 +73,15 @@ pub(super) struct RunArguments {
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
 
-    /// Name of this pod, which events are published under.
+    #[command(flatten)]
+    leader_election: LeaderElectionArguments,
+
+    /// Name of this pod, which events are published under and which the Lease names.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pod_name: Option<String>,
 
-    /// Uid of this pod. With it, an operator whose container was started again knows at once that the runs of the
-    /// process before it are lost.
+    /// Uid of this pod. With it, an operator whose container was started again knows at once that the process before it
+    /// has ended: it takes its Lease, and its runs are lost.
     #[arg(long, env = "POD_UID", value_name = "UID")]
     pod_uid: Option<String>,
 }
@@ -103,6 +107,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         metrics: arguments.metrics,
         pod_name: arguments.pod_name,
         pod_uid: arguments.pod_uid,
+        leader_election: arguments.leader_election.try_into()?,
         proxies: proxies(),
     };
     runtime()?.block_on(app::run(settings)).map_err(|error| crate::causes::chain(&error))

@@ -1,4 +1,4 @@
-//! Talking to Kubernetes: policies, Secrets and ConfigMaps that are read, a status that is written, events that are
+//! Talking to Kubernetes: policies, Secrets and ConfigMaps that are read, a status that is written, a Lease, events that are
 //! published, workloads that are watched.
 //!
 //! Knows nothing of GitLab and decides nothing about policies.
@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod definition;
 pub mod events;
 pub mod history;
+pub mod lease;
 pub mod policies;
 pub mod status;
 pub mod trace;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::RunStatus;
+use crate::leadership::identity::Identity;
 use crate::policy::finished_run::FinishedRun;
 use crate::policy::gitlab_cleanup_policy::Answers;
 use crate::policy::next_action::Checked;
-use crate::policy::run_record::{Holder, Identity, Seen, holder};
+use crate::policy::run_record::{Holder, Seen, holder};
 
 /// First and longest pause after a failed reconciliation (the API server did not answer).
 const RETRY_FIRST: SignedDuration = SignedDuration::from_secs(1);

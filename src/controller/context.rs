@@ -15,15 +15,17 @@ use crate::clock::Clock;
 use crate::cluster::events::Events;
 use crate::cluster::workloads::Workloads;
 use crate::gitlab::GitLab;
+use crate::leadership::identity::Identity;
 use crate::policy::bulk_ledger::Ledger;
 use crate::policy::compiled_cache::CompiledCache;
 use crate::policy::definition::Definition;
 use crate::policy::overlap::Reader;
-use crate::policy::run_record::Identity;
 use crate::policy::{CompileOptions, CompiledPolicy};
 
 use super::check_state::Memory;
 use super::counts::Counts;
+use super::gate::{RunGate, StillCurrent};
+use super::leadership::Leadership;
 use super::neighbours::{Guarded, Neighbours, are_ready};
 use super::sightings::Sightings;
 use super::traces::Traces;
@@ -41,6 +43,8 @@ pub struct Context {
     /// What the cluster runs, if the operator looks.
     pub(crate) workloads: Option<Workloads>,
     pub(crate) shutdown: CancellationToken,
+    /// That of this process, where operators take turns.
+    leadership: Option<Arc<Leadership>>,
     /// Held while a policy is compiled.
     pub(crate) compiling: Semaphore,
     /// Held while a policy is read or written whole. Others may make each a megabyte, and the buffer of a connection
@@ -87,10 +91,11 @@ impl Context {
             events,
             workloads,
             shutdown,
+            leadership: None,
             compiling: Semaphore::new(1),
             whole_policies: Semaphore::new(WHOLE_POLICIES),
             compiled: Mutex::default(),
-            identity: Identity::new(None, None, random()),
+            identity: identity(None, None),
             ledger: Mutex::default(),
             traces: Mutex::default(),
             memory: Mutex::default(),
@@ -108,14 +113,31 @@ impl Context {
         Self { history_limit: limit, ..self }
     }
 
-    /// The same for a process in a Pod of this name and uid, as far as they are known.
+    /// The same for a process that calls itself so in the records of its runs.
     #[must_use]
-    pub fn in_pod(self, name: Option<&str>, uid: Option<&str>) -> Self {
-        Self { identity: Identity::new(name, uid, random()), ..self }
+    pub fn known_as(self, identity: Identity) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// The same for a process that sends nothing to GitLab unless it leads.
+    #[must_use]
+    pub fn led_by(self, leadership: Arc<Leadership>) -> Self {
+        Self { leadership: Some(leadership), ..self }
+    }
+
+    /// The gate of something that is done for a policy until `deadline`, as long as the policy is what it was.
+    pub(crate) fn gate(&self, deadline: Timestamp, still_current: StillCurrent) -> RunGate {
+        let (clock, shutdown) = (Arc::clone(&self.clock), self.shutdown.clone());
+        RunGate::new(clock, deadline, shutdown, self.leadership.clone(), still_current)
     }
 
     pub(crate) fn policies(&self, namespace: &str) -> Api<RegistryCleanupPolicy> {
         Api::namespaced(self.kube.clone(), namespace)
+    }
+
+    /// Whether this process leads, which it always does where operators do not take turns.
+    pub(crate) fn leads(&self) -> bool {
+        self.leadership.as_ref().is_none_or(|leadership| leadership.is_valid(&*self.clock))
     }
 
     /// The fields that the definition in the cluster does not know, as far as it could be read.
@@ -192,8 +214,9 @@ impl Context {
     }
 }
 
-/// A number that differs from process to process.
+/// Who this process is, in a Pod of this name and uid as far as they are known. Another one with each call.
+#[must_use]
 #[expect(clippy::disallowed_methods, reason = "what tells two processes of one Pod apart")]
-fn random() -> u64 {
-    RandomState::new().hash_one(())
+pub fn identity(pod_name: Option<&str>, pod_uid: Option<&str>) -> Identity {
+    Identity::new(pod_name, pod_uid, RandomState::new().hash_one(()))
 }

@@ -1,5 +1,5 @@
-//! When a run must stop: the operator shuts down, the policy was edited or deleted, the deadline has come. The client
-//! asks before every request, and every wait ends with it.
+//! When a run must stop: the operator shuts down or leads no more, the policy was edited or deleted, the deadline has
+//! come. The client asks before every request, and every wait ends with it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::gitlab::{Gate, Stopped};
 use crate::policy::repository_outcome::Stop;
 
+use super::leadership::Leadership;
 use super::renewal::Renewal;
 use super::slots::{SLOW, Slot};
 
@@ -60,6 +61,8 @@ pub(crate) struct RunGate {
     clock: Arc<dyn Clock>,
     deadline: Timestamp,
     shutdown: CancellationToken,
+    /// That of this process, where operators take turns.
+    leadership: Option<Arc<Leadership>>,
     still_current: StillCurrent,
     /// The place at which the run works, if it needs one.
     slot: OnceLock<Slot>,
@@ -74,10 +77,11 @@ impl RunGate {
         clock: Arc<dyn Clock>,
         deadline: Timestamp,
         shutdown: CancellationToken,
+        leadership: Option<Arc<Leadership>>,
         still_current: StillCurrent,
     ) -> Self {
         let (slot, held) = (OnceLock::new(), AtomicU64::new(0));
-        Self { clock, deadline, shutdown, still_current, slot, held, renewal: None }
+        Self { clock, deadline, shutdown, leadership, still_current, slot, held, renewal: None }
     }
 
     /// The same, open only while the record of the run is renewed.
@@ -146,6 +150,8 @@ impl RunGate {
     pub(crate) fn stop(&self) -> Option<Stop> {
         if let Some(stop) = self.renewal.as_ref().and_then(|renewal| renewal.stop()) {
             Some(stop)
+        } else if self.leadership.as_ref().is_some_and(|leadership| leadership.is_lost()) {
+            Some(Stop::LeadershipLost)
         } else if self.shutdown.is_cancelled() {
             Some(Stop::Shutdown)
         } else if !self.still_current.holds() {
@@ -157,11 +163,47 @@ impl RunGate {
         }
     }
 
+    /// Resolves once this process leads no more.
+    async fn leadership_lost(&self) {
+        match &self.leadership {
+            Some(leadership) => leadership.ended().await,
+            None => future::pending().await,
+        }
+    }
+
     /// Resolves once the record of the run says that it must stop.
     async fn told_by_record(&self) {
         match &self.renewal {
             Some(renewal) => renewal.stopped().await,
             None => future::pending().await,
+        }
+    }
+
+    /// Whether the record of the run is recent enough for anything to be sent.
+    fn is_renewed(&self) -> bool {
+        self.renewal.as_ref().is_none_or(|renewal| renewal.is_valid(&*self.clock))
+    }
+
+    /// Whether this process leads now.
+    fn leads(&self) -> bool {
+        self.leadership.as_ref().is_none_or(|leadership| leadership.is_valid(&*self.clock))
+    }
+
+    /// Resolves once record and Lease were renewed where they are too old, or no longer than the run is wanted.
+    async fn renewed(&self) {
+        let left = Duration::try_from(self.deadline.duration_since(self.clock.now())).unwrap_or_default();
+        let renewed = async {
+            if let Some(renewal) = &self.renewal {
+                renewal.valid(&*self.clock).await;
+            }
+            if let Some(leadership) = &self.leadership {
+                leadership.opened(&*self.clock).await;
+            }
+        };
+        tokio::select! {
+            () = renewed => {}
+            () = self.stopped() => {}
+            () = self.clock.pass(left) => {}
         }
     }
 
@@ -182,23 +224,19 @@ impl RunGate {
 
 impl Gate for RunGate {
     fn may_send(&self) -> Result<(), Stopped> {
-        let is_valid = self.renewal.as_ref().is_none_or(|renewal| renewal.is_valid(&*self.clock));
-        if is_valid && self.stop().is_none() { Ok(()) } else { Err(Stopped) }
+        if self.is_renewed() && self.leads() && self.stop().is_none() { Ok(()) } else { Err(Stopped) }
     }
 
     fn opened(&self) -> BoxFuture<'_, ()> {
-        let Some(renewal) = self.renewal.as_ref().filter(|renewal| !renewal.is_valid(&*self.clock)) else {
-            return future::ready(()).boxed();
-        };
-        let left = Duration::try_from(self.deadline.duration_since(self.clock.now())).unwrap_or_default();
-        async move {
-            tokio::select! {
-                () = renewal.valid(&*self.clock) => {}
-                () = self.stopped() => {}
-                () = self.clock.pass(left) => {}
-            }
-        }
-        .boxed()
+        if self.is_renewed() && self.leads() { future::ready(()).boxed() } else { self.renewed().boxed() }
+    }
+
+    fn removal_time(&self) -> Option<Duration> {
+        self.leadership.as_ref().map_or(Some(Duration::MAX), |leadership| leadership.removal_time(&*self.clock))
+    }
+
+    fn removals_opened(&self) -> BoxFuture<'_, ()> {
+        self.renewed().boxed()
     }
 
     fn deadline(&self) -> Option<Timestamp> {
@@ -218,6 +256,7 @@ impl Gate for RunGate {
         async {
             tokio::select! {
                 () = self.shutdown.cancelled() => {}
+                () = self.leadership_lost() => {}
                 () = self.still_current.ended() => {}
                 () = self.told_by_record() => {}
             }
@@ -231,16 +270,19 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use super::super::renewal::moment;
     use super::*;
     use crate::clock::SystemClock;
-    use crate::policy::run_record::Moment;
+    use crate::leadership::moment::Moment;
+    use crate::leadership::term::Term;
+    use crate::leadership::timing::Timing;
 
     /// A gate, what the watch says of its policy, and what makes the watch say so.
     fn gate() -> (RunGate, Arc<AtomicBool>, watch::Sender<()>) {
         let (current, told) = (Arc::new(AtomicBool::new(true)), watch::Sender::new(()));
         let holds = Arc::clone(&current);
         let still = StillCurrent::new(Arc::new(move || holds.load(Ordering::Relaxed)), told.subscribe());
-        (RunGate::new(Arc::new(SystemClock), Timestamp::MAX, CancellationToken::new(), still), current, told)
+        (RunGate::new(Arc::new(SystemClock), Timestamp::MAX, CancellationToken::new(), None, still), current, told)
     }
 
     #[tokio::test]
@@ -294,7 +336,7 @@ mod tests {
         let clocks = Arc::new(Clocks(Mutex::new(begun)));
         let renewal = Arc::new(Renewal::new(begun));
         let deadline = Timestamp::from_second(100_000).unwrap();
-        let gate = RunGate::new(clocks.clone(), deadline, CancellationToken::new(), always());
+        let gate = RunGate::new(clocks.clone(), deadline, CancellationToken::new(), None, always());
         (clocks, Arc::clone(&renewal), gate.renewed_by(renewal))
     }
 
@@ -331,5 +373,62 @@ mod tests {
         assert_eq!((gate.may_send(), gate.stop()), (Err(Stopped), Some(Stop::GivenUp)));
         renewal.renewed(Moment { wall: clocks.now(), elapsed: clocks.elapsed() });
         assert_eq!(gate.may_send(), Err(Stopped), "for good");
+    }
+
+    fn led_gate() -> (Arc<Clocks>, Arc<Leadership>, RunGate) {
+        let begun = Moment { wall: Timestamp::UNIX_EPOCH, elapsed: Duration::ZERO };
+        let clocks = Arc::new(Clocks(Mutex::new(begun)));
+        let leadership = Arc::new(Leadership::new(Term::new(begun, Timing::default())));
+        let deadline = Timestamp::from_second(100_000).unwrap();
+        let (clock, token) = (clocks.clone(), CancellationToken::new());
+        (clocks, Arc::clone(&leadership), RunGate::new(clock, deadline, token, Some(leadership), always()))
+    }
+
+    #[tokio::test]
+    async fn a_monotonic_clock_that_stands_still_for_an_hour_does_not_make_a_lease_last() {
+        let (clocks, leadership, gate) = led_gate();
+        assert_eq!((gate.may_send(), gate.removal_time()), (Ok(()), Some(Duration::from_secs(59))));
+        clocks.turn(3600, 0);
+        assert_eq!((gate.may_send(), gate.removal_time(), gate.stop()), (Err(Stopped), None, None));
+        let mut opened = gate.opened();
+        assert!((&mut opened).now_or_never().is_none(), "it waits for a renewal");
+        leadership.renewed(moment(&*clocks));
+        opened.await;
+        assert_eq!((gate.may_send(), gate.removal_time()), (Ok(()), Some(Duration::from_secs(59))));
+    }
+
+    #[tokio::test]
+    async fn a_removal_is_given_what_is_left_of_the_lease_and_waits_where_that_is_too_little() {
+        let begun = Moment { wall: Timestamp::UNIX_EPOCH, elapsed: Duration::ZERO };
+        let clocks = Arc::new(Clocks(Mutex::new(begun)));
+        let [lease, renew, retry] = [60, 58, 5].map(Duration::from_secs);
+        let timing = Timing::new(lease, renew, retry).unwrap();
+        let leadership = Arc::new(Leadership::new(Term::new(begun, timing)));
+        let deadline = Timestamp::from_second(100_000).unwrap();
+        let (clock, token) = (clocks.clone(), CancellationToken::new());
+        let gate = RunGate::new(clock, deadline, token, Some(Arc::clone(&leadership)), always());
+        clocks.turn(40, 40);
+        assert_eq!(gate.removal_time(), Some(Duration::from_secs(19)));
+        assert!(gate.removals_opened().now_or_never().is_some());
+        clocks.turn(15, 15);
+        assert_eq!((gate.may_send(), gate.removal_time()), (Ok(()), None), "reading goes on");
+        assert!(gate.opened().now_or_never().is_some());
+        let mut opened = gate.removals_opened();
+        assert!((&mut opened).now_or_never().is_none(), "it waits for a renewal");
+        leadership.renewed(moment(&*clocks));
+        opened.await;
+        assert_eq!(gate.removal_time(), Some(Duration::from_secs(59)));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_once_the_lease_is_lost() {
+        let (clocks, leadership, gate) = led_gate();
+        leadership.lost();
+        leadership.renewed(moment(&*clocks));
+        assert_eq!((gate.may_send(), gate.removal_time()), (Err(Stopped), None));
+        assert_eq!(gate.stop(), Some(Stop::LeadershipLost));
+        gate.opened().await;
+        gate.removals_opened().await;
+        gate.stopped().await;
     }
 }

@@ -15,13 +15,27 @@ pub fn scrape(context: &Context, format: Format) -> String {
     let readable: Vec<_> = watched.iter().filter_map(|object| object.0.as_ref().ok()).collect();
     let known = readable.iter().map(|policy| (policy.namespace().unwrap_or_default(), policy.name_any())).collect();
     context.counts.retain(&known);
-    let mut build = Family::gauge("build_info", "1, with the version of the operator");
-    build.add(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0);
     let mut invalid = Family::gauge("invalid_objects", "Objects that cannot be read as policies and are left alone");
     invalid.add(vec![], (watched.len() - readable.len()) as f64);
-    let mut all = vec![build, invalid];
+    let mut all = process(context.leads()).to_vec();
+    all.push(invalid);
     all.extend(context.counts.families());
     all.extend(context.gitlab.metrics().families());
     all.extend(metrics::families(readable, context.clock.now()));
     write(&all, format)
+}
+
+/// What `/metrics` tells of an operator that does not lead: it knows no policies.
+#[must_use]
+pub fn scrape_follower(format: Format) -> String {
+    write(&process(false), format)
+}
+
+/// What is told of the process.
+fn process(leads: bool) -> [Family; 2] {
+    let mut build = Family::gauge("build_info", "1, with the version of the operator");
+    build.add(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0);
+    let mut leader = Family::gauge("leader", "1 while this operator holds the Lease, 0 while it waits for it");
+    leader.add(vec![], f64::from(u8::from(leads)));
+    [build, leader]
 }

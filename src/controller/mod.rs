@@ -5,7 +5,7 @@
 //! itself. `connect` gets to GitLab with a policy's credentials. `run` is one run on a page, with a file for each of
 //! its steps. `plan` finds out which tags would be removed, for a run and for `plan_command`, which answers at a
 //! command line and has no part in anything that removes. `gate` says when a run must stop, `currency` what the watch
-//! knows of that, `check_state` is what one process knows of policies beyond their statuses. `renewal` is what a run
+//! knows of that, `leadership` until when this process may send at all, `check_state` is what one process knows of policies beyond their statuses. `renewal` is what a run
 //! shares with whoever renews its record. `neighbours` are policies that may look after the same repositories,
 //! `sightings` notices when any of them changes. `slots` are the places at which policies are worked on and `turns` the
 //! wait for them. `hours` keeps what would be lost of the hour with a status, `traces` what is known of its traces in the
@@ -14,8 +14,8 @@
 //!
 //! ```text
 //! metrics → context
-//! watch → reconcile → turns, run → notify → history, hours → plan → connect → compiled → context → currency → gate → renewal,
-//!     slots, check_state, counts, sightings, traces → neighbours, error
+//! watch → reconcile → turns, run → notify → history, hours → plan → connect → compiled → context → currency → gate →
+//!     leadership, renewal, slots, check_state, counts, sightings, traces → neighbours, error
 //! ```
 
 mod check_state;
@@ -29,6 +29,7 @@ mod error;
 mod gate;
 mod history;
 mod hours;
+mod leadership;
 mod metrics;
 mod neighbours;
 mod notify;
@@ -45,13 +46,15 @@ mod until_answered;
 mod watch;
 
 pub use connect::connection;
-pub use context::Context;
+pub use context::{Context, identity};
 pub use definition::{Error as DefinitionError, dropped_fields};
 pub use error::Error;
-pub use metrics::scrape;
+pub use leadership::Leadership;
+pub use metrics::{scrape, scrape_follower};
 pub use neighbours::neighbours_among;
 pub use plan::in_use::Cluster;
 pub use plan_command::{Forecast, Question, Unavailable};
+pub(crate) use renewal::moment;
 pub use run::{NEWEST_PUSHES_HOLD, TAGS_NOW_HOLD};
 pub use until_answered::until_answered;
 pub use watch::{Nudges, Scope, run as watch};

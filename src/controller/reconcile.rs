@@ -31,7 +31,6 @@ use super::context::Context;
 use super::currency::Currency;
 use super::definition;
 use super::error::Error;
-use super::gate::RunGate;
 use super::hours;
 use super::neighbours::{Guarded, Neighbours};
 use super::notify::{self, Change, commit, publish};
@@ -321,8 +320,7 @@ async fn check(
 ) -> Result<Option<Look>, Error> {
     let namespace = live.namespace().ok_or(Error::Nameless)?;
     let deadline = context.clock.now().checked_add(CHECK_DEADLINE).unwrap_or(Timestamp::MAX);
-    let gate =
-        Arc::new(RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), currency.of(live)));
+    let gate = Arc::new(context.gate(deadline, currency.of(live)));
     let (spec, by) = (&live.spec.gitlab, Arc::clone(&gate) as Arc<_>);
     let opened = connect::open(context, &namespace, spec, policy, policy.mode, by).await;
     context.memory().note_watch(&live.uid().unwrap_or_default(), context.sees_workloads());
@@ -355,7 +353,7 @@ async fn check(
         Err(NoSession::Findings(findings)) => Look { findings, overlap: None, in_use: None, target: None },
         Err(NoSession::NotAsked(error)) => return Err(error),
     };
-    let cut_short = matches!(gate.stop(), Some(Stop::Shutdown | Stop::PolicyChanged));
+    let cut_short = matches!(gate.stop(), Some(Stop::Shutdown | Stop::LeadershipLost | Stop::PolicyChanged));
     Ok((!cut_short).then_some(found))
 }
 

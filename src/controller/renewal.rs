@@ -8,8 +8,9 @@ use tokio::sync::{Notify, watch};
 
 use crate::api::RunProgress;
 use crate::clock::Clock;
+use crate::leadership::moment::Moment;
 use crate::policy::repository_outcome::Stop;
-use crate::policy::run_record::Moment;
+use crate::policy::run_record::is_valid;
 
 /// The moment by both clocks.
 pub(crate) fn moment(clock: &dyn Clock) -> Moment {
@@ -41,12 +42,12 @@ impl Renewal {
     /// Whether something may be sent now as far as the record is concerned.
     pub(crate) fn is_valid(&self, clock: &dyn Clock) -> bool {
         let State { renewed, stop } = *self.state.borrow();
-        stop.is_none() && renewed.is_valid(moment(clock))
+        stop.is_none() && is_valid(renewed, moment(clock))
     }
 
     /// Resolves once something may be sent, as far as the record is concerned, or never will be again.
     pub(crate) async fn valid(&self, clock: &dyn Clock) {
-        let ready = |state: &State| state.stop.is_some() || state.renewed.is_valid(moment(clock));
+        let ready = |state: &State| state.stop.is_some() || is_valid(state.renewed, moment(clock));
         self.wanted.notify_one();
         let _ = self.state.subscribe().wait_for(ready).await;
     }

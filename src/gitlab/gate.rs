@@ -3,6 +3,8 @@
 //! The client does not know why it should stop (a lost lease, a shutdown, an edited policy) or why something must not
 //! go any more; it only asks. This file holds no state and decides nothing.
 
+use std::time::Duration;
+
 use futures::future::{self, BoxFuture, FutureExt};
 use jiff::Timestamp;
 
@@ -11,11 +13,6 @@ use jiff::Timestamp;
 /// An implementation answers from memory: it is asked once or twice per request and must not block.
 pub trait Gate: Send + Sync {
     /// Whether one more request may leave now.
-    ///
-    /// The request that follows a yes can be on its way for as long as [`Connection::timeout`], so a gate that stands
-    /// for a lease says yes only while the lease outlives that time.
-    ///
-    /// [`Connection::timeout`]: super::Connection::timeout
     ///
     /// # Errors
     ///
@@ -26,6 +23,18 @@ pub trait Gate: Send + Sync {
     /// Whoever waits for it looks at everything else again afterwards.
     fn opened(&self) -> BoxFuture<'_, ()> {
         future::ready(()).boxed()
+    }
+
+    /// How long a request that removes something may take, at most, if it leaves now; asked right before it does. `None`,
+    /// if none may leave now although [`Gate::may_send`] says yes: something else has to happen first.
+    fn removal_time(&self) -> Option<Duration> {
+        Some(Duration::MAX)
+    }
+
+    /// The same as [`Gate::opened`] for requests that remove something: resolves once [`Gate::removal_time`] has one, or
+    /// none will ever leave again.
+    fn removals_opened(&self) -> BoxFuture<'_, ()> {
+        self.opened()
     }
 
     /// The instant after which nothing is sent and nothing is waited for; `None` is no limit.

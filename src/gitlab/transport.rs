@@ -191,8 +191,8 @@ impl Http {
             if let Err(no_turn) = self.turn().await {
                 return no_turn_for(request, no_turn, last, self.clock.now());
             }
-            self.look(request).await?;
-            let (failure, result) = match self.measured(request, &url).await {
+            let timeout = self.look(request).await?;
+            let (failure, result) = match self.measured(request, &url, timeout).await {
                 Ok(answer) => {
                     if let Some(next) = self.redirect(request, &answer, &url)?
                         && redirects < MOST_REDIRECTS
@@ -229,32 +229,47 @@ impl Http {
         }
     }
 
-    /// The final check at a request that removes something. It may take a while, so it ends with the gate, which is
-    /// asked once more; and where that is closed for a while, everything is looked at again afterwards.
-    async fn look(&self, request: &Request) -> Result<(), Error> {
-        let (Some(look), Repeat::OnlyUnprocessed) = (&self.final_check, request.repeat) else { return Ok(()) };
+    /// The last look at a request before it leaves. Answers how long it may take.
+    ///
+    /// Reading ends with the deadline. What removes something is given its whole time, or its fate would be lost, unless
+    /// somebody else may begin before it ends: then it is given what is left until then.
+    ///
+    /// The final check may take a while, so it ends with the gate, which is asked once more; and where that is closed for
+    /// a while, everything is looked at again afterwards.
+    async fn look(&self, request: &Request) -> Result<Duration, Error> {
+        if request.repeat == Repeat::Harmless {
+            let left = self.gate.deadline().map_or(Duration::MAX, |deadline| until(deadline, self.clock.now()));
+            return Ok(self.timeout.min(left));
+        }
         let stopped = || Error::new(request.operation, ErrorKind::Stopped);
         loop {
-            let still = tokio::select! {
-                biased;
-                () = self.gate.stopped() => return Err(stopped()),
-                still = look.still() => still,
-            };
-            if !still {
+            if !self.still(request).await? {
                 return Err(Error::new(request.operation, ErrorKind::Withdrawn));
             }
-            if self.gate.may_send().is_ok() {
-                return Ok(());
+            if self.gate.may_send().is_ok()
+                && let Some(left) = self.gate.removal_time()
+            {
+                return Ok(self.timeout.min(left));
             }
-            self.gate.opened().await;
+            self.gate.removals_opened().await;
             self.gate.may_send().map_err(|_| stopped())?;
         }
     }
 
+    /// What the final check says of a request that removes something.
+    async fn still(&self, request: &Request) -> Result<bool, Error> {
+        let Some(check) = &self.final_check else { return Ok(true) };
+        tokio::select! {
+            biased;
+            () = self.gate.stopped() => Err(Error::new(request.operation, ErrorKind::Stopped)),
+            still = check.still() => Ok(still),
+        }
+    }
+
     /// The same as [`Self::exchange`], counted.
-    async fn measured(&self, request: &Request, url: &Url) -> Result<Answer, Fault> {
+    async fn measured(&self, request: &Request, url: &Url, timeout: Duration) -> Result<Answer, Fault> {
         let begun = self.clock.elapsed();
-        let result = self.exchange(request, url).await;
+        let result = self.exchange(request, url, timeout).await;
         let status = result.as_ref().ok().map(|answer| answer.status);
         self.host.counts.requested(request.operation, status, self.clock.elapsed().saturating_sub(begun));
         result
@@ -262,27 +277,27 @@ impl Http {
 
     /// One request on the wire. Reading requests end when the gate closes; one that changes something is awaited to its
     /// end, since cutting it off would only hide what became of it.
-    async fn exchange(&self, request: &Request, url: &Url) -> Result<Answer, Fault> {
+    async fn exchange(&self, request: &Request, url: &Url, timeout: Duration) -> Result<Answer, Fault> {
         match request.repeat {
             Repeat::Harmless => tokio::select! {
                 biased;
                 () = self.gate.stopped() => Err(Fault::last(ErrorKind::Stopped)),
-                result = self.round_trip(request, url) => result,
+                result = self.round_trip(request, url, timeout) => result,
             },
             Repeat::OnlyUnprocessed => self
-                .round_trip(request, url)
+                .round_trip(request, url, timeout)
                 .await
                 .map_err(|fault| if fault.unsent { fault } else { Fault::last(ErrorKind::AnswerLost) }),
         }
     }
 
-    async fn round_trip(&self, request: &Request, url: &Url) -> Result<Answer, Fault> {
+    async fn round_trip(&self, request: &Request, url: &Url, timeout: Duration) -> Result<Answer, Fault> {
         let mut builder = self
             .client
             .request(request.method.clone(), url.clone())
             .header(PRIVATE_TOKEN, self.token.clone())
             .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .timeout(self.time_for(request));
+            .timeout(timeout);
         if let Some(body) = &request.body {
             builder = builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.clone());
         }
@@ -312,14 +327,6 @@ impl Http {
             self.read_some(response).await
         };
         Ok(Answer { status, headers, body, hints, at })
-    }
-
-    /// Reading ends with the deadline; what changes something is given its whole time, or its fate would be lost.
-    fn time_for(&self, request: &Request) -> Duration {
-        match (request.repeat, self.gate.deadline()) {
-            (Repeat::Harmless, Some(deadline)) => self.timeout.min(until(deadline, self.clock.now())),
-            _ => self.timeout,
-        }
     }
 
     /// Reads a whole body of at most `limit` bytes, counted after decompression.

@@ -157,7 +157,7 @@ impl FinishedRun {
             run.registry = self.record.registry.clone().or_else(|| run.registry.take());
         }
         let after = match self.end {
-            End::Stopped(Stop::Shutdown) => None,
+            End::Stopped(Stop::Shutdown | Stop::LeadershipLost) => None,
             End::Paused { until } => Some(until),
             End::Completed | End::Stopped(_) | End::Aborted { .. } => return,
         };
@@ -336,6 +336,7 @@ mod tests {
         let aborted = End::Aborted { reason: Reason::DeletionLimitExceeded, message: "too many".to_owned() };
         for (end, goes_on) in [
             (End::Stopped(Stop::Shutdown), true),
+            (End::Stopped(Stop::LeadershipLost), true),
             (End::Stopped(Stop::PolicyChanged), false),
             (End::Stopped(Stop::Deadline), false),
             (aborted, false),

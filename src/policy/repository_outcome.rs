@@ -209,6 +209,8 @@ pub enum Stop {
     Deadline,
     /// The operator shuts down.
     Shutdown,
+    /// The operator leads no more.
+    LeadershipLost,
     /// The policy was edited or deleted.
     PolicyChanged,
     /// The operator went away without a word; found out by its successor.
@@ -224,6 +226,7 @@ impl Stop {
         match self {
             Self::Deadline => "the run took longer than activeDeadlineSeconds and was stopped; the next one goes on",
             Self::Shutdown => "the operator was shut down during the run",
+            Self::LeadershipLost => "the operator lost its Lease during the run, and another one takes over",
             Self::PolicyChanged => "the policy was edited or deleted during the run",
             Self::OperatorGone => "the operator stopped before it could record the end of the run",
             Self::GivenUp => "another operator gave the run up, since its record was not renewed in time",

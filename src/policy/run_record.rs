@@ -4,12 +4,13 @@
 //! The times add up: nothing is sent for a run whose record was not written for [`VALID_FOR`], and another operator
 //! takes over after [`LOST_AFTER`]. Times of different machines are never compared.
 
-use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::api::{RunProgress, RunStatus};
+use crate::leadership::identity::Identity;
+use crate::leadership::moment::Moment;
 
 /// How long after the last write that succeeded something may be sent for a run.
 pub const VALID_FOR: Duration = Duration::from_secs(60);
@@ -19,53 +20,6 @@ pub const LOST_AFTER: Duration = Duration::from_secs(90);
 pub const RENEW_TICK: Duration = Duration::from_secs(10);
 /// Within this time the record is written even if it says nothing new. A tick later it is no more than 30 s old.
 const RENEW_AFTER: Duration = Duration::from_secs(20);
-
-/// A process of an operator, as it calls itself in the records of its runs.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Identity {
-    text: String,
-    pod_uid: Option<String>,
-}
-
-impl Identity {
-    /// A process in a Pod, or one that knows of no Pod. `process` tells it from every other process.
-    #[must_use]
-    pub fn new(pod_name: Option<&str>, pod_uid: Option<&str>, process: u64) -> Self {
-        let name = pod_name.filter(|name| !name.is_empty()).unwrap_or("process");
-        let pod_uid = pod_uid.filter(|uid| !uid.is_empty());
-        let text = match pod_uid {
-            Some(uid) => format!("{name}_{uid}_{process:016x}"),
-            None => format!("{name}_{process:016x}"),
-        };
-        Self { text, pod_uid: pod_uid.map(str::to_owned) }
-    }
-
-    /// As it stands in `holderIdentity`.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether a record is by this process.
-    #[must_use]
-    pub fn holds(&self, run: &RunStatus) -> bool {
-        run.holder_identity.as_deref() == Some(&self.text)
-    }
-
-    /// Whether a record is by a former process of the same Pod: a container is only started again once it has ended.
-    fn is_successor_of(&self, holder: &str) -> bool {
-        // Neither names nor uids contain an underscore.
-        let mut parts = holder.split('_');
-        let uid = (parts.next(), parts.next(), parts.next());
-        matches!((uid, &self.pod_uid), ((_, Some(theirs), Some(_)), Some(mine)) if theirs == mine)
-    }
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.text)
-    }
-}
 
 /// A record as it was read from the API server, and since when it has been the same.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -119,7 +73,7 @@ pub fn holder(run: &RunStatus, me: &Identity, under_way: bool, seen: Option<&See
     if under_way {
         return Holder::Me;
     }
-    if me.holds(run) || run.holder_identity.as_deref().is_some_and(|holder| me.is_successor_of(holder)) {
+    if run.holder_identity.as_deref().is_some_and(|holder| me.is(holder) || me.is_successor_of(holder)) {
         return Holder::Nobody;
     }
     let Some(seen) = seen.filter(|seen| seen.is_of(run)) else { return Holder::Unseen };
@@ -129,30 +83,10 @@ pub fn holder(run: &RunStatus, me: &Identity, under_way: bool, seen: Option<&See
     }
 }
 
-/// A moment by two clocks: one that people and services set, and one that nobody sets but that stands still while the
-/// machine is suspended or the virtual machine is paused.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Moment {
-    /// The time of day.
-    pub wall: Timestamp,
-    /// Time since some moment.
-    pub elapsed: Duration,
-}
-
-impl Moment {
-    /// The time since then: the most that one of the clocks tells. A clock that was set back tells less, and then it is
-    /// the other one that counts.
-    #[must_use]
-    pub fn age(self, now: Self) -> Duration {
-        let wall = Duration::try_from(now.wall.duration_since(self.wall)).unwrap_or_default();
-        wall.max(now.elapsed.saturating_sub(self.elapsed))
-    }
-
-    /// Whether something may be sent at `now` for a run whose record was written then.
-    #[must_use]
-    pub fn is_valid(self, now: Self) -> bool {
-        self.age(now) < VALID_FOR
-    }
+/// Whether something may be sent at `now` for a run whose record was written at `written`.
+#[must_use]
+pub fn is_valid(written: Moment, now: Moment) -> bool {
+    written.age(now) < VALID_FOR
 }
 
 /// What a record that was written said.
@@ -190,7 +124,7 @@ mod tests {
     }
 
     fn me() -> Identity {
-        Identity::new(Some("operator-a"), Some("uid-a"), 1)
+        Identity::new(Some("operator-a"), Some("uid-a"), 1).succeeding(Some("d_uid-d_9".to_owned()))
     }
 
     fn run(holder: Option<&str>, renewed: i64) -> RunStatus {
@@ -204,16 +138,10 @@ mod tests {
         run
     }
 
-    #[test]
-    fn an_identity_names_pod_and_process_as_far_as_they_are_known() {
-        assert_eq!(me().to_string(), "operator-a_uid-a_0000000000000001");
-        assert_eq!(Identity::new(None, None, 2).as_str(), "process_0000000000000002");
-        assert_eq!(Identity::new(Some("a"), Some(""), 2).as_str(), "a_0000000000000002");
-    }
-
     #[rstest]
     #[case::this_process_without_a_run(Some("operator-a_uid-a_0000000000000001"), None, Holder::Nobody)]
     #[case::a_former_process_of_this_pod(Some("operator-a_uid-a_0000000000000009"), None, Holder::Nobody)]
+    #[case::the_one_that_the_lease_was_taken_from(Some("d_uid-d_9"), None, Holder::Nobody)]
     #[case::another_pod_of_the_same_name(Some("operator-a_uid-b_0000000000000009"), None, Holder::Unseen)]
     #[case::a_process_without_a_pod(Some("uid-a_0000000000000009"), None, Holder::Unseen)]
     #[case::seen_a_moment_ago(Some("b_uid-b_9"), Some(0), Holder::Another(LOST_AFTER))]
@@ -261,7 +189,7 @@ mod tests {
     fn a_record_is_valid_while_both_clocks_say_so(#[case] wall: i64, #[case] elapsed: u64, #[case] valid: bool) {
         let written = Moment { wall: at(10_000), elapsed: secs(100) };
         let now = Moment { wall: at(10_000 + wall), elapsed: secs(100 + elapsed) };
-        assert_eq!(written.is_valid(now), valid);
+        assert_eq!(is_valid(written, now), valid);
     }
 
     #[rstest]

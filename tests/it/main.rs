@@ -32,6 +32,7 @@ mod in_use;
 mod in_use_command;
 mod install;
 mod layers;
+mod leadership;
 mod limits;
 mod logs;
 mod metrics;

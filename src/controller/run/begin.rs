@@ -10,7 +10,6 @@ use crate::api::{PolicyStatus, RegistryCleanupPolicy, RunStatus, Trigger};
 use crate::cluster::status;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::gate::RunGate;
 use crate::controller::hours;
 use crate::controller::notify::publish;
 use crate::controller::renewal::{Renewal, moment};
@@ -69,7 +68,7 @@ pub(super) async fn begin<'a>(
     }
     let still_current = order.still_current.clone();
     let renewal = Arc::new(Renewal::new(begun));
-    let gate = RunGate::new(Arc::clone(&context.clock), deadline, context.shutdown.clone(), still_current);
+    let gate = context.gate(deadline, still_current);
     Ok(Run {
         context,
         task: Task::new(order.mode, order.trigger, before, started),
@@ -103,7 +102,7 @@ async fn approved(context: &Context, policy: &RegistryCleanupPolicy, order: &Ord
 
 /// Learns what GitLab took within the last hour from a run of another process, which this one cannot know otherwise.
 fn learn(context: &Context, before: &RegistryCleanupPolicy, status: &PolicyStatus) {
-    if status.last_run.as_ref().is_some_and(|run| !context.identity.holds(run)) {
+    if status.last_run.as_ref().is_some_and(|run| run.holder_identity.as_deref() != Some(context.identity.as_str())) {
         hours::remember(context, before, status);
     }
 }

@@ -17,10 +17,10 @@ use crate::controller::plan::planner::Planner;
 use crate::controller::plan::read_tags::TagReader;
 use crate::controller::renewal::{Progress, Renewal};
 use crate::gitlab::{Client, Repository};
+use crate::leadership::moment::Moment;
 use crate::policy::effect::{Effect, Seen};
 use crate::policy::history::{Closed, Record};
 use crate::policy::repository_outcome::RepositoryReason;
-use crate::policy::run_record::Moment;
 use crate::policy::{CompiledPolicy, bulk_ledger};
 
 use super::trail::Trail;

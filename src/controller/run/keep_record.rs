@@ -15,9 +15,10 @@ use crate::cluster::status;
 use crate::controller::gate::RunGate;
 use crate::controller::renewal::{Progress, Renewal, moment};
 use crate::gitlab::Gate;
+use crate::leadership::moment::Moment;
 use crate::policy::report;
 use crate::policy::repository_outcome::Stop;
-use crate::policy::run_record::{Moment, RENEW_TICK, Written, is_due};
+use crate::policy::run_record::{RENEW_TICK, Written, is_due};
 
 /// How often one record is written into what somebody else wrote meanwhile, before the next tick.
 const MAX_CONFLICTS: usize = 5;

@@ -1,6 +1,7 @@
 //! The gate: nothing is sent while it is closed, nothing is waited for past its deadline.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::{self, BoxFuture, FutureExt};
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher};
@@ -207,4 +208,38 @@ async fn a_gate_that_closes_during_the_last_look_keeps_the_request_back() {
     let client = world.client_behind(gate).looking(look);
     assert_eq!(kind(client.delete_tags(1, &["a"]).await), ErrorKind::Stopped);
     assert!(world.sim.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_removal_takes_no_longer_than_its_gate_allows_and_its_fate_is_unknown_then() {
+    let world = World::new().await;
+    let gate = TestGate::new(None);
+    gate.removal_time.send_replace(Some(Duration::from_millis(50)));
+    let client = world.patient_client_behind(gate);
+    let hold = world.sim.hold(Matcher::any(), HoldPoint::AfterProcessing);
+    assert_eq!(kind(soon(client.bulk_delete(&world.repository, &everything())).await), ErrorKind::AnswerLost);
+    hold.release();
+    assert_eq!(world.sim.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_removal_waits_until_its_gate_gives_it_time_and_is_looked_at_again_then() {
+    let world = World::new().await;
+    world.push(1);
+    let (gate, look) = (TestGate::new(None), TestLook::new(&world, 2));
+    gate.removal_time.send_replace(None);
+    let client = world.client_behind(gate.clone()).looking(look.clone());
+    assert_eq!(client.tag_names(&world.repository).await.unwrap().len(), 1, "reading goes on");
+    let repository = world.repository.clone();
+    let removal = tokio::spawn(async move { client.bulk_delete(&repository, &everything()).await });
+    soon(async {
+        while look.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(world.count(Endpoint::BulkDeleteTags), 0);
+    gate.removal_time.send_replace(Some(Duration::MAX));
+    assert!(soon(removal).await.unwrap().is_ok());
+    assert_eq!((look.count(), world.count(Endpoint::BulkDeleteTags)), (2, 1));
 }

@@ -93,11 +93,14 @@ impl Clock for StandingClock {
 struct TestGate {
     closed: watch::Sender<bool>,
     deadline: Option<Timestamp>,
+    /// How long a removal may take; none may leave while there is none.
+    removal_time: watch::Sender<Option<Duration>>,
 }
 
 impl TestGate {
     fn new(deadline: Option<Timestamp>) -> Arc<Self> {
-        Arc::new(Self { closed: watch::Sender::new(false), deadline })
+        let (closed, removal_time) = (watch::Sender::new(false), watch::Sender::new(Some(Duration::MAX)));
+        Arc::new(Self { closed, deadline, removal_time })
     }
 
     fn close(&self) {
@@ -108,6 +111,17 @@ impl TestGate {
 impl Gate for TestGate {
     fn may_send(&self) -> Result<(), Stopped> {
         if *self.closed.borrow() { Err(Stopped) } else { Ok(()) }
+    }
+
+    fn removal_time(&self) -> Option<Duration> {
+        *self.removal_time.borrow()
+    }
+
+    fn removals_opened(&self) -> BoxFuture<'_, ()> {
+        async {
+            let _ = self.removal_time.subscribe().wait_for(Option::is_some).await;
+        }
+        .boxed()
     }
 
     fn deadline(&self) -> Option<Timestamp> {

@@ -90,7 +90,9 @@ async fn the_program_looks_into_the_whole_cluster_unless_it_is_told_otherwise(
     world.sim.edit(|registry| REGISTRY.clone_into(&mut registry.settings.registry_host));
     let scene = Scene { world, place, repositories };
     scene.apply(&json!({})).await;
-    let kubeconfig = account(&scene, &rules(&scene)).await;
+    let leases = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+        "verbs": ["create", "get", "update", "watch"]});
+    let kubeconfig = account(&scene, &[rules(&scene), vec![leases]].concat()).await;
     let all: Vec<&str> =
         ["--watch-namespace", &scene.world.namespace].into_iter().chain(arguments.iter().copied()).collect();
     let mut process = robustness::process(&kubeconfig, &all);

@@ -2,11 +2,11 @@
 
 mod clusters;
 mod patterns;
-mod permissions;
+pub(crate) mod permissions;
 mod process;
 mod secrecy;
 mod signals;
-mod start;
+pub(crate) mod start;
 mod stored;
 
 use gitlab_simulator::Clock;
@@ -27,11 +27,19 @@ pub(crate) async fn world_in_real_time() -> World {
 /// The program, watching the world's namespace with the permissions of the install manifest. Other tests run strange
 /// things in other namespaces.
 pub(crate) async fn operator(world: &World, arguments: &[&str]) -> Process {
-    let arguments: Vec<&str> = ["--watch-namespace", &world.namespace, "--in-use-scope", "WatchedNamespaces"]
-        .into_iter()
-        .chain(arguments.iter().copied())
-        .collect();
+    let own = own(world);
+    let arguments: Vec<&str> = own.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
     Process::start(&service_account_kubeconfig().await, &arguments)
+}
+
+/// Arguments by which the program looks after the world alone: other tests have worlds of their own.
+pub(crate) fn own(world: &World) -> [String; 3] {
+    let name = &world.namespace;
+    [
+        format!("--watch-namespace={name}"),
+        "--in-use-scope=WatchedNamespaces".to_owned(),
+        format!("--leader-election-name={name}"),
+    ]
 }
 
 /// The program as somebody else and with other arguments.

@@ -43,16 +43,20 @@ const DOCUMENTED: [(&str, &str, &str); 26] = [
     ("watch", "batch", "jobs"),
 ];
 
+/// What it does with its Lease, in its own namespace.
+const OF_THE_LEASE: [&str; 4] = ["create", "get", "update", "watch"];
+
 /// What everybody who is authenticated may read, by the role `system:discovery`: whether the definition is up to date.
 const PUBLISHED: &str = "get //openapi/v3/apis/registrycleanup.dev/v1alpha1";
 
 fn documented() -> BTreeSet<String> {
     let resources = DOCUMENTED.iter().map(|(verb, group, resource)| format!("{verb} {group}/{resource}"));
-    resources.chain([PUBLISHED.to_owned()]).collect()
+    let leases = OF_THE_LEASE.iter().map(|verb| format!("{verb} coordination.k8s.io/leases"));
+    resources.chain(leases).chain([PUBLISHED.to_owned()]).collect()
 }
 
 /// What the operators of this test process have asked the API server for, from its audit log.
-fn asked_for(audit_log: &str) -> BTreeSet<String> {
+pub(crate) fn asked_for(audit_log: &str) -> BTreeSet<String> {
     audit_log
         .lines()
         // The last line may be half written.
@@ -95,10 +99,16 @@ async fn an_operator_asks_the_api_server_for_nothing_but_what_is_documented() {
 }
 
 async fn may(verb: &str, group: &str, resource: &str) -> bool {
+    may_in("default", verb, group, resource, "").await
+}
+
+async fn may_in(namespace: &str, verb: &str, group: &str, resource: &str, name: &str) -> bool {
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let review: SubjectAccessReview = serde_json::from_value(json!({"metadata": {}, "spec": {
         "user": ACCOUNT,
-        "resourceAttributes": {"namespace": "default", "verb": verb, "group": group, "resource": resource, "subresource": subresource},
+        "resourceAttributes": {
+            "namespace": namespace, "verb": verb, "group": group, "resource": resource, "subresource": subresource, "name": name,
+        },
     }}))
     .unwrap();
     let reviews: Api<SubjectAccessReview> = Api::all(client(cluster().await.kubeconfig()).await);
@@ -109,6 +119,11 @@ async fn may(verb: &str, group: &str, resource: &str) -> bool {
 async fn the_install_manifest_grants_what_is_documented() {
     for (verb, group, resource) in DOCUMENTED {
         assert!(may(verb, group, resource).await, "{verb} {group}/{resource}");
+    }
+    for verb in OF_THE_LEASE {
+        let name = if verb == "create" { "" } else { "registry-cleanup-operator" };
+        assert!(may_in("registry-cleanup", verb, "coordination.k8s.io", "leases", name).await, "{verb}");
+        assert!(!may(verb, "coordination.k8s.io", "leases").await, "{verb} elsewhere");
     }
 }
 

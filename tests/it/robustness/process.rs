@@ -16,14 +16,19 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `run` with nothing in its environment but the way to the cluster.
     pub(crate) fn start(kubeconfig: &Path, arguments: &[&str]) -> Self {
+        // Every process of a test is one of the same Pod: the container was started again.
+        Self::in_pod(kubeconfig, "test", arguments)
+    }
+
+    /// The same in a Pod of this name.
+    pub(crate) fn in_pod(kubeconfig: &Path, pod: &str, arguments: &[&str]) -> Self {
         let log = NamedTempFile::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"))
             .args(["run", "--listen", "127.0.0.1:0", "--allowed-gitlab-hosts", "127.0.0.1"])
             .args(arguments)
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
-            // Every process of a test is one of the same Pod: the container was started again.
-            .envs([("POD_NAME", "test"), ("POD_UID", "2d5b9d3c-8a2e-4b0e-9f52-1c7d8f1f0a11")])
+            .envs([("POD_NAME", pod), ("POD_UID", &format!("uid-of-{pod}"))])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.reopen().unwrap())
@@ -39,7 +44,12 @@ impl Process {
 
     /// Sends SIGTERM, as the kubelet does.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        self.signal("TERM");
+    }
+
+    /// Sends a signal: `TERM`, `KILL`, `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 

@@ -17,14 +17,14 @@ use crate::support::eventually;
 use crate::world::service_account_kubeconfig;
 
 /// The address of a kubeconfig's API server.
-fn server_of(kubeconfig: &Path) -> String {
+pub(crate) fn server_of(kubeconfig: &Path) -> String {
     let text = std::fs::read_to_string(kubeconfig).unwrap();
     let (_, rest) = text.split_once("https://").unwrap();
     rest.split(|c: char| c == '"' || c.is_whitespace()).next().unwrap().to_owned()
 }
 
 /// The same kubeconfig with another API server.
-fn with_server(kubeconfig: &Path, server: &str) -> NamedTempFile {
+pub(crate) fn with_server(kubeconfig: &Path, server: &str) -> NamedTempFile {
     let text = std::fs::read_to_string(kubeconfig).unwrap();
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(text.replace(&server_of(kubeconfig), server).as_bytes()).unwrap();
@@ -50,14 +50,20 @@ async fn door(to: String, open: Arc<AtomicBool>) -> String {
 }
 
 /// What a probe of the program is answered.
-async fn probe(process: &Process, path: &str) -> u16 {
+pub(crate) async fn probe(process: &Process, path: &str) -> u16 {
+    asked(process, path).await.0
+}
+
+/// The same with what it says.
+pub(crate) async fn asked(process: &Process, path: &str) -> (u16, String) {
     let address = eventually("the address of the probes", async || {
         let lines = process.log();
         let mut lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.find_map(|line| line["listen"].as_str().map(str::to_owned))
     })
     .await;
-    reqwest::get(format!("http://{address}{path}")).await.unwrap().status().as_u16()
+    let answer = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,8 +75,7 @@ async fn an_operator_that_starts_while_the_api_server_is_away_waits_for_it_alive
     let open = Arc::new(AtomicBool::new(false));
     let address = door(server_of(&kubeconfig), Arc::clone(&open)).await;
     let kubeconfig = with_server(&kubeconfig, &address);
-    let arguments = ["--watch-namespace", &world.namespace, "--in-use-scope", "WatchedNamespaces"];
-    let mut process = Process::start(kubeconfig.path(), &arguments);
+    let mut process = Process::start(kubeconfig.path(), &super::own(&world).each_ref().map(String::as_str));
     let waits = async || process.log().contains("waiting for the API server").then_some(());
     eventually("a line about the API server", waits).await;
     assert_eq!((probe(&process, "/livez").await, probe(&process, "/readyz").await), (200, 503));

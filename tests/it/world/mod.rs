@@ -56,12 +56,35 @@ pub(crate) async fn cluster() -> &'static Cluster {
                     cluster,
                     &["wait", "--for=condition=Established", "crd/registrycleanuppolicies.registrycleanup.dev"],
                 );
+                // Tests run side by side, each with a Lease of its own.
+                let role = file_of(LEASES);
+                kubectl(cluster, &["apply", "--server-side", "-f", role.path().to_str().expect("a path")]);
                 cluster
             })
             .await
             .unwrap()
         })
         .await
+}
+
+/// Lets the operator use Leases of other names than its own.
+const LEASES: &str = r"
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: leases-of-tests, namespace: registry-cleanup}
+rules: [{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, update, watch]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: leases-of-tests, namespace: registry-cleanup}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: leases-of-tests}
+subjects: [{kind: ServiceAccount, name: registry-cleanup-operator, namespace: registry-cleanup}]
+";
+
+fn file_of(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("a file");
+    file
 }
 
 /// A control plane that no other test uses. It ends with the test process.

@@ -188,7 +188,8 @@ impl Operator {
             let events = Events::new(kube.clone(), Some("test".to_owned()));
             let workloads = in_use.map(|options| Workloads::watch(kube.clone(), options, &stop));
             let context = Context::new(kube, gitlab, clock, settings, events, workloads, stop);
-            let context = Arc::new(context.in_pod(Some("test"), Some(&pod_uid)).with_history(history));
+            let context = context.known_as(controller::identity(Some("test"), Some(&pod_uid)));
+            let context = Arc::new(context.with_history(history));
             share.get_or_init(|| Arc::clone(&context));
             let wakes = || {
                 stream::unfold(nudged.clone(), |mut nudged| async {
