@@ -30,8 +30,8 @@ fn helm_lint_finds_nothing_with_the_defaults_or_any_values_file() {
 fn values_that_the_chart_does_not_know_or_cannot_use_are_refused() {
     let refused = [
         "repliaCount=2",
-        "replicaCount=2",
-        "leaderElection.leaseDuration=15s",
+        "repliaCount=2",
+        "leaderElection.leaseDuration=15",
         "metrics.enabled=1",
         "metrics.port=80",
         "metrics.service.port=0",
@@ -170,12 +170,22 @@ fn watched_namespaces_have_a_role_each_and_there_is_no_cluster_role_if_that_is_w
     let objects = rendered(&off);
     assert_eq!(
         kinds(&objects),
-        ["ServiceAccount", "Role", "Role", "RoleBinding", "RoleBinding", "Deployment"]
-            .map(|kind| format!("{kind}/{NAME}"))
+        [
+            ("PodDisruptionBudget", ""),
+            ("ServiceAccount", ""),
+            ("Role", "-lease"),
+            ("Role", ""),
+            ("Role", ""),
+            ("RoleBinding", "-lease"),
+            ("RoleBinding", ""),
+            ("RoleBinding", ""),
+            ("Deployment", ""),
+        ]
+        .map(|(kind, of)| format!("{kind}/{NAME}{of}"))
     );
     for kind in ["Role", "RoleBinding"] {
         let namespaces: Vec<_> = of(&objects, kind).map(|role| text(&role["metadata"]["namespace"])).collect();
-        assert_eq!(namespaces, ["team-a", "team-b"]);
+        assert_eq!(namespaces, ["registry-cleanup", "team-a", "team-b"]);
     }
     for binding in of(&objects, "RoleBinding") {
         assert_eq!(binding["roleRef"]["kind"], "Role");
@@ -201,7 +211,7 @@ fn workloads_are_seen_in_the_whole_cluster_unless_it_is_said_otherwise() {
         assert_eq!(rule["verbs"], json!(["list", "watch"]));
     }
     // The same as everywhere else: the end of the rules of a Role.
-    let all = of(&objects, "Role").next().unwrap()["rules"].as_array().unwrap().clone();
+    let all = of(&objects, "Role").nth(1).unwrap()["rules"].as_array().unwrap().clone();
     assert!(all.ends_with(role["rules"].as_array().unwrap()), "{all:?}");
     let arguments = container(the(&objects, "Deployment"))["args"].clone();
     assert!(texts(&arguments).contains(&"--in-use-scope=Cluster"), "{arguments}");
@@ -240,6 +250,10 @@ fn the_operator_is_told_what_the_values_say() {
         "--in-use-finished-for=24h",
         "--concurrency=8",
         "--max-requests-per-second-per-host=10",
+        "--leader-election-name=registry-cleanup-operator",
+        "--leader-election-lease-duration=60s",
+        "--leader-election-renew-deadline=40s",
+        "--leader-election-retry-period=5s",
         "--listen=[::]:8080",
         "--log-level=info",
         "--log-format=json",
@@ -257,7 +271,12 @@ fn the_operator_is_told_what_the_values_say() {
         "--concurrency=4",
         "--max-requests-per-second-per-host=0.5",
         "--name-other-namespaces",
+        "--leader-election-name=registry-cleanup",
+        "--leader-election-lease-duration=30s",
+        "--leader-election-renew-deadline=20s",
+        "--leader-election-retry-period=2500ms",
         "--listen=0.0.0.0:9090",
+        "--history-limit=5",
         "--log-level=info,registry_cleanup_operator=debug",
         "--log-format=text",
         "--watch-namespace=more",
@@ -283,13 +302,35 @@ fn the_operator_understands_every_argument_that_the_chart_passes() {
 }
 
 #[test]
-fn there_is_one_operator_and_an_upgrade_ends_it_before_the_next_starts() {
+fn there_are_two_operators_on_nodes_of_their_own_and_none_is_started_before_those_without_a_lease_have_ended() {
     let objects = rendered(&[]);
     let spec = &the(&objects, "Deployment")["spec"];
-    assert_eq!(spec["replicas"], 1);
+    assert_eq!(spec["replicas"], 2);
     assert_eq!(spec["strategy"], json!({"type": "Recreate"}));
+    let spread = &spec["template"]["spec"]["topologySpreadConstraints"][0];
+    assert_eq!(
+        (&spread["topologyKey"], &spread["whenUnsatisfiable"]),
+        (&json!("kubernetes.io/hostname"), &json!("ScheduleAnyway"))
+    );
+    assert_eq!(spread["labelSelector"], spec["selector"]);
     assert_eq!(spec["template"]["spec"]["terminationGracePeriodSeconds"], 60);
-    assert_eq!(container(the(&objects, "Deployment"))["env"][0]["valueFrom"]["fieldRef"]["fieldPath"], "metadata.name");
+    let env = &container(the(&objects, "Deployment"))["env"];
+    let fields = [0, 1].map(|index: usize| text(&env[index]["valueFrom"]["fieldRef"]["fieldPath"]).to_owned());
+    assert_eq!(fields, ["metadata.name", "metadata.uid"], "what the Lease names");
+}
+
+#[test]
+fn a_disruption_budget_is_there_with_more_than_one_replica_only() {
+    let budgets = |settings: &[&str]| {
+        rendered(settings).into_iter().filter(|object| object["kind"] == "PodDisruptionBudget").collect::<Vec<_>>()
+    };
+    let two = budgets(&[]);
+    assert_eq!((two.len(), &two[0]["spec"]["maxUnavailable"]), (1, &json!(1)));
+    let deployment = rendered(&[]);
+    assert_eq!(two[0]["spec"]["selector"], the(&deployment, "Deployment")["spec"]["selector"]);
+    assert_eq!(budgets(&["--set=replicaCount=1"]).len(), 0, "it would keep a node from being drained");
+    assert_eq!(budgets(&["--set=replicaCount=0"]).len(), 0);
+    assert_eq!(budgets(&["--set=podDisruptionBudget.enabled=false"]).len(), 0);
 }
 
 #[test]
@@ -470,7 +511,7 @@ fn the_chart_renders_the_same_everywhere() {
     assert_eq!(rendered_text(&[]), rendered_text(&["--is-upgrade", "--kube-version=1.30.0"]));
     let (ok, text) = output(helm().args(["template", &path(CHART), "--kube-version=1.29.0"]));
     assert!(!ok && text.contains("incompatible"), "{text}");
-    let forbidden = ["Lease", "Job", "PodDisruptionBudget", "ValidatingWebhookConfiguration"];
+    let forbidden = ["Lease", "Job", "ValidatingWebhookConfiguration"];
     for values in values_files() {
         let yaml = rendered_text(&["--values", &values]);
         for kind in forbidden {

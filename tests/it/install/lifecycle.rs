@@ -146,7 +146,9 @@ fn the_manifests_for_kubectl_apply_on_the_client_and_on_the_server() {
     apply_manifests(&own, &[]);
     // Nothing in them is written in another way than the server stores it, or tools would see a difference for ever.
     let again = apply_manifests(&own, &[]);
-    assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{again}");
+    // kubectl replaces the selector of a PodDisruptionBudget each time, and calls that a change.
+    let mut lines = again.lines().filter(|line| !line.starts_with("poddisruptionbudget"));
+    assert!(lines.all(|line| line.ends_with(" unchanged")), "{again}");
     // And the one way does not conflict with the other.
     apply_manifests(&own, &["--server-side"]);
     apply_manifests(&own, &[]);

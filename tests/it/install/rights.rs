@@ -44,7 +44,7 @@ const NEEDED: [Question; 26] = [
     ("watch", "batch/jobs", ""),
 ];
 
-const REFUSED: [Question; 29] = [
+const REFUSED: [Question; 31] = [
     ("get", STATUS, ""),
     ("list", "/secrets", ""),
     ("watch", "/secrets", ""),
@@ -70,7 +70,9 @@ const REFUSED: [Question; 29] = [
     ("list", "/namespaces", ""),
     ("get", "/nodes", ""),
     ("create", "/serviceaccounts/token", ""),
-    ("create", "coordination.k8s.io/leases", ""),
+    ("get", "coordination.k8s.io/leases", "another"),
+    ("list", "coordination.k8s.io/leases", ""),
+    ("delete", "coordination.k8s.io/leases", ""),
     ("get", "apps/deployments", ""),
     ("get", "apiextensions.k8s.io/customresourcedefinitions", ""),
     ("create", "rbac.authorization.k8s.io/roles", ""),
@@ -154,6 +156,17 @@ fn needed(secrets: &str) -> BTreeSet<String> {
     NEEDED.map(rule).into()
 }
 
+/// The rules in the operator's own namespace, where its Lease is.
+fn needed_at_home(name: &str) -> BTreeSet<String> {
+    [needed(""), lease(name)].into_iter().flatten().collect()
+}
+
+/// The rules for the Lease of this name.
+fn lease(name: &str) -> BTreeSet<String> {
+    let of = |verb| format!("{verb} coordination.k8s.io/leases {name}");
+    ["get", "update", "watch"].map(of).into_iter().chain(["create coordination.k8s.io/leases".to_owned()]).collect()
+}
+
 #[test]
 fn the_operator_may_do_exactly_what_it_needs_in_every_namespace() {
     let (home, team) = (Namespace::create(shared()), Namespace::create(shared()));
@@ -166,8 +179,9 @@ fn the_operator_may_do_exactly_what_it_needs_in_every_namespace() {
         let allowed = account.may(namespace, &REFUSED);
         let too_much: Vec<_> = REFUSED.iter().zip(allowed).filter(|(_, allowed)| *allowed).collect();
         assert!(too_much.is_empty(), "{too_much:?}");
-        assert_eq!(account.rules(namespace), needed(""));
     }
+    assert_eq!(account.rules(&team), needed(""));
+    assert_eq!(account.rules(&home), needed_at_home(&name));
     // Across all namespaces at once, which is how it watches.
     assert_eq!(account.may("", &NEEDED[..3]), [true; 3]);
     assert_eq!(account.may("", &[("list", "/secrets", ""), ("list", "/configmaps", "")]), [false; 2]);
@@ -185,7 +199,7 @@ fn with_watched_namespaces_the_operator_may_do_nothing_elsewhere() {
     let account = Account(&home, &name);
     assert_eq!(account.rules(&watched), needed(""));
     assert_eq!(account.rules(&other), BTreeSet::new());
-    assert_eq!(account.rules(&home), BTreeSet::new());
+    assert_eq!(account.rules(&home), lease(&name));
     assert_eq!(account.may("", &NEEDED), [false; 26]);
     let (found, _) = try_kubectl(shared(), &["get", "clusterrole", &name]);
     assert!(!found, "there is a ClusterRole");
@@ -214,7 +228,8 @@ fn secret_names_narrow_down_which_secrets_the_operator_may_get() {
     let account = Account(&home, &name);
     let secrets = [("get", "/secrets", "gitlab-token"), ("get", "/secrets", "gitlab-ca"), ("get", "/secrets", "other")];
     assert_eq!(account.may(&home, &secrets), [true, true, false]);
-    assert_eq!(account.rules(&home), needed("gitlab-token,gitlab-ca"));
+    let all: BTreeSet<_> = [needed("gitlab-token,gitlab-ca"), lease(&name)].into_iter().flatten().collect();
+    assert_eq!(account.rules(&home), all);
 }
 
 #[test]
@@ -223,7 +238,8 @@ fn an_operator_that_does_not_look_at_workloads_may_not_either() {
     let release = Release::install(&home, &["--set=inUse.enabled=false"]);
     let name = release.full_name();
     let rule = |(verb, resource, _): Question| format!("{verb} {resource}");
-    assert_eq!(Account(&home, &name).rules(&home), NEEDED[..7].iter().copied().map(rule).collect());
+    let all: BTreeSet<_> = NEEDED[..7].iter().copied().map(rule).chain(lease(&name)).collect();
+    assert_eq!(Account(&home, &name).rules(&home), all);
 }
 
 #[test]
@@ -232,7 +248,7 @@ fn an_operator_that_keeps_what_runs_removed_may_make_and_remove_config_maps_and_
     let release = Release::install(&home, &["--set=history.limit=5"]);
     let name = release.full_name();
     let more = ["create", "delete", "list"].map(|verb| format!("{verb} /configmaps"));
-    let expected: BTreeSet<String> = needed("").into_iter().chain(more).collect();
+    let expected: BTreeSet<String> = needed_at_home(&name).into_iter().chain(more).collect();
     assert_eq!(Account(&home, &name).rules(&home), expected);
 }
 
@@ -305,11 +321,11 @@ fn a_namespace_that_enforces_pod_security_restricted_takes_the_pod() {
     let (taken, text) = try_kubectl(shared(), &["create", "--dry-run=server", "-n", &home, "-f", name_of(&file)]);
     assert!(taken && !text.contains("Warning"), "{text}");
 
-    // And the one that Kubernetes makes for the Deployment exists.
+    // And those that Kubernetes makes for the Deployment exist.
     let label = format!("app.kubernetes.io/instance={}", &*home);
     eventually("there is no Pod", || {
         let pods = json_of(&["get", "pods", "-n", &home, "-l", &label, "-o=json"]);
-        pods["items"].as_array().is_some_and(|pods| pods.len() == 1)
+        pods["items"].as_array().is_some_and(|pods| pods.len() == 2)
     });
 }
 

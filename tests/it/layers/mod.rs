@@ -73,7 +73,11 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["reqwest", "std::env"],
     ),
-    ("cli", &["api", "app", "causes", "controller", "leadership", "proxy", "telemetry", "terminal"], &["reqwest", "kube::"]),
+    (
+        "cli",
+        &["api", "app", "causes", "controller", "leadership", "proxy", "telemetry", "terminal"],
+        &["reqwest", "kube::"],
+    ),
     ("main", &[], &["tokio", "kube", "reqwest"]),
     ("lib", &[], &[]),
 ];
