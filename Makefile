@@ -37,8 +37,9 @@ bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; W
 	cargo bench --locked --bench plan
 	cargo bench --locked --bench clean -- $(SHAPES) $(if $(WRITE),--write=$(WRITE))
 
-chaos: ## kill, cut and disturb operators at random and look whether anything went that had to stay (MINUTES=20 SEED=7)
-	cargo bench --locked --profile dev --bench chaos -- --minutes=$(or $(MINUTES),2) --seed=$(or $(SEED),1)
+chaos: ## kill, freeze, cut and disturb operators at random and look whether anything went that had to stay (MINUTES=20 STRIKES=1000 SEED=7)
+	cargo bench --locked --profile dev --bench chaos -- --minutes=$(or $(MINUTES),2) --strikes=$(or $(STRIKES),200) \
+		--seed=$(or $(SEED),1)
 
 checklist: ## run every row of the checklists and write docs/checklist.md with what holds
 	@hack/checklist.sh

@@ -13,6 +13,8 @@ use crate::support::Failure;
 
 /// The longest that GitLab is made to wait before it answers.
 pub(crate) const LONGEST_DELAY: Duration = Duration::from_secs(3);
+/// One leads, the others wait.
+const MOST_OPERATORS: usize = 3;
 /// Kinds of requests that faults strike.
 const STRUCK: [Endpoint; 6] = [
     Endpoint::BulkDeleteTags,
@@ -29,7 +31,7 @@ pub(crate) struct Counts {
     kills: u64,
     terminations: u64,
     freezes: u64,
-    doubles: u64,
+    more: u64,
     cuts: u64,
     faults: u64,
     pushes: u64,
@@ -38,43 +40,58 @@ pub(crate) struct Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kills, terminations, freezes, doubles, cuts, faults, pushes, uses } = self;
-        write!(f, "{kills} kills, {terminations} terminations, {freezes} freezes, {doubles} second operators, ")?;
+        let Self { kills, terminations, freezes, more, cuts, faults, pushes, uses } = self;
+        write!(f, "{kills} kills, {terminations} terminations, {freezes} freezes, {more} more operators, ")?;
         write!(f, "{cuts} cuts of the API server, {faults} faults of GitLab, {pushes} pushes, {uses} uses")
+    }
+}
+
+impl Counts {
+    /// How often an operator was killed, told to end, frozen or cut off.
+    pub(crate) fn strikes(&self) -> u64 {
+        self.kills + self.terminations + self.freezes + self.cuts
     }
 }
 
 /// One disturbance, and a pause.
 pub(crate) async fn once(scene: &mut Scene, random: &mut Random, counts: &mut Counts) -> Result<(), Failure> {
     match random.below(100) {
-        0..20 => push(scene, random, counts),
-        20..35 => push_again(scene, random, counts),
-        35..50 => use_a_tag(scene, random, counts).await?,
-        50..65 => scene.request(random.pick(&GROUPS).copied().unwrap_or_default()).await?,
-        65..80 => fault(scene, random, counts),
-        80..85 => {
+        0..12 => push(scene, random, counts),
+        12..20 => push_again(scene, random, counts),
+        20..30 => use_a_tag(scene, random, counts).await?,
+        30..45 => scene.request(random.pick(&GROUPS).copied().unwrap_or_default()).await?,
+        45..55 => fault(scene, random, counts),
+        55..65 => {
             counts.cuts += 1;
-            scene.link.cut(Duration::from_millis(random.between(300, 20_000)));
+            let even = random.below(2) == 0;
+            scene.cut(even, while_away(random));
         }
-        85..90 => {
+        65..75 => {
             counts.kills += 1;
             scene.kill()?;
             pause(random, 2_000).await;
         }
-        90..93 => terminate(scene, counts).await?,
-        93..97 => freeze(scene, random, counts)?,
-        _ if scene.operators.len() < 2 => {
-            counts.doubles += 1;
+        75..80 => terminate(scene, counts).await?,
+        80..90 => freeze(scene, random, counts)?,
+        _ if scene.operators.len() < MOST_OPERATORS => {
+            counts.more += 1;
             scene.start()?;
         }
         _ => {}
     }
     scene.check()?;
-    if scene.operators.is_empty() {
+    // One leads and one waits, as the chart has it.
+    while scene.operators.len() < 2 {
         scene.start()?;
     }
     pause(random, 800).await;
     Ok(())
+}
+
+/// Mostly a while around the lease of three seconds, sometimes a long one.
+fn while_away(random: &mut Random) -> Duration {
+    let longest = if random.below(5) == 0 { 25_000 } else { 5_000 };
+    Duration::from_millis(random.between(300, longest))
 }
 
 async fn pause(random: &mut Random, most: u64) {
@@ -146,7 +163,8 @@ async fn terminate(scene: &mut Scene, counts: &mut Counts) -> Result<(), Failure
 
 /// Stops an operator in its tracks for a while, as a machine does that is suspended.
 fn freeze(scene: &Scene, random: &mut Random, counts: &mut Counts) -> Result<(), Failure> {
-    let Some(operator) = scene.operators.first() else { return Ok(()) };
+    let index = usize::try_from(random.below(scene.operators.len() as u64)).unwrap_or_default();
+    let Some(operator) = scene.operators.get(index) else { return Ok(()) };
     counts.freezes += 1;
-    signals::freeze(operator, Duration::from_millis(random.between(500, 25_000)))
+    signals::freeze(operator, while_away(random))
 }

@@ -23,6 +23,17 @@ use crate::verdict::Seen;
 
 /// The registry's host in the names of images.
 const REGISTRY: &str = "registry.chaos.test";
+/// Times of the Lease by which an operator is replaced within seconds.
+const SHORT_LEASE: [&str; 6] = [
+    "--leader-election-lease-duration",
+    "3s",
+    "--leader-election-renew-deadline",
+    "2s",
+    "--leader-election-retry-period",
+    "500ms",
+];
+/// What an operator says that lost its Lease.
+const LEADS_NO_MORE: &str = "this operator leads no more";
 /// How many tags workloads name at a time.
 const MOST_USED: usize = 15;
 
@@ -32,10 +43,13 @@ pub(crate) struct Scene {
     namespace: String,
     content: Arc<Content>,
     token: String,
-    pub(crate) link: ApiLink,
+    /// Two ways to the API server: one operator that is cut off leaves the other one connected.
+    links: [ApiLink; 2],
     pub(crate) operators: Vec<Operator>,
     used: VecDeque<(String, u64, String)>,
     requests: u64,
+    /// How many operators were started.
+    started: usize,
     logs: Vec<String>,
     died: Vec<String>,
     removed: u64,
@@ -56,7 +70,8 @@ impl Scene {
             namespace,
             content,
             token,
-            link: ApiLink::to(&platform.kubeconfig).await?,
+            links: [ApiLink::to(&platform.kubeconfig).await?, ApiLink::to(&platform.kubeconfig).await?],
+            started: 0,
             platform,
             operators: Vec::new(),
             used: VecDeque::new(),
@@ -114,7 +129,12 @@ impl Scene {
 
     /// Starts one operator more.
     pub(crate) fn start(&mut self) -> Result<(), Failure> {
-        self.operators.push(Operator::start(self.link.kubeconfig(), &[&self.namespace], "127.0.0.1:0", 100)?);
+        let [even, odd] = &self.links;
+        let link = if self.started.is_multiple_of(2) { even } else { odd };
+        let pod = format!("chaos-{}", self.started);
+        let arguments = [&["--listen", "127.0.0.1:0"][..], &SHORT_LEASE].concat();
+        self.operators.push(Operator::start_in(&pod, link.kubeconfig(), &[&self.namespace], &arguments, 100)?);
+        self.started += 1;
         Ok(())
     }
 
@@ -133,14 +153,22 @@ impl Scene {
         Ok(())
     }
 
-    /// Says of operators that ended without being told to that they did, and starts others.
+    /// Cuts one of the ways to the API server for a while.
+    pub(crate) fn cut(&self, even: bool, pause: Duration) {
+        let [one, other] = &self.links;
+        if even { one } else { other }.cut(pause);
+    }
+
+    /// Says of operators that ended without being told to that they did. One that lost its Lease has to.
     pub(crate) fn check(&mut self) -> Result<(), Failure> {
         for index in (0..self.operators.len()).rev() {
             let Some(operator) = self.operators.get_mut(index) else { continue };
             if let Some(status) = operator.ended()? {
                 let log = self.operators.remove(index).kill()?;
-                let end: Vec<&str> = log.lines().rev().take(3).collect();
-                self.died.push(format!("an operator ended by itself, {status}: {}", end.join(" / ")));
+                if !log.contains(LEADS_NO_MORE) {
+                    let end: Vec<&str> = log.lines().rev().take(3).collect();
+                    self.died.push(format!("an operator ended by itself, {status}: {}", end.join(" / ")));
+                }
                 self.logs.push(log);
             }
         }
@@ -188,7 +216,7 @@ impl Scene {
     /// Ends every disturbance and sees to it that one operator runs.
     pub(crate) fn calm_down(&mut self) -> Result<(), Failure> {
         self.content.gitlab.clear_faults();
-        self.link.restore();
+        self.links.iter().for_each(ApiLink::restore);
         for operator in &self.operators {
             signals::send(operator, "CONT")?;
         }

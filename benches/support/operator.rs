@@ -23,9 +23,21 @@ impl Operator {
         listen: &str,
         requests_per_second: u32,
     ) -> Result<Self, Failure> {
+        // The same Pod each time, so that nobody waits for the Lease of an operator that was killed.
+        Self::start_in("bench", kubeconfig, namespaces, &["--listen", listen], requests_per_second)
+    }
+
+    /// The same in a Pod of this name, with these arguments besides.
+    pub(crate) fn start_in(
+        pod: &str,
+        kubeconfig: &Path,
+        namespaces: &[&str],
+        arguments: &[&str],
+        requests_per_second: u32,
+    ) -> Result<Self, Failure> {
         let log = NamedTempFile::new()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"));
-        command.args(["run", "--listen", listen, "--allowed-gitlab-hosts", "127.0.0.1"]);
+        command.args(["run", "--allowed-gitlab-hosts", "127.0.0.1"]).args(arguments);
         command.args(["--max-requests-per-second-per-host", &requests_per_second.to_string()]);
         command.args(["--in-use-scope", "WatchedNamespaces"]);
         for namespace in namespaces {
@@ -34,6 +46,7 @@ impl Operator {
         let child = command
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
+            .envs([("POD_NAME", pod), ("POD_UID", &format!("uid-of-{pod}"))])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.reopen()?)
