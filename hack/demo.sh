@@ -111,6 +111,8 @@ same ServiceAccount and with nothing but its permissions.'
     service_account_kubeconfig
     run "KUBECONFIG=$demo/operator.kubeconfig kubectl auth whoami --output jsonpath='{.status.userInfo.username}{\"\n\"}'"
     local flags=(--allowed-gitlab-hosts=127.0.0.1 --max-requests-per-second-per-host=100 --listen=127.0.0.1:0)
+    # In a Pod it is the namespace of the Pod.
+    flags+=(--leader-election-namespace=registry-cleanup)
     # Here everybody may know what others run. Without it, users in other namespaces are counted by kind.
     flags+=(--name-other-namespaces)
     printf '%s$ KUBECONFIG=%s registry-cleanup-operator run %s &%s\n' \

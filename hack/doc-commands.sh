@@ -187,7 +187,7 @@ follow_deployment() {
         kubectl config --kubeconfig "$demo/operator.kubeconfig" set-credentials "$user" --token="$(cat "$demo/operator.token")" >/dev/null
         KUBECONFIG=$demo/operator.kubeconfig POD_NAME=registry-cleanup-operator-0 start operator \
             "$programs/registry-cleanup-operator" run --allowed-gitlab-hosts=127.0.0.1 --max-requests-per-second-per-host=100 \
-            --listen=127.0.0.1:0
+            --listen=127.0.0.1:0 --leader-election-namespace=registry-cleanup
     elif [ "$wanted" = 0 ] && [ -e "$demo/running/operator" ]; then
         kill -TERM -- "-$(cat "$demo/running/operator")" 2>/dev/null || true
         wait "$(cat "$demo/running/operator")" 2>/dev/null || true
