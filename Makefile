@@ -12,7 +12,8 @@ helm = $$($(control_plane) which helm)
 kubectl = $$($(control_plane) which kubectl)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-unit mutants bench chaos model checklist checklist-docs doc-commands lint lint-words generate schemas \
+.PHONY: help demo demo-stop test test-unit test-oldest mutants bench chaos model checklist checklist-docs doc-commands \
+	lint lint-words generate schemas \
 	tools fmt clean
 
 help: ## print this
@@ -26,6 +27,9 @@ demo-stop: ## end what `make demo KEEP=1` left up
 
 test: ## run every test, also those that need Kubernetes and helm (built on first use)
 	cargo test --workspace --locked --no-fail-fast
+
+test-oldest: ## run the smoke tests on the oldest Kubernetes that is supported (KUBERNETES=1.36.3 for another one)
+	@hack/test-oldest.sh
 
 test-unit: ## run the tests that need nothing but Rust: everything that decides
 	cargo test --locked --lib

@@ -47,6 +47,9 @@ pub enum Error {
     /// The name is no program of the control plane.
     #[error("failed to find a program called {0:?}: known are {known}", known = crate::Tool::names())]
     UnknownTool(String),
+    /// `KUBERNETES` names a version that cannot be built here.
+    #[error("failed to find Kubernetes {0:?}, which KUBERNETES names: known are {known}", known = crate::Kubernetes::names())]
+    UnknownKubernetes(String),
     /// A program could not be run at all.
     #[error("failed to run {program}: {source}")]
     Spawn {

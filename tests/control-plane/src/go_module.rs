@@ -1,4 +1,4 @@
-//! The two Go modules next to this package, and how a program is built from them.
+//! The Go modules next to this package, and how a program is built from them.
 
 use std::env::consts::{ARCH, OS};
 use std::fs::{self, File, TryLockError};
@@ -32,6 +32,12 @@ impl GoModule {
         tools: &Tool::CONTROL_PLANE,
     };
 
+    pub(crate) const OLDEST: Self = Self {
+        go_mod: include_str!("../oldest/go.mod"),
+        go_sum: include_str!("../oldest/go.sum"),
+        tools: &[Tool::KubeApiserver, Tool::KubeControllerManager],
+    };
+
     pub(crate) const HELM: Self =
         Self { go_mod: include_str!("../helm/go.mod"), go_sum: include_str!("../helm/go.sum"), tools: &[Tool::Helm] };
 
@@ -44,12 +50,19 @@ impl GoModule {
         versions.next_back().unwrap_or_default()
     }
 
+    /// The version of a program that is built from it.
+    pub(crate) fn version(&self, tool: Tool) -> &'static str {
+        self.version_of(tool.module_path())
+    }
+
     /// Names the folder of the programs: another version, another checksum or another flag gives another name.
     pub(crate) fn key(&self) -> String {
         let mut parts = vec![self.go_mod.to_owned(), self.go_sum.to_owned(), OS.to_owned(), ARCH.to_owned()];
         parts.extend(FLAGS.map(str::to_owned));
         parts.extend(ENVIRONMENT.map(|(name, value)| format!("{name}={value}")));
-        parts.extend(self.tools.iter().map(|tool| format!("{} {}", tool.package(), tool.linker_flags())));
+        parts.extend(
+            self.tools.iter().map(|tool| format!("{} {}", tool.package(), tool.linker_flags(self.version(*tool)))),
+        );
         digest(&parts)
     }
 
@@ -66,7 +79,7 @@ impl GoModule {
             let path = source.join(name);
             fs::write(&path, text).file("write", &path)?;
         }
-        say(&format!("building {} {} (about {}, once)", tool.program(), tool.version(), tool.build_time()));
+        say(&format!("building {} {} (about {}, once)", tool.program(), self.version(tool), tool.build_time()));
         // Written under another name first: an interrupted build must not leave half a program behind.
         let partial = folder.join(format!("{}.partial", tool.program()));
         self.go_build(tool, &source, &partial)?;
@@ -76,7 +89,12 @@ impl GoModule {
 
     fn go_build(&self, tool: Tool, source: &Path, target: &Path) -> Result<()> {
         let mut go = Command::new("go");
-        go.args(FLAGS).arg("-ldflags").arg(tool.linker_flags()).arg("-o").arg(target).arg(tool.package());
+        go.args(FLAGS)
+            .arg("-ldflags")
+            .arg(tool.linker_flags(self.version(tool)))
+            .arg("-o")
+            .arg(target)
+            .arg(tool.package());
         go.current_dir(source).envs(ENVIRONMENT).env_remove("GOOS").env_remove("GOARCH");
         let output = go.output().map_err(|source| match source.kind() {
             ErrorKind::NotFound => Error::GoMissing { program: tool.program(), go: self.go_version() },

@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod go_module;
 mod kubeconfig;
+mod kubernetes;
 mod processes;
 mod programs;
 mod shared;
@@ -22,5 +23,6 @@ mod tools;
 
 pub use cluster::{Cluster, Options};
 pub use error::{Error, Result};
+pub use kubernetes::Kubernetes;
 pub use shared::shared;
 pub use tools::{Tool, Toolbox};

@@ -27,7 +27,7 @@ Options of up:
   --kubeconfig PATH      also write the kubeconfig of an administrator to PATH
   --until-stdin-closes   stop when stdin closes, too
 
-Environment: KUBEBUILDER_ASSETS, REGISTRY_CLEANUP_CACHE, XDG_CACHE_HOME";
+Environment: KUBERNETES (a version, the newest if not set), KUBEBUILDER_ASSETS, REGISTRY_CLEANUP_CACHE, XDG_CACHE_HOME";
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::go_module::GoModule;
+use crate::kubernetes::Kubernetes;
 
 /// A program that tests run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,21 +49,8 @@ impl Tool {
         found.ok_or_else(|| Error::UnknownTool(program.to_owned()))
     }
 
-    /// The version that a build gives, as `go.mod` names it.
-    #[must_use]
-    pub fn version(self) -> &'static str {
-        self.module().version_of(self.module_path())
-    }
-
     pub(crate) fn names() -> String {
         Self::ALL.map(Self::program).join(", ")
-    }
-
-    pub(crate) fn module(self) -> &'static GoModule {
-        match self {
-            Self::Helm => &GoModule::HELM,
-            _ => &GoModule::CONTROL_PLANE,
-        }
     }
 
     /// The main package.
@@ -77,15 +64,14 @@ impl Tool {
         }
     }
 
-    fn module_path(self) -> &'static str {
+    pub(crate) fn module_path(self) -> &'static str {
         let package = self.package();
         package.split_once("/cmd/").map_or(package, |(module, _)| module)
     }
 
     /// What the linker is told. Without a version the API server calls itself `v0.0.0-master+$Format:%H$`, which
     /// neither `kubectl version` nor a chart's `kubeVersion` can parse.
-    pub(crate) fn linker_flags(self) -> String {
-        let version = self.version();
+    pub(crate) fn linker_flags(self, version: &str) -> String {
         let mut flags = vec!["-s -w".to_owned()];
         let mut set = |name: &str, value: &str| flags.push(format!("-X {name}={value}"));
         match self {
@@ -119,23 +105,24 @@ impl Tool {
 /// Where programs are looked for, and where those that are missing are built.
 #[derive(Debug, Clone)]
 pub struct Toolbox {
+    kubernetes: Kubernetes,
     assets: Option<PathBuf>,
     cache: PathBuf,
     search_path: Option<OsString>,
 }
 
 impl Toolbox {
-    /// The places that the environment names: `KUBEBUILDER_ASSETS`, then the cache.
+    /// The places that the environment names, `KUBEBUILDER_ASSETS`, then the cache, and the version of `KUBERNETES`.
     ///
     /// # Errors
-    /// If there is no home folder to put a cache in.
+    /// If there is no home folder to put a cache in, or no such version.
     pub fn from_env() -> Result<Self> {
         let cache = variable("REGISTRY_CLEANUP_CACHE")
             .map(PathBuf::from)
             .or_else(|| user_cache().map(|cache| cache.join("registry-cleanup-operator")))
             .ok_or(Error::NoCacheFolder)?;
         let assets = variable("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        Ok(Self { assets, cache, search_path: None })
+        Ok(Self { kubernetes: Kubernetes::from_env()?, assets, cache, search_path: None })
     }
 
     /// Also takes what is on `PATH` before anything is built: with somebody's own cluster comes somebody's own client.
@@ -148,7 +135,7 @@ impl Toolbox {
     /// new ones.
     #[must_use]
     pub fn folder(&self, tool: Tool) -> PathBuf {
-        self.cache.join("control-plane").join(tool.module().key())
+        self.cache.join("control-plane").join(self.kubernetes.module_of(tool).key())
     }
 
     /// The path of a program; builds it if it is nowhere.
@@ -159,7 +146,7 @@ impl Toolbox {
         if let Some(found) = self.look(tool) {
             return Ok(found);
         }
-        tool.module().build(tool, &self.folder(tool))
+        self.kubernetes.module_of(tool).build(tool, &self.folder(tool))
     }
 
     fn look(&self, tool: Tool) -> Option<PathBuf> {
@@ -188,24 +175,27 @@ mod tests {
 
     #[test]
     fn versions_come_from_the_go_modules() {
+        let version = |tool: Tool| Kubernetes::Newest.module_of(tool).version(tool);
         for tool in Tool::ALL {
-            assert!(tool.version().starts_with('v'), "{tool:?} has no version");
+            assert!(version(tool).starts_with('v'), "{tool:?} has no version");
         }
-        assert_eq!(Tool::Kubectl.version(), Tool::KubeApiserver.version());
+        assert_eq!(version(Tool::Kubectl), version(Tool::KubeApiserver));
     }
 
     #[test]
     fn the_api_server_is_told_its_version() {
-        let flags = Tool::KubeApiserver.linker_flags();
-        let version = Tool::KubeApiserver.version();
-        assert!(flags.contains(&format!("-X k8s.io/component-base/version.gitVersion={version}")));
-        assert!(flags.contains("-X k8s.io/component-base/version.gitMajor=1 "));
+        let flags = Tool::KubeApiserver.linker_flags("v1.30.14");
+        assert!(flags.contains("-X k8s.io/component-base/version.gitVersion=v1.30.14 "), "{flags}");
+        assert!(flags.contains("-X k8s.io/component-base/version.gitMajor=1 "), "{flags}");
+        assert!(flags.contains("-X k8s.io/component-base/version.gitMinor=30 "), "{flags}");
     }
 
     #[test]
     fn a_program_of_setup_envtest_wins_over_the_cache() {
         let (assets, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let toolbox = Toolbox { assets: Some(assets.path().into()), cache: cache.path().into(), search_path: None };
+        let kubernetes = Kubernetes::Newest;
+        let toolbox =
+            Toolbox { kubernetes, assets: Some(assets.path().into()), cache: cache.path().into(), search_path: None };
         let cached = toolbox.folder(Tool::Kubectl);
         fs::create_dir_all(&cached).unwrap();
         for folder in [assets.path(), &cached] {

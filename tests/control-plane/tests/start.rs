@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use control_plane::{Cluster, Options, Tool, shared};
+use control_plane::{Cluster, Kubernetes, Options, shared};
 use serde_json::Value;
 
 /// Runs a command that has to succeed, and gives what it printed.
@@ -45,9 +45,9 @@ fn a_control_plane_starts_restarts_and_leaves_nothing_behind() {
     let versions = out(cluster.kubectl().arg("version"));
     // With programs of setup-envtest it is whatever version was fetched.
     if env::var_os("KUBEBUILDER_ASSETS").is_none() {
-        let version = Tool::KubeApiserver.version();
-        assert!(versions.contains(&format!("Client Version: {version}")), "{versions}");
-        assert!(versions.contains(&format!("Server Version: {version}")), "{versions}");
+        let (client, server) = (Kubernetes::Newest.version(), Kubernetes::from_env().unwrap().version());
+        assert!(versions.contains(&format!("Client Version: {client}")), "{versions}");
+        assert!(versions.contains(&format!("Server Version: {server}")), "{versions}");
     }
 
     out(cluster.kubectl().args(["create", "configmap", "kept", "--from-literal=key=value"]));

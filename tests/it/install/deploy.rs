@@ -105,10 +105,10 @@ fn the_four_examples_of_gitlabs_documentation_say_what_stands_there() {
 fn bare(schema: &Value) -> Value {
     match schema {
         Value::Object(fields) => {
-            let told = |(name, value): &(&String, &Value)| {
-                !name.starts_with("x-kubernetes-") && !(*name == "additionalProperties" && value.is_boolean())
+            let untold = |(name, value): &(&String, &Value)| {
+                name.starts_with("x-kubernetes-") || (*name == "additionalProperties" && value.is_boolean())
             };
-            fields.iter().filter(told).map(|(name, value)| (name.clone(), bare(value))).collect()
+            fields.iter().filter(|field| !untold(field)).map(|(name, value)| (name.clone(), bare(value))).collect()
         }
         Value::Array(items) => items.iter().map(bare).collect(),
         other => other.clone(),
