@@ -12,9 +12,8 @@ helm = $$($(control_plane) which helm)
 kubectl = $$($(control_plane) which kubectl)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-unit test-oldest mutants bench chaos model checklist checklist-docs doc-commands \
-	lint lint-words generate schemas \
-	tools fmt clean
+.PHONY: help demo demo-stop test test-unit test-oldest dist reproducible release-local mutants bench chaos model checklist \
+	checklist-docs doc-commands lint lint-words generate schemas tools fmt clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +32,15 @@ test-oldest: ## run the smoke tests on the oldest Kubernetes that is supported (
 
 test-unit: ## run the tests that need nothing but Rust: everything that decides
 	cargo test --locked --lib
+
+dist: ## build the program as it is released into dist/, static, for amd64 and arm64
+	@hack/dist.sh dist
+
+reproducible: ## build the program of HEAD twice in different folders and compare the bytes (minutes each)
+	@hack/reproducible.sh
+
+release-local: ## rehearse a release: everything that is published, signed with a key that is thrown away, pushed to loopback
+	@hack/release.sh local
 
 mutants: ## change what decides, bit by bit, and show what no unit test notices (hours; ARGS="--shard 0/10" for a part)
 	@hack/mutants.sh $(CARGO_MUTANTS_VERSION) $(ARGS)
@@ -56,7 +64,7 @@ doc-commands: ## run the commands of the documentation against a real API server
 model: ## drive the decisions through a million random schedules of crashes, cuts and lost answers (SCHEDULES=1000000 SEED=7)
 	SCHEDULES=$(or $(SCHEDULES),1000000) SEED=$(or $(SEED),1) cargo test --locked --release --test model
 
-lint: lint-words ## check format, clippy, documentation, dependencies, chart, manifests, scripts, alerts and words
+lint: lint-words ## check format, clippy, documentation, dependencies, chart, manifests, workflows, scripts, alerts, words
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --locked
@@ -64,6 +72,7 @@ lint: lint-words ## check format, clippy, documentation, dependencies, chart, ma
 	$(helm) lint --strict --quiet charts/registry-cleanup-operator
 	@hack/helm-unittest.sh
 	@hack/kubeconform.sh "$(helm)" "$(kubectl)"
+	@hack/workflows.sh
 	@hack/shellcheck.sh
 	@hack/promtool.sh
 

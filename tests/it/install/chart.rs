@@ -370,6 +370,15 @@ fn a_digest_wins_over_a_tag_and_a_tag_over_the_version_of_the_chart() {
 }
 
 #[test]
+fn the_catalogue_names_the_image_that_is_rendered() {
+    let chart: Value = serde_saphyr::from_str(&read("Chart.yaml")).unwrap();
+    let images: Value = serde_saphyr::from_str(text(&chart["annotations"]["artifacthub.io/images"])).unwrap();
+    let named: Vec<_> = images.as_array().unwrap().iter().map(|image| text(&image["image"])).collect();
+    assert_eq!(named, [text(&container(the(&rendered(&[]), "Deployment"))["image"])]);
+    assert!(text(&chart["icon"]).ends_with("/docs/icon.svg") && Path::new(&path("docs/icon.svg")).is_file());
+}
+
+#[test]
 fn labels_of_the_user_never_tear_the_deployment_from_its_pods() {
     let name = "app\\.kubernetes\\.io/name=other";
     let objects = rendered(&[&format!("--set=commonLabels.{name},podLabels.{name},commonLabels.team=shop")]);
