@@ -54,6 +54,10 @@ pub struct OperatorOptions {
     pub name_other_namespaces: bool,
     /// Whether every run only tells, whatever the policy's mode.
     pub force_dry_run: bool,
+    /// How often credentials and targets that work are checked.
+    pub check_interval: SignedDuration,
+    /// How much later than its schedule says a policy may run at most.
+    pub schedule_jitter: SignedDuration,
     /// How many runs hold lists of tags at the same time.
     pub concurrency: u16,
     /// Ceiling of requests per second to one GitLab host.
@@ -295,6 +299,8 @@ fn context(
         seen_namespaces: settings.in_use.as_ref().map_or(&[][..], |in_use| in_use.seen(watched)).to_vec(),
         name_other_namespaces: settings.name_other_namespaces,
         force_dry_run: settings.force_dry_run,
+        check_interval: Some(settings.check_interval),
+        schedule_jitter: settings.schedule_jitter,
     };
     let workloads = match &settings.in_use {
         None => None,

@@ -350,9 +350,7 @@ async fn subject(settings: &PlanOptions, clock: &dyn Clock, progress: &mut Progr
     let allowed = policy::CompileOptions {
         allowed_hosts: settings.allowed_hosts.clone(),
         allow_insecure_http: settings.allow_insecure_http,
-        seen_namespaces: Vec::new(),
-        name_other_namespaces: false,
-        force_dry_run: false,
+        ..policy::CompileOptions::default()
     };
     let understood = |object: &RegistryCleanupPolicy| {
         let name = full_name(object);

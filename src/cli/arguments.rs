@@ -46,7 +46,7 @@ impl From<WorkloadArguments> for InUseSettings {
     }
 }
 
-fn duration(text: &str) -> Result<SignedDuration, String> {
+pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     SignedDuration::try_from(duration).map_err(|error| error.to_string())
 }

@@ -1,14 +1,16 @@
 //! Flags of `run`.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 use clap::{ArgAction, Args};
+use jiff::SignedDuration;
 
 use crate::app::{self, InUseScope, InUseSettings};
 use crate::controller::Scope;
 use crate::telemetry::{self, LogFormat};
 
-use super::arguments::{GitLabArguments, WorkloadArguments, proxies, runtime};
+use super::arguments::{GitLabArguments, WorkloadArguments, duration, proxies, runtime};
 use super::leader_election::LeaderElectionArguments;
 
 #[derive(Args, Debug)]
@@ -44,6 +46,16 @@ pub(super) struct RunArguments {
     /// emergency, or to see first what an operator would do.
     #[arg(long)]
     force_dry_run: bool,
+
+    /// How often to check credentials and targets of policies that work, from 1m to 24h. What does not work is tried
+    /// again sooner.
+    #[arg(long, value_name = "DURATION", default_value = "6h", value_parser = preflight_interval)]
+    preflight_interval: SignedDuration,
+
+    /// How much later than its schedule says a policy may run at most, up to 1h. Each has a share of its own, always
+    /// the same, so that policies with one schedule do not all run at once.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = schedule_jitter)]
+    schedule_jitter: SignedDuration,
 
     /// How many runs hold lists of tags in memory at the same time; others wait for their turn. Some of the places are
     /// for dry runs that somebody asked for, and one GitLab or namespace never takes all of them.
@@ -86,6 +98,24 @@ pub(super) struct RunArguments {
     pod_uid: Option<String>,
 }
 
+fn preflight_interval(text: &str) -> Result<SignedDuration, String> {
+    let allowed = SignedDuration::from_mins(1)..=SignedDuration::from_hours(24);
+    duration(text).and_then(|asked| within(asked, &allowed, "give a duration from 1m to 24h"))
+}
+
+fn schedule_jitter(text: &str) -> Result<SignedDuration, String> {
+    let allowed = SignedDuration::ZERO..=SignedDuration::from_hours(1);
+    duration(text).and_then(|asked| within(asked, &allowed, "give a duration of up to 1h"))
+}
+
+fn within(
+    asked: SignedDuration,
+    allowed: &RangeInclusive<SignedDuration>,
+    otherwise: &str,
+) -> Result<SignedDuration, String> {
+    allowed.contains(&asked).then_some(asked).ok_or_else(|| otherwise.to_owned())
+}
+
 pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
     telemetry::init(&arguments.log_level, arguments.log_format).map_err(|error| error.to_string())?;
     let scope = if arguments.watch_namespaces.is_empty() {
@@ -99,6 +129,8 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         allow_insecure_http: arguments.gitlab.allow_insecure_http,
         name_other_namespaces: arguments.name_other_namespaces,
         force_dry_run: arguments.force_dry_run,
+        check_interval: arguments.preflight_interval,
+        schedule_jitter: arguments.schedule_jitter,
         concurrency: arguments.concurrency,
         requests_per_second: arguments.gitlab.max_requests_per_second_per_host,
         in_use: arguments.in_use.then(|| InUseSettings { scope: arguments.in_use_scope, ..arguments.workloads.into() }),

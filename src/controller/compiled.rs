@@ -5,8 +5,8 @@
 use jiff::Timestamp;
 
 use crate::api::RegistryCleanupPolicy;
-use crate::policy::compile;
 use crate::policy::compiled_cache::{Outcome, SpecKey};
+use crate::policy::{CompiledPolicy, compile, jitter};
 
 use super::context::Context;
 
@@ -21,8 +21,11 @@ pub(super) async fn compiled(context: &Context, policy: &RegistryCleanupPolicy, 
     // One at a time: what is compiled takes memory until it is known to be too large. Never closed.
     let _turn = context.compiling.acquire().await;
     let (spec, settings) = (policy.spec.clone(), context.settings.clone());
+    let delay = jitter::share(metadata.uid.as_deref().unwrap_or_default(), settings.schedule_jitter);
     let outcome = match tokio::task::spawn_blocking(move || compile(&spec, &settings, now)).await {
-        Ok(outcome) => outcome,
+        Ok(outcome) => {
+            outcome.map(|policy| CompiledPolicy { schedule: policy.schedule.clone().delayed(delay), ..policy })
+        }
         Err(ended) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The runtime is shutting down, and whoever waits here with it.

@@ -28,6 +28,9 @@ use super::target::Target;
 const DEFAULT_LIST_KEY: &str = "images.json";
 const DEFAULT_LIST_AGE: &str = "1d";
 
+/// How often credentials and targets that work are checked.
+const CHECK_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
+
 /// How many of the things that are wrong a message tells.
 const TOLD_FAULTS: usize = 3;
 
@@ -46,6 +49,10 @@ pub struct CompileOptions {
     pub name_other_namespaces: bool,
     /// Whether every run only tells, whatever the policy's mode.
     pub force_dry_run: bool,
+    /// How often credentials and targets that work are checked, if not as often as usual.
+    pub check_interval: Option<SignedDuration>,
+    /// How much later than its schedule says a policy may run at most.
+    pub schedule_jitter: SignedDuration,
 }
 
 /// A spec that holds together.
@@ -75,6 +82,8 @@ pub struct CompiledPolicy {
     pub empty_repositories: Option<empty_repository::Rule>,
     /// When.
     pub schedule: Schedule,
+    /// How often credentials and targets that work are checked.
+    pub check_interval: SignedDuration,
     /// How late a run may start.
     pub starting_deadline: SignedDuration,
     /// How long a run may take.
@@ -209,6 +218,7 @@ pub fn compile(
         empty_repositories: empty_repositories
             .map_err(|error| invalid(format!("emptyRepositories.deleteOlderThan {error}")))?,
         schedule: Schedule::parse(&spec.schedule, &spec.time_zone, now).map_err(|error| schedule_problem(&error))?,
+        check_interval: settings.check_interval.unwrap_or(CHECK_INTERVAL),
         starting_deadline: SignedDuration::from_secs(spec.starting_deadline_seconds.into()),
         active_deadline: SignedDuration::from_secs(spec.active_deadline_seconds.into()),
         suspended: spec.suspend,

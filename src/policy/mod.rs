@@ -27,6 +27,7 @@ pub mod history;
 pub mod image;
 pub mod in_use;
 pub mod inventory;
+pub mod jitter;
 pub mod limits;
 pub mod metrics;
 pub mod new_run;

@@ -23,8 +23,6 @@ use super::schedule::Due;
 pub const MAX_WAIT: SignedDuration = SignedDuration::from_mins(15);
 /// How often a policy that only an edit can fix is looked at.
 const STALLED_WAIT: SignedDuration = SignedDuration::from_hours(6);
-/// How often credentials and targets that work are checked.
-const CHECK_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
 /// First and longest pause after a check that failed. GitLab blocks addresses that keep knocking with a bad token.
 const RETRY_FIRST: SignedDuration = SignedDuration::from_secs(30);
 const RETRY_LAST: SignedDuration = SignedDuration::from_mins(30);
@@ -183,7 +181,7 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
             Due::NotYet => {}
         }
     }
-    let check = if policy.suspended { None } else { Some(check_due(view, now)) };
+    let check = if policy.suspended { None } else { Some(check_due(view, policy, now)) };
     // GitLab blocks addresses that keep knocking: where it took no token, nothing else makes it be asked sooner.
     let taken = view.checked.is_none_or(|checked| checked.failures == 0);
     if check.is_some_and(|due| due <= now || misstated || (view.neighbours_changed && taken)) {
@@ -274,9 +272,11 @@ fn run_requested(view: &View<'_>) -> bool {
     handled_requests::is_new(view.tokens.run, status.last_handled_run_at.as_deref(), &status.handled_run_requests)
 }
 
-fn check_due(view: &View<'_>, now: Timestamp) -> Timestamp {
+fn check_due(view: &View<'_>, policy: &CompiledPolicy, now: Timestamp) -> Timestamp {
     match view.checked {
-        Some(checked) if checked.generation == view.generation => later(checked.at, check_pause(checked.failures)),
+        Some(Checked { generation, at, failures }) if generation == view.generation => {
+            later(at, if failures == 0 { policy.check_interval } else { check_pause(failures) })
+        }
         _ => now,
     }
 }
@@ -295,9 +295,6 @@ fn under_way(holder: Holder, now: Timestamp) -> Action {
 /// The pause after so many failed checks in a row.
 #[must_use]
 pub fn check_pause(failures: u32) -> SignedDuration {
-    if failures == 0 {
-        return CHECK_INTERVAL;
-    }
     let doubled = RETRY_FIRST.as_secs().saturating_mul(1 << failures.saturating_sub(1).min(16));
     SignedDuration::from_secs(doubled).min(RETRY_LAST)
 }

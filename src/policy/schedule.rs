@@ -19,6 +19,8 @@ pub use fields::FieldError;
 pub struct Schedule {
     cron: Cron,
     zone: TimeZone,
+    /// How much later than the cron says each slot is.
+    delay: SignedDuration,
 }
 
 /// Why there is no such schedule.
@@ -81,18 +83,25 @@ impl Schedule {
             .build()
             .parse(&fields)
             .map_err(|_| ScheduleError::Unreadable(expression.to_owned()))?;
-        let schedule = Self { cron, zone };
+        let schedule = Self { cron, zone, delay: SignedDuration::ZERO };
         match schedule.next_after(now) {
             Some(_) => Ok(schedule),
             None => Err(ScheduleError::Never(expression.to_owned())),
         }
     }
 
+    /// The same schedule with every slot later by so much.
+    #[must_use]
+    pub fn delayed(self, delay: SignedDuration) -> Self {
+        Self { delay, ..self }
+    }
+
     /// The first slot after a moment; `None` where the calendar ends.
     #[must_use]
     pub fn next_after(&self, moment: Timestamp) -> Option<Timestamp> {
-        let zoned = moment.to_zoned(self.zone.clone());
-        self.cron.find_next_occurrence(&zoned, false).ok().map(|slot| slot.timestamp())
+        let zoned = moment.checked_sub(self.delay).ok()?.to_zoned(self.zone.clone());
+        let slot = self.cron.find_next_occurrence(&zoned, false).ok()?.timestamp();
+        slot.checked_add(self.delay).ok()
     }
 
     /// What the armed slot calls for. A slot is too late once it is more than `deadline` ago.
@@ -166,6 +175,18 @@ mod tests {
         #[case] next: &str,
     ) {
         assert_eq!(schedule(expression, zone).next_after(at(after)), Some(at(next)));
+    }
+
+    #[test]
+    fn a_delay_moves_every_slot_and_what_is_due() {
+        let (hour, delay) = (SignedDuration::from_hours(1), SignedDuration::from_mins(5));
+        let late = schedule("17 3 * * *", "Etc/UTC").delayed(delay);
+        let slot = at("2026-11-22T03:22:00Z");
+        assert_eq!(late.next_after(at("2026-11-22T03:17:00Z")), Some(slot));
+        assert_eq!(late.next_after(slot), Some(at("2026-11-23T03:22:00Z")));
+        assert_eq!(late.due(slot, hour, at("2026-11-22T03:21:59Z")), Due::NotYet);
+        assert_eq!(late.due(slot, hour, at("2026-11-22T04:22:00Z")), Due::Run(slot));
+        assert_eq!(late.due(slot, hour, at("2026-11-22T04:22:01Z")), Due::Missed(slot));
     }
 
     #[rstest]

@@ -470,3 +470,12 @@ fn a_policy_that_is_being_deleted_is_left_alone() {
     case.tokens.run = Some("a");
     assert_eq!(case.next("2026-11-23T03:17:00Z"), Action::Ignore);
 }
+
+#[test]
+fn credentials_that_work_are_checked_as_often_as_the_operator_was_told() {
+    let options = CompileOptions { check_interval: Some(SignedDuration::from_hours(1)), ..CompileOptions::default() };
+    let mut case = Case { policy: compile(&spec(&json!({})), &options, at(NOON)), ..Case::at_rest(&json!({})) };
+    case.checked = Some(Checked { generation: 3, at: at("2026-11-22T11:00:01Z"), failures: 0 });
+    assert_eq!(case.next(NOON), Action::Wait(at("2026-11-22T12:00:01Z")));
+    assert_eq!(case.next("2026-11-22T12:00:01Z"), Action::Check);
+}
