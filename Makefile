@@ -40,7 +40,7 @@ reproducible: ## build the program of HEAD twice in different folders and compar
 	@hack/reproducible.sh
 
 release-local: ## rehearse a release: everything that is published, signed with a key that is thrown away, pushed to loopback
-	@hack/release.sh local
+	@hack/release.sh --local
 
 mutants: ## change what decides, bit by bit, and show what no unit test notices (hours; ARGS="--shard 0/10" for a part)
 	@hack/mutants.sh $(CARGO_MUTANTS_VERSION) $(ARGS)

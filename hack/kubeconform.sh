@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Checks every manifest by the schemas in tests/schemas and docs/schema, which come from a real API server (hack/schemas.sh):
-# what the chart renders of each values file, deploy/, and what Kustomize makes of the overlays. usage: kubeconform.sh HELM KUBECTL
+# what the chart renders of each values file, deploy/, and what Kustomize makes of the overlays. usage: kubeconform.sh [HELM KUBECTL]
 set -euo pipefail
 
-helm=$1
-kubectl=$2
 cd "$(dirname "$0")/.."
+program() { cargo run --quiet --locked --package control-plane -- which "$1"; }
+helm=${1:-$(program helm)}
+kubectl=${2:-$(program kubectl)}
 root=$PWD
 
 conform() {

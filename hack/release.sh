@@ -3,7 +3,8 @@
 #
 #   hack/release.sh build v0.1.0     programs, SBOM, manifests, chart, krew manifest, checksums; the tag must fit the versions
 #   hack/release.sh publish v0.1.0   pushes image and chart to $REGISTRY, signs them as the workflow that runs it, makes the page
-#   hack/release.sh local            both on this machine: a registry on loopback, a key that is thrown away, everything verified
+#   hack/release.sh --local          both on this machine: a registry on loopback, a key that is thrown away, everything verified;
+#                                    --push HOST:PORT takes a registry without TLS that is there already
 #
 # The rehearsal takes an empty base for the image and TARGETS="x86_64-unknown-linux-musl" PROFILE=dev where time is short.
 set -euo pipefail
@@ -25,8 +26,11 @@ main() {
     case ${1:-} in
     build) check_versions "${2:?which tag?}" && build ;;
     publish) check_versions "${2:?which tag?}" && publish ;;
-    local) rehearse ;;
-    *) fail 'usage: release.sh build TAG | publish TAG | local' ;;
+    --local)
+        [ "${2:-}" != --push ] || REGISTRY=${3:?which registry?}
+        rehearse
+        ;;
+    *) fail 'usage: release.sh build TAG | publish TAG | --local [--push HOST:PORT]' ;;
     esac
 }
 
@@ -125,15 +129,8 @@ rehearse() {
     section=Unreleased
     build
     work=$(mktemp -d)
-    go_tool crane registry serve --address 127.0.0.1:0 --disk "$work" 2>"$work/log" &
-    registry=$!
-    trap 'kill $registry; rm -rf "$work"' EXIT
-    for _ in $(seq 100); do
-        port=$(sed -n 's/.*serving on port \([0-9]*\).*/\1/p' "$work/log")
-        [ -z "$port" ] || break
-        sleep 0.1
-    done
-    REGISTRY=127.0.0.1:$port
+    trap 'rm -rf "$work"' EXIT
+    [ -n "${REGISTRY:-}" ] || serve
     export BASE=scratch HELM_FLAGS=--plain-http
     push
 
@@ -148,6 +145,21 @@ rehearse() {
     cosign sign "${sign[@]}" --allow-http-registry "$chart_image" >/dev/null
     cp "$work/test.pub" "$dist"
     verify
+}
+
+# A registry on a free port, which ends with this script.
+serve() {
+    # By its path, so that the signal in the end reaches it and not the go command.
+    "$(GOWORK=off GOFLAGS=-mod=readonly go -C "$root/hack/crane" tool -n crane)" registry serve --address 127.0.0.1:0 --disk "$work" 2>"$work/log" &
+    local registry=$! port=
+    # shellcheck disable=SC2064 # As it is now.
+    trap "kill $registry; rm -rf '$work'" EXIT
+    for _ in $(seq 100); do
+        port=$(sed -n 's/.*serving on port \([0-9]*\).*/\1/p' "$work/log")
+        [ -z "$port" ] || break
+        sleep 0.1
+    done
+    REGISTRY=127.0.0.1:$port
 }
 
 # What was built of what, as SLSA says it.
