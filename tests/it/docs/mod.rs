@@ -69,6 +69,25 @@ fn every_kind_of_a_note_is_documented_in_its_order() {
     assert_eq!(listed_in("docs/plan.md", "### Kinds of notes"), words(NoteKind::ALL, NoteKind::as_str));
 }
 
+#[test]
+fn every_fact_about_gitlab_has_a_link() {
+    let text = fs::read_to_string(path("docs/what-gitlab-does.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| GitLab |"));
+    // A bar in a code span is escaped.
+    let fact = |row: &str| row.replace("\\|", "").split(" | ").next().unwrap().to_owned();
+    let facts: Vec<String> = rows.map(fact).collect();
+    assert!(facts.len() > 40);
+    let bare: Vec<&String> = facts.iter().filter(|fact| !fact.contains("](") && !fact.contains("][")).collect();
+    assert!(bare.is_empty(), "{bare:#?}");
+    let labels = |text: &str| text.split("][").skip(1).map(|rest| rest.split(']').next().unwrap().to_owned()).collect();
+    let used: BTreeSet<String> = labels(&text);
+    let defined: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('[')?.split_once("]: https://").map(|(label, _)| label.to_owned()))
+        .collect();
+    assert_eq!(used, defined);
+}
+
 /// A reason enters together with the behaviour behind it.
 #[test]
 fn no_reason_is_only_a_name() {

@@ -102,6 +102,11 @@ impl Case {
         case
     }
 
+    /// The name of its file, without the ending.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What is to be tried.
     pub(super) fn trials(self) -> Vec<Trial> {
         let case = Arc::new(self);
