@@ -190,7 +190,7 @@ pub async fn run(settings: OperatorOptions) -> Result<(), Error> {
     let probes = Probes::default();
     let mut serving = tokio::spawn(server::serve(listener, probes.clone(), settings.metrics, served.clone()));
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
+        version = env!("REGISTRY_CLEANUP_VERSION"),
         scope = ?settings.scope,
         concurrency = settings.concurrency,
         force_dry_run = settings.force_dry_run,

@@ -18,7 +18,7 @@ use crate::terminal;
 
 /// Keeps GitLab container registries clean from inside Kubernetes.
 #[derive(Debug, Parser)]
-#[command(version, about, long_about = None)]
+#[command(version = env!("REGISTRY_CLEANUP_VERSION"), about, long_about = None)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -33,8 +33,10 @@ pub fn scrape_follower(format: Format) -> String {
 
 /// What is told of the process.
 fn process(leads: bool) -> [Family; 2] {
-    let mut build = Family::gauge("build_info", "1, with the version of the operator");
-    build.add(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0);
+    let mut build =
+        Family::gauge("build_info", "1, with the version of the operator and the commit that it is built from");
+    let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("REGISTRY_CLEANUP_COMMIT"));
+    build.add(vec![("version", version.to_owned()), ("commit", commit.to_owned())], 1.0);
     let mut leader = Family::gauge("leader", "1 while this operator holds the Lease, 0 while it waits for it");
     leader.add(vec![], f64::from(u8::from(leads)));
     [build, leader]

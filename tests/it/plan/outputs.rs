@@ -12,16 +12,21 @@ use crate::world::path;
 #[test]
 fn an_error_has_nothing_that_a_terminal_would_obey() {
     let odd = "a\u{1b}[2J\u{202e}b\r";
-    let policy =
-        |name: &str| vec!["plan", "-f", name, "--token-file", "token"].into_iter().map(str::to_owned).collect();
-    let wrong: Vec<Vec<String>> = vec![policy(odd), vec!["plan".to_owned(), format!("--{odd}")]];
-    for arguments in wrong {
-        let Output { status, stderr, .. } = program().args(&arguments).output().unwrap();
+    let (file, flag) = (["plan", "-f", odd, "--token-file", "token"], ["plan", &format!("--{odd}")]);
+    for arguments in [&file[..], &flag] {
+        let Output { status, stderr, .. } = program().args(arguments).output().unwrap();
         let text = String::from_utf8(stderr).unwrap();
         assert_eq!(status.code(), Some(1), "{text}");
-        assert!(text.starts_with("error: ") && text.contains("a [2J b"), "{text:?}");
-        assert!(!registry_cleanup_operator::terminal::is_odd(&text), "{text:?}");
+        assert!(text.starts_with("error: ") && !registry_cleanup_operator::terminal::is_odd(&text), "{text:?}");
     }
+}
+
+#[test]
+fn the_version_is_that_of_the_package_with_its_commit() {
+    let Output { stdout, .. } = program().arg("--version").output().unwrap();
+    let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("REGISTRY_CLEANUP_COMMIT"));
+    let commit = if commit.is_empty() { String::new() } else { format!(" ({commit})") };
+    assert_eq!(String::from_utf8(stdout).unwrap(), format!("registry-cleanup-operator {version}{commit}\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +126,11 @@ async fn the_documented_shape_is_what_comes() {
     let mut expected = of(&serde_json::from_str(documented).unwrap());
     let mut plan = of(&json_of(files.plan(&[]), 0));
     // Only where there is one.
-    for (optional, row) in [(".repositories.error", "| `error` |"), (".repositories.tags.users", "| `users` |")] {
+    for (optional, row) in [
+        (".repositories.error", "| `error` |"),
+        (".repositories.tags.users", "| `users` |"),
+        (".repositories.protectionRules", "| `protectionRules` |"),
+    ] {
         assert!(text.contains(row), "{optional} is not documented");
         expected.remove(optional);
         plan.remove(optional);
