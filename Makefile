@@ -1,6 +1,7 @@
 # `make` alone prints what there is. The recipes only call other programs; what is longer than a line is in hack/.
 
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
 CARGO_MUTANTS_VERSION := 27.1.0
 TYPOS_VERSION := 1.52.0
 
@@ -12,7 +13,7 @@ helm = $$($(control_plane) which helm)
 kubectl = $$($(control_plane) which kubectl)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-unit test-oldest dist reproducible release-local mutants bench chaos model checklist \
+.PHONY: help demo demo-stop test test-unit test-oldest dist reproducible release-local mutants fuzz bench chaos model checklist \
 	checklist-docs doc-commands lint lint-words generate schemas tools fmt clean
 
 help: ## print this
@@ -44,6 +45,9 @@ release-local: ## rehearse a release: everything that is published, signed with 
 
 mutants: ## change what decides, bit by bit, and show what no unit test notices (hours; ARGS="--shard 0/10" for a part)
 	@hack/mutants.sh $(CARGO_MUTANTS_VERSION) $(ARGS)
+
+fuzz: ## feed the readers of text from outside with what nobody would write (SECONDS=60 for each; ARGS="pattern rest" for some)
+	@hack/fuzz.sh $(CARGO_FUZZ_VERSION) $(or $(SECONDS),60) $(ARGS)
 
 bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; WRITE=docs/benchmarks.md keeps the table)
 	cargo bench --locked --bench plan

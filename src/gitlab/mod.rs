@@ -34,6 +34,7 @@
 //! | `rate_limit_headers` | rate-limit headers | yes |
 //! | `retry` | whether to try again | yes |
 //! | `gate` | the caller's permission to send | |
+//! | `hostile` | what the readers of answers must hold to, for fuzzing and its test | yes |
 //! | `types`, `error`, `lenient` | shapes and failures | yes |
 //!
 //! What the rest of the operator relies on:
@@ -62,6 +63,8 @@ mod graphql;
 mod graphql_named;
 mod graphql_removals;
 mod graphql_responses;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod http_client;
 mod lenient;
 mod maintenance;

@@ -24,6 +24,8 @@ pub mod forced_dry_run;
 pub mod gitlab_cleanup_policy;
 pub mod handled_requests;
 pub mod history;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 pub mod image;
 pub mod in_use;
 pub mod inventory;

@@ -1,6 +1,7 @@
 //! What an operator outlives, what it may do, what it never tells: mostly the real program, in a process of its own.
 
 mod clusters;
+mod mutated;
 mod patterns;
 pub(crate) mod permissions;
 mod process;
