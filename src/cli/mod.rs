@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
         Command::Reference => print(reference::markdown()).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
-        let _ = writeln!(std::io::stderr(), "error: {}", terminal::plain(&error));
+        let _ = writeln!(std::io::stderr(), "error: {}", terminal::lines(&error));
         ExitCode::FAILURE
     })
 }
