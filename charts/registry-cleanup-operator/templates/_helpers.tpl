@@ -119,7 +119,7 @@ policies name, record events, and see which images workloads use. It cannot chan
 # Records of what runs removed. Their names are those of runs, so they cannot be named here.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [create, delete, list]
+  verbs: [create, delete, get, list]
 {{- end }}
 {{- end }}
 
