@@ -12,6 +12,7 @@ mod acceptance;
 mod admission;
 mod approval;
 mod attachments;
+mod audit;
 mod careful;
 mod conflict;
 mod definition;
