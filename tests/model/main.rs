@@ -88,6 +88,11 @@ fn without_a_record_that_expires_two_operators_send_for_one_policy() {
 }
 
 #[test]
+fn without_a_lease_that_outlives_it_a_request_leaves_for_a_run_that_was_given_up() {
+    must_break(Guards { lease: false, ..Guards::default() }, "given up");
+}
+
+#[test]
 fn without_a_compare_and_swap_a_run_is_lost_or_begun_twice() {
     must_break(Guards { compare_and_swap: false, ..Guards::default() }, "run");
 }

@@ -8,6 +8,12 @@ use jiff::Timestamp;
 use registry_cleanup_operator::api::{
     PolicyStatus, RegistryCleanupPolicy, RepositoryResult, RunProgress, RunStatus, Trigger,
 };
+use registry_cleanup_operator::leadership::identity::Identity;
+use registry_cleanup_operator::leadership::moment::Moment;
+use registry_cleanup_operator::leadership::record::{Record, Seen as SeenLease};
+use registry_cleanup_operator::leadership::step::{Candidacy, Leading, candidate, leader};
+use registry_cleanup_operator::leadership::term::Term;
+use registry_cleanup_operator::leadership::timing::Timing;
 use registry_cleanup_operator::policy::answer::{Asked, answer};
 use registry_cleanup_operator::policy::bulk_ledger::{
     self, Blocked, Ledger, Owner, Repository, eligible_after, eligible_after_unseen,
@@ -19,7 +25,7 @@ use registry_cleanup_operator::policy::new_run::NewRun;
 use registry_cleanup_operator::policy::next_action::{Action, Checked, Tokens, View, next_action};
 use registry_cleanup_operator::policy::overlap::Reader;
 use registry_cleanup_operator::policy::repository_outcome::{End, Outcome, Proposal, RepositoryReason, Stop};
-use registry_cleanup_operator::policy::run_record::{Holder, Identity, Moment, Seen, Written, holder, is_due};
+use registry_cleanup_operator::policy::run_record::{Holder, Seen, Written, holder, is_due, is_valid};
 use registry_cleanup_operator::policy::status_conditions::{self, Findings, Subject};
 use registry_cleanup_operator::policy::token::not_asked;
 use registry_cleanup_operator::policy::{CompiledPolicy, report, reserved_hours, resume};
@@ -39,6 +45,12 @@ pub(crate) struct Operator {
     /// The clock that nobody sets.
     pub(crate) elapsed: i64,
     pub(crate) frozen: bool,
+    /// Whether nothing reaches the API server.
+    pub(crate) cut: bool,
+    /// The Lease as it was seen last, with its version.
+    lease: Option<(SeenLease, u64)>,
+    /// `None` while another one leads.
+    term: Option<Term>,
     /// What the watch has shown.
     shown: RegistryCleanupPolicy,
     ledger: Ledger,
@@ -87,12 +99,15 @@ impl Operator {
         let identity = Identity::new(Some(&format!("operator-{who}")), Some(&format!("uid-{process}")), process);
         let mut definition = Definition::default();
         definition.note(Vec::new(), world.time(skew));
-        let mut operator = Self {
+        Self {
             identity,
             process,
             skew,
             elapsed: 100_000,
             frozen: false,
+            cut: false,
+            lease: None,
+            term: None,
             shown: world.api.policy.clone(),
             ledger: Ledger::default(),
             seen: None,
@@ -100,9 +115,88 @@ impl Operator {
             definition,
             run: None,
             unwritten: None,
+        }
+    }
+
+    /// Does what is to be done about the Lease. `false`, if the process ends for it.
+    pub(crate) fn elect(&mut self, world: &mut World, fault: Fault) -> bool {
+        let (now, fault) = (self.moment(world), self.reach(fault));
+        match self.term {
+            None => self.campaign(world, now, fault),
+            Some(term) => return self.keep(world, term, now, fault),
+        }
+        true
+    }
+
+    fn campaign(&mut self, world: &mut World, now: Moment, fault: Fault) {
+        if fault == Fault::Before {
+            return;
+        }
+        let (seen, version) = self.see_lease(world, now);
+        if let Candidacy::Create | Candidacy::Acquire = candidate(&seen, &self.identity, &Timing::default(), now) {
+            let record = Record::held_by(self.identity.as_str(), seen.record.as_ref(), &Timing::default(), now.wall);
+            if let Ok(version) = world.api.write_lease(version, record.clone(), fault) {
+                let predecessor = seen.last_holder.as_ref().map(|(holder, _)| holder.clone());
+                self.identity = self.identity.clone().succeeding(predecessor);
+                self.lease = Some((SeenLease::again(None, Some(record), now), version));
+                self.term = Some(Term::new(now, Timing::default()));
+                // Nothing was watched before.
+                self.show(world);
+                self.learn(&world.api.policy.clone());
+            }
+        }
+    }
+
+    fn keep(&mut self, world: &mut World, term: Term, now: Moment, fault: Fault) -> bool {
+        let Some((seen, version)) = self.lease.clone() else { return false };
+        match leader(&seen, &self.identity, term.since(), &Timing::default(), now) {
+            Leading::End(_) => return false,
+            Leading::Wait(_) => {}
+            Leading::Create | Leading::Renew => {
+                let record =
+                    Record::held_by(self.identity.as_str(), seen.record.as_ref(), &Timing::default(), now.wall);
+                match world.api.write_lease(version, record.clone(), fault) {
+                    Ok(version) => {
+                        self.lease = Some((SeenLease::again(Some(seen), Some(record), now), version));
+                        self.term = Some(term.renewed(now));
+                    }
+                    Err(_) if self.cut => {}
+                    Err(_) => _ = self.see_lease(world, now),
+                }
+            }
+        }
+        true
+    }
+
+    fn see_lease(&mut self, world: &World, now: Moment) -> (SeenLease, u64) {
+        let (record, version) = world.api.lease.clone();
+        let before = self.lease.take();
+        // A version that was seen before says the same since then.
+        let seen = match before {
+            Some((seen, known)) if known == version => seen,
+            before => SeenLease::again(before.map(|(seen, _)| seen), record, now),
         };
-        operator.learn(&world.api.policy.clone());
-        operator
+        self.lease = Some((seen.clone(), version));
+        (seen, version)
+    }
+
+    /// Gives the Lease back.
+    fn release(&mut self, world: &mut World) {
+        let now = self.now(world);
+        if let (Some(_), Some((SeenLease { record: Some(record), .. }, version))) = (self.term.take(), &self.lease) {
+            let _ = world.api.write_lease(*version, Record::released(record, now), self.reach(Fault::None));
+        }
+    }
+
+    /// What becomes of a write of this process.
+    fn reach(&self, fault: Fault) -> Fault {
+        if self.cut { Fault::Before } else { fault }
+    }
+
+    /// Whether this process may send something that removes.
+    fn leads(&self, world: &World) -> bool {
+        let left = self.term.and_then(|term| term.removal_time(self.moment(world)));
+        !world.guards.lease || left.is_some()
     }
 
     fn now(&self, world: &World) -> Timestamp {
@@ -118,6 +212,9 @@ impl Operator {
     }
 
     pub(crate) fn show(&mut self, world: &World) {
+        if self.cut || self.term.is_none() {
+            return;
+        }
         self.shown = world.api.policy.clone();
     }
 
@@ -139,7 +236,7 @@ impl Operator {
 
     /// Looks at the policy: nothing while a run of this process is under way, or else the next thing to do.
     pub(crate) fn look(&mut self, world: &mut World, fault: Fault) {
-        if self.run.is_some() {
+        if self.run.is_some() || self.term.is_none() || self.cut {
             return;
         }
         if let Some(ended) = self.unwritten.clone() {
@@ -225,6 +322,7 @@ impl Operator {
         if live.status.as_ref() == Some(&status) {
             return Ok(live.clone());
         }
+        let fault = self.reach(fault);
         world.api.write(live, status, fault)
     }
 
@@ -269,7 +367,7 @@ impl Operator {
         let generation = before.metadata.generation.unwrap_or_default();
         let mut status = before.status.clone().unwrap_or_default();
         self.settle(world, before, &mut status);
-        if status.last_run.as_ref().is_some_and(|run| !self.identity.holds(run)) {
+        if status.last_run.as_ref().is_some_and(|run| !self.holds(run)) {
             self.learn(&RegistryCleanupPolicy { status: Some(status.clone()), ..before.clone() });
         }
         let holder = self.identity.as_str();
@@ -286,7 +384,7 @@ impl Operator {
             .map(|time| time.0);
         // Where the answer was lost, it is looked whether the record is there; that look is lost every other time.
         let looks_again = fault == Fault::After && world.now % 2 == 0;
-        let live = match world.api.write(before, status, fault) {
+        let live = match world.api.write(before, status, self.reach(fault)) {
             Ok(live) => live,
             Err(Failed::NoAnswer) if looks_again => world.api.policy.clone(),
             Err(_) => return,
@@ -319,7 +417,7 @@ impl Operator {
             let rest = run.left.drain(..);
             run.outcomes
                 .extend(rest.map(|id| outcome(id, RepositoryResult::Skipped, Some(RepositoryReason::NotReached))));
-        } else if !world.guards.validity || run.renewed.is_valid(self.moment(world)) {
+        } else if self.leads(world) && (!world.guards.validity || is_valid(run.renewed, self.moment(world))) {
             self.send(world, &mut run);
         }
         if run.waits.is_none() && run.left.is_empty() {
@@ -377,6 +475,7 @@ impl Operator {
                 run.outcomes.push(skipped);
             }
             _ => {
+                world.leaves(&run.record.id);
                 let request = world.gitlab.send(id, world.now);
                 run.waits = Some(Request { id: request, repository: id, sent: self.elapsed });
             }
@@ -459,7 +558,7 @@ impl Operator {
                 let at = self.moment(world);
                 let mut status = run.live.status.clone().unwrap_or_default();
                 report::renew(&mut status, progress, None, run.stop.is_some(), at.wall);
-                match world.api.write(&run.live, status, fault) {
+                match world.api.write(&run.live, status, self.reach(fault)) {
                     Ok(live) => {
                         run.live = live;
                         run.renewed = at;
@@ -484,9 +583,13 @@ impl Operator {
         self.run = Some(run);
     }
 
+    fn holds(&self, run: &RunStatus) -> bool {
+        run.holder_identity.as_deref().is_some_and(|holder| self.identity.is(holder))
+    }
+
     fn is_ours(&self, run: &Run, policy: &RegistryCleanupPolicy) -> bool {
         let last = policy.status.as_ref().and_then(|status| status.last_run.as_ref());
-        last.is_some_and(|last| last.result.is_under_way() && last.id == run.record.id && self.identity.holds(last))
+        last.is_some_and(|last| last.result.is_under_way() && last.id == run.record.id && self.holds(last))
     }
 
     /// Ends the run between two requests, and writes what there is to write.
@@ -504,6 +607,7 @@ impl Operator {
         if self.unwritten.is_some() {
             self.look(world, Fault::None);
         }
+        self.release(world);
     }
 }
 

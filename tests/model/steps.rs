@@ -38,6 +38,10 @@ pub(crate) enum Step {
     Terminate(Who),
     /// A process stands still (SIGSTOP), or goes on.
     Freeze(Who),
+    /// A process is cut off from the API server, or no longer.
+    Cut(Who),
+    /// An operator tries for the Lease, or renews it.
+    Elect(Who, Fault),
     /// A machine is suspended for so many seconds: the clock that nobody sets stands still.
     Suspend(Who, u16),
     /// Somebody edits the policy.
@@ -53,7 +57,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 fn step() -> impl Strategy<Value = Step> {
     let who = || 0..2_usize;
     prop_oneof![
-        6 => prop_oneof![1..30_u16, 1..200_u16, 1..4000_u16].prop_map(Step::Pass),
+        6 => prop_oneof![1..30_u16, 1..200_u16, 3400..3700_u16, 1..4000_u16].prop_map(Step::Pass),
         8 => who().prop_map(Step::Show),
         14 => (who(), fault()).prop_map(|(who, fault)| Step::Look(who, fault)),
         14 => (who(), fault()).prop_map(|(who, fault)| Step::Work(who, fault)),
@@ -62,6 +66,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => who().prop_map(Step::Crash),
         1 => who().prop_map(Step::Terminate),
         2 => who().prop_map(Step::Freeze),
+        2 => who().prop_map(Step::Cut),
+        3 => (who(), fault()).prop_map(|(who, fault)| Step::Elect(who, fault)),
         1 => (who(), 1..5000_u16).prop_map(|(who, seconds)| Step::Suspend(who, seconds)),
         1 => Just(Step::Edit),
         3 => Just(Step::Request),

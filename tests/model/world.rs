@@ -8,6 +8,7 @@ use proptest::test_runner::TestCaseError;
 use registry_cleanup_operator::api::{
     HistoryEntry, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, RunResult, Trigger,
 };
+use registry_cleanup_operator::leadership::record::Record;
 use registry_cleanup_operator::policy::{CompileOptions, CompiledPolicy, compile};
 use serde_json::json;
 
@@ -36,11 +37,13 @@ pub(crate) struct Guards {
     pub(crate) compare_and_swap: bool,
     /// The end of a run is kept until it is written.
     pub(crate) kept_end: bool,
+    /// Nothing is sent without a Lease that outlives it.
+    pub(crate) lease: bool,
 }
 
 impl Default for Guards {
     fn default() -> Self {
-        Self { ledger: true, margin: true, validity: true, compare_and_swap: true, kept_end: true }
+        Self { ledger: true, margin: true, validity: true, compare_and_swap: true, kept_end: true, lease: true }
     }
 }
 
@@ -70,6 +73,8 @@ pub(crate) enum Failed {
 /// The API server with its one policy.
 pub(crate) struct Api {
     pub(crate) policy: RegistryCleanupPolicy,
+    /// The Lease and its version.
+    pub(crate) lease: (Option<Record>, u64),
     compare_and_swap: bool,
     version: u64,
     /// Runs that a status told of: whether it told of their ends.
@@ -93,7 +98,7 @@ impl Api {
         });
         let policy = serde_json::from_value(policy).expect("a policy");
         let (runs, slots) = (BTreeMap::new(), HashMap::new());
-        Self { policy, compare_and_swap, version: 1, runs, slots, broken: None }
+        Self { policy, lease: (None, 0), compare_and_swap, version: 1, runs, slots, broken: None }
     }
 
     /// Writes a status into the version of the policy that was read.
@@ -113,6 +118,18 @@ impl Api {
         self.policy.status = Some(status);
         self.next_version();
         if fault == Fault::After { Err(Failed::NoAnswer) } else { Ok(self.policy.clone()) }
+    }
+
+    /// Writes the Lease, if it still has the version that was read.
+    pub(crate) fn write_lease(&mut self, read: u64, record: Record, fault: Fault) -> Result<u64, Failed> {
+        if fault == Fault::Before {
+            return Err(Failed::NoAnswer);
+        }
+        if read != self.lease.1 {
+            return Err(Failed::Conflict);
+        }
+        self.lease = (Some(record), read + 1);
+        if fault == Fault::After { Err(Failed::NoAnswer) } else { Ok(read + 1) }
     }
 
     fn edit(&mut self) {
@@ -262,7 +279,7 @@ impl World {
 
     pub(crate) fn take(&mut self, step: Step) -> Result<(), Violation> {
         match step {
-            Step::Pass(seconds) => self.pass(i64::from(seconds)),
+            Step::Pass(seconds) => self.go_on(i64::from(seconds)),
             Step::Show(who) => self.with(who, |operator, world| operator.show(world)),
             Step::Look(who, fault) => self.with(who, |operator, world| operator.look(world, fault)),
             Step::Work(who, fault) => self.with(who, |operator, world| operator.work(world, fault)),
@@ -276,6 +293,8 @@ impl World {
                 }
             }
             Step::Freeze(who) => self.operator(who).into_iter().for_each(|operator| operator.frozen ^= true),
+            Step::Cut(who) => self.operator(who).into_iter().for_each(|operator| operator.cut ^= true),
+            Step::Elect(who, fault) => self.elect(who, fault),
             Step::Suspend(who, seconds) => {
                 let seconds = i64::from(seconds);
                 self.operator(who).into_iter().for_each(|operator| operator.elapsed -= seconds);
@@ -291,6 +310,34 @@ impl World {
         self.now += seconds;
         self.operators.iter_mut().flatten().for_each(|operator| operator.elapsed += seconds);
         self.gitlab.give_up(self.now);
+    }
+
+    /// Lets time go by, in which whoever can renews its Lease.
+    fn go_on(&mut self, mut seconds: i64) {
+        while seconds > 0 {
+            let part = seconds.min(5);
+            self.pass(part);
+            seconds -= part;
+            for who in [0, 1] {
+                self.elect(who, Fault::None);
+            }
+        }
+    }
+
+    fn elect(&mut self, who: Who, fault: Fault) {
+        let mut goes_on = true;
+        self.with(who, |operator, world| goes_on = operator.elect(world, fault));
+        if !goes_on {
+            self.replace(who);
+        }
+    }
+
+    /// Takes note that a request leaves for a run.
+    pub(crate) fn leaves(&mut self, run: &str) {
+        let last = self.api.policy.status.as_ref().and_then(|status| status.last_run.as_ref());
+        if last.is_none_or(|last| last.id != run || !last.result.is_under_way()) {
+            self.api.broken = Some(format!("a request left for {run}, which had been given up"));
+        }
     }
 
     fn operator(&mut self, who: Who) -> Option<&mut Operator> {
@@ -321,7 +368,7 @@ impl World {
 
     /// Everything goes well for a while.
     fn go_well(&mut self) -> Result<(), Violation> {
-        self.take(Step::Pass(45))?;
+        self.take(Step::Pass(30))?;
         for who in [0, 1] {
             self.take(Step::Show(who))?;
             self.take(Step::Look(who, Fault::None))?;
@@ -337,9 +384,11 @@ impl World {
 
     /// Lets everything go well until nothing is under way. Then nothing may be left undone.
     pub(crate) fn come_to_rest(&mut self) -> Result<(), Violation> {
-        self.operators.iter_mut().flatten().for_each(|operator| operator.frozen = false);
-        for round in 0..30 {
-            if round > 10 && self.api.runs.values().all(|ended| *ended) {
+        for operator in self.operators.iter_mut().flatten() {
+            (operator.frozen, operator.cut) = (false, false);
+        }
+        for round in 0..40 {
+            if round > 15 && self.api.runs.values().all(|ended| *ended) {
                 break;
             }
             self.go_well()?;
