@@ -16,8 +16,9 @@ trap 'rm -rf "$work"' EXIT
 crane() { GOWORK=off GOFLAGS=-mod=readonly go -C hack/crane tool crane "$@"; }
 
 images=()
-for program in "$folder"/registry-cleanup-operator-linux-*; do
-    architecture=${program##*-}
+for architecture in amd64 arm64; do
+    program=$folder/registry-cleanup-operator-linux-$architecture
+    [ -e "$program" ] || continue
     mkdir -p "$work/$architecture"
     install -m 0755 "$program" "$work/$architecture/registry-cleanup-operator"
     # Nothing in the layer tells when or by whom it was made.

@@ -149,6 +149,7 @@ rehearse() {
 
 # A registry on a free port, which ends with this script.
 serve() {
+    : >"$work/log"
     # By its path, so that the signal in the end reaches it and not the go command.
     "$(GOWORK=off GOFLAGS=-mod=readonly go -C "$root/hack/crane" tool -n crane)" registry serve --address 127.0.0.1:0 --disk "$work" 2>"$work/log" &
     local registry=$! port=
@@ -200,6 +201,8 @@ verify() {
     sed -i '$d' "$dist/SHA256SUMS"
     cosign verify "${key[@]}" --allow-http-registry "$image" >/dev/null
     cosign verify "${key[@]}" --allow-http-registry "$chart_image" >/dev/null
+    [ "$(crane manifest "$image" | grep -o '"architecture":"[^"]*"' | wc -l)" = "$(find "$dist" -name "$name-linux-*64" | wc -l)" ] ||
+        fail 'the image is not for the architectures that were built'
     crane config --platform linux/amd64 "$image" | grep -q '"User":"65532:65532"' || fail 'the image does not run as 65532'
     helm template "$name" "oci://${chart_image}" --plain-http --set "image.digest=${image#*@}" |
         grep -q "image: .*@${image#*@}\$" || fail 'the chart does not name the image'
