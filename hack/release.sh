@@ -187,7 +187,7 @@ PYTHON
 }
 
 verify() {
-    local key=(--key "$dist/test.pub" --insecure-ignore-tlog --private-infrastructure)
+    local key=(--key "$dist/test.pub" --insecure-ignore-tlog)
     (cd "$dist" && sha256sum --check --quiet SHA256SUMS)
     cosign verify-blob "${key[@]}" --bundle "$dist/SHA256SUMS.bundle" "$dist/SHA256SUMS"
     for program in "$dist/$name"-linux-*[0-9]; do
