@@ -224,7 +224,7 @@ type Outcome = Result<(ObjectRef<Guarded>, Requeue), ControllerError<Error, watc
 fn report(context: &Context, store: &Store<Guarded>, outcome: Outcome) {
     match outcome {
         Ok((policy, action)) => {
-            tracing::debug!(namespace = policy.namespace, policy = policy.name, ?action, "looked at a policy")
+            tracing::debug!(namespace = policy.namespace, policy = policy.name, ?action, "looked at a policy");
         }
         Err(ControllerError::ObjectNotFound(policy)) => {
             tracing::debug!(namespace = policy.namespace, policy = policy.name, "a policy is gone");

@@ -12,7 +12,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use crate::terminal;
 
@@ -32,7 +32,7 @@ where
         event.record(&mut own);
         let mut line =
             vec![("timestamp".to_owned(), time.into()), ("level".to_owned(), of_event.level().as_str().into())];
-        for span in around.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in around.event_scope().into_iter().flat_map(Scope::from_root) {
             if !span.metadata().target().starts_with(env!("CARGO_CRATE_NAME")) {
                 continue;
             }

@@ -52,7 +52,9 @@ pub fn init(level: &str, format: LogFormat) -> Result<(), Error> {
     }
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
-        tracing::error!(location, error = panic.payload_as_str().unwrap_or_default(), "the program has a bug");
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied().or_else(|| Some(payload.downcast_ref::<String>()?.as_str()));
+        tracing::error!(location, error = text, "the program has a bug");
     }));
     Ok(())
 }

@@ -66,7 +66,7 @@ pub(crate) async fn execute(
     let run = begin::begin(context, live, order).await?;
     // On every line that is logged on its behalf, whoever logs it.
     let of = tracing::error_span!("run", run = run.id);
-    carry_out(context, live, run, slot).instrument(of).await
+    Box::pin(carry_out(context, live, run, slot).instrument(of)).await
 }
 
 /// Carries a run out that was begun.

@@ -53,8 +53,7 @@ fn the_table_of_cases_names_files_that_exist_and_every_file_of_cases() {
     let folder = path("tests/it/field_cases");
     let table = fs::read_to_string(format!("{folder}/README.md")).unwrap();
     let (_, table) = table.split_once("## Where each case is tested").unwrap();
-    let rows: Vec<&str> =
-        table.lines().filter(|line| line.starts_with(|c: char| c == '|') && line.contains('`')).collect();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with('|') && line.contains('`')).collect();
     assert_eq!(rows.len(), 16);
     let named: BTreeSet<&str> =
         rows.iter().flat_map(|row| row.split('`').skip(1).step_by(2)).filter(|name| name.contains('.')).collect();

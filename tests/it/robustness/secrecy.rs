@@ -82,8 +82,8 @@ async fn everything_it_tells(level: &str) -> (World, Told) {
 
 async fn metrics(process: &Process) -> String {
     let log = process.log();
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let listen = lines.filter_map(|line| line["listen"].as_str().map(str::to_owned)).next().unwrap();
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let listen = lines.find_map(|line| line["listen"].as_str().map(str::to_owned)).unwrap();
     reqwest::get(format!("http://{listen}/metrics")).await.unwrap().text().await.unwrap()
 }
 
