@@ -1,4 +1,4 @@
-//! Thousands of policies that nobody would write, through the real API server: what it lets in, the operator explains,
+//! Policies that nobody would write, through the real API server: what it lets in, the operator explains,
 //! and it goes on.
 
 use std::collections::BTreeMap;
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 use super::clusters::{account, wait_for_definition, world_on};
 use super::process::Process;
-use crate::support::eventually;
 use crate::world::{World, install, own_cluster};
 
-/// How many are made, and from which number on.
-const POLICIES: u64 = 5_000;
+/// How many are made, unless the variable of this name says how many. 5,000 take some minutes.
+const POLICIES: (&str, u64) = ("MUTATED_POLICIES", 500);
+/// What the mutations are drawn from.
 const SEED: u64 = 0x5eed;
 /// How many are sent to the API server at the same time.
 const AT_ONCE: usize = 16;
@@ -48,10 +48,11 @@ fn sensible(world: &World) -> Vec<Value> {
         "method": "Exact", "rules": rules, "mode": "DryRun", "schedule": "17 3 * * *", "timeZone": "Europe/Berlin",
         "limits": {"maxTagsPerRun": 100, "maxTagsPerRepository": 50, "maxPercentPerRepository": 40},
         "protect": {"nameRegex": ["v[0-9]+", "stable"], "inUse": "Disabled"},
-        "target": {"groups": [{"path": "shop"}], "projects": [{"path": "shop/backend"}]},
+        "target": {"groups": [{"path": "shop"}], "projects": ["shop/backend"]},
         "startingDeadlineSeconds": 1800, "activeDeadlineSeconds": 3600, "historyLimit": 3,
     });
-    let bulk = json!({"mode": "RequireApproval", "method": "Exact", "protect": {"inUse": "Enabled"}, "suspend": false});
+    let bulk =
+        json!({"mode": "RequireApproval", "method": "Exact", "protect": {"inUse": "Required"}, "suspend": false});
     [exact, bulk, json!({})].iter().map(|changes| world.policy("m", changes)).collect()
 }
 
@@ -136,7 +137,8 @@ fn similar(value: &Value, random: &mut Random) -> Value {
                 0 if !chars.is_empty() => drop(chars.remove(at)),
                 1 if !chars.is_empty() => chars.swap(0, at),
                 _ => {
-                    chars.insert(at, *random.pick(&['a', 'Z', '0', '9', '-', '.', '/', '*', '|', ' ', ',', '\u{200b}']))
+                    chars
+                        .insert(at, *random.pick(&['a', 'Z', '0', '9', '-', '.', '/', '*', '|', ' ', ',', '\u{200b}']));
                 }
             }
             json!(chars.into_iter().collect::<String>())
@@ -179,20 +181,21 @@ fn mutated(world: &World) -> Vec<Value> {
         }
         policy
     };
-    (0..POLICIES).map(policy).collect()
+    let (variable, usual) = POLICIES;
+    let number = std::env::var(variable).map_or(usual, |number| number.parse().unwrap());
+    (0..number).map(policy).collect()
 }
 
 /// Whether a status says what becomes of its policy, and why.
-fn explains(status: Option<&PolicyStatus>) -> bool {
+fn explains(status: &PolicyStatus) -> bool {
     let said = |condition: &conditions::Condition| {
         condition.status != ConditionStatus::Unknown && !condition.reason.is_empty() && !condition.message.is_empty()
     };
-    let ready = status.and_then(|status| conditions::find(&status.conditions, conditions::READY));
-    ready.is_some_and(said)
+    conditions::find(&status.conditions, conditions::READY).is_some_and(said)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_thousands_of_mutated_policies_none_stops_the_operator_and_each_is_explained() {
+async fn of_many_mutated_policies_none_stops_the_operator_and_each_is_explained() {
     let cluster = own_cluster().await;
     install(cluster, &[]);
     wait_for_definition(cluster);
@@ -213,17 +216,14 @@ async fn of_thousands_of_mutated_policies_none_stops_the_operator_and_each_is_ex
     let made: Vec<Option<String>> = stream::iter(mutated(&world)).map(create).buffer_unordered(AT_ONCE).collect().await;
     let taken: Vec<String> = made.iter().flatten().cloned().collect();
     // Both, or nothing is tried.
-    assert!(taken.len() > 500 && made.len() - taken.len() > 500, "{} of {} are taken", taken.len(), made.len());
+    let tenth = made.len() / 10;
+    assert!(taken.len() > tenth && made.len() - taken.len() > tenth, "{} of {} are taken", taken.len(), made.len());
 
-    let unexplained = eventually("a condition of each policy", async || {
-        let policies = world.policies().list(&ListParams::default()).await.unwrap().items;
-        let rest: Vec<String> =
-            policies.iter().filter(|policy| !explains(policy.status.as_ref())).map(ResourceExt::name_any).collect();
-        let settled = policies.len() == taken.len() && rest.is_empty();
-        (settled || !process.is_running()).then_some(rest)
-    })
-    .await;
-    assert!(process.is_running() && unexplained.is_empty(), "{unexplained:?}\n{}", process.log());
+    let explained = async |name: &String| {
+        Box::pin(world.until(name, explains)).await;
+    };
+    stream::iter(&taken).map(explained).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    assert!(process.is_running(), "{}", process.log());
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for policy in world.policies().list(&ListParams::default()).await.unwrap().items {
         *reasons.entry(World::condition(&policy.status.unwrap(), "Ready")).or_default() += 1;
