@@ -32,6 +32,7 @@ fn complete(heading: &str, expected: &BTreeSet<String>) {
     let rows = rows(heading);
     let names: BTreeSet<String> = rows.iter().map(|(name, _)| name.clone()).collect();
     assert_eq!(names, *expected, "{heading}");
+    assert_eq!(names.len(), rows.len(), "{heading}: a row stands twice");
     for (name, cells) in rows {
         assert!(cells.len() == 3 && cells.iter().all(|cell| cell.len() > 3), "{name}: {cells:?}");
     }
