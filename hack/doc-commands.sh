@@ -15,7 +15,7 @@ demo=.doc-commands
 logs=$demo/logs
 work=$root/$demo/work
 programs=${CARGO_TARGET_DIR:-$root/target}/debug
-policy_wait=60s
+policy_wait=180s
 
 # shellcheck source=hack/demo/lib.sh
 . "$root/hack/demo/lib.sh"
