@@ -11,6 +11,9 @@
 //! $ SCHEDULES=1000000 SEED=7 cargo test --release --test model     # `make model`
 //! ```
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "all of it is a test")]
+#![expect(clippy::struct_excessive_bools, reason = "each is a guard of its own")]
+
 mod operator;
 mod steps;
 mod world;

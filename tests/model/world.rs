@@ -287,7 +287,7 @@ impl World {
             Step::Deliver { which, answered } => self.gitlab.deliver(which, answered, self.now)?,
             Step::Crash(who) => self.replace(who),
             Step::Terminate(who) => {
-                self.with(who, |operator, world| operator.terminate(world));
+                self.with(who, Operator::terminate);
                 if self.operator(who).is_some_and(|operator| !operator.frozen) {
                     self.replace(who);
                 }
