@@ -16,6 +16,10 @@ pub(crate) fn account(world: &World, keeps: bool) -> PathBuf {
     let name = "keeper";
     let subject = format!("--serviceaccount={}:{name}", world.namespace);
     world.kubectl(&["create", "serviceaccount", name]);
+    let of_leases =
+        ["create", "role", "leader", "--verb=create,get,update,patch", "--resource=leases.coordination.k8s.io"];
+    world.kubectl(&of_leases);
+    world.kubectl(&["create", "rolebinding", "leader", "--role", "leader", &subject]);
     if keeps {
         world.kubectl(&["create", "role", name, "--verb=create,delete,list", "--resource=configmaps"]);
         world.kubectl(&["create", "rolebinding", name, "--role", name, &subject]);

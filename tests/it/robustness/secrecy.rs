@@ -57,7 +57,9 @@ async fn everything_it_tells(level: &str) -> (World, Told) {
         world.apply(&policy).await.unwrap();
     }
     let kubeconfig = account(&world, true);
-    let scope = ["--watch-namespace", &world.namespace, "--in-use-scope", "WatchedNamespaces"];
+    let name = world.namespace.as_str();
+    let lease = ["--leader-election-namespace", name, "--leader-election-name", name];
+    let scope = ["--watch-namespace", name, "--in-use-scope", "WatchedNamespaces"].into_iter().chain(lease);
     let arguments: Vec<&str> = ["--log-level", level, "--history-limit", "9"].into_iter().chain(scope).collect();
     let mut process = process(&kubeconfig, &arguments);
     world.ready("shop").await;
