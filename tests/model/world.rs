@@ -280,6 +280,10 @@ impl World {
     pub(crate) fn take(&mut self, step: Step) -> Result<(), Violation> {
         match step {
             Step::Pass(seconds) => self.go_on(i64::from(seconds)),
+            Step::AlmostAnHour(before) => {
+                let end = self.gitlab.accepted.values().max().map_or(self.now, |last| last + HOUR);
+                self.go_on(end - i64::from(before) - self.now);
+            }
             Step::Show(who) => self.with(who, |operator, world| operator.show(world)),
             Step::Look(who, fault) => self.with(who, |operator, world| operator.look(world, fault)),
             Step::Work(who, fault) => self.with(who, |operator, world| operator.work(world, fault)),
@@ -312,10 +316,10 @@ impl World {
         self.gitlab.give_up(self.now);
     }
 
-    /// Lets time go by, in which whoever can renews its Lease.
+    /// Lets time go by, in which whoever can renews its Lease often enough to keep it.
     fn go_on(&mut self, mut seconds: i64) {
         while seconds > 0 {
-            let part = seconds.min(5);
+            let part = seconds.min(25);
             self.pass(part);
             seconds -= part;
             for who in [0, 1] {
