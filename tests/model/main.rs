@@ -28,7 +28,7 @@ use world::{Guards, Violation, World};
 /// Schedules where nobody says how many.
 const SCHEDULES: u32 = 20_000;
 /// Schedules within which a model without one of its guards has to fail.
-const TO_FAIL: u32 = 20_000;
+const TO_FAIL: u32 = 40_000;
 /// How often a schedule is tried to be made shorter that broke something, and where that was to be expected.
 const SHRINKING: u32 = 20_000;
 const EXPECTED: u32 = 50;

@@ -255,9 +255,9 @@ impl Operator {
         }
     }
 
-    fn decide(&mut self, world: &mut World, policy: &RegistryCleanupPolicy) -> (Action, Rc<CompiledPolicy>) {
+    fn decide(&self, world: &World, policy: &RegistryCleanupPolicy) -> (Action, Rc<CompiledPolicy>) {
         let now = self.now(world);
-        let compiled = world.compiled(policy, now);
+        let compiled = World::compiled(policy, now);
         let fresh = PolicyStatus::default();
         let status = policy.status.as_ref().unwrap_or(&fresh);
         let run = status.last_run.as_ref().filter(|run| run.result.is_under_way());

@@ -80,5 +80,5 @@ fn step() -> impl Strategy<Value = Step> {
 /// By how many seconds the clock of each operator is off, and what happens.
 pub(crate) fn schedule() -> impl Strategy<Value = ([i64; 2], Vec<Step>)> {
     let skew = || -2..=2_i64;
-    ((skew(), skew()).prop_map(|(one, other)| [one, other]), vec(step(), 1..120))
+    ((skew(), skew()).prop_map(|(one, other)| [one, other]), vec(step(), 40..120))
 }

@@ -1,5 +1,6 @@
 //! The API server, GitLab, the time, and what must hold.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
@@ -233,7 +234,6 @@ pub(crate) struct World {
     pub(crate) guards: Guards,
     /// None is there while it acts.
     operators: Vec<Option<Operator>>,
-    compiled: HashMap<i64, Rc<CompiledPolicy>>,
     processes: u64,
     /// The runs that came through, with the process that knows.
     came_through: HashMap<String, u64>,
@@ -247,7 +247,6 @@ impl World {
             gitlab: GitLab::default(),
             guards,
             operators: Vec::new(),
-            compiled: HashMap::new(),
             processes: 0,
             came_through: HashMap::new(),
         };
@@ -264,12 +263,14 @@ impl World {
         Timestamp::from_second(1_795_000_000 + self.now + skew).unwrap_or(Timestamp::MAX)
     }
 
-    pub(crate) fn compiled(&mut self, policy: &RegistryCleanupPolicy, now: Timestamp) -> Rc<CompiledPolicy> {
+    /// A policy of a generation, as it is compiled: the same in every world.
+    pub(crate) fn compiled(policy: &RegistryCleanupPolicy, now: Timestamp) -> Rc<CompiledPolicy> {
+        thread_local! {
+            static COMPILED: RefCell<HashMap<i64, Rc<CompiledPolicy>>> = RefCell::default();
+        }
+        let compile = || Rc::new(compile(&policy.spec, &CompileOptions::default(), now).expect("a sound policy"));
         let generation = policy.metadata.generation.unwrap_or_default();
-        let compiled = self.compiled.entry(generation).or_insert_with(|| {
-            Rc::new(compile(&policy.spec, &CompileOptions::default(), now).expect("a sound policy"))
-        });
-        Rc::clone(compiled)
+        COMPILED.with_borrow_mut(|known| Rc::clone(known.entry(generation).or_insert_with(compile)))
     }
 
     fn start(&mut self, who: Who, skew: i64) -> Operator {
