@@ -32,6 +32,8 @@ use super::traces::Traces;
 
 /// How many policies are read or written whole at the same time.
 const WHOLE_POLICIES: usize = 8;
+/// How many policies are taken from one step to the next at the same time, besides those that wait for GitLab.
+const STEPS: usize = 8;
 
 /// What all reconciliations share.
 pub struct Context {
@@ -50,6 +52,9 @@ pub struct Context {
     /// Held while a policy is read or written whole. Others may make each a megabyte, and the buffer of a connection
     /// that has carried one stays that large for as long as the connection is kept.
     pub(crate) whole_policies: Semaphore,
+    /// Held from the reading of a policy to the end of what is done about it, where that needs the API server only: what
+    /// it was compiled to is there meanwhile, a quarter of a megabyte at most.
+    pub(crate) steps: Semaphore,
     compiled: Mutex<CompiledCache>,
     /// Who this process is in the records of its runs.
     pub(crate) identity: Identity,
@@ -94,6 +99,7 @@ impl Context {
             leadership: None,
             compiling: Semaphore::new(1),
             whole_policies: Semaphore::new(WHOLE_POLICIES),
+            steps: Semaphore::new(STEPS),
             compiled: Mutex::default(),
             identity: identity(None, None),
             ledger: Mutex::default(),

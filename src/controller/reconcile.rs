@@ -74,7 +74,7 @@ pub(crate) async fn reconcile(
     Box::pin(definition::refresh(&context)).await;
     let (namespace, name) = (policy.namespace().ok_or(Error::Nameless)?, policy.name_any());
     let turns = Turns { context: &context, slots, currency, policy };
-    let (mut live, mut slot) = (None, None);
+    let (mut live, mut slot, mut turn) = (None, None, None);
     if context.memory().has_unwritten(&policy.uid().unwrap_or_default()) {
         live = Box::pin(write_end(&context, policy)).await?.map(Box::new);
         if live.is_none() {
@@ -88,10 +88,10 @@ pub(crate) async fn reconcile(
             return Ok(requeue);
         }
         let held = slot.as_ref().map(Slot::purpose);
+        // Thousands may wait at the same time, so nothing large is kept while one of them does: neither the whole policy
+        // nor what it was compiled to. What is to be done is decided again once the turn has come.
         if let Some(wanted) = Wanted::of(&action, &compiled).filter(|wanted| Some(wanted.purpose) != held) {
-            // Thousands may wait at the same time, so nothing large is kept meanwhile. What is to be done is decided
-            // again once the turn has come.
-            drop((live.take(), slot.take(), compiled));
+            drop((live.take(), slot.take(), turn.take(), compiled));
             slot = match turns.wait(&wanted).await? {
                 Some(slot) => Some(slot),
                 None => return Ok(Requeue::requeue(MOMENT)),
@@ -110,6 +110,12 @@ pub(crate) async fn reconcile(
                     continue;
                 }
             }
+        } else {
+            drop(compiled);
+        }
+        if slot.is_none() && turn.is_none() {
+            // Never closed.
+            turn = context.steps.acquire().await.ok();
         }
         live = Box::pin(read(&context, &namespace, &name)).await?.map(Box::new);
         if live.is_none() {

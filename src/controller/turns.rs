@@ -97,6 +97,8 @@ impl Turns<'_> {
     async fn tell(&self, queued: bool) -> Result<(), Error> {
         let namespace = self.policy.namespace().ok_or(Error::Nameless)?;
         let policies = self.context.policies(&namespace);
+        // Never closed.
+        let _turn = self.context.steps.acquire().await;
         let Some(live) = status::get_live(&policies, &self.policy.name_any()).await? else { return Ok(()) };
         let mut status = live.status.clone().unwrap_or_default();
         if queued {
