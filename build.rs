@@ -1,6 +1,8 @@
 //! Tells the program which commit it is built from: the one in the variable `REGISTRY_CLEANUP_COMMIT`, as in an image
 //! whose build has no repository, or that of the repository. A debug build is of no commit, so that a commit is no
 //! reason to build anew.
+//!
+//! With `REGISTRY_CLEANUP_CORE_ONLY` only the pure layers are built, for `make mutants`.
 
 #![allow(clippy::print_stdout, reason = "the way to tell cargo")]
 
@@ -11,6 +13,11 @@ use std::process::Command;
 const DIGITS: usize = 9;
 
 fn main() {
+    println!("cargo::rustc-check-cfg=cfg(core_only)");
+    println!("cargo::rerun-if-env-changed=REGISTRY_CLEANUP_CORE_ONLY");
+    if env::var_os("REGISTRY_CLEANUP_CORE_ONLY").is_some() {
+        println!("cargo::rustc-cfg=core_only");
+    }
     println!("cargo::rerun-if-env-changed=REGISTRY_CLEANUP_COMMIT");
     let given = env::var("REGISTRY_CLEANUP_COMMIT").ok().filter(|commit| !commit.is_empty());
     let optimized = env::var("PROFILE").is_ok_and(|profile| profile == "release");

@@ -16,5 +16,5 @@ if [ ! -x "$folder/bin/cargo-mutants" ]; then
     CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=0 \
         cargo install --quiet --locked --debug --no-track --root "$folder" "cargo-mutants@$version"
 fi
-# A mutation costs a build, so debug information is left out.
-CARGO_PROFILE_DEV_DEBUG=0 PATH="$folder/bin:$PATH" cargo mutants --output target "$@"
+# A mutation costs a build, so debug information is left out, and so is all that does not decide.
+REGISTRY_CLEANUP_CORE_ONLY=1 CARGO_PROFILE_DEV_DEBUG=0 PATH="$folder/bin:$PATH" cargo mutants --output target "$@"
