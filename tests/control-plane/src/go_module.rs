@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::error::{Error, FileContext, Result};
 use crate::files::last_lines;
-use crate::tools::Tool;
+use crate::tools::{Tool, variable};
 
 const FLAGS: [&str; 3] = ["build", "-trimpath", "-buildvcs=false"];
 
@@ -82,12 +82,18 @@ impl GoModule {
         say(&format!("building {} {} (about {}, once)", tool.program(), self.version(tool), tool.build_time()));
         // Written under another name first: an interrupted build must not leave half a program behind.
         let partial = folder.join(format!("{}.partial", tool.program()));
-        self.go_build(tool, &source, &partial)?;
+        let objects = folder.join("objects");
+        self.go_build(tool, &source, &partial, &objects)?;
         fs::rename(&partial, &program).file("create", &program)?;
+        if self.tools.iter().all(|tool| folder.join(tool.program()).is_file()) && objects.exists() {
+            fs::remove_dir_all(&objects).file("remove", &objects)?;
+        }
         Ok(program)
     }
 
-    fn go_build(&self, tool: Tool, source: &Path, target: &Path) -> Result<()> {
+    /// What Go compiles goes to `objects`: gigabytes, which nothing needs once the programs are there. A cache that the
+    /// environment names is somebody's wish, and stays.
+    fn go_build(&self, tool: Tool, source: &Path, target: &Path, objects: &Path) -> Result<()> {
         let mut go = Command::new("go");
         go.args(FLAGS)
             .arg("-ldflags")
@@ -96,6 +102,9 @@ impl GoModule {
             .arg(target)
             .arg(tool.package());
         go.current_dir(source).envs(ENVIRONMENT).env_remove("GOOS").env_remove("GOARCH");
+        if variable("GOCACHE").is_none() {
+            go.env("GOCACHE", objects);
+        }
         let output = go.output().map_err(|source| match source.kind() {
             ErrorKind::NotFound => Error::GoMissing { program: tool.program(), go: self.go_version() },
             _ => Error::Spawn { program: "go".to_owned(), source },
