@@ -89,7 +89,7 @@ pub(super) struct PlanArguments {
     #[arg(long)]
     all: bool,
 
-    /// Plan as of this moment (2026-11-22T03:17:00Z): what was pushed since stays and takes no keepN place. With the
+    /// Plan as of this moment (2026-11-22T03:17:00Z): what was pushed since stays and takes no keepN slot. With the
     /// time of status.pendingApproval it is the plan that waits for approval. Only for method: Exact.
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,

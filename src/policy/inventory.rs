@@ -11,7 +11,7 @@
 //! - A name that was not read was pushed later than everything that was read: the pages came in ascending order, each
 //!   full, up to the cut-off, and prove that they skipped none of the names (`policy::paging`; registries before 3.87
 //!   do skip some). Without that proof everything is read by name, and names and tags must agree: a skipped tag is old,
-//!   and would take the place of one of the newest. Where no names are needed nothing competes, and a tag that was
+//!   and would take the slot of one of the newest. Where no names are needed nothing competes, and a tag that was
 //!   skipped merely stays. A tag that comes twice proves the pages wrong as well. It takes a slot, as it does in the
 //!   plan over everything, and stays. That GitLab may protect it makes no difference, since such a tag takes a slot as
 //!   well.
