@@ -33,6 +33,9 @@ pub const APPROVAL_PENDING: &str = "ApprovalPending";
 /// The operator makes a dry run of every run, whatever the policy's mode.
 pub const DRY_RUN_FORCED: &str = "DryRunForced";
 
+/// An administrator paused the installation. Unknown: nobody knows whether one did.
+pub const PAUSED: &str = "Paused";
+
 /// Other policies look after repositories of this one.
 pub const OVERLAPPING: &str = "Overlapping";
 

@@ -95,6 +95,10 @@ pub enum Reason {
     PlanApproved,
     /// `DryRunForced`: the operator runs with --force-dry-run.
     ForcedByOperator,
+    /// `Paused`: the ConfigMap that pauses the installation exists.
+    PausedByAdministrator,
+    /// `Paused`: it is not known whether that ConfigMap exists, so nothing is removed.
+    PauseUnknown,
     /// `InUseKnown`: everything that may use images is watched, and every image can be read.
     WorkloadsWatched,
     /// `InUseKnown`: an image cannot be read that may be one of the policy's repositories.

@@ -25,8 +25,9 @@ use crate::api::RegistryCleanupPolicy;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::events::Events;
 use crate::cluster::lease::{self, Leases};
+use crate::cluster::pause::PauseMap;
 use crate::cluster::workloads::{self, CustomWorkload, CustomWorkloadError, Options, Workloads};
-use crate::controller::{self, Context, Leadership, Scope, until_answered};
+use crate::controller::{self, Context, Leadership, PauseSwitch, Scope, until_answered};
 use crate::gitlab::{ClientSettings, GitLab};
 use crate::leadership::identity::Identity;
 use crate::leadership::step::Loss;
@@ -74,6 +75,8 @@ pub struct OperatorOptions {
     pub pod_name: Option<String>,
     /// Uid of this pod, for the Lease and the records of runs.
     pub pod_uid: Option<String>,
+    /// The ConfigMap that pauses the installation; `None` is the name of the Lease and `-pause`.
+    pub pause_config_map: Option<String>,
     /// Which operators take turns, and how.
     pub leader_election: LeaderElection,
     /// Proxies on the way to the API server, where the operator is no Pod.
@@ -234,11 +237,13 @@ async fn work(
         return Ok(());
     }
     let me = controller::identity(settings.pod_name.as_deref(), settings.pod_uid.as_deref());
+    let pause = Arc::new(PauseSwitch::new(pause_map(&client, &config, &settings)));
     let election = election(config, &settings.leader_election, me.clone())?;
     let Some(held) = election.win(&shutdown, || probes.is_ready()).await else { return Ok(()) };
     let leadership = Arc::new(Leadership::new(held.term));
     let me = me.succeeding(held.predecessor.clone());
     let context = context(client, &settings, shutdown.clone(), me, Arc::clone(&leadership))?;
+    let context = Arc::new(context.paused_by(pause));
     let _ = leading.set(Arc::clone(&context));
     let done = CancellationToken::new();
     // A task of its own: the Lease is renewed also while the work reckons.
@@ -272,9 +277,21 @@ async fn while_it_leads(
     }
 }
 
+/// The namespace of the Lease, and of what pauses the installation.
+fn own_namespace(config: &Config, settings: &LeaderElection) -> String {
+    settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone())
+}
+
+/// The ConfigMap that pauses the installation.
+fn pause_map(client: &Client, config: &Config, settings: &OperatorOptions) -> PauseMap {
+    let lease = &settings.leader_election;
+    let name = settings.pause_config_map.clone().unwrap_or_else(|| format!("{}-pause", lease.name));
+    PauseMap::new(client.clone(), &own_namespace(config, lease), name)
+}
+
 fn election(config: Config, settings: &LeaderElection, me: Identity) -> Result<Election, Error> {
     let timing = settings.timing;
-    let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let namespace = own_namespace(&config, settings);
     let client = Client::try_from(lease::without_retries(config, timing.call_timeout())).map_err(Error::Client)?;
     let leases = Leases::new(client, &namespace, settings.name.clone(), timing.call_timeout());
     Ok(Election { leases, me, timing, clock: Arc::new(SystemClock) })
@@ -286,7 +303,7 @@ fn context(
     shutdown: CancellationToken,
     me: Identity,
     leadership: Arc<Leadership>,
-) -> Result<Arc<Context>, Error> {
+) -> Result<Context, Error> {
     let clock = Arc::new(SystemClock);
     let gitlab = gitlab(settings.requests_per_second, &settings.allowed_hosts, clock.clone());
     let watched = match &settings.scope {
@@ -312,7 +329,7 @@ fn context(
     let events = Events::new(client.clone(), settings.pod_name.clone());
     let context = Context::new(client, gitlab, clock, policy, events, workloads, shutdown);
     let context = context.known_as(me).led_by(leadership);
-    Ok(Arc::new(context.with_history(settings.history_limit.into())))
+    Ok(context.with_history(settings.history_limit.into()))
 }
 
 fn gitlab(requests_per_second: f64, allowed_hosts: &[String], clock: Arc<dyn Clock>) -> GitLab {

@@ -47,6 +47,11 @@ pub(super) struct RunArguments {
     #[arg(long)]
     force_dry_run: bool,
 
+    /// Name of the ConfigMap that pauses this operator, and all others that have the same: while it exists in the
+    /// namespace of the Lease, nothing is removed. Without this flag, the name of the Lease and -pause.
+    #[arg(long, value_name = "NAME")]
+    pause_config_map: Option<String>,
+
     /// How often to check credentials and targets of policies that work, from 1m to 24h. What does not work is tried
     /// again sooner.
     #[arg(long, value_name = "DURATION", default_value = "6h", value_parser = preflight_interval)]
@@ -139,6 +144,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         metrics: arguments.metrics,
         pod_name: arguments.pod_name,
         pod_uid: arguments.pod_uid,
+        pause_config_map: arguments.pause_config_map,
         leader_election: arguments.leader_election.try_into()?,
         proxies: proxies(),
     };

@@ -10,6 +10,7 @@ pub mod definition;
 pub mod events;
 pub mod history;
 pub mod lease;
+pub mod pause;
 pub mod policies;
 pub mod status;
 pub mod trace;

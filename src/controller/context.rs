@@ -20,6 +20,7 @@ use crate::policy::bulk_ledger::Ledger;
 use crate::policy::compiled_cache::CompiledCache;
 use crate::policy::definition::Definition;
 use crate::policy::overlap::Reader;
+use crate::policy::pause::Pause;
 use crate::policy::{CompileOptions, CompiledPolicy};
 
 use super::check_state::Memory;
@@ -27,6 +28,7 @@ use super::counts::Counts;
 use super::gate::{RunGate, StillCurrent};
 use super::leadership::Leadership;
 use super::neighbours::{Guarded, Neighbours, are_ready};
+use super::pause::PauseSwitch;
 use super::sightings::Sightings;
 use super::traces::Traces;
 
@@ -47,6 +49,8 @@ pub struct Context {
     pub(crate) shutdown: CancellationToken,
     /// That of this process, where operators take turns.
     leadership: Option<Arc<Leadership>>,
+    /// What pauses the installation, where something can.
+    pause: Option<Arc<PauseSwitch>>,
     /// Held while a policy is compiled.
     pub(crate) compiling: Semaphore,
     /// Held while a policy is read or written whole. Others may make each a megabyte, and the buffer of a connection
@@ -97,6 +101,7 @@ impl Context {
             workloads,
             shutdown,
             leadership: None,
+            pause: None,
             compiling: Semaphore::new(1),
             whole_policies: Semaphore::new(WHOLE_POLICIES),
             steps: Semaphore::new(STEPS),
@@ -129,6 +134,22 @@ impl Context {
     #[must_use]
     pub fn led_by(self, leadership: Arc<Leadership>) -> Self {
         Self { leadership: Some(leadership), ..self }
+    }
+
+    /// The same for a process that removes nothing while its installation is paused.
+    #[must_use]
+    pub fn paused_by(self, pause: Arc<PauseSwitch>) -> Self {
+        Self { pause: Some(pause), ..self }
+    }
+
+    /// What is known of the pause of the installation.
+    pub(crate) fn pause(&self) -> Pause {
+        self.pause.as_ref().map(|pause| pause.now(&*self.clock)).unwrap_or_default()
+    }
+
+    /// What pauses the installation.
+    pub(crate) fn pause_switch(&self) -> Option<&Arc<PauseSwitch>> {
+        self.pause.as_ref()
     }
 
     /// The gate of something that is done for a policy until `deadline`, as long as the policy is what it was.

@@ -15,6 +15,7 @@ use crate::gitlab::{Gate, Stopped};
 use crate::policy::repository_outcome::Stop;
 
 use super::leadership::Leadership;
+use super::pause::PauseSwitch;
 use super::renewal::Renewal;
 use super::slots::{SLOW, Slot};
 
@@ -68,6 +69,8 @@ pub(crate) struct RunGate {
     slot: OnceLock<Slot>,
     /// Names of tags in lists that the run holds, more or less.
     held: AtomicU64,
+    /// What pauses the installation, where the run removes something.
+    pause: Option<Arc<PauseSwitch>>,
     /// That of the record of the run; a look that is no run has none.
     renewal: Option<Arc<Renewal>>,
 }
@@ -81,12 +84,17 @@ impl RunGate {
         still_current: StillCurrent,
     ) -> Self {
         let (slot, held) = (OnceLock::new(), AtomicU64::new(0));
-        Self { clock, deadline, shutdown, leadership, still_current, slot, held, renewal: None }
+        Self { clock, deadline, shutdown, leadership, still_current, slot, held, pause: None, renewal: None }
     }
 
     /// The same, open only while the record of the run is renewed.
     pub(crate) fn renewed_by(self, renewal: Arc<Renewal>) -> Self {
         Self { renewal: Some(renewal), ..self }
+    }
+
+    /// The same, closed while the installation is paused.
+    pub(crate) fn paused_by(self, pause: Option<Arc<PauseSwitch>>) -> Self {
+        Self { pause, ..self }
     }
 
     /// Says at which place the run works, and waits for it.
@@ -156,6 +164,8 @@ impl RunGate {
             Some(Stop::Shutdown)
         } else if !self.still_current.holds() {
             Some(Stop::PolicyChanged)
+        } else if self.pause.as_ref().is_some_and(|pause| pause.is_on()) {
+            Some(Stop::Paused)
         } else if self.clock.now() >= self.deadline {
             Some(Stop::Deadline)
         } else {
@@ -179,6 +189,19 @@ impl RunGate {
         }
     }
 
+    /// Resolves once somebody pauses the installation.
+    async fn paused(&self) {
+        match &self.pause {
+            Some(pause) => pause.ordered().await,
+            None => future::pending().await,
+        }
+    }
+
+    /// Whether it is known that nobody has paused the installation.
+    fn is_not_paused(&self) -> bool {
+        self.pause.as_ref().is_none_or(|pause| !pause.now(&*self.clock).holds())
+    }
+
     /// Whether the record of the run is recent enough for anything to be sent.
     fn is_renewed(&self) -> bool {
         self.renewal.as_ref().is_none_or(|renewal| renewal.is_valid(&*self.clock))
@@ -198,6 +221,9 @@ impl RunGate {
             }
             if let Some(leadership) = &self.leadership {
                 leadership.opened(&*self.clock).await;
+            }
+            if let Some(pause) = &self.pause {
+                pause.known(&*self.clock).await;
             }
         };
         tokio::select! {
@@ -232,6 +258,9 @@ impl Gate for RunGate {
     }
 
     fn removal_time(&self) -> Option<Duration> {
+        if !self.is_not_paused() {
+            return None;
+        }
         self.leadership.as_ref().map_or(Some(Duration::MAX), |leadership| leadership.removal_time(&*self.clock))
     }
 
@@ -259,6 +288,7 @@ impl Gate for RunGate {
                 () = self.leadership_lost() => {}
                 () = self.still_current.ended() => {}
                 () = self.told_by_record() => {}
+                () = self.paused() => {}
             }
         }
         .boxed()

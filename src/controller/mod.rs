@@ -8,14 +8,14 @@
 //! knows of that, `leadership` until when this process may send at all, `check_state` is what one process knows of policies beyond their statuses. `renewal` is what a run
 //! shares with whoever renews its record. `neighbours` are policies that may look after the same repositories,
 //! `sightings` notices when any of them changes. `slots` are the places at which policies are worked on and `turns` the
-//! wait for them. `hours` keeps what would be lost of the hour with a status, `traces` what is known of its traces in the
+//! wait for them. `pause` knows whether the installation is paused. `hours` keeps what would be lost of the hour with a status, `traces` what is known of its traces in the
 //! cluster. `history` keeps what runs removed. `compiled` keeps what was compiled, and `definition` what is known of the definition in the cluster. `counts`
 //! is what is counted, and `metrics` all that is told of it.
 //!
 //! ```text
 //! metrics → context
 //! watch → reconcile → turns, run → notify → history, hours → plan → connect → compiled → context → currency → gate →
-//!     leadership, renewal, slots, check_state, counts, sightings, traces → neighbours, error
+//!     leadership, pause, renewal, slots, check_state, counts, sightings, traces → neighbours, error
 //! ```
 
 mod check_state;
@@ -33,6 +33,7 @@ mod leadership;
 mod metrics;
 mod neighbours;
 mod notify;
+mod pause;
 mod plan;
 mod plan_command;
 mod reconcile;
@@ -52,6 +53,7 @@ pub use error::Error;
 pub use leadership::Leadership;
 pub use metrics::{scrape, scrape_follower};
 pub use neighbours::neighbours_among;
+pub use pause::PauseSwitch;
 pub use plan::in_use::Cluster;
 pub use plan_command::{Forecast, Question, Unavailable};
 pub(crate) use renewal::moment;

@@ -167,7 +167,7 @@ async fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestam
             memory.holder(&uid, status.last_run.as_ref(), &context.identity, elapsed),
         )
     };
-    let definition = context.definition().clone();
+    let (definition, pause) = (context.definition().clone(), context.pause());
     let action = next_action(
         &View {
             generation: policy.metadata.generation.unwrap_or_default(),
@@ -177,6 +177,7 @@ async fn decide(policy: &RegistryCleanupPolicy, context: &Context, now: Timestam
             policy: compiled.as_ref(),
             checked,
             definition: &definition,
+            pause: &pause,
             neighbours_changed,
             holder,
         },
@@ -209,9 +210,10 @@ async fn step(
     let generation = live.metadata.generation.unwrap_or_default();
     let mut status = live.status.clone().unwrap_or_default();
     let mut checked = None;
-    let definition = context.definition().clone();
+    let (definition, pause) = (context.definition().clone(), context.pause());
     let subject = |policy| Subject { policy, generation, definition: &definition, now };
-    let asked = Asked { compiled: compiled.as_ref().map(subject), tokens: Tokens::of(live), generation, now };
+    let asked =
+        Asked { compiled: compiled.as_ref().map(subject), tokens: Tokens::of(live), pause: &pause, generation, now };
     let events = match (&action, &compiled) {
         (Action::RecordInterruption, compiled) => {
             record_interruption(context, live, compiled.as_ref().ok(), &mut status, now)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future;
-use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 use kube::api::ListParams;
 use kube::runtime::controller::{Action as Requeue, Config as ControllerConfig, Error as ControllerError};
@@ -90,12 +90,14 @@ pub async fn run(
         return Ok(());
     }
     definition::refresh(&context).await;
+    follow_pause(&context).await;
     let slots = Slots::new(concurrency);
     let (controllers, stores): (Vec<_>, Vec<_>) = scope
         .apis(|namespace| {
             let api = scoped(&context.kube, namespace);
             let (reader, writer) = reflector::store();
-            (controller(Arc::clone(&context), api, slots.clone(), nudges(), (reader.clone(), writer)), reader)
+            let wakes = wakes(&context, nudges());
+            (controller(Arc::clone(&context), api, slots.clone(), wakes, (reader.clone(), writer)), reader)
         })
         .into_iter()
         .unzip();
@@ -109,6 +111,25 @@ pub async fn run(
     future::join(future::join_all(controllers), ready).await;
     notify::commit_rest(&context).await;
     Ok(())
+}
+
+/// How long the start waits until it is known whether the installation is paused. While it is not, nothing is removed.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// Keeps what is known of the pause of the installation up to date until the operator ends.
+async fn follow_pause(context: &Arc<Context>) {
+    let Some(pause) = context.pause_switch() else { return };
+    let (switch, of) = (Arc::clone(pause), Arc::clone(context));
+    tokio::spawn(async move { switch.follow(&*of.clock, &of.shutdown).await });
+    let _ = tokio::time::timeout(FIRST_LOOK, pause.known(&*context.clock)).await;
+}
+
+/// What makes every policy be looked at.
+fn wakes(context: &Context, nudges: Nudges) -> Nudges {
+    match context.pause_switch() {
+        Some(pause) => stream::select(nudges, pause.changes()).boxed(),
+        None => nudges,
+    }
 }
 
 fn scoped(client: &Client, namespace: Option<&str>) -> Api<Guarded> {

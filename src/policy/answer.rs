@@ -10,6 +10,7 @@ use super::compile::Problem;
 use super::events::{Announcement, EventReason};
 use super::handled_requests::Refusal;
 use super::next_action::{Action, Tokens};
+use super::pause::Pause;
 use super::status_conditions::{self, Subject};
 
 /// Longest part of a request in the name of an action, in bytes: an event takes 128.
@@ -22,6 +23,8 @@ pub struct Asked<'a> {
     pub compiled: Result<Subject<'a>, &'a Problem>,
     /// What its annotations ask for.
     pub tokens: Tokens<'a>,
+    /// What is known of the pause of the installation.
+    pub pause: &'a Pause,
     /// Its `metadata.generation`.
     pub generation: i64,
     /// The time.
@@ -59,6 +62,13 @@ pub fn answer(action: &Action, asked: Asked<'_>, status: &mut PolicyStatus) -> O
         (Action::SkipSlot(slot), Ok(subject)) => {
             status_conditions::arm(status, subject);
             Some(missed(*slot, subject.policy))
+        }
+        (Action::NotePause, compiled) => {
+            asked.pause.note(status, generation, now);
+            if let Ok(subject) = compiled {
+                status_conditions::restate(status, subject);
+            }
+            None
         }
         (Action::DropInterrupted, _) => Some(not_resumed(status)),
         _ => return None,
@@ -129,7 +139,7 @@ mod tests {
     fn answered(action: &Action, policy: &CompiledPolicy, status: &mut PolicyStatus) -> Option<Vec<EventReason>> {
         let definition = Definition::default();
         let subject = Subject { policy, generation: 7, definition: &definition, now: now() };
-        let asked = Asked { compiled: Ok(subject), tokens: TOKENS, generation: 7, now: now() };
+        let asked = Asked { compiled: Ok(subject), tokens: TOKENS, pause: &Pause::Off, generation: 7, now: now() };
         answer(action, asked, status).map(|events| events.iter().map(|event| event.reason).collect())
     }
 
@@ -159,7 +169,7 @@ mod tests {
     fn a_request_to_a_policy_with_a_problem_is_refused_and_the_problem_told(#[case] action: Action) {
         let problem = Problem { reason: Reason::InvalidTimeZone, message: "no such zone".to_owned() };
         let mut status = PolicyStatus::default();
-        let asked = Asked { compiled: Err(&problem), tokens: TOKENS, generation: 7, now: now() };
+        let asked = Asked { compiled: Err(&problem), tokens: TOKENS, pause: &Pause::Off, generation: 7, now: now() };
         let events = answer(&action, asked, &mut status).unwrap();
         assert_eq!(events.iter().map(|event| event.reason).collect::<Vec<_>>(), [EventReason::RunThrottled]);
         assert_eq!(state(&status, STALLED).as_deref(), Some("InvalidTimeZone"));

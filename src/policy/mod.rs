@@ -39,6 +39,7 @@ pub mod outcomes;
 pub mod overlap;
 pub mod paging;
 pub mod pattern;
+pub mod pause;
 pub mod plan;
 pub mod protection_rules;
 pub mod report;

@@ -15,6 +15,7 @@ use super::compile::{CompiledPolicy, Problem};
 use super::definition::Definition;
 use super::forced_dry_run;
 use super::handled_requests::{self, Refusal};
+use super::pause::Pause;
 use super::resume::{Resume, resume};
 use super::run_record::Holder;
 use super::schedule::Due;
@@ -44,6 +45,8 @@ pub struct View<'a> {
     pub checked: Option<Checked>,
     /// What is known of the definition in the cluster.
     pub definition: &'a Definition,
+    /// What is known of the pause of the installation.
+    pub pause: &'a Pause,
     /// Whether the policies that may look after the same repositories are others than at the last check.
     pub neighbours_changed: bool,
     /// Who works on the run that the status says is under way, if it says so of one.
@@ -107,6 +110,8 @@ pub enum Action {
         /// Why a run that is asked for is not granted, if one is.
         refusal: Option<Refusal>,
     },
+    /// Note that the installation is paused, or no longer.
+    NotePause,
     /// Note a request for a run that is not granted.
     RefuseRun(Refusal),
     /// Note an approval that approves of nothing.
@@ -144,8 +149,9 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     let policy = match view.policy {
         Ok(policy) => policy,
         Err(problem) if observed && shows(status, problem) => {
-            let wait = Action::Wait(later(now, STALLED_WAIT));
-            return refused(view, Refusal::Stalled).map_or(wait, Action::RefuseRun);
+            let stale = view.pause.is_misstated(status);
+            let rest = if stale { Action::NotePause } else { Action::Wait(later(now, STALLED_WAIT)) };
+            return refused(view, Refusal::Stalled).map_or(rest, Action::RefuseRun);
         }
         Err(problem) => {
             return Action::Stall { problem: problem.clone(), refusal: refused(view, Refusal::Stalled) };
@@ -166,11 +172,15 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
         };
         return Action::Observe { refusal: refused(view, why) };
     }
+    if view.pause.is_misstated(status) {
+        return Action::NotePause;
+    }
     let hold = view.definition.hold(policy, status, view.generation, now);
-    if let Some(action) = requested(view, policy, hold.is_some(), now) {
+    let held = hold.as_ref().map(|_| Refusal::Held).or(view.pause.holds().then_some(Refusal::Paused));
+    if let Some(action) = requested(view, policy, held, now) {
         return action;
     }
-    let waits = hold.is_some() && policy.mode == Mode::Delete;
+    let waits = held.is_some() && policy.mode == Mode::Delete;
     if let Some(armed) = armed {
         match policy.schedule.due(armed, policy.starting_deadline, now) {
             Due::Run(_) if waits => {}
@@ -205,7 +215,7 @@ fn is_misstated(view: &View<'_>, policy: &CompiledPolicy, now: Timestamp) -> boo
 
 /// A request by annotation, or a run that goes on. A dry run may be asked for at any time; it removes nothing. An
 /// approval waits while the policy is held: it is for one plan, whenever that is carried out.
-fn requested(view: &View<'_>, policy: &CompiledPolicy, held: bool, now: Timestamp) -> Option<Action> {
+fn requested(view: &View<'_>, policy: &CompiledPolicy, held: Option<Refusal>, now: Timestamp) -> Option<Action> {
     let status = view.status;
     let last = status.last_handled_dry_run_at.as_deref();
     if handled_requests::is_new(view.tokens.dry_run, last, &status.handled_dry_run_requests) {
@@ -214,13 +224,13 @@ fn requested(view: &View<'_>, policy: &CompiledPolicy, held: bool, now: Timestam
     if let Some(run) = &status.interrupted_run {
         match resume(run, policy, now) {
             Resume::Never => return Some(Action::DropInterrupted),
-            Resume::Now(mode) if !held || mode == Mode::DryRun => {
+            Resume::Now(mode) if held.is_none() || mode == Mode::DryRun => {
                 return Some(Action::Begin { trigger: Trigger::Resumed, mode, slot: None });
             }
             Resume::Now(_) | Resume::At(_) => {}
         }
     }
-    if let Some(action) = approved(view, policy, held) {
+    if let Some(action) = approved(view, policy, held.is_some()) {
         return Some(action);
     }
     if !run_requested(view) {
@@ -229,8 +239,8 @@ fn requested(view: &View<'_>, policy: &CompiledPolicy, held: bool, now: Timestam
     if policy.suspended {
         return Some(Action::RefuseRun(Refusal::Suspended));
     }
-    if held && policy.mode == Mode::Delete {
-        return Some(Action::RefuseRun(Refusal::Held));
+    if let Some(why) = held.filter(|_| policy.mode == Mode::Delete) {
+        return Some(Action::RefuseRun(why));
     }
     Some(Action::Begin { trigger: Trigger::RunRequested, mode: policy.mode, slot: None })
 }

@@ -213,6 +213,8 @@ pub enum Stop {
     LeadershipLost,
     /// The policy was edited or deleted.
     PolicyChanged,
+    /// An administrator paused the installation.
+    Paused,
     /// The operator went away without a word; found out by its successor.
     OperatorGone,
     /// Another operator found the record of the run unchanged for so long that it gave the run up.
@@ -228,6 +230,7 @@ impl Stop {
             Self::Shutdown => "the operator was shut down during the run",
             Self::LeadershipLost => "the operator lost its Lease during the run, and another one takes over",
             Self::PolicyChanged => "the policy was edited or deleted during the run",
+            Self::Paused => "an administrator paused the operator during the run, see the condition Paused",
             Self::OperatorGone => "the operator stopped before it could record the end of the run",
             Self::GivenUp => "another operator gave the run up, since its record was not renewed in time",
         }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::{
-    self, APPROVAL_PENDING, CREDENTIALS_VALID, ConditionStatus, EFFECTIVE, IN_USE_KNOWN, OVERLAPPING, READY,
+    self, APPROVAL_PENDING, CREDENTIALS_VALID, ConditionStatus, EFFECTIVE, IN_USE_KNOWN, OVERLAPPING, PAUSED, READY,
     RECONCILING, RUN_QUEUED, Reason, STALLED,
 };
 use crate::api::{APPROVE, PolicyStatus, RefusedRunRequest, Trigger};
@@ -180,8 +180,13 @@ pub fn checked(status: &mut PolicyStatus, subject: Subject<'_>, findings: &Findi
 
 /// Arms the next slot after a slot was used or missed.
 pub fn arm(status: &mut PolicyStatus, subject: Subject<'_>) {
-    let Subject { policy, generation, now, .. } = subject;
-    status.next_schedule_time = policy.schedule.next_after(now).map(Time);
+    status.next_schedule_time = subject.policy.schedule.next_after(subject.now).map(Time);
+    restate(status, subject);
+}
+
+/// Says of a policy that is ready what is so now.
+pub fn restate(status: &mut PolicyStatus, subject: Subject<'_>) {
+    let Subject { generation, now, .. } = subject;
     let ready = conditions::find(&status.conditions, READY);
     if ready.is_some_and(|ready| ready.known_reason() == Some(Reason::Scheduled)) {
         let message = ready_message(status, subject, None);
@@ -319,8 +324,10 @@ fn after_remark(definition: &Definition, message: &str) -> String {
 fn ready_message(status: &PolicyStatus, subject: Subject<'_>, remark: Option<&str>) -> String {
     let Subject { policy, definition, .. } = subject;
     let next = status.next_schedule_time.as_ref().map_or_else(|| "never".to_owned(), |time| time.0.to_string());
+    let paused = conditions::find(&status.conditions, PAUSED).map(|_| "paused, see Paused; ").unwrap_or_default();
     let forced = policy.forced_from.map(|_| " (--force-dry-run)").unwrap_or_default();
-    let mut message = after_remark(definition, &format!("next run at {next}, mode {}{forced}", policy.mode.as_str()));
+    let mut message =
+        after_remark(definition, &format!("{paused}next run at {next}, mode {}{forced}", policy.mode.as_str()));
     if policy.protection.in_use && !policy.protection.seen_namespaces.is_empty() {
         let seen = policy.protection.seen_namespaces.join(", ");
         let _ = write!(message, "; images in use are seen in {seen} only (inUse.scope WatchedNamespaces)");

@@ -38,6 +38,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod overlap;
+mod pause;
 mod plan;
 mod protection_rules;
 mod proxy;

@@ -24,6 +24,7 @@ use registry_cleanup_operator::policy::history::Closed;
 use registry_cleanup_operator::policy::new_run::NewRun;
 use registry_cleanup_operator::policy::next_action::{Action, Checked, Tokens, View, next_action};
 use registry_cleanup_operator::policy::overlap::Reader;
+use registry_cleanup_operator::policy::pause::Pause;
 use registry_cleanup_operator::policy::repository_outcome::{End, Outcome, Proposal, RepositoryReason, Stop};
 use registry_cleanup_operator::policy::run_record::{Holder, Seen, Written, holder, is_due, is_valid};
 use registry_cleanup_operator::policy::status_conditions::{self, Findings, Subject};
@@ -271,6 +272,7 @@ impl Operator {
             policy: Ok(&compiled),
             checked: self.checked,
             definition: &self.definition,
+            pause: &Pause::Off,
             neighbours_changed: false,
             holder,
         };
@@ -302,7 +304,8 @@ impl Operator {
             }
             Action::LookAtRecord => return,
             _ => {
-                let asked = Asked { compiled: Ok(subject), tokens: Tokens::of(live), generation, now };
+                let asked =
+                    Asked { compiled: Ok(subject), tokens: Tokens::of(live), pause: &Pause::Off, generation, now };
                 if answer(action, asked, &mut status).is_none() {
                     return;
                 }

@@ -35,6 +35,13 @@ because "-view" and "-edit" follow and a ServiceAccount's name also ends up in l
 {{- end }}
 
 {{/*
+The ConfigMap whose existence pauses the operator.
+*/}}
+{{- define "registry-cleanup-operator.pauseConfigMap" -}}
+{{- default (printf "%s-pause" (include "registry-cleanup-operator.fullname" .)) .Values.controller.pauseConfigMap }}
+{{- end }}
+
+{{/*
 The image. A digest says exactly what runs, so it wins over the tag.
 */}}
 {{- define "registry-cleanup-operator.image" -}}

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::job::{Order, Run, Task};
-use crate::api::{PolicyStatus, RegistryCleanupPolicy, RunStatus, Trigger};
+use crate::api::{Mode, PolicyStatus, RegistryCleanupPolicy, RunStatus, Trigger};
 use crate::cluster::status;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -68,7 +68,9 @@ pub(super) async fn begin<'a>(
     }
     let still_current = order.still_current.clone();
     let renewal = Arc::new(Renewal::new(begun));
-    let gate = context.gate(deadline, still_current);
+    // What only tells goes on during a pause.
+    let pause = context.pause_switch().filter(|_| mode == Mode::Delete).cloned();
+    let gate = context.gate(deadline, still_current).paused_by(pause);
     Ok(Run {
         context,
         task: Task::new(order.mode, order.trigger, before, started),

@@ -1,6 +1,7 @@
 //! What is to be done in which situation, as tables.
 
 mod forced;
+mod paused;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ struct Case {
     checked: Option<Checked>,
     deleting: bool,
     definition: Definition,
+    pause: Pause,
     neighbours_changed: bool,
     holder: Option<Holder>,
 }
@@ -47,6 +49,7 @@ impl Case {
             checked: Some(Checked { generation: 3, at: at("2026-11-22T11:00:00Z"), failures: 0 }),
             deleting: false,
             definition: Definition::default(),
+            pause: Pause::Off,
             neighbours_changed: false,
             holder: None,
         }
@@ -61,6 +64,7 @@ impl Case {
             policy: self.policy.as_ref(),
             checked: self.checked,
             definition: &self.definition,
+            pause: &self.pause,
             neighbours_changed: self.neighbours_changed,
             holder: self.holder,
         };

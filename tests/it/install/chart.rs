@@ -38,6 +38,7 @@ fn values_that_the_chart_does_not_know_or_cannot_use_are_refused() {
         "dnsPolicy=Never",
         "hostUsers=maybe",
         "controller.forceDryRun=perhaps",
+        "controller.pauseConfigMap=No",
         "controller.scheduleJitter=soon",
         "controller.preflightInterval=1d",
         "metrics.serviceMonitor.interval=often",

@@ -44,7 +44,7 @@ const NEEDED: [Question; 26] = [
     ("watch", "batch/jobs", ""),
 ];
 
-const REFUSED: [Question; 31] = [
+const REFUSED: [Question; 32] = [
     ("get", STATUS, ""),
     ("list", "/secrets", ""),
     ("watch", "/secrets", ""),
@@ -66,6 +66,7 @@ const REFUSED: [Question; 31] = [
     ("create", "/pods/exec", ""),
     ("get", "/pods/log", ""),
     ("list", "/configmaps", ""),
+    ("watch", "/configmaps", ""),
     ("patch", "/configmaps", ""),
     ("list", "/namespaces", ""),
     ("get", "/nodes", ""),
@@ -161,10 +162,12 @@ fn needed_at_home(name: &str) -> BTreeSet<String> {
     [needed(""), lease(name)].into_iter().flatten().collect()
 }
 
-/// The rules for the Lease of this name.
+/// The rules for the Lease of this name, and for the ConfigMap that pauses whoever has it.
 fn lease(name: &str) -> BTreeSet<String> {
     let of = |verb| format!("{verb} coordination.k8s.io/leases {name}");
-    ["get", "update", "watch"].map(of).into_iter().chain(["create coordination.k8s.io/leases".to_owned()]).collect()
+    let pause = |verb| format!("{verb} /configmaps {name}-pause");
+    let lease = ["get", "update", "watch"].map(of).into_iter().chain(["create coordination.k8s.io/leases".to_owned()]);
+    lease.chain(["list", "watch"].map(pause)).collect()
 }
 
 #[test]

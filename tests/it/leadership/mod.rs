@@ -14,7 +14,7 @@ use crate::support::eventually;
 use crate::world::{World, service_account_kubeconfig};
 
 /// Short times: the lease lasts three seconds.
-const SHORT: [&str; 6] = [
+pub(crate) const SHORT: [&str; 6] = [
     "--leader-election-lease-duration",
     "3s",
     "--leader-election-renew-deadline",
@@ -25,7 +25,7 @@ const SHORT: [&str; 6] = [
 const LEASE_DURATION: Duration = Duration::from_secs(3);
 
 /// An operator in a Pod of this name, with other times than usual or none.
-async fn operator(world: &World, pod: &str, times: &[&str]) -> Process {
+pub(crate) async fn operator(world: &World, pod: &str, times: &[&str]) -> Process {
     let kubeconfig = service_account_kubeconfig().await;
     operator_by(world, &kubeconfig, pod, times)
 }
@@ -49,7 +49,7 @@ async fn holder(world: &World) -> Option<String> {
 }
 
 /// Waits until a Pod holds the Lease, and answers how long that took.
-async fn leads(world: &World, pod: &str) -> Duration {
+pub(crate) async fn leads(world: &World, pod: &str) -> Duration {
     let begun = Instant::now();
     eventually(&format!("the leadership of {pod}"), async || {
         (holder(world).await.as_deref() == Some(pod)).then_some(())

@@ -46,13 +46,17 @@ const DOCUMENTED: [(&str, &str, &str); 26] = [
 /// What it does with its Lease, in its own namespace.
 const OF_THE_LEASE: [&str; 4] = ["create", "get", "update", "watch"];
 
+/// What it does with the ConfigMap that pauses it, in its own namespace.
+const OF_THE_PAUSE: [&str; 2] = ["list", "watch"];
+
 /// What everybody who is authenticated may read, by the role `system:discovery`: whether the definition is up to date.
 const PUBLISHED: &str = "get //openapi/v3/apis/registrycleanup.dev/v1alpha1";
 
 fn documented() -> BTreeSet<String> {
     let resources = DOCUMENTED.iter().map(|(verb, group, resource)| format!("{verb} {group}/{resource}"));
     let leases = OF_THE_LEASE.iter().map(|verb| format!("{verb} coordination.k8s.io/leases"));
-    resources.chain(leases).chain([PUBLISHED.to_owned()]).collect()
+    let pause = OF_THE_PAUSE.iter().map(|verb| format!("{verb} /configmaps"));
+    resources.chain(leases).chain(pause).chain([PUBLISHED.to_owned()]).collect()
 }
 
 /// What the operators of this test process have asked the API server for, from its audit log.
@@ -124,6 +128,11 @@ async fn the_install_manifest_grants_what_is_documented() {
         let name = if verb == "create" { "" } else { "registry-cleanup-operator" };
         assert!(may_in("registry-cleanup", verb, "coordination.k8s.io", "leases", name).await, "{verb}");
         assert!(!may(verb, "coordination.k8s.io", "leases").await, "{verb} elsewhere");
+    }
+    for verb in OF_THE_PAUSE {
+        let may_see =
+            async |namespace| may_in(namespace, verb, "", "configmaps", "registry-cleanup-operator-pause").await;
+        assert!(may_see("registry-cleanup").await && !may_see("default").await, "{verb}");
     }
 }
 

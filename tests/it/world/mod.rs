@@ -56,7 +56,7 @@ pub(crate) async fn cluster() -> &'static Cluster {
                     cluster,
                     &["wait", "--for=condition=Established", "crd/registrycleanuppolicies.registrycleanup.dev"],
                 );
-                // Tests run side by side, each with a Lease of its own.
+                // Tests run side by side, each with a Lease and a pause of its own.
                 let role = file_of(LEASES);
                 kubectl(cluster, &["apply", "--server-side", "-f", role.path().to_str().expect("a path")]);
                 cluster
@@ -67,12 +67,14 @@ pub(crate) async fn cluster() -> &'static Cluster {
         .await
 }
 
-/// Lets the operator use Leases of other names than its own.
+/// Lets the operator use Leases of other names than its own, and be paused by other ConfigMaps.
 const LEASES: &str = r"
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: leases-of-tests, namespace: registry-cleanup}
-rules: [{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, update, watch]}]
+rules:
+- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, update, watch]}
+- {apiGroups: [''], resources: [configmaps], verbs: [list, watch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

@@ -10,8 +10,9 @@ use futures::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use registry_cleanup_operator::clock::Clock;
 use registry_cleanup_operator::cluster::events::Events;
+use registry_cleanup_operator::cluster::pause::PauseMap;
 use registry_cleanup_operator::cluster::workloads::{self, Options, Workloads};
-use registry_cleanup_operator::controller::{self, Context, Scope};
+use registry_cleanup_operator::controller::{self, Context, PauseSwitch, Scope};
 use registry_cleanup_operator::gitlab::{ClientSettings, GitLab, Lookup, SystemLookup};
 use registry_cleanup_operator::metrics::Format;
 use registry_cleanup_operator::policy::CompileOptions;
@@ -131,6 +132,8 @@ pub(crate) struct Setup {
     pub(crate) pod_uid: String,
     /// Of how many runs it is kept what they removed.
     pub(crate) history: usize,
+    /// Namespace and name of the ConfigMap that pauses it, if one can.
+    pub(crate) paused_by: Option<(String, String)>,
 }
 
 impl Setup {
@@ -149,6 +152,7 @@ impl Setup {
             clock: Arc::new(TestClock(world.sim.clock())),
             pod_uid: "uid".to_owned(),
             history: 0,
+            paused_by: None,
         }
     }
 }
@@ -162,7 +166,8 @@ impl Operator {
 
     /// The same with other things.
     pub(crate) async fn set_up(world: &World, setup: Setup) -> Self {
-        let Setup { settings, kubeconfig, in_use, between, also_watches, lookup, clock, pod_uid, history } = setup;
+        let Setup { settings, kubeconfig, in_use, between, also_watches, lookup, clock, pod_uid, history, paused_by } =
+            setup;
         let kubeconfig = match kubeconfig {
             Some(kubeconfig) => kubeconfig,
             None => Box::pin(service_account_kubeconfig()).await,
@@ -187,8 +192,13 @@ impl Operator {
             let gitlab = GitLab::with_lookup(gitlab, Arc::clone(&clock), lookup);
             let events = Events::new(kube.clone(), Some("test".to_owned()));
             let workloads = in_use.map(|options| Workloads::watch(kube.clone(), options, &stop));
+            let pause = paused_by.map(|(namespace, name)| PauseMap::new(kube.clone(), &namespace, name));
             let context = Context::new(kube, gitlab, clock, settings, events, workloads, stop);
             let context = context.known_as(controller::identity(Some("test"), Some(&pod_uid)));
+            let context = match pause {
+                Some(map) => context.paused_by(Arc::new(PauseSwitch::new(map))),
+                None => context,
+            };
             let context = Arc::new(context.with_history(history));
             share.get_or_init(|| Arc::clone(&context));
             let wakes = || {
