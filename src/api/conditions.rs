@@ -36,6 +36,9 @@ pub const DRY_RUN_FORCED: &str = "DryRunForced";
 /// An administrator paused the installation. Unknown: nobody knows whether one did.
 pub const PAUSED: &str = "Paused";
 
+/// An exclude window of the policy is open.
+pub const WITHIN_EXCLUDE_WINDOW: &str = "WithinExcludeWindow";
+
 /// Other policies look after repositories of this one.
 pub const OVERLAPPING: &str = "Overlapping";
 

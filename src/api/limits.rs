@@ -7,6 +7,8 @@ pub const MAX_PATTERN: usize = 512;
 pub const MAX_PATTERNS: usize = 20;
 /// Most rules of a policy.
 pub const MAX_RULES: usize = 10;
+/// Most exclude windows of a policy.
+pub const MAX_EXCLUDE_WINDOWS: usize = 20;
 /// Longest path of a project or group, in bytes.
 pub const MAX_PROJECT_PATH: usize = 255;
 /// Longest address, in bytes.

@@ -19,8 +19,8 @@ mod vocabulary;
 
 pub use policy::{
     Attachments, ConfigMapKeyRef, DEFAULT_ACTIVE_DEADLINE_SECONDS, DEFAULT_GITLAB_URL, DEFAULT_HISTORY_LIMIT,
-    DEFAULT_STARTING_DEADLINE_SECONDS, DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, EmptyRepositoriesSpec, GitLabSpec,
-    GroupTarget, InUse, InUseSource, LimitsSpec, LocalSecretRef, ProtectSpec, RegistryCleanupPolicy,
+    DEFAULT_STARTING_DEADLINE_SECONDS, DEFAULT_TIME_ZONE, DEFAULT_TIMEOUT, EmptyRepositoriesSpec, ExcludeWindowSpec,
+    GitLabSpec, GroupTarget, InUse, InUseSource, LimitsSpec, LocalSecretRef, ProtectSpec, RegistryCleanupPolicy,
     RegistryCleanupPolicySpec, RepositorySelector, RuleSpec, SecretKeyRef, TargetSpec,
 };
 pub use reasons::Reason;

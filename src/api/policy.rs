@@ -124,6 +124,13 @@ pub struct RegistryCleanupPolicySpec {
     #[schemars(schema_with = "schema::time_zone")]
     pub time_zone: String,
 
+    /// When nothing is removed, for example while a release is frozen: no run that removes begins in a window, and one
+    /// that is under way when it begins ends between two requests. Times of the schedule within one are left out. What
+    /// GitLab has accepted before goes on. Dry runs and plans that wait for an approval are made at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::exclude_windows::<ExcludeWindowSpec>")]
+    pub exclude_windows: Vec<ExcludeWindowSpec>,
+
     /// Stops runs: none begins, scheduled or requested, and one that is under way ends between two requests, as after
     /// every edit of the spec. A dry run can still be requested. A bulk deletion that GitLab has accepted goes on.
     #[serde(default)]
@@ -143,6 +150,36 @@ pub struct RegistryCleanupPolicySpec {
     #[serde(default = "default_history_limit")]
     #[schemars(schema_with = "schema::history_limit")]
     pub history_limit: u32,
+}
+
+/// When nothing is removed: again and again by schedule and duration, or once, from and until.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(extend("x-kubernetes-validations" = schema::exclude_window_rules()))]
+pub struct ExcludeWindowSpec {
+    /// Name of the window, which is told while it is open.
+    #[schemars(schema_with = "schema::window_name")]
+    pub name: String,
+
+    /// When it begins each time: as spec.schedule, in spec.timeZone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::schedule")]
+    pub schedule: Option<String>,
+
+    /// How long it lasts each time, by the clock of the time zone: one number with h, d (24 h) or w, for example 62h. One
+    /// that begins at 22:00 and lasts 8h ends at 06:00, also in the night in which clocks change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::window_duration")]
+    pub duration: Option<String>,
+
+    /// When a window begins that comes once, with its offset from UTC: 2026-12-20T18:00:00+01:00.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::moment")]
+    pub from: Option<String>,
+
+    /// When it ends; this moment belongs to it no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::moment")]
+    pub until: Option<String>,
 }
 
 /// A GitLab instance and how to reach it.

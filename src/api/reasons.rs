@@ -99,6 +99,8 @@ pub enum Reason {
     PausedByAdministrator,
     /// `Paused`: it is not known whether that ConfigMap exists, so nothing is removed.
     PauseUnknown,
+    /// `WithinExcludeWindow`: a window of `excludeWindows` is open, so nothing is removed.
+    ExcludeWindowOpen,
     /// `InUseKnown`: everything that may use images is watched, and every image can be read.
     WorkloadsWatched,
     /// `InUseKnown`: an image cannot be read that may be one of the policy's repositories.

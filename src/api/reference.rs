@@ -74,14 +74,20 @@ impl<'a> Field<'a> {
         let required = |name: &str| self.schema["required"].as_array().is_some_and(|list| list.contains(&name.into()));
         for (name, schema) in self.schema["properties"].as_object().into_iter().flatten() {
             let path = format!("{}.{name}", self.path);
-            let field = Field { path, schema, example: &self.example[name], required: required(name) };
+            let field = Field { path, schema, example: self.example_of(name), required: required(name) };
             each(&field);
             field.walk(each);
         }
         if self.schema["items"].is_object() {
             let path = format!("{}[]", self.path);
-            Field { path, schema: &self.schema["items"], example: &self.example[0], required: false }.walk(each);
+            Field { path, schema: &self.schema["items"], example: self.example, required: false }.walk(each);
         }
+    }
+
+    /// The example of a field below this one; in a list that of the first item which has it.
+    fn example_of(&self, name: &str) -> &'a Value {
+        let of_list = |items: &'a Vec<Value>| items.iter().find_map(|item| item.get(name)).unwrap_or(&Value::Null);
+        self.example.as_array().map_or_else(|| &self.example[name], of_list)
     }
 
     /// Of a field of the spec: a heading, what it means, and a list of what is known of it.

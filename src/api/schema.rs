@@ -8,8 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::limits::{
-    MARK_DIGITS, MAX_EMPTY_REPOSITORIES, MAX_HANDLED_TEXTS, MAX_HISTORY, MAX_HOST, MAX_MARKS, MAX_MESSAGE,
-    MAX_OVERLAPPING_POLICIES, MAX_PATTERN, MAX_PATTERNS, MAX_POLICY_NAME, MAX_PROJECT_PATH,
+    MARK_DIGITS, MAX_EMPTY_REPOSITORIES, MAX_EXCLUDE_WINDOWS, MAX_HANDLED_TEXTS, MAX_HISTORY, MAX_HOST, MAX_MARKS,
+    MAX_MESSAGE, MAX_OVERLAPPING_POLICIES, MAX_PATTERN, MAX_PATTERNS, MAX_POLICY_NAME, MAX_PROJECT_PATH,
     MAX_PROJECTS_WITH_CLEANUP_POLICY, MAX_REPOSITORIES, MAX_REPOSITORY_PATH, MAX_RESERVED_HOURS, MAX_RULES,
     MAX_SAMPLES, MAX_SHORT_MESSAGE, MAX_SHORT_TEXT, MAX_TAG, MAX_TOKEN, MAX_UNUSED_REGISTRIES, MAX_URL,
 };
@@ -159,6 +159,26 @@ pub(crate) fn schedule(_: &mut SchemaGenerator) -> Schema {
 
 pub(crate) fn time_zone(_: &mut SchemaGenerator) -> Schema {
     text_with_rules(64, Place::TimeZone)
+}
+
+pub(crate) fn exclude_windows<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    map_of::<T>(generator, 0, MAX_EXCLUDE_WINDOWS, "name")
+}
+
+pub(crate) fn exclude_window_rules() -> Value {
+    Place::ExcludeWindow.validations()
+}
+
+pub(crate) fn window_name(_: &mut SchemaGenerator) -> Schema {
+    text_with_rules(63, Place::WindowName)
+}
+
+pub(crate) fn window_duration(_: &mut SchemaGenerator) -> Schema {
+    text_with_rules(8, Place::WindowDuration)
+}
+
+pub(crate) fn moment(_: &mut SchemaGenerator) -> Schema {
+    text_with_rules(25, Place::Moment)
 }
 
 pub(crate) fn starting_deadline_seconds(_: &mut SchemaGenerator) -> Schema {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::conditions::{self, DRY_RUN_FORCED};
+use crate::api::conditions::Condition;
 use crate::api::{Mode, RegistryCleanupPolicy, manifest};
 use crate::causes::chain;
 use crate::clock::{Clock, SystemClock};
@@ -203,8 +203,8 @@ struct Subject {
     neighbours: Vec<RegistryCleanupPolicy>,
     /// Fields that the policy may have lost.
     dropped_fields: Vec<String>,
-    /// Whether the operator said that it makes a dry run of every run.
-    forced_dry_run: bool,
+    /// What the operator said of the policy at its last look.
+    said: Vec<Condition>,
 }
 
 /// Plans, and prints the plan to `out`.
@@ -217,16 +217,16 @@ pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusio
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut progress = Progress::new();
-    let Subject { name, generation, policy, connection, cluster, neighbours, dropped_fields, forced_dry_run } =
+    let Subject { name, generation, policy, connection, cluster, neighbours, dropped_fields, said } =
         subject(&settings, &*clock, &mut progress).await?;
     let now = clock.now();
     let as_of = moment(settings.as_of, &policy, now)?;
     let mut about = PlanHeader {
         dropped_fields,
-        forced_dry_run,
+        exclude_window: policy.excluded(now).map(|open| open.sentence()),
         everything: settings.everything,
         in_use_unknown: policy.protection.in_use && cluster.is_none(),
-        ..PlanHeader::new(name, generation, &policy, as_of.unwrap_or(now))
+        ..PlanHeader::new(name, generation, &policy, as_of.unwrap_or(now)).as_said(&said)
     };
 
     progress.show("looking for repositories");
@@ -373,8 +373,8 @@ async fn subject(settings: &PlanOptions, clock: &dyn Clock, progress: &mut Progr
             not_used(&object, ca.is_some(), progress);
             let connection = connection(&policy, credentials);
             // Counted by clusters only.
-            let (cluster, dropped_fields, forced_dry_run) = (None, Vec::new(), false);
-            Ok(Subject { name, generation: 0, policy, connection, cluster, neighbours, dropped_fields, forced_dry_run })
+            let (generation, cluster, dropped_fields, said) = (0, None, Vec::new(), Vec::new());
+            Ok(Subject { name, generation, policy, connection, cluster, neighbours, dropped_fields, said })
         }
         Source::Cluster { namespace, name, in_use, watched_namespaces, name_other_namespaces } => {
             let config = cluster_config::infer(&settings.proxies).await?;
@@ -389,9 +389,8 @@ async fn subject(settings: &PlanOptions, clock: &dyn Clock, progress: &mut Progr
             let name_others = *name_other_namespaces;
             let cluster = options.map(|options| Cluster { kube: client, namespace, options, name_others });
             let generation = object.metadata.generation.unwrap_or_default();
-            let said = object.status.as_ref().map(|status| &status.conditions[..]).unwrap_or_default();
-            let forced_dry_run = conditions::is_true(said, DRY_RUN_FORCED);
-            Ok(Subject { name, generation, policy, connection, cluster, neighbours, dropped_fields, forced_dry_run })
+            let said = object.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
+            Ok(Subject { name, generation, policy, connection, cluster, neighbours, dropped_fields, said })
         }
     }
 }

@@ -61,6 +61,8 @@ impl StillCurrent {
 pub(crate) struct RunGate {
     clock: Arc<dyn Clock>,
     deadline: Timestamp,
+    /// When an exclude window of the policy is opened, where the run removes something.
+    window: Option<Timestamp>,
     shutdown: CancellationToken,
     /// That of this process, where operators take turns.
     leadership: Option<Arc<Leadership>>,
@@ -84,7 +86,18 @@ impl RunGate {
         still_current: StillCurrent,
     ) -> Self {
         let (slot, held) = (OnceLock::new(), AtomicU64::new(0));
-        Self { clock, deadline, shutdown, leadership, still_current, slot, held, pause: None, renewal: None }
+        Self {
+            clock,
+            deadline,
+            window: None,
+            shutdown,
+            leadership,
+            still_current,
+            slot,
+            held,
+            pause: None,
+            renewal: None,
+        }
     }
 
     /// The same, open only while the record of the run is renewed.
@@ -95,6 +108,16 @@ impl RunGate {
     /// The same, closed while the installation is paused.
     pub(crate) fn paused_by(self, pause: Option<Arc<PauseSwitch>>) -> Self {
         Self { pause, ..self }
+    }
+
+    /// The same, closed from the opening of an exclude window on.
+    pub(crate) fn until_window(self, opening: Option<Timestamp>) -> Self {
+        Self { window: opening, ..self }
+    }
+
+    /// When it closes by itself.
+    fn ends(&self) -> Timestamp {
+        self.window.map_or(self.deadline, |window| window.min(self.deadline))
     }
 
     /// Says at which place the run works, and waits for it.
@@ -166,6 +189,8 @@ impl RunGate {
             Some(Stop::PolicyChanged)
         } else if self.pause.as_ref().is_some_and(|pause| pause.is_on()) {
             Some(Stop::Paused)
+        } else if self.window.is_some_and(|window| window <= self.deadline && self.clock.now() >= window) {
+            Some(Stop::ExcludeWindow)
         } else if self.clock.now() >= self.deadline {
             Some(Stop::Deadline)
         } else {
@@ -214,7 +239,7 @@ impl RunGate {
 
     /// Resolves once record and Lease were renewed where they are too old, or no longer than the run is wanted.
     async fn renewed(&self) {
-        let left = Duration::try_from(self.deadline.duration_since(self.clock.now())).unwrap_or_default();
+        let left = Duration::try_from(self.ends().duration_since(self.clock.now())).unwrap_or_default();
         let renewed = async {
             if let Some(renewal) = &self.renewal {
                 renewal.valid(&*self.clock).await;
@@ -235,7 +260,7 @@ impl RunGate {
 
     /// Waits, but not beyond the deadline, and no longer than the run is wanted.
     pub(crate) async fn sleep_until(&self, until: Timestamp) {
-        let wait = until.min(self.deadline).duration_since(self.clock.now());
+        let wait = until.min(self.ends()).duration_since(self.clock.now());
         let Ok(wait) = wait.try_into() else { return };
         self.aside(async {
             tokio::select! {
@@ -269,7 +294,7 @@ impl Gate for RunGate {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        Some(self.deadline)
+        Some(self.ends())
     }
 
     /// A run gives its place back while it waits; a look is wanted now.

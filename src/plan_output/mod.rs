@@ -15,6 +15,7 @@ pub use notes::{Note, NoteKind};
 
 use jiff::Timestamp;
 
+use crate::api::conditions::{self, Condition, DRY_RUN_FORCED, PAUSED};
 use crate::api::{Method, Mode};
 use crate::policy::CompiledPolicy;
 use crate::policy::approval::{Item, plan_hash};
@@ -57,6 +58,10 @@ pub struct PlanHeader {
     pub dropped_fields: Vec<String>,
     /// Whether the operator said at its last look that it makes a dry run of every run.
     pub forced_dry_run: bool,
+    /// What there is to say of an exclude window that is open.
+    pub exclude_window: Option<String>,
+    /// What the operator said at its last look of a pause of the installation.
+    pub paused: Option<String>,
     /// The registries of which the cluster uses no image, as far as names tell.
     pub unused_registries: Vec<String>,
     /// What there is to say of GitLab's limits, once everything was planned.
@@ -81,9 +86,19 @@ impl PlanHeader {
             overlap: Overlap::default(),
             dropped_fields: Vec::new(),
             forced_dry_run: false,
+            exclude_window: None,
+            paused: None,
             unused_registries: Vec::new(),
             pace: None,
         }
+    }
+
+    /// The same with what the operator said of the policy at its last look.
+    #[must_use]
+    pub fn as_said(self, said: &[Condition]) -> Self {
+        let forced_dry_run = conditions::is_true(said, DRY_RUN_FORCED);
+        let paused = conditions::find(said, PAUSED).map(|said| said.message.clone());
+        Self { forced_dry_run, paused, ..self }
     }
 
     /// Whoever asks for a plan knows the policies that were looked at, and reads in the namespace of this one.

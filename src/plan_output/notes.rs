@@ -34,6 +34,10 @@ words! {
         RegistryNotUsed,
         /// A run takes more requests than GitLab's limits let through at once.
         RequestLimits,
+        /// An exclude window of the policy is open.
+        ExcludeWindow,
+        /// An administrator paused the operator.
+        Paused,
         /// A run only tells.
         DryRun,
     }
@@ -75,6 +79,8 @@ impl Listing {
             (Kind::Overlapping, about.overlap.sentence(about.reader())),
             (Kind::RegistryNotUsed, unused_sentence(&about.unused_registries)),
             (Kind::RequestLimits, about.pace.clone()),
+            (Kind::ExcludeWindow, about.exclude_window.clone()),
+            (Kind::Paused, about.paused.clone()),
             (Kind::DryRun, dry_run),
         ];
         all.into_iter().filter_map(|(kind, text)| Some(Note { kind, text: text? })).collect()

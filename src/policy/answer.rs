@@ -8,6 +8,7 @@ use crate::api::{PolicyStatus, conditions};
 use super::CompiledPolicy;
 use super::compile::Problem;
 use super::events::{Announcement, EventReason};
+use super::exclude_windows;
 use super::handled_requests::Refusal;
 use super::next_action::{Action, Tokens};
 use super::pause::Pause;
@@ -63,9 +64,10 @@ pub fn answer(action: &Action, asked: Asked<'_>, status: &mut PolicyStatus) -> O
             status_conditions::arm(status, subject);
             Some(missed(*slot, subject.policy))
         }
-        (Action::NotePause, compiled) => {
+        (Action::NoteHolds, compiled) => {
             asked.pause.note(status, generation, now);
             if let Ok(subject) = compiled {
+                exclude_windows::note(status, subject.policy.excluded(now).as_ref(), generation, now);
                 status_conditions::restate(status, subject);
             }
             None

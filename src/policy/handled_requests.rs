@@ -26,6 +26,8 @@ pub enum Refusal {
     Suspended,
     /// The CRD in the cluster is older than the operator, and what the policy asks for is not known.
     Held,
+    /// An exclude window of the policy is open.
+    Excluded,
     /// An administrator paused the installation, or it is not known whether one did.
     Paused,
 }
@@ -40,6 +42,7 @@ impl Refusal {
             Self::Stalled => ("came while the policy was stalled", "Stalled is gone and "),
             Self::Suspended => ("came while the policy was suspended", "suspend is false and "),
             Self::Held => ("came while the CRD was older than the operator", "the CRD is upgraded and "),
+            Self::Excluded => ("came within an exclude window", "the condition WithinExcludeWindow is gone and "),
             Self::Paused => ("came while the operator was paused", "the condition Paused is gone and "),
         };
         let value = conditions::shorten(value, MAX_TOLD);

@@ -8,9 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use url::Url;
 
 use crate::api::conditions::{READY, STALLED, is_true};
-use crate::api::{PolicyStatus, RegistryCleanupPolicy, RunStatus};
+use crate::api::{Mode, PolicyStatus, RegistryCleanupPolicy, RunStatus};
 use crate::metrics::{Family, Labels, as_number};
 
+use super::exclude_windows::Windows;
 use super::schedule::Schedule;
 
 /// The metrics of these policies.
@@ -63,12 +64,19 @@ impl Of<'_> {
         vec![("namespace", text(&metadata.namespace)), ("policy", text(&metadata.name))]
     }
 
-    /// Seconds between the next two slots.
+    /// Seconds between the next two slots that no exclude window leaves out, or between the last one and the next, where
+    /// that is longer.
     fn interval(&self) -> Option<f64> {
         let spec = &self.policy.spec;
         let schedule = Schedule::parse(&spec.schedule, &spec.time_zone, self.now).ok()?;
-        let next = schedule.next_after(self.now)?;
-        Some(schedule.next_after(next)?.duration_since(next).as_secs_f64())
+        let windows = match spec.mode {
+            Mode::Delete => Windows::parse(&spec.exclude_windows, &spec.time_zone, self.now).unwrap_or_default(),
+            Mode::DryRun | Mode::RequireApproval => Windows::default(),
+        };
+        let next = windows.next_slot(&schedule, self.now)?;
+        let ahead = windows.next_slot(&schedule, next)?.duration_since(next);
+        let behind = windows.last_slot(&schedule, self.now).map(|last| next.duration_since(last));
+        Some(behind.map_or(ahead, |behind| behind.max(ahead)).as_secs_f64())
     }
 
     fn ended_run(&self) -> Option<&RunStatus> {

@@ -18,6 +18,7 @@ pub mod definition;
 pub mod effect;
 pub mod empty_repository;
 pub mod events;
+pub mod exclude_windows;
 pub mod fair_queue;
 pub mod finished_run;
 pub mod forced_dry_run;

@@ -13,6 +13,7 @@ use crate::api::{
 
 use super::compile::{CompiledPolicy, Problem};
 use super::definition::Definition;
+use super::exclude_windows;
 use super::forced_dry_run;
 use super::handled_requests::{self, Refusal};
 use super::pause::Pause;
@@ -110,8 +111,9 @@ pub enum Action {
         /// Why a run that is asked for is not granted, if one is.
         refusal: Option<Refusal>,
     },
-    /// Note that the installation is paused, or no longer.
-    NotePause,
+    /// Note what keeps the policy from removing anything, or does no longer: a pause of the installation, or an exclude
+    /// window.
+    NoteHolds,
     /// Note a request for a run that is not granted.
     RefuseRun(Refusal),
     /// Note an approval that approves of nothing.
@@ -150,7 +152,7 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
         Ok(policy) => policy,
         Err(problem) if observed && shows(status, problem) => {
             let stale = view.pause.is_misstated(status);
-            let rest = if stale { Action::NotePause } else { Action::Wait(later(now, STALLED_WAIT)) };
+            let rest = if stale { Action::NoteHolds } else { Action::Wait(later(now, STALLED_WAIT)) };
             return refused(view, Refusal::Stalled).map_or(rest, Action::RefuseRun);
         }
         Err(problem) => {
@@ -172,17 +174,19 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
         };
         return Action::Observe { refusal: refused(view, why) };
     }
-    if view.pause.is_misstated(status) {
-        return Action::NotePause;
+    let excluded = policy.excluded(now);
+    if view.pause.is_misstated(status) || exclude_windows::is_misstated(status, excluded.as_ref()) {
+        return Action::NoteHolds;
     }
     let hold = view.definition.hold(policy, status, view.generation, now);
-    let held = hold.as_ref().map(|_| Refusal::Held).or(view.pause.holds().then_some(Refusal::Paused));
+    let paused = view.pause.holds().then_some(Refusal::Paused);
+    let held = hold.as_ref().map(|_| Refusal::Held).or(paused).or(excluded.as_ref().map(|_| Refusal::Excluded));
     if let Some(action) = requested(view, policy, held, now) {
         return action;
     }
     let waits = held.is_some() && policy.mode == Mode::Delete;
     if let Some(armed) = armed {
-        match policy.schedule.due(armed, policy.starting_deadline, now) {
+        match policy.due(armed, now) {
             Due::Run(_) if waits => {}
             Due::Run(slot) => {
                 return Action::Begin { trigger: Trigger::Schedule, mode: policy.mode, slot: Some(slot) };
@@ -203,7 +207,8 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
         Resume::At(moment) => Some(moment),
         Resume::Now(_) | Resume::Never => None,
     });
-    let moments = [check, armed, resumes, hold.map(|hold| hold.until), view.definition.next_look()];
+    let window = excluded.map_or_else(|| policy.windows.next_opening(now), |open| open.until);
+    let moments = [check, armed, resumes, hold.map(|hold| hold.until), view.definition.next_look(), window];
     Action::Wait(moments.into_iter().flatten().fold(later(now, MAX_WAIT), Timestamp::min))
 }
 

@@ -215,6 +215,8 @@ pub enum Stop {
     PolicyChanged,
     /// An administrator paused the installation.
     Paused,
+    /// An exclude window of the policy was opened.
+    ExcludeWindow,
     /// The operator went away without a word; found out by its successor.
     OperatorGone,
     /// Another operator found the record of the run unchanged for so long that it gave the run up.
@@ -231,6 +233,7 @@ impl Stop {
             Self::LeadershipLost => "the operator lost its Lease during the run, and another one takes over",
             Self::PolicyChanged => "the policy was edited or deleted during the run",
             Self::Paused => "an administrator paused the operator during the run, see the condition Paused",
+            Self::ExcludeWindow => "an exclude window began during the run; the next run goes on",
             Self::OperatorGone => "the operator stopped before it could record the end of the run",
             Self::GivenUp => "another operator gave the run up, since its record was not renewed in time",
         }

@@ -104,19 +104,52 @@ impl Schedule {
         slot.checked_add(self.delay).ok()
     }
 
+    /// The last slot up to a moment, that included; `None` where the calendar begins.
+    #[must_use]
+    pub fn last_until(&self, moment: Timestamp) -> Option<Timestamp> {
+        let zoned = moment.checked_sub(self.delay).ok()?.to_zoned(self.zone.clone());
+        let found = self.cron.find_previous_occurrence(&zoned, true).ok()?.timestamp();
+        // Backwards, the library does not see what a change of clocks moved.
+        let mut last = found.checked_add(self.delay).ok()?;
+        while let Some(next) = self.next_after(last).filter(|next| *next <= moment && *next > last) {
+            last = next;
+        }
+        (last <= moment).then_some(last)
+    }
+
+    /// Its time zone.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// What the armed slot calls for. A slot is too late once it is more than `deadline` ago.
     #[must_use]
     pub fn due(&self, armed: Timestamp, deadline: SignedDuration, now: Timestamp) -> Due {
+        self.due_among(armed, deadline, now, |_| true)
+    }
+
+    /// The same where only some slots count.
+    #[must_use]
+    pub fn due_among(
+        &self,
+        armed: Timestamp,
+        deadline: SignedDuration,
+        now: Timestamp,
+        counts: impl Fn(Timestamp) -> bool,
+    ) -> Due {
         if now < armed {
             return Due::NotYet;
         }
         let earliest = now.checked_sub(deadline).unwrap_or(Timestamp::MIN);
-        let mut latest = (armed >= earliest).then_some(armed);
+        let mut latest = (armed >= earliest && counts(armed)).then_some(armed);
         // `next_after` leaves its argument out, and a slot exactly on the border is in time.
         let before = SignedDuration::from_nanos(1);
         let mut cursor = armed.max(earliest.checked_sub(before).unwrap_or(earliest));
         while let Some(slot) = self.next_after(cursor).filter(|slot| *slot <= now && *slot > cursor) {
-            latest = Some(slot);
+            if counts(slot) {
+                latest = Some(slot);
+            }
             cursor = slot;
         }
         latest.map_or(Due::Missed(armed), Due::Run)

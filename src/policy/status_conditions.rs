@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::{
     self, APPROVAL_PENDING, CREDENTIALS_VALID, ConditionStatus, EFFECTIVE, IN_USE_KNOWN, OVERLAPPING, PAUSED, READY,
-    RECONCILING, RUN_QUEUED, Reason, STALLED,
+    RECONCILING, RUN_QUEUED, Reason, STALLED, WITHIN_EXCLUDE_WINDOW,
 };
 use crate::api::{APPROVE, PolicyStatus, RefusedRunRequest, Trigger};
 
@@ -95,7 +95,7 @@ pub fn observe(status: &mut PolicyStatus, subject: Subject<'_>) {
         conditions::set(&mut status.conditions, READY, true, Reason::Suspended, &message, Some(generation), now);
         return;
     }
-    status.next_schedule_time = policy.schedule.next_after(now).map(Time);
+    status.next_schedule_time = policy.next_slot(now).map(Time);
     if !(known && conditions::is_true(&status.conditions, READY)) {
         let message = "checking credentials and targets";
         let unknown = ConditionStatus::Unknown;
@@ -111,6 +111,7 @@ pub fn stall(status: &mut PolicyStatus, problem: &Problem, generation: i64, now:
     status.next_schedule_time = None;
     conditions::remove(&mut status.conditions, RECONCILING);
     conditions::remove(&mut status.conditions, EFFECTIVE);
+    conditions::remove(&mut status.conditions, WITHIN_EXCLUDE_WINDOW);
     let (reason, message) = (problem.reason, problem.message.as_str());
     conditions::set(&mut status.conditions, STALLED, true, reason, message, Some(generation), now);
     let mut message = message.to_owned();
@@ -180,7 +181,7 @@ pub fn checked(status: &mut PolicyStatus, subject: Subject<'_>, findings: &Findi
 
 /// Arms the next slot after a slot was used or missed.
 pub fn arm(status: &mut PolicyStatus, subject: Subject<'_>) {
-    status.next_schedule_time = subject.policy.schedule.next_after(subject.now).map(Time);
+    status.next_schedule_time = subject.policy.next_slot(subject.now).map(Time);
     restate(status, subject);
 }
 
@@ -321,13 +322,23 @@ fn after_remark(definition: &Definition, message: &str) -> String {
     definition.remark().map_or_else(|| message.to_owned(), |remark| format!("{remark}; {message}"))
 }
 
+/// What to say of times of the schedule that exclude windows leave out before the next run.
+fn left_out(status: &PolicyStatus, policy: &CompiledPolicy, now: Timestamp) -> Option<String> {
+    let (next, first) = (status.next_schedule_time.as_ref()?.0, policy.schedule.next_after(now)?);
+    let open = policy.windows.open_at(first).filter(|_| first < next)?;
+    Some(format!("its times from {first} on are left out, by the exclude window {}", open.name))
+}
+
 fn ready_message(status: &PolicyStatus, subject: Subject<'_>, remark: Option<&str>) -> String {
-    let Subject { policy, definition, .. } = subject;
+    let Subject { policy, definition, now, .. } = subject;
     let next = status.next_schedule_time.as_ref().map_or_else(|| "never".to_owned(), |time| time.0.to_string());
     let paused = conditions::find(&status.conditions, PAUSED).map(|_| "paused, see Paused; ").unwrap_or_default();
     let forced = policy.forced_from.map(|_| " (--force-dry-run)").unwrap_or_default();
     let mut message =
         after_remark(definition, &format!("{paused}next run at {next}, mode {}{forced}", policy.mode.as_str()));
+    if let Some(left_out) = left_out(status, policy, now) {
+        let _ = write!(message, "; {left_out}");
+    }
     if policy.protection.in_use && !policy.protection.seen_namespaces.is_empty() {
         let seen = policy.protection.seen_namespaces.join(", ");
         let _ = write!(message, "; images in use are seen in {seen} only (inUse.scope WatchedNamespaces)");

@@ -20,6 +20,7 @@ mod docs;
 mod effective;
 mod empty;
 mod exact;
+mod exclude_windows;
 mod failures;
 mod fairness;
 mod field_cases;

@@ -3,6 +3,7 @@
 use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use proptest::prelude::*;
 
+use super::test::Test::Not;
 use super::*;
 use crate::api::crd;
 
@@ -105,6 +106,12 @@ fn texts() -> impl Strategy<Value = String> {
         "-",
         "_",
         "%",
+        "h",
+        "w",
+        "2026-12-20",
+        "T18:00:00",
+        "+01:00",
+        "Z",
         "a",
         "Z",
         " ",
@@ -126,6 +133,10 @@ fn object(members: Vec<(&str, Option<Value>)>) -> Value {
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))
         .collect::<serde_json::Map<_, _>>()
         .into()
+}
+
+fn times() -> Vec<&'static str> {
+    vec!["2026-12-20T18:00:00Z", "2026-12-20T18:00:00+01:00", "2026-12-20T17:00:00Z", "2027-01-06T08:00:00-05:00"]
 }
 
 prop_compose! {
@@ -155,7 +166,7 @@ proptest! {
     fn a_text_is_judged_here_as_by_its_cel(text in texts()) {
         use Place as P;
         for place in [P::Address, P::Timeout, P::ObjectName, P::SecretKey, P::ConfigMapKey, P::Path, P::Alias,
-            P::RuleName,
+            P::RuleName, P::WindowName, P::WindowDuration, P::Moment,
                       P::Age, P::Schedule, P::TimeZone] {
             agree(&both(place, "string"), &json!(text))?;
         }
@@ -165,11 +176,15 @@ proptest! {
     fn an_object_is_judged_here_as_by_its_cel(
         spec in some_spec(), rule in some_rule(),
         url in maybe(vec!["http://a", "https://a"]), insecure in maybe(vec![true, false]),
+        schedule in maybe(vec!["0 18 * * 5"]), duration in maybe(vec!["62h"]),
+        from in maybe(times()), until in maybe(times()),
         projects in maybe(vec![json!([]), json!(["a/b"])]), groups in maybe(vec![json!([]), json!([{"path": "a"}])]),
     ) {
         agree(&both(Place::Spec, "object"), &spec)?;
         agree(&both(Place::Rule, "object"), &rule)?;
         agree(&both(Place::GitLab, "object"), &object(vec![("url", url), ("insecure", insecure)]))?;
+        let window = vec![("schedule", schedule), ("duration", duration), ("from", from), ("until", until)];
+        agree(&both(Place::ExcludeWindow, "object"), &object(window))?;
         agree(&both(Place::Target, "object"), &object(vec![("projects", projects), ("groups", groups)]))?;
     }
 }

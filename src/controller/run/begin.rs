@@ -68,9 +68,11 @@ pub(super) async fn begin<'a>(
     }
     let still_current = order.still_current.clone();
     let renewal = Arc::new(Renewal::new(begun));
-    // What only tells goes on during a pause.
-    let pause = context.pause_switch().filter(|_| mode == Mode::Delete).cloned();
-    let gate = context.gate(deadline, still_current).paused_by(pause);
+    let mut gate = context.gate(deadline, still_current);
+    // What only tells goes on.
+    if mode == Mode::Delete {
+        gate = gate.paused_by(context.pause_switch().cloned()).until_window(policy.windows.next_opening(started));
+    }
     Ok(Run {
         context,
         task: Task::new(order.mode, order.trigger, before, started),

@@ -2,6 +2,7 @@
 
 mod forced;
 mod paused;
+mod windows;
 
 use std::time::Duration;
 

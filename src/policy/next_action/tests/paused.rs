@@ -86,9 +86,9 @@ fn every_policy_says_that_the_operator_is_paused_and_when_it_is_no_longer(#[case
     }
     assert!(matches!(case.next(NOON), Action::Wait(_)));
     case.pause = on();
-    assert_eq!(case.next(NOON), Action::NotePause);
+    assert_eq!(case.next(NOON), Action::NoteHolds);
     case.pause.note(&mut case.status, 3, at(NOON));
     assert!(matches!(case.next(NOON), Action::Wait(_)));
     case.pause = Pause::Off;
-    assert_eq!(case.next(NOON), Action::NotePause);
+    assert_eq!(case.next(NOON), Action::NoteHolds);
 }

@@ -190,6 +190,13 @@ pub(super) fn taken() -> Vec<Value> {
         ("/protect", protect),
         ("/gitlab/url", json!("https://gitlab.example.com:8443/sub/path_1/~a")),
         ("/gitlab/url", json!("https://[2001:db8::1]:8443")),
+        (
+            "/excludeWindows",
+            json!([
+                {"name": "weekend", "schedule": "0 18 * * FRI", "duration": "62h"},
+                {"name": "freeze", "from": "2026-12-20T18:00:00Z", "until": "2026-12-20T19:00:01+01:00"},
+            ]),
+        ),
         ("/gitlab/timeout", json!("4m")),
         ("/gitlab/timeout", json!("299s")),
         ("/gitlab/secretRef/key", json!("a_Key.1")),

@@ -4,9 +4,22 @@ use serde_json::json;
 
 use super::{Refused, refused};
 
-/// What a rule in CEL refuses, with one sentence for all who ask.
-#[expect(clippy::too_many_lines, reason = "a table")]
+/// What a rule in CEL refuses, with one sentence for all who ask. The schedule of a window has the rules of any other.
 pub(crate) fn by_rule() -> Vec<Refused> {
+    let mut all = by_own_rule();
+    let schedules = all.iter().filter(|sample| sample.field == "spec.schedule");
+    let of_window = |sample: &Refused| {
+        let schedule = &sample.policy["spec"]["schedule"];
+        let window = json!([{"name": "a", "schedule": schedule, "duration": "8h"}]);
+        refused(sample.name, "/excludeWindows", window, "spec.excludeWindows[0].schedule", sample.operator)
+    };
+    let windows: Vec<_> = schedules.map(of_window).collect();
+    all.extend(windows);
+    all
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn by_own_rule() -> Vec<Refused> {
     let approval = || json!("RequireApproval");
     let two = || json!([{"name": "a", "nameRegexDelete": "a", "keepN": 1}, {"name": "b", "nameRegexDelete": "b", "keepN": 1}]);
     vec![
@@ -443,6 +456,48 @@ pub(crate) fn by_rule() -> Vec<Refused> {
             json!("/etc/localtime"),
             "spec.timeZone",
             "give the IANA name of a time zone",
+        ),
+        refused(
+            "a_window_without_an_end",
+            "/excludeWindows",
+            json!([{"name": "a", "schedule": "0 18 * * 5"}]),
+            "spec.excludeWindows[0]",
+            "give schedule and duration for a window that comes again and again",
+        ),
+        refused(
+            "a_window_that_ends_as_it_begins",
+            "/excludeWindows",
+            json!([{"name": "a", "from": "2026-12-20T18:00:00Z", "until": "2026-12-20T19:00:00+01:00"}]),
+            "spec.excludeWindows[0]",
+            "until is not later than from",
+        ),
+        refused(
+            "a_window_with_a_strange_name",
+            "/excludeWindows",
+            json!([{"name": "Release Freeze", "schedule": "0 18 * * 5", "duration": "62h"}]),
+            "spec.excludeWindows[0].name",
+            "name the window with lower-case letters",
+        ),
+        refused(
+            "a_window_of_minutes",
+            "/excludeWindows",
+            json!([{"name": "a", "schedule": "0 18 * * 5", "duration": "30m"}]),
+            "spec.excludeWindows[0].duration",
+            "give hours, days or weeks",
+        ),
+        refused(
+            "a_window_from_a_day",
+            "/excludeWindows",
+            json!([{"name": "a", "from": "2026-12-20", "until": "2026-12-21T18:00:00Z"}]),
+            "spec.excludeWindows[0].from",
+            "give a time with its offset from UTC",
+        ),
+        refused(
+            "a_window_until_a_time_without_an_offset",
+            "/excludeWindows",
+            json!([{"name": "a", "from": "2026-12-20T18:00:00Z", "until": "2026-12-21T18:00:00"}]),
+            "spec.excludeWindows[0].until",
+            "give a time with its offset from UTC",
         ),
         refused(
             "an_approval_of_a_bulk_deletion",
