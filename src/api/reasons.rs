@@ -109,6 +109,8 @@ pub enum Reason {
     InUseUnknown,
     /// LastRunSucceeded: the clocks of GitLab and of the operator differ, so that ages cannot be told.
     ClocksDiffer,
+    /// LastRunSucceeded: it is not known what other installations requested within the hour.
+    OthersUnknown,
     /// LastRunSucceeded: more would have been removed than a limit of the policy allows.
     DeletionLimitExceeded,
     /// LastRunSucceeded: the plan that was approved is no longer what would be removed.

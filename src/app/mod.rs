@@ -33,6 +33,7 @@ use crate::leadership::identity::Identity;
 use crate::leadership::step::Loss;
 use crate::leadership::timing::Timing;
 use crate::policy::CompileOptions;
+use crate::policy::label_selector::LabelSelector;
 use crate::proxy::environment::ProxyEnvironment;
 use crate::server::{self, Probes};
 
@@ -47,6 +48,8 @@ const USER_AGENT: &str = concat!("registry-cleanup-operator/", env!("CARGO_PKG_V
 pub struct OperatorOptions {
     /// Where policies are watched.
     pub scope: Scope,
+    /// Which of them are looked after.
+    pub shard: LabelSelector,
     /// Hosts that tokens may be sent to; empty = any that is not local.
     pub allowed_hosts: Vec<String>,
     /// Whether policies may use http://.
@@ -329,7 +332,7 @@ fn context(
     let events = Events::new(client.clone(), settings.pod_name.clone());
     let context = Context::new(client, gitlab, clock, policy, events, workloads, shutdown);
     let context = context.known_as(me).led_by(leadership);
-    Ok(context.with_history(settings.history_limit.into()))
+    Ok(context.with_history(settings.history_limit.into()).with_shard(settings.shard.clone()))
 }
 
 fn gitlab(requests_per_second: f64, allowed_hosts: &[String], clock: Arc<dyn Clock>) -> GitLab {

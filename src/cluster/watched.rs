@@ -2,7 +2,7 @@
 //!
 //! Annotations may be 256 KiB, `managedFields` as much again for every field, and parsed as they are they take ten
 //! times that. So they are skipped while the object is read, except for the annotations that ask the operator for
-//! something.
+//! something, and for labels, of which a watch keeps those that say whose policy it is.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -62,6 +62,8 @@ struct Metadata {
     generation: Option<i64>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
     #[serde(default, deserialize_with = "ours")]
     annotations: BTreeMap<String, String>,
 }
@@ -76,6 +78,7 @@ impl From<Metadata> for ObjectMeta {
             generation: from.generation,
             creation_timestamp: from.creation_timestamp,
             deletion_timestamp: from.deletion_timestamp,
+            labels: from.labels.filter(|labels| !labels.is_empty()),
             annotations: (!from.annotations.is_empty()).then_some(from.annotations),
             ..Self::default()
         }
@@ -98,6 +101,17 @@ impl<'de> Deserialize<'de> for Watched {
                 Err(Box::new(Unreadable { error: error.unwrap_or_default(), metadata, status, target }))
             }
         }))
+    }
+}
+
+impl Watched {
+    /// Keeps the labels of these keys only.
+    pub fn keep_labels(&mut self, keep: impl Fn(&str) -> bool) {
+        let labels = &mut self.meta_mut().labels;
+        if let Some(all) = labels {
+            all.retain(|key, _| keep(key));
+        }
+        *labels = labels.take().filter(|labels| !labels.is_empty());
     }
 }
 
@@ -149,6 +163,7 @@ pub fn without_the_rest(mut policy: RegistryCleanupPolicy) -> RegistryCleanupPol
         generation: metadata.generation,
         creation_timestamp: metadata.creation_timestamp,
         deletion_timestamp: metadata.deletion_timestamp,
+        labels: metadata.labels,
         annotations: annotations
             .filter(|(key, _)| OURS.contains(&key.as_str()))
             .map(|(key, value)| (key, cut(&value)))
@@ -233,7 +248,8 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_the_metadata_but_what_is_asked_for() {
-        let watched = read(&object(&json!({})));
+        let mut watched = read(&object(&json!({})));
+        watched.keep_labels(|_| false);
         let meta = watched.meta();
         assert_eq!((meta.name.as_deref(), meta.namespace.as_deref()), (Some("shop"), Some("team")));
         assert_eq!((meta.uid.as_deref(), meta.resource_version.as_deref()), (Some("u-1"), Some("7")));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use kube::runtime::reflector::Store;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use crate::leadership::identity::Identity;
 use crate::policy::bulk_ledger::Ledger;
 use crate::policy::compiled_cache::CompiledCache;
 use crate::policy::definition::Definition;
+use crate::policy::label_selector::LabelSelector;
 use crate::policy::overlap::Reader;
 use crate::policy::pause::Pause;
 use crate::policy::{CompileOptions, CompiledPolicy};
@@ -51,6 +52,10 @@ pub struct Context {
     leadership: Option<Arc<Leadership>>,
     /// What pauses the installation, where something can.
     pause: Option<Arc<PauseSwitch>>,
+    /// Which policies this installation looks after.
+    shard: LabelSelector,
+    /// Where the statuses of all policies are listed.
+    lists: OnceLock<Vec<Api<Guarded>>>,
     /// Held while a policy is compiled.
     pub(crate) compiling: Semaphore,
     /// Held while a policy is read or written whole. Others may make each a megabyte, and the buffer of a connection
@@ -102,6 +107,8 @@ impl Context {
             shutdown,
             leadership: None,
             pause: None,
+            shard: LabelSelector::default(),
+            lists: OnceLock::new(),
             compiling: Semaphore::new(1),
             whole_policies: Semaphore::new(WHOLE_POLICIES),
             steps: Semaphore::new(STEPS),
@@ -140,6 +147,32 @@ impl Context {
     #[must_use]
     pub fn paused_by(self, pause: Arc<PauseSwitch>) -> Self {
         Self { pause: Some(pause), ..self }
+    }
+
+    /// The same for a process that looks after the policies with such labels alone, and knows of the others.
+    #[must_use]
+    pub fn with_shard(self, shard: LabelSelector) -> Self {
+        Self { shard, ..self }
+    }
+
+    /// Which policies this installation looks after.
+    pub(crate) fn shard(&self) -> &LabelSelector {
+        &self.shard
+    }
+
+    /// Whether this installation looks after a policy.
+    pub(crate) fn is_ours<K: Resource>(&self, policy: &K) -> bool {
+        self.shard.selects(policy.meta().labels.as_ref())
+    }
+
+    /// Where the statuses of all policies are listed from now on. Whoever comes second changes nothing.
+    pub(crate) fn list_from(&self, lists: Vec<Api<Guarded>>) {
+        let _ = self.lists.set(lists);
+    }
+
+    /// Where the statuses of all policies are listed, others' included.
+    pub(crate) fn lists(&self) -> &[Api<Guarded>] {
+        self.lists.get().map(Vec::as_slice).unwrap_or_default()
     }
 
     /// What is known of the pause of the installation.
@@ -203,9 +236,10 @@ impl Context {
         let _ = self.policies.set(stores);
     }
 
-    /// All objects, as the watches have shown them.
+    /// The objects that this installation looks after, as the watches have shown them.
     pub(crate) fn watched(&self) -> Vec<Arc<Guarded>> {
-        self.policies.get().into_iter().flatten().flat_map(Store::state).collect()
+        let all = self.policies.get().into_iter().flatten().flat_map(Store::state);
+        all.filter(|policy| self.is_ours(&**policy)).collect()
     }
 
     /// The policies that may look after the same repositories as this one; `None` until all policies are known.

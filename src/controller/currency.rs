@@ -9,6 +9,7 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::watch;
 
 use crate::api::{APPROVE, DRY_RUN_REQUESTED_AT, RUN_REQUESTED_AT, RegistryCleanupPolicy};
+use crate::policy::label_selector::LabelSelector;
 
 use super::gate::StillCurrent;
 use super::neighbours::Guarded;
@@ -19,15 +20,17 @@ pub(crate) struct Currency {
     store: Store<Guarded>,
     /// Changes with everything that the watch tells, once the store shows it.
     told: watch::Receiver<()>,
+    /// Which policies are looked after.
+    shard: LabelSelector,
 }
 
 impl Currency {
-    pub(crate) fn new(store: Store<Guarded>, told: watch::Receiver<()>) -> Self {
-        Self { store, told }
+    pub(crate) fn new(store: Store<Guarded>, told: watch::Receiver<()>, shard: LabelSelector) -> Self {
+        Self { store, told, shard }
     }
 
-    /// Whether a policy is what it was for a run: the same object, of no later generation, not on its way out. The
-    /// store may lag behind, never ahead.
+    /// Whether a policy is what it was for a run: the same object, of no later generation, not on its way out, and no
+    /// other installation's. The store may lag behind, never ahead.
     pub(crate) fn of(&self, policy: &RegistryCleanupPolicy) -> StillCurrent {
         let (uid, generation) = (policy.uid(), policy.metadata.generation);
         self.still(policy, move |now| {
@@ -48,8 +51,11 @@ impl Currency {
         same: impl Fn(&Guarded) -> bool + Send + Sync + 'static,
     ) -> StillCurrent {
         let key = ObjectRef::<Guarded>::new(&policy.name_any()).within(&policy.namespace().unwrap_or_default());
-        let store = self.store.clone();
-        StillCurrent::new(Arc::new(move || store.get(&key).is_some_and(|now| same(&now))), self.told.clone())
+        let (store, shard) = (self.store.clone(), self.shard.clone());
+        // Not if another installation looks after it, or if it cannot be read any more.
+        let is_ours = move |now: &Guarded| now.0.is_ok() && shard.selects(now.meta().labels.as_ref());
+        let holds = move || store.get(&key).is_some_and(|now| is_ours(&now) && same(&now));
+        StillCurrent::new(Arc::new(holds), self.told.clone())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::policy::events::EventReason;
 use crate::policy::{report, reserved_hours};
 
 use super::context::Context;
+use super::statuses;
 use super::traces::Former;
 use crate::causes::chain;
 
@@ -23,6 +24,19 @@ const NOTE: &str = "GitLab was asked for bulk deletions for policies of this nam
 /// Whether the spec is not the one that the last run of the status went by.
 pub(crate) fn is_edited(policy: &RegistryCleanupPolicy, status: &PolicyStatus) -> bool {
     status.last_run.as_ref().map(|run| run.observed_generation) != policy.metadata.generation
+}
+
+/// Learns what other installations may have requested, for a run that has just written its beginning as `live`. Nothing
+/// where no other looks after policies that are seen here.
+///
+/// # Errors
+/// When the API server refuses to tell.
+pub(crate) async fn learn_of_others(context: &Context, live: &RegistryCleanupPolicy) -> Result<(), kube::Error> {
+    if !context.shard().selects_everything() {
+        let version = live.resource_version();
+        statuses::remember(context, Some(version.as_deref().unwrap_or_default())).await?;
+    }
+    Ok(())
 }
 
 /// Learns what the status of a policy tells.
@@ -73,14 +87,17 @@ async fn forgotten(context: &Context, namespace: &str, now: Timestamp) -> Option
     }
 }
 
-/// The end of the last hour of a request of a former process, whatever it was.
+/// The end of the last hour of a request of a former process, or of another installation, whatever it was.
 fn latest(context: &Context) -> Timestamp {
-    eligible_after_unseen(context.started, LONGEST_TIMEOUT)
+    let alone = context.shard().selects_everything();
+    eligible_after_unseen(if alone { context.started } else { context.clock.now() }, LONGEST_TIMEOUT)
 }
 
 /// What former processes left in a namespace, read once.
 async fn former(context: &Context, namespace: &str) -> Result<Option<Timestamp>, trace::Error> {
-    let known = context.traces().former(namespace);
+    // Where other installations work as well, it may have changed since.
+    let alone = context.shard().selects_everything();
+    let known = if alone { context.traces().former(namespace) } else { Former::Unread };
     match known {
         Former::Until(until) => return Ok(Some(until)),
         Former::Nothing => return Ok(None),

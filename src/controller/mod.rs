@@ -8,13 +8,13 @@
 //! knows of that, `leadership` until when this process may send at all, `check_state` is what one process knows of policies beyond their statuses. `renewal` is what a run
 //! shares with whoever renews its record. `neighbours` are policies that may look after the same repositories,
 //! `sightings` notices when any of them changes. `slots` are the places at which policies are worked on and `turns` the
-//! wait for them. `pause` knows whether the installation is paused. `hours` keeps what would be lost of the hour with a status, `traces` what is known of its traces in the
+//! wait for them. `pause` knows whether the installation is paused. `statuses` reads what all policies say of the hour. `hours` keeps what would be lost of the hour with a status, `traces` what is known of its traces in the
 //! cluster. `history` keeps what runs removed. `compiled` keeps what was compiled, and `definition` what is known of the definition in the cluster. `counts`
 //! is what is counted, and `metrics` all that is told of it.
 //!
 //! ```text
 //! metrics → context
-//! watch → reconcile → turns, run → notify → history, hours → plan → connect → compiled → context → currency → gate →
+//! watch → reconcile → turns, run → notify → history, hours → statuses, plan → connect → compiled → context → currency → gate →
 //!     leadership, pause, renewal, slots, check_state, counts, sightings, traces → neighbours, error
 //! ```
 
@@ -41,6 +41,7 @@ mod renewal;
 mod run;
 mod sightings;
 mod slots;
+mod statuses;
 mod traces;
 mod turns;
 mod until_answered;

@@ -58,8 +58,10 @@ pub(crate) async fn reconcile(
     currency: &Currency,
     slots: &Slots,
 ) -> Result<Requeue, Error> {
+    let ours = context.is_ours(&*object);
     let policy = match &object.0 {
         Ok(policy) => policy,
+        Err(_) if !ours => return Ok(Requeue::await_change()),
         Err(invalid) => {
             let text = "this object cannot be read as a policy and is left alone; see the operator's log";
             tracing::warn!(
@@ -80,6 +82,9 @@ pub(crate) async fn reconcile(
         if live.is_none() {
             return Ok(Requeue::await_change());
         }
+    }
+    if !ours {
+        return Ok(Requeue::await_change());
     }
     for _ in 0..MAX_STEPS {
         let now = context.clock.now();
@@ -118,8 +123,11 @@ pub(crate) async fn reconcile(
             turn = context.steps.acquire().await.ok();
         }
         live = Box::pin(read(&context, &namespace, &name)).await?.map(Box::new);
-        if live.is_none() {
-            return Ok(Requeue::await_change());
+        match &live {
+            None => return Ok(Requeue::await_change()),
+            // The watch may show that yet, or that it is ours again.
+            Some(live) if !context.is_ours(&**live) => return Ok(Requeue::requeue(longest_wait())),
+            Some(_) => {}
         }
     }
     tracing::error!(%namespace, policy = name, "a policy does not come to rest");

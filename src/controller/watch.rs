@@ -1,7 +1,8 @@
 //! Watches policies and reconciles them: one controller for the whole cluster, or one per namespace.
 //!
 //! The watch is guarded (an object that does not parse is an error of that object only), backs off when it fails, and
-//! lets through only what matters: a new generation or a new value of one of the annotations. The operator's own status
+//! lets through only what matters: a new generation, a new value of one of the annotations, or labels by which another
+//! installation looks after the policy. The operator's own status
 //! writes do not wake it.
 
 use std::collections::{BTreeSet, HashSet};
@@ -12,7 +13,6 @@ use std::time::Duration;
 use futures::future;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
-use kube::api::ListParams;
 use kube::runtime::controller::{Action as Requeue, Config as ControllerConfig, Error as ControllerError};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -23,8 +23,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::api::TargetSpec;
-use crate::policy::bulk_ledger::Owner;
+use crate::policy::label_selector::LabelSelector;
 
 use super::context::Context;
 use super::currency::{Currency, version};
@@ -35,15 +34,11 @@ use super::notify;
 use super::reconcile::{longest_wait, reconcile};
 use super::sightings::Shown;
 use super::slots::Slots;
-use super::until_answered::until_answered;
+use super::statuses;
 use crate::causes::chain;
 
 /// Each item makes every policy of a watch be looked at.
 pub type Nudges = BoxStream<'static, ()>;
-
-/// Policies in one page of a list. A page is held whole while it is parsed, and others may make each object a megabyte
-/// with annotations and what is recorded of them.
-const PAGE_SIZE: u32 = 10;
 
 /// How many policies the controller looks at: as many as want to be looked at.
 const UNLIMITED: u16 = 0;
@@ -86,7 +81,8 @@ pub async fn run(
     nudges: impl Fn() -> Nudges + Send,
     on_ready: impl FnOnce() + Send,
 ) -> Result<(), kube::Error> {
-    if remember(&context, &scope).await?.is_none() {
+    context.list_from(scope.apis(|namespace| scoped(&context.kube, namespace)));
+    if statuses::remember(&context, None).await?.is_none() {
         return Ok(());
     }
     definition::refresh(&context).await;
@@ -147,10 +143,13 @@ async fn controller(
     (reader, writer): (Store<Guarded>, Writer<Guarded>),
 ) {
     let (mut changes, watching) = (Shown::default(), Arc::clone(&context));
-    let config = watcher::Config::default().any_semantic().page_size(PAGE_SIZE);
+    let config = watcher::Config::default().any_semantic().page_size(statuses::PAGE_SIZE);
     let (tell, told) = tokio::sync::watch::channel(());
+    let shard = context.shard().clone();
+    let asked_for = shard.clone();
     let policies = watcher(api, config)
         .default_backoff()
+        .modify(move |policy| policy.keep_labels(|key| asked_for.names(key)))
         .reflect(writer)
         .inspect_ok(move |event| {
             if changes.changes(event) {
@@ -160,8 +159,8 @@ async fn controller(
         // The store shows it by now.
         .inspect(move |_| tell.send_replace(()))
         .applied_objects()
-        .predicate_filter(Wakes, kube::runtime::PredicateConfig::default());
-    let currency = Currency::new(reader.clone(), told);
+        .predicate_filter(Wakes(shard.clone()), kube::runtime::PredicateConfig::default());
+    let currency = Currency::new(reader.clone(), told, shard);
     let (forget, shown) = (reader.clone(), reader.clone());
     let running = Controller::for_stream(policies, reader)
         // Whoever may not work yet waits in a line of its own, and hears of edits there.
@@ -263,52 +262,13 @@ fn report(context: &Context, store: &Store<Guarded>, outcome: Outcome) {
     }
 }
 
-/// Lets an object through when its generation or one of the annotations changed.
-struct Wakes;
+/// Lets an object through when its generation or one of the annotations changed, or when another installation looks
+/// after it from now on, or did.
+struct Wakes(LabelSelector);
 
 impl Predicate<Guarded> for Wakes {
     fn hash_property(&self, policy: &Guarded) -> Option<u64> {
-        Some(version(policy))
+        let is_ours = self.0.selects(policy.meta().labels.as_ref());
+        Some(version(policy).wrapping_add(u64::from(is_ours)))
     }
-}
-
-/// Learns from the statuses of all policies what GitLab took within the last hour. Read leniently: a policy whose spec
-/// cannot be read has a status all the same. `None`, if the operator was told to stop before.
-async fn remember(context: &Context, scope: &Scope) -> Result<Option<()>, kube::Error> {
-    for api in scope.apis(|namespace| scoped(&context.kube, namespace)) {
-        let mut parameters = ListParams::default().limit(PAGE_SIZE);
-        loop {
-            let ask = || {
-                let (api, parameters) = (api.clone(), parameters.clone());
-                async move { api.list(&parameters).await }
-            };
-            let page = match until_answered(&*context.clock, &context.shutdown, ask).await {
-                Ok(Some(page)) => page,
-                Ok(None) => return Ok(None),
-                // So long after its beginning that it cannot be gone on with: from the beginning, then.
-                Err(kube::Error::Api(status)) if status.code == 410 && parameters.continue_token.take().is_some() => {
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            for policy in &page.items {
-                let (status, target) = match &policy.0 {
-                    Ok(policy) => (policy.status.as_ref(), Some(&policy.spec.target)),
-                    Err(unreadable) => (unreadable.status.as_ref(), unreadable.target.as_ref()),
-                };
-                let Some(status) = status else { continue };
-                let ran = status.last_run.as_ref().map(|run| run.observed_generation);
-                let edited = target.is_none() || ran != policy.meta().generation;
-                let name = format!("{}/{}", policy.namespace().unwrap_or_default(), policy.name_any());
-                let owner = Owner { uid: policy.meta().uid.as_deref().unwrap_or(&name), name: &name };
-                context.ledger().remember(owner, status, target.unwrap_or(&TargetSpec::default()), edited);
-            }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => parameters.continue_token = Some(token),
-                None => break,
-            }
-        }
-    }
-    context.ledger().prune(context.clock.now());
-    Ok(Some(()))
 }

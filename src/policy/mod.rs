@@ -31,6 +31,7 @@ pub mod image;
 pub mod in_use;
 pub mod inventory;
 pub mod jitter;
+pub mod label_selector;
 pub mod limits;
 pub mod metrics;
 pub mod new_run;

@@ -51,6 +51,7 @@ mod resource;
 mod robustness;
 mod run_order;
 mod runs;
+mod shards;
 mod support;
 mod ties;
 mod window;

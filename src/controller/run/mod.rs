@@ -27,12 +27,13 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use tracing::Instrument;
 
-use crate::api::RegistryCleanupPolicy;
+use crate::api::{Mode, RegistryCleanupPolicy};
+use crate::causes::chain;
 use crate::gitlab::{Budget, Client, Repository};
 use crate::policy::Method;
 use crate::policy::bulk_ledger::registry_of;
 use crate::policy::events::{Announcement, EventReason};
-use crate::policy::outcomes::end::clocks_differ;
+use crate::policy::outcomes::end::{clocks_differ, others_unknown};
 use crate::policy::overlap::Overlap;
 use crate::policy::request_budget::{self, Allowance};
 use crate::policy::run_order;
@@ -40,6 +41,7 @@ use crate::policy::run_order;
 use super::connect::{self, Session};
 use super::context::Context;
 use super::error::Error;
+use super::hours;
 use super::notify::{commit_end, publish};
 use super::plan::effects;
 use super::plan::list_repositories::{self, Found};
@@ -118,6 +120,7 @@ impl Drop for UnderWay<'_> {
 /// Gets to GitLab, lists the repositories, and cleans them.
 async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
     not_edited(run)?;
+    learn_of_others(run).await?;
     let Session { client, findings } = run.gate.patiently(connect(run)).await?;
     report.findings = findings;
     let found = run.gate.patiently(list_repositories::list(&client, &run.order.policy.target)).await?;
@@ -201,6 +204,14 @@ async fn tags(job: &Job<'_>, repositories: &[Repository], report: &mut Report) -
 /// The server itself says so, ahead of any watch.
 fn not_edited(run: &Run<'_>) -> Result<(), Halt> {
     if run.live.metadata.generation == Some(run.generation) { Ok(()) } else { Err(Halt::Edited) }
+}
+
+/// Before anything is asked of GitLab that it takes once an hour.
+async fn learn_of_others(run: &Run<'_>) -> Result<(), Halt> {
+    if run.order.mode != Mode::Delete || !matches!(run.order.policy.method, Method::Bulk(_)) {
+        return Ok(());
+    }
+    hours::learn_of_others(run.context, &run.live).await.map_err(|error| Halt::Ended(others_unknown(&chain(&error))))
 }
 
 async fn connect(run: &Run<'_>) -> Result<Session, Halt> {

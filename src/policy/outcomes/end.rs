@@ -21,6 +21,13 @@ pub fn in_use_unknown(why: String) -> End {
     End::Aborted { reason: Reason::InUseUnknown, message: why }
 }
 
+/// What other installations asked of GitLab within the hour, which nobody knows.
+#[must_use]
+pub fn others_unknown(why: &str) -> End {
+    let message = format!("it is not known what other installations have asked GitLab for within the hour: {why}");
+    End::Aborted { reason: Reason::OthersUnknown, message }
+}
+
 /// Whether GitLab's clock, which is this far ahead of ours, is too far away for ages to be told.
 #[must_use]
 pub fn clocks_differ(ahead: SignedDuration) -> Option<End> {

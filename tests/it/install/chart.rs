@@ -50,6 +50,8 @@ fn values_that_the_chart_does_not_know_or_cannot_use_are_refused() {
         "crds.instal=false",
         "crds.install=maybe",
         "watchNamespaces=team-a",
+        "watchLabelSelector=shard>3",
+        "watchLabelSelector={shard}",
         "watchNamespaces={Team_A}",
         "watchNamespaces={team-a,team-a}",
         "inUse.scope=cluster",

@@ -43,7 +43,12 @@ fn leases(world: &World) -> Api<Lease> {
 
 /// The Pod that holds the Lease, if any does.
 async fn holder(world: &World) -> Option<String> {
-    let lease = leases(world).get_opt(&world.namespace).await.unwrap()?;
+    lease_holder(world, &world.namespace).await
+}
+
+/// The Pod that holds the Lease of this name, if any does.
+pub(crate) async fn lease_holder(world: &World, name: &str) -> Option<String> {
+    let lease = leases(world).get_opt(name).await.unwrap()?;
     let holder = lease.spec?.holder_identity?;
     Some(holder.split('_').next()?.to_owned()).filter(|pod| !pod.is_empty())
 }

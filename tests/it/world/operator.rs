@@ -16,6 +16,7 @@ use registry_cleanup_operator::controller::{self, Context, PauseSwitch, Scope};
 use registry_cleanup_operator::gitlab::{ClientSettings, GitLab, Lookup, SystemLookup};
 use registry_cleanup_operator::metrics::Format;
 use registry_cleanup_operator::policy::CompileOptions;
+use registry_cleanup_operator::policy::label_selector::LabelSelector;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -132,6 +133,8 @@ pub(crate) struct Setup {
     pub(crate) pod_uid: String,
     /// Of how many runs it is kept what they removed.
     pub(crate) history: usize,
+    /// Which policies it looks after.
+    pub(crate) shard: LabelSelector,
     /// Namespace and name of the ConfigMap that pauses it, if one can.
     pub(crate) paused_by: Option<(String, String)>,
 }
@@ -152,6 +155,7 @@ impl Setup {
             clock: Arc::new(TestClock(world.sim.clock())),
             pod_uid: "uid".to_owned(),
             history: 0,
+            shard: LabelSelector::default(),
             paused_by: None,
         }
     }
@@ -166,8 +170,19 @@ impl Operator {
 
     /// The same with other things.
     pub(crate) async fn set_up(world: &World, setup: Setup) -> Self {
-        let Setup { settings, kubeconfig, in_use, between, also_watches, lookup, clock, pod_uid, history, paused_by } =
-            setup;
+        let Setup {
+            settings,
+            kubeconfig,
+            in_use,
+            between,
+            also_watches,
+            lookup,
+            clock,
+            pod_uid,
+            history,
+            shard,
+            paused_by,
+        } = setup;
         let kubeconfig = match kubeconfig {
             Some(kubeconfig) => kubeconfig,
             None => Box::pin(service_account_kubeconfig()).await,
@@ -199,7 +214,7 @@ impl Operator {
                 Some(map) => context.paused_by(Arc::new(PauseSwitch::new(map))),
                 None => context,
             };
-            let context = Arc::new(context.with_history(history));
+            let context = Arc::new(context.with_history(history).with_shard(shard));
             share.get_or_init(|| Arc::clone(&context));
             let wakes = || {
                 stream::unfold(nudged.clone(), |mut nudged| async {
