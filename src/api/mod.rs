@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod crd;
 pub mod limits;
 pub mod manifest;
+pub mod newer;
 mod policy;
 mod reasons;
 pub mod reference;

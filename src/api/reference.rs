@@ -55,7 +55,11 @@ pub fn markdown() -> Result<String, Error> {
     Ok(page)
 }
 
-fn example() -> Result<Value, Error> {
+/// A policy in which every field has a value.
+///
+/// # Errors
+/// When it cannot be read, which a test excludes.
+pub(super) fn example() -> Result<Value, Error> {
     serde_saphyr::from_str(EXAMPLE).map_err(|error| Error::Example(error.to_string()))
 }
 

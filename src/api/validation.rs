@@ -31,6 +31,8 @@ impl Fault {
     }
 }
 
+static DEFINITION: LazyLock<Result<Value, crd::Error>> = LazyLock::new(crd::definition);
+
 /// Everything that the definition does not allow in a spec; nothing when it is sound. Whether patterns are valid is
 /// left to `policy::pattern`.
 #[must_use]
@@ -44,7 +46,6 @@ pub fn faults_of_spec(spec: &RegistryCleanupPolicySpec) -> Vec<Fault> {
 /// The same for an object as it was written, without what every object has (`metadata` and so on). Fields that the
 /// definition does not know are faults here.
 pub(super) fn faults(object: &Value) -> Vec<Fault> {
-    static DEFINITION: LazyLock<Result<Value, crd::Error>> = LazyLock::new(crd::definition);
     let schema = DEFINITION.as_ref().map(|crd| crd.pointer("/spec/versions/0/schema/openAPIV3Schema"));
     let mut faults = Vec::new();
     match schema {
@@ -54,6 +55,29 @@ pub(super) fn faults(object: &Value) -> Vec<Fault> {
         Err(error) => faults.push(Fault::new("spec".to_owned(), error.to_string())),
     }
     faults
+}
+
+/// The first field of a spec, as it is stored, that the definition does not know.
+pub(super) fn unknown_field(spec: &Value) -> Option<String> {
+    let definition = DEFINITION.as_ref().ok()?;
+    unknown_below(spec, definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")?, "spec")
+}
+
+fn unknown_below(value: &Value, schema: &Value, field: &str) -> Option<String> {
+    match value {
+        Value::Object(object) => object.iter().find_map(|(name, member)| {
+            let below = format!("{field}.{name}");
+            match schema["properties"].get(name) {
+                Some(schema) => unknown_below(member, schema, &below),
+                None => Some(below),
+            }
+        }),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| unknown_below(item, &schema["items"], &format!("{field}[{index}]"))),
+        _ => None,
+    }
 }
 
 fn check(value: &Value, schema: &Value, field: &str, faults: &mut Vec<Fault>) {

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::api::limits::MAX_TOKEN;
 use crate::api::{
     APPROVE, DRY_RUN_REQUESTED_AT, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, RegistryCleanupPolicySpec,
-    TargetSpec, conditions,
+    TargetSpec, conditions, newer,
 };
 
 /// The annotations that are kept.
@@ -35,7 +35,7 @@ pub struct Unreadable {
     pub error: String,
     /// Its metadata, as far as they are kept.
     pub metadata: ObjectMeta,
-    /// Its status, if that can be read.
+    /// Its status, if that can be read; of one that a newer operator wrote, the hours.
     pub status: Option<PolicyStatus>,
     /// What it looks after, if that can be read.
     pub target: Option<TargetSpec>,
@@ -90,15 +90,19 @@ impl<'de> Deserialize<'de> for Watched {
         let Object { metadata, spec, status } = Object::deserialize(deserializer)?;
         let metadata = ObjectMeta::from(metadata);
         let target = spec.get("target").cloned();
-        let read_spec = serde_json::from_value::<RegistryCleanupPolicySpec>(spec);
-        let read_status = serde_json::from_value::<Option<PolicyStatus>>(status);
+        // What this operator does not know may guard.
+        let read_spec = match newer::unknown_field(&spec) {
+            Some(unknown) => Err(unknown),
+            None => serde_json::from_value::<RegistryCleanupPolicySpec>(spec).map_err(|error| error.to_string()),
+        };
+        let read_status = Option::<PolicyStatus>::deserialize(&status).map_err(|error| error.to_string());
         Ok(Self(match (read_spec, read_status) {
             (Ok(spec), Ok(status)) => Ok(RegistryCleanupPolicy { metadata, spec, status }),
-            (spec, status) => {
-                let error = spec.as_ref().err().or(status.as_ref().err()).map(ToString::to_string);
+            (spec, known) => {
+                let error = spec.err().or(known.as_ref().err().cloned()).unwrap_or_default();
                 let target = target.and_then(|target| serde_json::from_value(target).ok());
-                let status = status.ok().flatten();
-                Err(Box::new(Unreadable { error: error.unwrap_or_default(), metadata, status, target }))
+                let status = known.unwrap_or_else(|_| newer::hours(&status));
+                Err(Box::new(Unreadable { error, metadata, status, target }))
             }
         }))
     }

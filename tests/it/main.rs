@@ -38,6 +38,7 @@ mod leadership;
 mod limits;
 mod logs;
 mod metrics;
+mod newer;
 mod overlap;
 mod pause;
 mod plan;

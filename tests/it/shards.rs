@@ -74,6 +74,29 @@ fn gone(text: &str) -> registry_cleanup_operator::api::RepositoryResult {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_policy_is_worked_on_by_exactly_one_of_three_installations() {
+    const SHARDS: [&str; 3] = ["a", "b", "c"];
+    let world = World::start().await;
+    for number in 0..6 {
+        world.repository(&format!("shop/app-{number}/web"), &[("v1", 30), ("main", 1)]);
+        let target = json!({"projects": [format!("shop/app-{number}")]});
+        apply(&world, &format!("p{number}"), SHARDS[number % 3], &json!({ "target": target })).await;
+    }
+    let (a, b, c) = tokio::join!(installation(&world, "a"), installation(&world, "b"), installation(&world, "c"));
+    for number in 0..6 {
+        let name = format!("p{number}");
+        world.ready(&name).await;
+        let status = world.run(&name, "one").await;
+        assert!(holder(&status).contains(&format!("uid-{}", SHARDS[number % 3])), "{name}: {status:#?}");
+        assert_eq!(status.history.len(), 1, "{name} ran once");
+    }
+    assert_eq!(bulk_requests(&world).len(), 6);
+    for operator in [a, b, c] {
+        operator.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_is_labelled_for_another_installation_is_handled_by_that_one_alone() {
     let world = World::start().await;
     let tags: Vec<String> = (0..200).map(|number| format!("v{number}")).collect();
