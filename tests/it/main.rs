@@ -47,6 +47,7 @@ mod proxy;
 mod rate_limits;
 mod records;
 mod refusals;
+mod released;
 mod requests;
 mod resource;
 mod robustness;

@@ -9,6 +9,7 @@ mod deploy;
 mod guardrails;
 mod lifecycle;
 mod rights;
+mod upgrades;
 
 use std::fs;
 use std::io::Write;
