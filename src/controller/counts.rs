@@ -72,7 +72,8 @@ impl Counts {
         let (mode, trigger, result) = (run.mode.as_str(), run.trigger.as_str(), run.result.as_str());
         self.runs.add([namespace, policy, mode, trigger, result], 1.0);
         let ended = run.completion_time.as_ref().map_or(run.start_time.0, |time| time.0);
-        self.run_seconds.observe([namespace, policy], ended.duration_since(run.start_time.0).as_secs_f64());
+        let took = ended.duration_since(run.start_time.0).as_secs_f64();
+        self.run_seconds.observe_run([namespace, policy], took, &run.id);
         if run.mode == Mode::Delete {
             self.requested.add([namespace, policy], as_number(run.tags.requested));
             self.confirmed.add([namespace, policy], as_number(run.tags.confirmed));

@@ -2,11 +2,12 @@
 //!
 //! Source: <https://github.com/prometheus/docs/blob/main/docs/instrumenting/exposition_formats.md> and
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>. They differ in where `_total` belongs (the name of a counter
-//! in the classic format, of its series in OpenMetrics) and in the end, which OpenMetrics marks.
+//! in the classic format, of its series in OpenMetrics), in exemplars, which OpenMetrics alone has, and in the end, which it
+//! marks.
 
 use std::fmt::Write as _;
 
-use super::family::{Family, Kind, Labels, PREFIX, Series, Value, as_number};
+use super::family::{Bucket, Exemplar, Family, Kind, Labels, PREFIX, Series, Value, as_number};
 
 /// A format of the text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,11 +79,18 @@ fn write_family(text: &mut String, family: &Family, format: Format) {
     for Series { labels, value } in series {
         match value {
             Value::Number(number) => line(text, (name, total), labels, None, *number),
-            Value::Observed { buckets, count, sum } => {
-                for (bound, below) in buckets {
-                    line(text, (name, "_bucket"), labels, Some(&float(*bound, format)), as_number(*below));
+            Value::Observed { buckets, beyond, count, sum } => {
+                let mut bucket = |bound: &str, below: u64, exemplar: Option<&Exemplar>| {
+                    sample(text, (name, "_bucket"), labels, Some(bound), as_number(below));
+                    if let Some(Exemplar { run, value }) = exemplar.filter(|_| format == Format::OpenMetrics) {
+                        let _ = write!(text, " # {{run=\"{}\"}} {value}", escape(run));
+                    }
+                    text.push('\n');
+                };
+                for Bucket { bound, below, exemplar } in buckets {
+                    bucket(&float(*bound, format), *below, exemplar.as_ref());
                 }
-                line(text, (name, "_bucket"), labels, Some("+Inf"), as_number(*count));
+                bucket("+Inf", *count, beyond.as_ref());
                 line(text, (name, "_sum"), labels, None, *sum);
                 line(text, (name, "_count"), labels, None, as_number(*count));
             }
@@ -90,7 +98,12 @@ fn write_family(text: &mut String, family: &Family, format: Format) {
     }
 }
 
-fn line(text: &mut String, (name, suffix): (&str, &str), labels: &Labels, bound: Option<&str>, value: f64) {
+fn line(text: &mut String, name: (&str, &str), labels: &Labels, bound: Option<&str>, value: f64) {
+    sample(text, name, labels, bound, value);
+    text.push('\n');
+}
+
+fn sample(text: &mut String, (name, suffix): (&str, &str), labels: &Labels, bound: Option<&str>, value: f64) {
     let _ = write!(text, "{PREFIX}{name}{suffix}");
     let all = labels.iter().map(|(label, value)| (*label, value.as_str())).chain(bound.map(|bound| ("le", bound)));
     let mut before = '{';
@@ -99,7 +112,7 @@ fn line(text: &mut String, (name, suffix): (&str, &str), labels: &Labels, bound:
         before = ',';
     }
     let close = if before == ',' { "}" } else { "" };
-    let _ = writeln!(text, "{close} {value}");
+    let _ = write!(text, "{close} {value}");
 }
 
 /// A bound as a label. OpenMetrics wants a fraction in each, so that `1` and `1.0` are no two series.
@@ -127,7 +140,11 @@ mod tests {
         gauge.add(policy.clone(), 1.0);
         let mut counter = Family { kind: Kind::Counter, ..Family::gauge("runs", "Runs that ended") };
         counter.add([policy, vec![("result", "Succeeded".to_owned())]].concat(), 3.0);
-        let observed = Value::Observed { buckets: vec![(0.5, 1), (60.0, 2)], count: 4, sum: 300.25 };
+        let exemplar = |run: &str, value| Some(Exemplar { run: run.to_owned(), value });
+        let half = Bucket { bound: 0.5, below: 1, exemplar: None };
+        let minute = Bucket { bound: 60.0, below: 2, exemplar: exemplar("20261122-120000-abcde", 31.5) };
+        let beyond = exemplar("20261122-130000-fghij", 100.0);
+        let observed = Value::Observed { buckets: vec![half, minute], beyond, count: 4, sum: 300.25 };
         let series = vec![Series { labels: vec![], value: observed }];
         let name = "reconcile_duration_seconds";
         let histogram = Family { name, help: "How long a look took", kind: Kind::Histogram, series };
@@ -158,7 +175,9 @@ mod tests {
     fn open_metrics_names_it_without_and_marks_the_end() {
         let text = write(&families(), Format::OpenMetrics);
         assert!(text.contains("# TYPE registry_cleanup_runs counter\nregistry_cleanup_runs_total{"), "{text}");
-        assert!(text.contains("_bucket{le=\"60.0\"} 2\n"), "{text}");
+        assert!(text.contains("_bucket{le=\"0.5\"} 1\n"), "{text}");
+        assert!(text.contains("_bucket{le=\"60.0\"} 2 # {run=\"20261122-120000-abcde\"} 31.5\n"), "{text}");
+        assert!(text.contains("_bucket{le=\"+Inf\"} 4 # {run=\"20261122-130000-fghij\"} 100\n"), "{text}");
         assert!(text.ends_with("\n# EOF\n"), "{text}");
     }
 

@@ -46,13 +46,35 @@ pub enum Value {
     Number(f64),
     /// What a histogram has observed.
     Observed {
-        /// Upper bounds, ascending, with how many observations were not above each; those above all are in `count`.
-        buckets: Vec<(f64, u64)>,
-        /// All observations.
+        /// By their upper bounds, ascending.
+        buckets: Vec<Bucket>,
+        /// The last observation above all bounds of which it is known what it belongs to.
+        beyond: Option<Exemplar>,
+        /// All observations, those above all bounds as well.
         count: u64,
         /// Their sum.
         sum: f64,
     },
+}
+
+/// What a histogram has observed up to a bound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bucket {
+    /// The bound, which still belongs to it.
+    pub bound: f64,
+    /// How many observations were not above it.
+    pub below: u64,
+    /// The last observation above the bound before, and not above this one, of which it is known what it belongs to.
+    pub exemplar: Option<Exemplar>,
+}
+
+/// One observation, and what to look for in the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    /// The id of the run.
+    pub run: String,
+    /// What was observed.
+    pub value: f64,
 }
 
 impl Family {

@@ -6,5 +6,5 @@ mod family;
 mod recorder;
 
 pub use exposition::{Format, write};
-pub use family::{Family, Kind, Labels, PREFIX, Series, Value, as_number};
+pub use family::{Bucket, Exemplar, Family, Kind, Labels, PREFIX, Series, Value, as_number};
 pub use recorder::{Counter, Histogram};

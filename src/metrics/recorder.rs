@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::family::{Family, Kind, Labels, Series, Value};
+use super::family::{Bucket, Exemplar, Family, Kind, Labels, Series, Value};
 
 /// Counts, by labels.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ struct Metric<const N: usize, T> {
 #[derive(Clone, Debug)]
 struct Observed {
     within: Vec<u64>,
+    /// The last of each with its run, and in the end the last above all bounds.
+    exemplars: Vec<Option<Exemplar>>,
     count: u64,
     sum: f64,
 }
@@ -83,11 +85,25 @@ impl<const N: usize> Histogram<N> {
 
     /// Adds an observation.
     pub fn observe(&self, labels: [&str; N], value: f64) {
+        self.add(labels, value, None);
+    }
+
+    /// Adds an observation of a run, which is then told as an example of those of its size.
+    pub fn observe_run(&self, labels: [&str; N], value: f64, run: &str) {
+        self.add(labels, value, Some(Exemplar { run: run.to_owned(), value }));
+    }
+
+    fn add(&self, labels: [&str; N], value: f64, exemplar: Option<Exemplar>) {
         let mut series = self.metric.series();
-        let none = || Observed { within: vec![0; self.bounds.len()], count: 0, sum: 0.0 };
+        let bounds = self.bounds.len();
+        let none = || Observed { within: vec![0; bounds], exemplars: vec![None; bounds + 1], count: 0, sum: 0.0 };
         let observed = series.entry(labels.map(str::to_owned)).or_insert_with(none);
-        if let Some(within) = observed.within.get_mut(self.bounds.partition_point(|bound| *bound < value)) {
+        let place = self.bounds.partition_point(|bound| *bound < value);
+        if let Some(within) = observed.within.get_mut(place) {
             *within += 1;
+        }
+        if let (Some(last), Some(exemplar)) = (observed.exemplars.get_mut(place), exemplar) {
+            *last = Some(exemplar);
         }
         observed.count += 1;
         observed.sum += value;
@@ -101,12 +117,15 @@ impl<const N: usize> Histogram<N> {
     /// All series as they are.
     #[must_use]
     pub fn family(&self) -> Family {
-        self.metric.family(Kind::Histogram, |Observed { within, count, sum }| {
+        self.metric.family(Kind::Histogram, |Observed { within, mut exemplars, count, sum }| {
+            let beyond = exemplars.pop().flatten();
             let below = within.into_iter().scan(0, |below, number| {
                 *below += number;
                 Some(*below)
             });
-            Value::Observed { buckets: self.bounds.iter().copied().zip(below).collect(), count, sum }
+            let buckets = self.bounds.iter().zip(below).zip(exemplars);
+            let bucket = |((bound, below), exemplar): ((&f64, u64), _)| Bucket { bound: *bound, below, exemplar };
+            Value::Observed { buckets: buckets.map(bucket).collect(), beyond, count, sum }
         })
     }
 }
@@ -131,6 +150,19 @@ mod tests {
         assert_eq!(other.family().series, [series("team", "Failed", 1.0)]);
     }
 
+    #[test]
+    fn the_last_run_of_each_size_is_told_and_what_is_of_no_run_hides_none() {
+        let histogram = Histogram::new("took_seconds", "Time", ["policy"], &[1.0, 60.0]);
+        for (value, run) in [(0.5, "one"), (30.0, "two"), (0.25, "three"), (100.0, "four")] {
+            histogram.observe_run(["shop"], value, run);
+        }
+        histogram.observe(["shop"], 0.75);
+        let Value::Observed { buckets, beyond, .. } = histogram.family().series[0].value.clone() else { panic!() };
+        let of = |run: &str, value| Some(Exemplar { run: run.to_owned(), value });
+        let told: Vec<_> = buckets.into_iter().map(|bucket| bucket.exemplar).collect();
+        assert_eq!((told, beyond), (vec![of("three", 0.25), of("two", 30.0)], of("four", 100.0)));
+    }
+
     proptest! {
         #[test]
         fn a_histogram_tells_how_many_were_not_above_each_bound(values in proptest::collection::vec(0.0_f64..100.0, 0..40)) {
@@ -143,8 +175,9 @@ mod tests {
             let series = histogram.family().series;
             prop_assert_eq!(series.is_empty(), values.is_empty());
             for of in series {
-                let Value::Observed { buckets, count, sum } = of.value else { panic!("a histogram") };
-                prop_assert_eq!(buckets, BOUNDS.iter().map(|bound| (*bound, within(*bound))).collect::<Vec<_>>());
+                let Value::Observed { buckets, count, sum, .. } = of.value else { panic!("a histogram") };
+                let told: Vec<_> = buckets.into_iter().map(|bucket| (bucket.bound, bucket.below)).collect();
+                prop_assert_eq!(told, BOUNDS.iter().map(|bound| (*bound, within(*bound))).collect::<Vec<_>>());
                 prop_assert_eq!(count, values.len() as u64);
                 prop_assert!((sum - values.iter().sum::<f64>()).abs() < 1e-6);
             }
@@ -156,8 +189,8 @@ mod tests {
             let histogram = Histogram::new("took_seconds", "Time", ["host"], BOUNDS);
             histogram.observe(["git.test"], BOUNDS[bound]);
             let Value::Observed { buckets, .. } = histogram.family().series[0].value.clone() else { panic!() };
-            prop_assert_eq!(buckets[bound].1, 1);
-            prop_assert_eq!(bound.checked_sub(1).map_or(0, |before| buckets[before].1), 0);
+            prop_assert_eq!(buckets[bound].below, 1);
+            prop_assert_eq!(bound.checked_sub(1).map_or(0, |before| buckets[before].below), 0);
         }
     }
 }

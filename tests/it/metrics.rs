@@ -45,6 +45,10 @@ async fn a_run_is_counted_and_a_policy_that_is_gone_takes_its_series_along() {
         assert!(told.contains(&format!("\nregistry_cleanup_{line}\n")), "{line} is not in {told}");
     }
     assert!(told.contains("registry_cleanup_gitlab_requests_total{host=\"127.0.0.1\",operation=\"RemoveTag"), "{told}");
+    // A graph leads to the lines of the run in the log; the classic format has no place for that.
+    let run = world.policies().get("shop").await.unwrap().status.unwrap().last_run.unwrap().id;
+    let exemplar = format!(" # {{run=\"{run}\"}} ");
+    assert!(operator.metrics(Format::OpenMetrics).contains(&exemplar) && !told.contains(&run), "{told}");
     assert!(!told.contains("shop/backend/api") && !told.contains("mr-1"), "no label for a repository or tag: {told}");
 
     world.policies().delete("shop", &DeleteParams::default()).await.unwrap();
