@@ -28,7 +28,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 cp "$root/crds/registrycleanuppolicies.yaml" "$chart/files/registrycleanuppolicies.yaml"
-cp "$chart/files/alerts.yaml" "$deploy/monitoring/alerts.yaml"
+cp "$chart/files/alerts.yaml" "$chart/files/slo.yaml" "$deploy/monitoring/"
 
 render --show-only templates/crd.yaml > "$work/crd"
 render --set crds.install=false > "$work/operator"

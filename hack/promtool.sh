@@ -16,6 +16,6 @@ else
     echo 'alerts NOT CHECKED: there is neither promtool nor a Debian that could download it'
     exit
 fi
-"$promtool" check rules deploy/monitoring/alerts.yaml >/dev/null
-"$promtool" test rules deploy/monitoring/alerts_test.yaml >/dev/null
+"$promtool" check rules deploy/monitoring/{alerts,slo}.yaml >/dev/null
+"$promtool" test rules deploy/monitoring/{alerts,slo}_test.yaml >/dev/null
 echo 'promtool ok'

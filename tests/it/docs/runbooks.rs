@@ -38,9 +38,14 @@ fn complete(heading: &str, expected: &BTreeSet<String>) {
     }
 }
 
+/// The files of alerts, one after the other.
+fn alerts() -> String {
+    ["alerts", "slo"].map(|name| fs::read_to_string(path(&format!("deploy/monitoring/{name}.yaml"))).unwrap()).concat()
+}
+
 #[test]
 fn every_alert_has_a_runbook_and_no_other() {
-    let alerts = fs::read_to_string(path("deploy/monitoring/alerts.yaml")).unwrap();
+    let alerts = alerts();
     let names: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(names.len() >= 8, "{names:?}");
     complete("Alerts", &set(names));
@@ -63,7 +68,7 @@ fn every_event_has_a_runbook_and_no_other() {
 
 #[test]
 fn every_runbook_url_leads_to_a_heading() {
-    let alerts = fs::read_to_string(path("deploy/monitoring/alerts.yaml")).unwrap();
+    let alerts = alerts();
     let urls: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")).collect();
     let count = alerts.matches("- alert: ").count();
     assert!(urls.len() == count && count > 0, "{} runbooks for {count} alerts", urls.len());
