@@ -13,8 +13,8 @@ helm = $$($(control_plane) which helm)
 kubectl = $$($(control_plane) which kubectl)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-unit test-oldest dist reproducible release-local mutants fuzz bench chaos model checklist \
-	checklist-docs doc-commands lint lint-words generate schemas tools fmt clean
+.PHONY: help demo demo-stop test test-unit test-oldest test-upgrades dist reproducible release-local mutants fuzz bench bench-check chaos model checklist \
+	checklist-docs doc-commands lint lint-words kube-score generate schemas tools fmt clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ test: ## run every test, also those that need Kubernetes and helm (built on firs
 
 test-oldest: ## run the smoke tests on the oldest Kubernetes that is supported (KUBERNETES=1.36.3 for another one)
 	@hack/test-oldest.sh
+
+test-upgrades: ## upgrade from each published chart and go back with Helm 3, which is built for it; `make test` has Helm 4
+	@hack/test-upgrades.sh
 
 test-unit: ## run the tests that need nothing but Rust: everything that decides
 	cargo test --locked --lib
@@ -53,6 +56,9 @@ bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; W
 	cargo bench --locked --bench plan
 	cargo bench --locked --bench clean -- $(SHAPES) $(if $(WRITE),--write=$(WRITE))
 
+bench-check: ## clean the small registries and fail where it takes a tenth more than docs/benchmarks.md says (SHAPES="S M")
+	@hack/bench-check.sh $(SHAPES)
+
 chaos: ## kill, freeze, cut and disturb operators at random and look whether anything went that had to stay (MINUTES=20 STRIKES=1000 SEED=7)
 	cargo bench --locked --profile dev --bench chaos -- --minutes=$(or $(MINUTES),2) --strikes=$(or $(STRIKES),200) \
 		--seed=$(or $(SEED),1)
@@ -75,10 +81,15 @@ lint: lint-words ## check format, clippy, documentation, dependencies, chart, ma
 	@hack/cargo-deny.sh $(CARGO_DENY_VERSION)
 	$(helm) lint --strict --quiet charts/registry-cleanup-operator
 	@hack/helm-unittest.sh
+	@hack/chart-lint.sh
+	@hack/reuse.sh
 	@hack/kubeconform.sh "$(helm)" "$(kubectl)"
 	@hack/workflows.sh
 	@hack/shellcheck.sh
 	@hack/promtool.sh
+
+kube-score: ## judge what the chart renders by kube-score, which is built for it
+	@hack/kube-score.sh
 
 lint-words: ## check spelling and Markdown only
 	@hack/typos.sh $(TYPOS_VERSION)
