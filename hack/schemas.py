@@ -21,6 +21,8 @@ KINDS = [
     ("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
     ("apps", "v1", "Deployment"),
     ("argoproj.io", "v1alpha1", "Application"),
+    ("argoproj.io", "v1alpha1", "ApplicationSet"),
+    ("cilium.io", "v2", "CiliumNetworkPolicy"),
     ("helm.toolkit.fluxcd.io", "v2", "HelmRelease"),
     ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization"),
     ("monitoring.coreos.com", "v1", "PodMonitor"),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes tests/schemas/: a JSON schema of each kind that a manifest of this repository has, for kubeconform; and the one of
 # RegistryCleanupPolicy for editors, docs/schema/. All come from the OpenAPI of a real API server, which has the definitions of
-# this repository, of the Prometheus operator, Argo CD and Flux.
+# this repository, of the Prometheus operator, Argo CD, Flux and Cilium.
 #
 # Needs what the integration tests need, and a Go module proxy. Run it after a change of the definition or of a version below.
 set -euo pipefail
@@ -19,6 +19,8 @@ trap cleanup EXIT
 # Where the definitions of others are: module, version, file. Of each, the newest that does not ask for a newer Go.
 foreign='
 github.com/argoproj/argo-cd/v3 v3.4.0 manifests/crds/application-crd.yaml
+github.com/argoproj/argo-cd/v3 v3.4.0 manifests/crds/applicationset-crd.yaml
+github.com/cilium/cilium v1.20.2 pkg/k8s/apis/cilium.io/client/crds/v2/ciliumnetworkpolicies.yaml
 github.com/fluxcd/helm-controller v1.4.0 config/crd/bases/helm.toolkit.fluxcd.io_helmreleases.yaml
 github.com/fluxcd/kustomize-controller v1.9.0 config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml
 github.com/fluxcd/source-controller v1.8.0 config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml
