@@ -5,8 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 HELM=$(GOWORK=off GOFLAGS=-mod=readonly go -C hack/helm3 tool -n helm)
 export HELM
-"$HELM" version --short
-name=install::upgrades::an_upgrade_from_each_published_chart_keeps_policies_account_and_selector_and_can_be_rolled_back
-cargo test --locked --test it -- --exact "$name" | tee /dev/stderr | grep -q '^test result: ok. 1 passed' || {
-    echo 'the test did not pass' && exit 1
-}
+echo "Helm $("$HELM" version --short)"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+cargo test --locked --test it -- install::upgrades:: | tee "$log"
+# A name that no test has is passed over in silence.
+grep -q '^running 1 test$' "$log" || { echo 'the test is not there any more' && exit 1; }

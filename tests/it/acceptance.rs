@@ -84,8 +84,47 @@ async fn the_largest_policy_that_the_bounds_allow_is_taken() {
         "/rules",
         &json!([{"name": "n".repeat(63), "nameRegexDelete": pattern, "nameRegexKeep": pattern, "keepN": 0, "olderThan": "1d".repeat(16)}]),
     );
+    // For hack/largest.sh, which times it.
+    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/largest.json"), policy.to_string()).unwrap();
     let stored = taken(policy).await;
     assert_eq!(spec(&stored).target.projects.len(), 100);
+}
+
+/// Twice every bound.
+fn doubled(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                match (name.as_str(), value.as_u64()) {
+                    ("maxLength" | "maxItems", Some(bound)) => *value = json!(bound * 2),
+                    _ => doubled(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(doubled),
+        _ => {}
+    }
+}
+
+/// The server refuses a definition whose rules may cost too much, by the bounds of what they look at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_with_twice_the_bounds_is_taken_so_there_is_room_for_rules() {
+    let cluster = cluster().await;
+    let mut definition = crd::definition().unwrap();
+    let applied = |definition: &Value| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), definition.to_string()).unwrap();
+        let file = file.path().to_str().unwrap();
+        try_kubectl(cluster, &["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--filename", file])
+    };
+    doubled(&mut definition);
+    let (taken, text) = applied(&definition);
+    assert!(taken, "{text}");
+    // Without bounds it is not.
+    let patterns = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/protect/properties/nameRegex";
+    definition.pointer_mut(patterns).unwrap().as_object_mut().unwrap().remove("maxItems");
+    let (taken, text) = applied(&definition);
+    assert!(!taken && text.contains("cost"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
