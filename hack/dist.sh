@@ -23,8 +23,10 @@ fi
 export PATH=$tools/bin:$PATH
 
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
-export RUSTFLAGS="--remap-path-prefix=$root=/source --remap-path-prefix=$cargo_home=/cargo"
-export CFLAGS="-ffile-prefix-map=$root=/source -ffile-prefix-map=$cargo_home=/cargo"
+artifacts=${CARGO_TARGET_DIR:-$root/target}
+# The last that fits wins, so the artifacts come after the sources that they may lie in.
+export RUSTFLAGS="--remap-path-prefix=$root=/source --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$artifacts=/artifacts"
+export CFLAGS="-ffile-prefix-map=$root=/source -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$artifacts=/artifacts"
 mkdir -p "$folder"
 for target in "${targets[@]}"; do
     rustup target add "$target"
@@ -35,7 +37,7 @@ for target in "${targets[@]}"; do
     *) name=$target ;;
     esac
     # `dev` is the one profile whose folder is called otherwise.
-    built=${CARGO_TARGET_DIR:-target}/$target/${profile/#dev/debug}/registry-cleanup-operator
+    built=$artifacts/$target/${profile/#dev/debug}/registry-cleanup-operator
     install -m 0755 "$built" "$folder/registry-cleanup-operator-linux-$name"
     [ "${target%%-*}" != "$(uname -m)" ] || hack/empty-root.sh "$folder/registry-cleanup-operator-linux-$name"
 done

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Puts the image of each architecture together and pushes both under one name, without a daemon: the program as one layer on the
-# base that deploy/Dockerfile names. Prints the name with the digest. usage: image.sh FOLDER NAME:TAG
+# Puts the image of each architecture together and pushes both under one name, without a daemon: the program and the licenses as one
+# layer on the base that deploy/Dockerfile names. Prints the name with the digest. usage: image.sh FOLDER NAME:TAG
 #
-# FOLDER has registry-cleanup-operator-linux-{amd64,arm64}. BASE=scratch takes an empty base, for a rehearsal without a network.
+# FOLDER has registry-cleanup-operator-linux-{amd64,arm64} and THIRD-PARTY. BASE=scratch takes an empty base, for a rehearsal without
+# a network.
 set -euo pipefail
 
 folder=$(cd "$1" && pwd)
@@ -19,11 +20,12 @@ images=()
 for architecture in amd64 arm64; do
     program=$folder/registry-cleanup-operator-linux-$architecture
     [ -e "$program" ] || continue
-    mkdir -p "$work/$architecture"
+    mkdir -p "$work/$architecture/licenses"
     install -m 0755 "$program" "$work/$architecture/registry-cleanup-operator"
+    install -m 0644 LICENSE "$folder/THIRD-PARTY" "$work/$architecture/licenses"
     # Nothing in the layer tells when or by whom it was made.
     tar --create --file "$work/$architecture.tar" --directory "$work/$architecture" --sort=name --mtime=@0 --owner=0 --group=0 \
-        --numeric-owner registry-cleanup-operator
+        --numeric-owner registry-cleanup-operator licenses
     if [ "$base" = scratch ]; then
         from=(--oci-empty-base)
         on=()

@@ -48,6 +48,8 @@ check_versions() {
     for field in version appVersion; do
         grep -qx "$field: \"\?$version\"\?" "$chart/Chart.yaml" || fail "$field of Chart.yaml is not $version"
     done
+    cmp --quiet crds/registrycleanuppolicies.yaml "crds/released/$version.yaml" ||
+        fail "crds/released/$version.yaml is not the definition: later versions are held against it"
     hack/release-notes.sh "$version" >/dev/null
 }
 
@@ -63,6 +65,7 @@ build() {
         esac
         python3 hack/sbom.py "$target" >"$program.cdx.json"
     done
+    python3 hack/notices.py x86_64-unknown-linux-musl aarch64-unknown-linux-musl >"$dist/THIRD-PARTY"
     cp deploy/crds.yaml deploy/operator.yaml deploy/monitoring/alerts.yaml docs/schema/registrycleanuppolicy_v1alpha1.json "$dist"
     helm package "$chart" --destination "$dist" >/dev/null
     archives
@@ -72,12 +75,12 @@ build() {
     sums
 }
 
-# The program as krew and people without a container take it: with its license, and the same bytes each time.
+# The program as krew and people without a container take it: with all licenses, and the same bytes each time.
 archives() {
     for program in "$dist/$name"-linux-*[0-9]; do
         cp "$program" "$dist/kubectl-rcp"
         cp LICENSE "$dist"
-        tar --create --directory "$dist" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner kubectl-rcp LICENSE |
+        tar --create --directory "$dist" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner kubectl-rcp LICENSE THIRD-PARTY |
             gzip --no-name >"$program.tar.gz"
         rm "$dist/kubectl-rcp" "$dist/LICENSE"
     done
