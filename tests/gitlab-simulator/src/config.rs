@@ -108,6 +108,11 @@ pub struct Settings {
     pub index_sizes_fail: bool,
     /// Tags that GraphQL can tell of within its 30 s; larger pages are `Timeout on …` (gitlab-api reference 10).
     pub graphql_tags_in_time: Option<usize>,
+    /// Simulated time that a field `tags` takes, which counts against the 30 s of its request and moves the clock
+    /// (gitlab-api reference 11).
+    pub graphql_page_takes: SignedDuration,
+    /// The same of each tag that a mutation removes.
+    pub graphql_removal_takes: SignedDuration,
     /// How far the time that answers are dated with is ahead of the clock.
     pub clock_ahead: SignedDuration,
 }
@@ -142,6 +147,8 @@ impl Default for Settings {
             tag_rules_deny_repository: false,
             index_sizes_fail: false,
             graphql_tags_in_time: None,
+            graphql_page_takes: SignedDuration::ZERO,
+            graphql_removal_takes: SignedDuration::ZERO,
             clock_ahead: SignedDuration::ZERO,
         }
     }

@@ -69,6 +69,8 @@ pub struct RequestRecord {
     pub operation: Option<String>,
     /// GraphQL only: the tags a mutation names.
     pub tag_names: Vec<String>,
+    /// GraphQL only: how many fields the document has at its root.
+    pub fields: usize,
     /// Parameters of query and body together, before coercion, without tokens.
     pub params: serde_json::Value,
     /// The `User-Agent` header.
@@ -182,6 +184,7 @@ mod tests {
             tag: None,
             operation: None,
             tag_names: Vec::new(),
+            fields: 0,
             params: serde_json::Value::Null,
             user_agent: None,
             token: None,

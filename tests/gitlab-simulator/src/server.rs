@@ -183,6 +183,7 @@ fn record(shared: &Shared, call: &Call, path: &str) -> RequestRecord {
         tag: present(&call.tag),
         operation: call.graphql.as_ref().and_then(|request| request.name.clone()),
         tag_names: call.graphql.as_ref().map(|request| request.tag_names.clone()).unwrap_or_default(),
+        fields: call.graphql.as_ref().map_or(0, |request| request.fields),
         params: serde_json::Value::Object(call.public_params()),
         user_agent: call.user_agent.clone(),
         token: shared.with(|registry| api::token_name(registry, call)),

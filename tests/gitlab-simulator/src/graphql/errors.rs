@@ -33,6 +33,11 @@ impl GraphqlError {
         Self::new(UNREACHABLE)
     }
 
+    /// What is not told because the time for the request ran out (gitlab-api reference 11).
+    pub(super) fn timeout(parent: &str, field: &str) -> Self {
+        Self::new(format!("Timeout on {parent}.{field}"))
+    }
+
     pub(super) fn at(mut self, at: Pos) -> Self {
         self.at = Some(at);
         self

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
-use super::{errors::GraphqlError, plan::Planned, request::REPOSITORY_GID, resolve::choose};
+use super::{errors::GraphqlError, plan::Planned, request::REPOSITORY_GID, resolve::choose, time::Time};
 use crate::{
     abilities::Ability,
     api::{Caller, READ_ONLY},
@@ -14,13 +14,28 @@ use crate::{
 /// Tags in one call.
 const MOST_NAMES: usize = 20;
 
-/// Runs the fields of a mutation one after the other.
-pub(super) fn run(registry: &mut Registry, caller: &Caller, fields: &[Planned]) -> (Value, Vec<GraphqlError>) {
+/// Runs the fields of a mutation one after the other, in the order in which they stand.
+pub(super) fn run(
+    registry: &mut Registry,
+    caller: &Caller,
+    fields: &[Planned],
+    time: &mut Time,
+) -> (Value, Vec<GraphqlError>) {
     let (mut shown, mut errors) = (Map::new(), Vec::new());
     for field in fields {
         let value = match field.name.as_str() {
             "__typename" => json!(field.parent),
-            _ => match destroy_tags(registry, caller, field) {
+            _ if time.is_over() => {
+                errors.push(GraphqlError::timeout(field.parent, &field.name).at(field.at).path(&[json!(field.key)]));
+                Value::Null
+            }
+            _ => match destroy_tags(registry, caller, field, time) {
+                // `errors` may not be null, so that what it is a part of is null.
+                Ok(_) if time.is_over() => {
+                    let error = GraphqlError::timeout("DestroyContainerRepositoryTagsPayload", "errors");
+                    errors.push(error.at(field.at).path(&[json!(field.key), json!("errors")]));
+                    Value::Null
+                }
                 Ok(payload) => choose(&payload, &field.children),
                 Err(error) => {
                     errors.push(error.at(field.at).path(&[json!(field.key)]));
@@ -33,7 +48,12 @@ pub(super) fn run(registry: &mut Registry, caller: &Caller, fields: &[Planned]) 
     (Value::Object(shown), errors)
 }
 
-fn destroy_tags(registry: &mut Registry, caller: &Caller, field: &Planned) -> Result<Value, GraphqlError> {
+fn destroy_tags(
+    registry: &mut Registry,
+    caller: &Caller,
+    field: &Planned,
+    time: &mut Time,
+) -> Result<Value, GraphqlError> {
     let input = field.arguments.get("input").cloned().unwrap_or_default();
     let names: Vec<String> = match input.get("tagNames") {
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -63,7 +83,9 @@ fn destroy_tags(registry: &mut Registry, caller: &Caller, field: &Planned) -> Re
     } else {
         let mut spent = SignedDuration::ZERO;
         let removal = registry.remove_tags(id, caller.user, names, false, &mut spent);
-        (removal.deleted.unwrap_or_default(), removal.error)
+        let deleted = removal.deleted.unwrap_or_default();
+        time.spend_each(registry.settings.graphql_removal_takes, deleted.len());
+        (deleted, removal.error)
     };
     Ok(json!({
         "clientMutationId": input.get("clientMutationId"),

@@ -19,6 +19,10 @@ pub(crate) struct Request {
     parsed: Result<(Document<'static, String>, usize), GraphqlError>,
     /// Values of variables, as sent.
     pub(super) variables: Map<String, Value>,
+    /// Characters of the document.
+    pub(super) length: usize,
+    /// Fields at its root.
+    pub(crate) fields: usize,
     pub(crate) mutation: bool,
     /// The name of the operation.
     pub(crate) name: Option<String>,
@@ -58,6 +62,8 @@ impl Request {
         let mut request = Self {
             parsed,
             variables,
+            length: text("query").chars().count(),
+            fields: 0,
             mutation: false,
             name: None,
             repository: None,
@@ -71,6 +77,7 @@ impl Request {
     fn summarise(&mut self) {
         let Ok((operation, _)) = self.operation() else { return };
         let (mutation, name) = (operation.mutation, operation.name.map(str::to_owned));
+        let fields = operation.selection.items.len();
         let defaults = operation.variables.iter();
         let mut variables: Map<String, Value> = defaults
             .filter_map(|defined| Some((defined.name.clone(), json_of(defined.default_value.as_ref()?, &Map::new()))))
@@ -91,7 +98,7 @@ impl Request {
                 tag_names.extend(names.filter_map(Value::as_str).map(str::to_owned));
             }
         }
-        (self.mutation, self.name) = (mutation, name);
+        (self.mutation, self.name, self.fields) = (mutation, name, fields);
         (self.repository, self.namespace, self.tag_names) = (repository, namespace, tag_names);
     }
 

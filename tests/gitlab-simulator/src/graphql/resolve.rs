@@ -10,6 +10,7 @@ use super::{
     pages::{Page, Sort, by_offset, of_registry, of_registry_by_push, of_repositories, order, sort_tags},
     plan::Planned,
     request::REPOSITORY_GID,
+    time::Time,
 };
 use crate::{
     abilities::Ability,
@@ -28,6 +29,8 @@ pub(super) struct Resolver<'r> {
     pub(super) path: Vec<Value>,
     /// The server fails at the request as a whole.
     pub(super) failed: bool,
+    /// What it takes.
+    pub(super) time: &'r mut Time,
 }
 
 /// The chosen fields of something that is known already.
@@ -89,6 +92,7 @@ impl<'r> Resolver<'r> {
         let mut shown = Map::new();
         for field in fields {
             let value = match field.name.as_str() {
+                name if self.time.is_over() => self.fail(field, GraphqlError::timeout(field.parent, name)),
                 "containerRepository" => self.root_repository(field),
                 "project" => self.root_project(field),
                 "group" => self.root_group(field),
@@ -304,13 +308,17 @@ impl<'r> Resolver<'r> {
     }
 
     fn tags(&mut self, found: &'r Repository, field: &Planned) -> Value {
+        if self.time.is_over() {
+            return self.fail(field, GraphqlError::timeout(field.parent, &field.name));
+        }
+        self.time.spend(self.registry.settings.graphql_page_takes);
         let page = match self.page(found, field) {
             Ok(page) => page,
             Err(error) => return self.fail(field, error),
         };
         let settings = &self.registry.settings;
-        if settings.graphql_tags_in_time.is_some_and(|most| page.items.len() > most) {
-            return self.fail(field, GraphqlError::new("Timeout on ContainerRepositoryDetails.tags"));
+        if settings.graphql_tags_in_time.is_some_and(|most| page.items.len() > most) || self.time.is_over() {
+            return self.fail(field, GraphqlError::timeout("ContainerRepositoryDetails", "tags"));
         }
         let index = |tag: &&Tag| tag.kind != TagKind::Image;
         if settings.index_sizes_fail && !settings.path_a() && page.items.iter().any(index) && asks_for_sizes(field) {

@@ -8,7 +8,7 @@ mod repository;
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub use people::{Role, Scope, Token, TokenKind, User};
 pub(crate) use project::is_within;
@@ -54,6 +54,13 @@ impl Registry {
             repositories: BTreeMap::new(),
             repository_paths: BTreeMap::new(),
             tokens: BTreeMap::new(),
+        }
+    }
+
+    /// Moves the clock by what something took.
+    pub(crate) fn pass(&self, time: SignedDuration) {
+        if !time.is_zero() {
+            self.clock.advance(time);
         }
     }
 

@@ -11,6 +11,7 @@ mod bulk_deletion;
 mod cases;
 mod checks;
 mod disturbances;
+mod graphql_documents;
 mod graphql_errors;
 mod graphql_mutations;
 mod graphql_pages;
