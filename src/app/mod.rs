@@ -28,6 +28,7 @@ use crate::cluster::lease::{self, Leases};
 use crate::cluster::pause::PauseMap;
 use crate::cluster::workloads::{self, CustomWorkload, CustomWorkloadError, Options, Workloads};
 use crate::controller::{self, Context, Leadership, PauseSwitch, Scope, until_answered};
+pub use crate::gitlab::RequestLimits;
 use crate::gitlab::{ClientSettings, GitLab};
 use crate::leadership::identity::Identity;
 use crate::leadership::step::Loss;
@@ -64,8 +65,8 @@ pub struct OperatorOptions {
     pub schedule_jitter: SignedDuration,
     /// How many runs hold lists of tags at the same time.
     pub concurrency: u16,
-    /// Ceiling of requests per second to one GitLab host.
-    pub requests_per_second: f64,
+    /// What one GitLab host is asked at most.
+    pub limits: RequestLimits,
     /// What is looked at to know which images are in use; `None` = nothing.
     pub in_use: Option<InUseSettings>,
     /// Of how many runs of each policy it is kept what they removed; 0 = of none.
@@ -308,7 +309,7 @@ fn context(
     leadership: Arc<Leadership>,
 ) -> Result<Context, Error> {
     let clock = Arc::new(SystemClock);
-    let gitlab = gitlab(settings.requests_per_second, &settings.allowed_hosts, clock.clone());
+    let gitlab = gitlab(settings.limits, &settings.allowed_hosts, clock.clone());
     let watched = match &settings.scope {
         Scope::Cluster => &[],
         Scope::Namespaces(names) => names.as_slice(),
@@ -335,9 +336,9 @@ fn context(
     Ok(context.with_history(settings.history_limit.into()).with_shard(settings.shard.clone()))
 }
 
-fn gitlab(requests_per_second: f64, allowed_hosts: &[String], clock: Arc<dyn Clock>) -> GitLab {
+fn gitlab(limits: RequestLimits, allowed_hosts: &[String], clock: Arc<dyn Clock>) -> GitLab {
     let (user_agent, allowed_hosts) = (USER_AGENT.to_owned(), allowed_hosts.into());
-    GitLab::new(ClientSettings { requests_per_second, user_agent, allowed_hosts }, clock)
+    GitLab::new(ClientSettings { limits, user_agent, allowed_hosts }, clock)
 }
 
 /// Says plainly what is missing, instead of a watch that fails for ever. `None`, if the operator was told to stop

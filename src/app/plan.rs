@@ -27,7 +27,7 @@ use crate::proxy::environment::ProxyEnvironment;
 use crate::terminal;
 
 use super::progress::Progress;
-use super::{InUseSettings, cluster_config};
+use super::{InUseSettings, RequestLimits, cluster_config};
 
 /// Longest file that is read, in bytes: no policy, token or certificate is as long.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -43,8 +43,8 @@ pub struct PlanOptions {
     pub allowed_hosts: Vec<String>,
     /// Whether the policy may use http://.
     pub allow_insecure_http: bool,
-    /// Ceiling of requests per second.
-    pub requests_per_second: f64,
+    /// What one GitLab host is asked at most.
+    pub limits: RequestLimits,
     /// The moment as of which to plan; `None` is now.
     pub as_of: Option<Timestamp>,
     /// Whether to read and to show every tag.
@@ -230,7 +230,7 @@ pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusio
     };
 
     progress.show("looking for repositories");
-    let gitlab = super::gitlab(settings.requests_per_second, &settings.allowed_hosts, Arc::clone(&clock));
+    let gitlab = super::gitlab(settings.limits, &settings.allowed_hosts, Arc::clone(&clock));
     let question = Question { policy, connection, as_of, cluster, neighbours, everything: settings.everything };
     let forecast = Forecast::begin(&gitlab, Arc::clone(&clock), question).await?;
     about.overlap = forecast.overlap();

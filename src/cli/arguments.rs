@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::SignedDuration;
 use tokio::runtime::Runtime;
 
-use crate::app::{InUseScope, InUseSettings};
+use crate::app::{InUseScope, InUseSettings, RequestLimits};
 use crate::proxy::environment::ProxyEnvironment;
 
 /// What GitLab may be asked, the same for all that ask it.
@@ -22,7 +22,28 @@ pub(super) struct GitLabArguments {
 
     /// Ceiling of requests per second to one GitLab host, from all policies together.
     #[arg(long, value_name = "NUMBER", default_value_t = 10.0, value_parser = requests_per_second)]
-    pub(super) max_requests_per_second_per_host: f64,
+    max_requests_per_second_per_host: f64,
+
+    /// How many requests to one GitLab host are under way at the same time, from all policies together, whatever they
+    /// hold.
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    max_requests_in_flight_per_host: u16,
+
+    /// How many pages of tags, or removals of 20 tags, one GraphQL request to GitLab has at most. It begins with a few
+    /// and follows the time of the answers. 1 puts each into a request of its own.
+    #[arg(long, value_name = "NUMBER", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..=25))]
+    graphql_batch: u16,
+}
+
+impl GitLabArguments {
+    /// What one host is asked at most.
+    pub(super) const fn limits(&self) -> RequestLimits {
+        RequestLimits {
+            requests_per_second: self.max_requests_per_second_per_host,
+            graphql_batch: self.graphql_batch,
+            requests_in_flight: self.max_requests_in_flight_per_host,
+        }
+    }
 }
 
 /// What is looked at to know which images are in use, the same for all that look.

@@ -135,11 +135,12 @@ fn settings(arguments: PlanArguments) -> Result<PlanOptions, String> {
         },
         (None, None) => return Err("name a policy of the cluster, or a file with --filename".to_owned()),
     };
+    let limits = gitlab.limits();
     Ok(PlanOptions {
         source,
         allowed_hosts: gitlab.allowed_gitlab_hosts,
         allow_insecure_http: gitlab.allow_insecure_http,
-        requests_per_second: gitlab.max_requests_per_second_per_host,
+        limits,
         as_of,
         everything: all,
         output,

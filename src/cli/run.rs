@@ -135,6 +135,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         Scope::Namespaces(arguments.watch_namespaces)
     };
     let shard = LabelSelector::parse(&arguments.watch_label_selector);
+    let limits = arguments.gitlab.limits();
     let settings = app::OperatorOptions {
         scope,
         shard: shard.map_err(|error| format!("--watch-label-selector: {error}"))?,
@@ -145,7 +146,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         check_interval: arguments.preflight_interval,
         schedule_jitter: arguments.schedule_jitter,
         concurrency: arguments.concurrency,
-        requests_per_second: arguments.gitlab.max_requests_per_second_per_host,
+        limits,
         in_use: arguments.in_use.then(|| InUseSettings { scope: arguments.in_use_scope, ..arguments.workloads.into() }),
         history_limit: arguments.history_limit,
         listen: arguments.listen,

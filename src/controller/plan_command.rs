@@ -35,8 +35,9 @@ use super::plan::in_use::{Cluster, Usage};
 use super::plan::list_repositories::{self, Found, concerns_all};
 use super::plan::planner::Planner;
 use super::plan::read_tags::TagReader;
-use super::run::plan_repositories::{PLANS_IN_FLIGHT, delete_scheduled, not_planned};
+use super::run::plan_repositories::{delete_scheduled, not_planned};
 use super::{connect, neighbours};
+use crate::policy::planning_width::FEWEST;
 
 /// What is asked.
 pub struct Question {
@@ -155,7 +156,7 @@ impl Forecast {
     /// The plans, in the order of the paths, a few being made at the same time. Ends with the first error, which
     /// concerns all of them.
     pub fn plans(&self) -> BoxStream<'_, Result<plan_output::Repository, Unavailable>> {
-        stream::iter(&self.repositories).map(|repository| self.plan(repository)).buffered(PLANS_IN_FLIGHT).boxed()
+        stream::iter(&self.repositories).map(|repository| self.plan(repository)).buffered(FEWEST).boxed()
     }
 
     async fn plan(&self, repository: &Repository) -> Result<plan_output::Repository, Unavailable> {

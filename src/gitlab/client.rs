@@ -67,7 +67,7 @@ impl Client {
     /// for it waits for.
     #[must_use]
     pub fn cutting_in(&self) -> Self {
-        Self { http: Http { cuts_in: Arc::new(AtomicBool::new(true)), ..self.http.clone() } }
+        Self { http: Http { cuts_in: Arc::new(AtomicBool::new(true)), belongs: true, ..self.http.clone() } }
     }
 
     /// How far the server's clock is ahead of ours, by the `Date` of its last answer to anybody here; `None` if none
@@ -81,6 +81,18 @@ impl Client {
     #[must_use]
     pub fn budget(&self) -> Option<Budget> {
         self.http.host.budget(self.http.clock.now())
+    }
+
+    /// How many requests may be under way to the host at the same time, at least one.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.http.host.in_flight
+    }
+
+    /// Whether pages that are wanted at the same time go into one request.
+    #[must_use]
+    pub fn reads_in_documents(&self) -> bool {
+        !self.http.host.sizes().is_off()
     }
 
     /// How many requests were sent over this connection.

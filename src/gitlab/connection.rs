@@ -12,12 +12,14 @@ use url::Url;
 use super::client::Client;
 use super::error::{Error, ErrorKind, Operation, Setting};
 use super::gate::Gate;
+use super::host::Host;
 use super::http_client::{Common, api_url, build, token_header};
 use super::metrics::RequestMetrics;
+use super::page_queue::PageQueue;
 use super::protection::ToldRules;
 use super::resolve::{Lookup, SystemLookup};
 use super::settings::{ClientSettings, Connection};
-use super::transport::{Host, Http};
+use super::transport::Http;
 use crate::clock::Clock;
 
 /// HTTP clients kept at most; the one unused for longest goes first. Clients differ by server and certificates, so
@@ -105,6 +107,8 @@ impl GitLab {
             reads_only: false,
             gate,
             cuts_in: Arc::default(),
+            belongs: false,
+            pages: Arc::new(PageQueue::new(self.settings.limits.requests_in_flight.into())),
             final_check: None,
             tag_rules: ToldRules::default(),
             sent: Arc::default(),
@@ -151,7 +155,7 @@ impl GitLab {
             kept.hosts.retain(|_, host| Arc::strong_count(host) > 1 || !host.turns.is_idle(now));
         }
         let counts = || self.metrics.of(api.host_str().unwrap_or_default());
-        let new = || Arc::new(Host::new(self.settings.requests_per_second, now, counts()));
+        let new = || Arc::new(Host::new(self.settings.limits, now, counts()));
         Arc::clone(kept.hosts.entry(name).or_insert_with(new))
     }
 
@@ -174,6 +178,7 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
+    use crate::gitlab::RequestLimits;
     use crate::proxy::Proxy;
 
     fn connection(base_url: &str) -> Connection {
@@ -188,8 +193,11 @@ mod tests {
     }
 
     fn gitlab() -> GitLab {
-        let settings =
-            ClientSettings { requests_per_second: 1.0, user_agent: "test".to_owned(), allowed_hosts: Arc::default() };
+        let settings = ClientSettings {
+            limits: RequestLimits { requests_per_second: 1.0, graphql_batch: 1, requests_in_flight: 4 },
+            user_agent: "test".to_owned(),
+            allowed_hosts: Arc::default(),
+        };
         GitLab::new(settings, Arc::new(SystemClock))
     }
 

@@ -65,6 +65,12 @@ impl Error {
         )
     }
 
+    /// Whether GitLab did nothing because it was asked for too much at once.
+    #[must_use]
+    pub const fn is_too_complex(&self) -> bool {
+        matches!(self.kind, ErrorKind::TooComplex)
+    }
+
     /// What gave the answer to a removal away as not GitLab's, if that is what happened.
     #[must_use]
     pub const fn foreign(&self) -> Option<Foreign> {
@@ -305,6 +311,9 @@ pub enum ErrorKind {
         /// What it does not offer.
         what: &'static str,
     },
+    /// GitLab did not begin with a document of GraphQL, since it asks for too much at once.
+    #[error("GitLab refused the document as too large and did nothing with it")]
+    TooComplex,
     /// The client does not send such a request.
     #[error("it was not sent, {what}")]
     NotSent {
@@ -356,6 +365,7 @@ impl ErrorKind {
             Self::Redirected { .. }
             | Self::Page { .. }
             | Self::TooLarge { .. }
+            | Self::TooComplex
             | Self::InvalidAnswer { .. }
             | Self::Refused { .. }
             | Self::Unsupported { .. }

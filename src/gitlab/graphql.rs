@@ -16,6 +16,9 @@ pub(super) const PAGE: usize = 20;
 /// Tags that one mutation may name. GitLab behaviour: more are refused as a whole.
 pub(super) const MOST_NAMES: usize = 20;
 
+/// Removals in one document. GitLab counts three points for each, of 250, and some 120 characters, of 10,000.
+pub(super) const MOST_REMOVALS: usize = 25;
+
 /// Tags that are shown of those whose names contain a name that is asked for. The name itself usually comes first of
 /// them in the order of names; without a metadata database each that is shown takes GitLab a request to its registry.
 const NAMESAKES: usize = 5;
@@ -110,24 +113,42 @@ struct RemovalVariables<'a> {
     names: &'a [&'a str],
 }
 
-fn global_id(repository: u64) -> String {
+pub(super) fn global_id(repository: u64) -> String {
     format!("gid://gitlab/ContainerRepository/{repository}")
 }
 
-fn body(query: &str, variables: impl Serialize) -> Option<Vec<u8>> {
+pub(super) fn body(query: &str, variables: impl Serialize) -> Option<Vec<u8>> {
     serde_json::to_vec(&Body { query, variables }).ok()
 }
 
 /// The query of one page of at most `first` tags; `None` when the server does not know the order.
 pub(super) fn page_query(parts: Parts, order: TagOrder, first: usize) -> Option<String> {
-    let sort = match order {
-        TagOrder::Name if !parts.has(Part::Sort) => "",
-        TagOrder::Name => ", sort: NAME_ASC",
-        _ if !capabilities(Some(parts)).sorts_by_push => return None,
-        TagOrder::OldestPushFirst => ", sort: PUBLISHED_AT_ASC",
-        TagOrder::NewestPushFirst => ", sort: PUBLISHED_AT_DESC",
-    };
-    Some(query(parts, first, sort))
+    Some(query(parts, first, sort(parts, order)?))
+}
+
+/// The argument for an order of tags, which may be none; `None` when the server does not know the order.
+fn sort(parts: Parts, order: TagOrder) -> Option<&'static str> {
+    match order {
+        TagOrder::Name if !parts.has(Part::Sort) => Some(""),
+        TagOrder::Name => Some(", sort: NAME_ASC"),
+        _ if !capabilities(Some(parts)).sorts_by_push => None,
+        TagOrder::OldestPushFirst => Some(", sort: PUBLISHED_AT_ASC"),
+        TagOrder::NewestPushFirst => Some(", sort: PUBLISHED_AT_DESC"),
+    }
+}
+
+/// The field of one full page after the cursor in a variable; `None` when the server does not know the order.
+pub(super) fn page_field(parts: Parts, order: TagOrder, after: &str) -> Option<String> {
+    Some(tags(parts, PAGE, after, sort(parts, order)?))
+}
+
+/// The most points that GitLab counts for a page and its repository: one for each field; what is in the page, itself
+/// and its order count a hundredth more for each of its tags.
+pub(super) fn page_points(parts: Parts) -> usize {
+    let asked = Part::FIELDS.into_iter().filter(|(part, _)| parts.has(*part));
+    let fields: usize = asked.map(|(_, text)| text.split(' ').filter(|word| !matches!(*word, "{" | "}")).count()).sum();
+    let (nodes, page_info, page, order, repository) = (2, 3, 1, 1, 1);
+    (fields + nodes + page_info + page + order) * (100 + PAGE) / 100 + repository
 }
 
 /// The query that finds out whether a server knows these parts: it uses all of them, for one tag.
@@ -141,13 +162,17 @@ pub(super) fn probe_query(parts: Parts) -> String {
 }
 
 fn query(parts: Parts, first: usize, sort: &str) -> String {
+    let tags = tags(parts, first, "after", sort);
+    format!("query tags($id: ContainerRepositoryID!, $after: String) {{ containerRepository(id: $id) {{ {tags} }} }}")
+}
+
+fn tags(parts: Parts, first: usize, after: &str, sort: &str) -> String {
     let fields = Part::FIELDS.into_iter().filter(|(part, _)| parts.has(*part));
     let fields: String = fields.flat_map(|(_, text)| [" ", text]).collect();
     let referrers = if parts.has(Part::Referrers) { ", referrers: true" } else { "" };
     format!(
-        "query tags($id: ContainerRepositoryID!, $after: String) {{ containerRepository(id: $id) {{ \
-         tags(first: {first}, after: $after{sort}{referrers}) {{ nodes {{ name{fields} }} pageInfo {{ hasNextPage \
-         endCursor }} }} }} }}"
+        "tags(first: {first}, after: ${after}{sort}{referrers}) {{ nodes {{ name{fields} }} pageInfo {{ hasNextPage \
+         endCursor }} }}"
     )
 }
 

@@ -32,7 +32,7 @@ fn answer(data: &[u8]) -> Option<Answer> {
     let status = StatusCode::from_u16(*STATUSES.get(usize::from(*first) % STATUSES.len())?).ok()?;
     let (headers, at) = (HeaderMap::new(), Timestamp::UNIX_EPOCH);
     let hints = Hints::read(status, &headers, at);
-    Some(Answer { status, headers, body: body.to_vec(), hints, at })
+    Some(Answer { status, headers, body: body.to_vec(), hints, at, took: std::time::Duration::ZERO })
 }
 
 /// An error ends up in statuses and logs: it is short, on one line, and of plain characters.

@@ -8,8 +8,12 @@
 //! |---|---|---|
 //! | `settings` | what a connection is made of | yes |
 //! | `connection` | HTTP clients and hosts, kept for the process | |
+//! | `host` | what is known of one host: its pace, and what was told of it | |
 //! | `client` | the endpoints of reading, and the bulk request | |
 //! | `tags` | the endpoints of exact deletion | |
+//! | `shared_pages` | pages of tags in documents that several readers share | |
+//! | `page_queue` | the line of those who want a page | |
+//! | `removals` | the endpoint that removes many tags at once | |
 //! | `tag_rules` | the question for the rules by which projects protect tags | |
 //! | `protection` | what is known of the rules by which projects protect tags | yes |
 //! | `age` | how old the server is | |
@@ -19,6 +23,9 @@
 //! | `graphql_responses` | what GraphQL's answers mean | yes |
 //! | `graphql_removals` | what its answers to removals mean | yes |
 //! | `graphql_named` | what its answer about tags by name means | yes |
+//! | `documents` | documents of GraphQL with several parts, and their answers taken apart | yes |
+//! | `document_size` | how much one of them asks for, by the time that answers took | yes |
+//! | `sizes` | the same for what reads and what removes | yes |
 //! | `remembered` | what was told of them | yes |
 //! | `contents_responses` | the same of what is inside of images | yes |
 //! | `responses` | GitLab's JSON, and what each status means | yes |
@@ -57,12 +64,15 @@ mod client;
 mod connection;
 mod contents;
 mod contents_responses;
+mod document_size;
+mod documents;
 mod error;
 mod gate;
 mod graphql;
 mod graphql_named;
 mod graphql_removals;
 mod graphql_responses;
+mod host;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod http_client;
@@ -70,17 +80,21 @@ mod lenient;
 mod maintenance;
 mod metrics;
 mod pacer;
+mod page_queue;
 mod pagination;
 mod protection;
 mod queue;
 mod rate_limit_headers;
 mod remembered;
+mod removals;
 mod repositories;
 mod resolve;
 mod responses;
 mod retry;
 mod said;
 mod settings;
+mod shared_pages;
+mod sizes;
 mod tag_rules;
 mod tags;
 mod transport;
@@ -93,12 +107,13 @@ pub use client::Client;
 pub use connection::GitLab;
 pub use error::{Class, Error, ErrorKind, Foreign, Grant, Operation, Setting, TlsProblem, TokenProblem, Unreached};
 pub use gate::{AlwaysOpen, FinalCheck, Gate, Stopped};
+pub use graphql_removals::RemovedPart;
 pub use metrics::RequestMetrics;
 pub use pagination::Gap;
 pub use protection::{AccessLevel, TagRule, TagRules};
 pub use resolve::{Lookup, SystemLookup};
 pub use said::Said;
-pub use settings::{ClientSettings, Connection};
+pub use settings::{ClientSettings, Connection, RequestLimits};
 pub use types::{
     Budget, BulkAnswer, Capabilities, Closed, ImagePage, Namespace, Project, Repository, RepositoryDeletion,
     RepositoryNow, RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval, TokenInfo,

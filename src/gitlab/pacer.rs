@@ -101,6 +101,12 @@ impl Pacer {
         true
     }
 
+    /// Whether the host asked for a pause that is not over.
+    pub(super) fn is_paused(&mut self, now: Timestamp) -> bool {
+        let now = self.tick(now);
+        self.paused_until > now
+    }
+
     /// How much longer the holder of `slot` must wait than it was told, because the host asked for a pause since, or
     /// somebody cut in. Zero means: it is your turn.
     pub(super) fn delayed(&self, slot: &mut Slot) -> Duration {

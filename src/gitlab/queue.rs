@@ -86,6 +86,11 @@ impl Turns {
         if self.pacer().cut_in(clock.now()) { Ok(()) } else { self.wait(clock, gate).await }
     }
 
+    /// Whether nobody may leave, although their turn has come.
+    pub(super) fn is_paused(&self, now: Timestamp) -> bool {
+        self.pacer().is_paused(now)
+    }
+
     /// Learns from an answer.
     pub(super) fn observe(&self, now: Timestamp, hints: &Hints) {
         self.pacer().observe(now, hints);

@@ -31,9 +31,19 @@ pub(super) const MOST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 pub(super) enum Repeat {
     /// Sending it twice does no harm: every GET and every GraphQL query.
     Harmless,
+    /// The same, but what was not answered is asked for in smaller parts: a query with several of them. Sent again as it
+    /// is only where it is certain that the server did nothing.
+    HarmlessInParts,
     /// Only where it is certain that the server did nothing: the bulk request, which GitLab counts for an hour, and
     /// every removal by name, since the name may have been pushed again meanwhile.
     OnlyUnprocessed,
+}
+
+impl Repeat {
+    /// Whether it changes nothing.
+    pub(super) const fn is_harmless(self) -> bool {
+        matches!(self, Self::Harmless | Self::HarmlessInParts)
+    }
 }
 
 /// A failure that may pass.
@@ -82,7 +92,7 @@ impl Failure {
 /// which failed together do not come back together. What the server asked for is never undercut. `most` is the longest
 /// wait.
 pub(super) fn delay(failure: Failure, repeat: Repeat, attempt: u32, jitter: f64, most: Duration) -> Option<Duration> {
-    if attempt >= MAX_ATTEMPTS || (repeat == Repeat::OnlyUnprocessed && !failure.proves_nothing_was_done()) {
+    if attempt >= MAX_ATTEMPTS || (repeat != Repeat::Harmless && !failure.proves_nothing_was_done()) {
         return None;
     }
     let least = match failure {

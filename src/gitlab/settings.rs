@@ -8,12 +8,22 @@ use url::Url;
 
 use crate::proxy::Proxy;
 
+/// What one host is asked at most, by all policies together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RequestLimits {
+    /// Requests per second; values outside 0.01 to 1000 are moved to the nearer end.
+    pub requests_per_second: f64,
+    /// Parts that one document of GraphQL has: pages of tags, or removals of 20 tags. 1 = one of them a request.
+    pub graphql_batch: u16,
+    /// Requests that are under way at the same time, whatever they hold.
+    pub requests_in_flight: u16,
+}
+
 /// Settings for the whole process.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
-    /// The ceiling of requests per second to one host, from all policies together; values outside 0.01 to 1000 are
-    /// moved to the nearer end.
-    pub requests_per_second: f64,
+    /// What one host is asked at most.
+    pub limits: RequestLimits,
     /// The `User-Agent` of every request.
     pub user_agent: String,
     /// Hosts and addresses that may be the operator's own machine or network segment; see

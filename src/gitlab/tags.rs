@@ -1,4 +1,5 @@
-//! The endpoints of exact deletion: pages of tags with their dates, and removal by name.
+//! The endpoints of exact deletion: pages of tags with their dates, and removal of one tag by its name; that of many is
+//! in `removals`.
 //!
 //! As in `client`, nothing here waits, paces or tries again, and what GraphQL is asked and answers is written in
 //! `graphql` and read in `graphql_answers`. No method decides which tags go.
@@ -11,16 +12,18 @@ use reqwest::Method;
 use url::Url;
 
 use super::client::{Client, OBJECT_LIMIT, project_segment, push};
+use super::documents::Page;
 use super::error::{Error, ErrorKind, Operation};
 use super::graphql::{self, MOST_NAMES, PAGE, Part, Parts};
 use super::graphql_named;
-use super::graphql_removals;
 use super::graphql_responses::{self, Probed};
+use super::host::Known;
 use super::pagination::Gap;
 use super::remembered::REMEMBERED;
 use super::responses::{ErrorAnswer, ProjectAnswer, incomplete, invalid, read, refusal, unfulfilled, yes};
 use super::retry::{Failure, Repeat};
-use super::transport::{Answer, Known, Request, by_status};
+use super::shared_pages::Shared;
+use super::transport::{Answer, Request, by_status};
 use super::types::{Capabilities, Closed, Project, RepositoryRef, TagNow, TagOrder, TagPage, TagRemoval, is_tag_name};
 
 /// How long is remembered that a project is, or is not, closed: about as long as a run looks at its repositories.
@@ -86,45 +89,6 @@ impl Client {
         let body = graphql::names_body(parts, repository, names);
         let answer = self.ask(Operation::ReadTags, body, graphql_responses::failure).await?;
         graphql_named::named(operation, &answer, names)
-    }
-
-    /// Removes up to 20 tags by name (GraphQL's `destroyContainerRepositoryTags`, since GitLab 13.7) and answers the
-    /// names that GitLab says are gone, also those that were gone before. Needs the Developer role and the scope `api`.
-    ///
-    /// GitLab behaviour: a name that is missing from the answer is protected, or the registry refused to remove it;
-    /// nothing tells which. Without names nothing is sent.
-    ///
-    /// Sent once, like [`Client::bulk_delete`], and **not to be dropped** either: a tag that is pushed again while a
-    /// repetition is on its way would be lost.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::AnswerLost`] or [`ErrorKind::ForeignAnswer`] when some of the tags may be gone and no answer tells
-    /// which.
-    /// [`ErrorKind::InvalidAnswer`] when GitLab names a tag that was not asked for. After every other error nothing is
-    /// gone: [`ErrorKind::NotSent`] for more than 20 names, or one that no tag can have; [`ErrorKind::NotFound`] for a
-    /// repository that does not exist or is hidden, and for a role or scope that does not allow it;
-    /// [`ErrorKind::Registry`] when the registry refuses to remove anything; [`ErrorKind::Unsupported`] without
-    /// GraphQL; [`ErrorKind::Forbidden`], [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
-    pub async fn delete_tags(&self, repository: u64, names: &[&str]) -> Result<Vec<Box<str>>, Error> {
-        let operation = Operation::RemoveTags;
-        accept_names(operation, names)?;
-        let not_sent = |what| Error::new(operation, ErrorKind::NotSent { what });
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let body = graphql::removal_body(repository, names);
-        let request = Request {
-            operation,
-            method: Method::POST,
-            url: self.graphql_url(operation)?,
-            body: Some(body.ok_or_else(|| not_sent("it cannot be written"))?),
-            repeat: Repeat::OnlyUnprocessed,
-            limit: OBJECT_LIMIT,
-            failure: by_status,
-        };
-        let answer = self.http.send(&request).await?;
-        graphql_removals::removed(operation, &answer, names)
     }
 
     /// Removes one tag: DELETE `…/tags/:tag_name`. Needs the Developer role and the scope `api`.
@@ -277,6 +241,11 @@ impl Client {
         let unsupported =
             || Error::new(Operation::ReadTags, ErrorKind::Unsupported { what: "reading tags by GraphQL" });
         let parts = parts.ok_or_else(unsupported)?;
+        let wanted = Page { repository, order, after: after.map(str::to_owned) };
+        let _alone = match self.shared_page(parts, &wanted).await? {
+            Shared::Told(page) => return Ok(Some(page)),
+            Shared::Alone(permit) => permit,
+        };
         let without_sizes = parts.without(Part::TotalSize);
         let mut part =
             PartOfPage { repository, parts, order, first: PAGE, failure: graphql_responses::failure_of_large };
@@ -411,7 +380,7 @@ struct PartOfPage {
 }
 
 /// Whether these names may go into one request.
-fn accept_names(operation: Operation, names: &[&str]) -> Result<(), Error> {
+pub(super) fn accept_names(operation: Operation, names: &[&str]) -> Result<(), Error> {
     let what = if names.len() > MOST_NAMES {
         "GitLab takes at most 20 tags at once"
     } else if names.iter().all(|name| is_tag_name(name)) {

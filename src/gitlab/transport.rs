@@ -3,29 +3,27 @@
 //! Knows HTTP but no endpoint. It may not read more of an answer than it was told to, send anything while the gate is
 //! closed, or send to any origin but the API's.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode};
+use tokio::sync::SemaphorePermit;
 use url::Url;
 
 use super::error::{Error, ErrorKind, Operation, Unreached};
 use super::gate::{FinalCheck, Gate};
-use super::graphql::Parts;
+use super::host::Host;
 use super::maintenance::is_maintenance;
-use super::metrics::HostCounts;
+use super::page_queue::PageQueue;
 use super::protection::ToldRules;
-use super::queue::{self, NoTurn, Turns};
+use super::queue::{self, NoTurn};
 use super::rate_limit_headers::{Hints, until};
-use super::remembered::{Contents, KeysetPaging, REMEMBERED};
 use super::retry::{self, Failure, MAX_WAIT, MOST_PATIENCE, Repeat};
 use super::transport_error::Fault;
-use super::types::{Budget, Closed, Project};
 use crate::clock::Clock;
 
 /// GitLab behaviour: takes personal, project and group access tokens.
@@ -36,93 +34,6 @@ const MOST_REDIRECTS: u32 = 3;
 
 /// How much of an answer is read that is no success, in bytes. GitLab's errors are one line.
 const ERROR_LIMIT: usize = 64 * 1024;
-
-/// Of projects, whether they are closed, and when that was told.
-type ClosedProjects = HashMap<(Url, Project), (Option<Closed>, Timestamp)>;
-
-/// What is known of one host, shared by all its clients.
-#[derive(Debug)]
-pub(super) struct Host {
-    pub(super) turns: Turns,
-    keyset: Mutex<KeysetPaging>,
-    /// The servers that told when tags were pushed, and when they last did.
-    told_pushes: Mutex<HashMap<Url, Timestamp>>,
-    /// What GraphQL can be asked for, once somebody found out.
-    pub(super) graphql: Mutex<Option<Known>>,
-    /// What was told of the contents of images.
-    pub(super) contents: Mutex<Contents>,
-    /// Of projects that were asked about, whether they are closed, and when that was told.
-    closed: Mutex<ClosedProjects>,
-    /// Held by who is finding it out, so that the others wait for the answer instead of asking as well.
-    pub(super) probing: tokio::sync::Mutex<()>,
-    /// How far its clock is ahead of ours, by its last answer that told.
-    pub(super) ahead: Mutex<Option<SignedDuration>>,
-    /// Where its requests are counted.
-    counts: HostCounts,
-    /// What it lets through, by its last answer that told.
-    budget: Mutex<Option<Budget>>,
-}
-
-/// What one server's GraphQL can be asked for.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
-    /// The API it is about: two servers can share a host, each below a path of its own.
-    pub(super) api: Url,
-    /// `None` when there is no GraphQL, or none that knows container repositories.
-    pub(super) parts: Option<Parts>,
-    /// When it was found out.
-    pub(super) since: Timestamp,
-}
-
-impl Host {
-    pub(super) fn new(requests_per_second: f64, now: Timestamp, counts: HostCounts) -> Self {
-        Self {
-            turns: Turns::new(requests_per_second, now),
-            keyset: Mutex::default(),
-            told_pushes: Mutex::default(),
-            graphql: Mutex::default(),
-            contents: Mutex::default(),
-            closed: Mutex::default(),
-            probing: tokio::sync::Mutex::default(),
-            ahead: Mutex::default(),
-            counts,
-            budget: Mutex::default(),
-        }
-    }
-
-    /// Learns from an answer what the host lets through.
-    fn note_budget(&self, now: Timestamp, hints: &Hints) {
-        if let Some(budget) = Budget::read(now, hints) {
-            *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = Some(budget);
-        }
-    }
-
-    /// What it lets through until its window ends, if it told and that is still to come.
-    pub(super) fn budget(&self, now: Timestamp) -> Option<Budget> {
-        let told = *self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        told.filter(|budget| budget.reset > now)
-    }
-
-    pub(super) fn keyset(&self) -> MutexGuard<'_, KeysetPaging> {
-        // The value is valid between any two statements.
-        self.keyset.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes note of a page that tells pushes, and says whether one can be believed: one that says nothing only of a
-    /// server that did not tell any within the last hour. `fine` says that the page needs no belief.
-    pub(super) fn tells_pushes(&self, api: &Url, fine: bool, told: bool, now: Timestamp) -> bool {
-        let mut known = self.told_pushes.lock().unwrap_or_else(PoisonError::into_inner);
-        if told {
-            known.insert(api.clone(), now);
-        }
-        fine || known.get(api).is_none_or(|since| now.duration_since(*since) >= REMEMBERED)
-    }
-
-    pub(super) fn closed(&self) -> MutexGuard<'_, ClosedProjects> {
-        // The map is valid between any two statements.
-        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The way to one server with one token.
 #[derive(Clone)]
@@ -140,6 +51,10 @@ pub(super) struct Http {
     pub(super) gate: Arc<dyn Gate>,
     /// Whether the next request leaves without a turn of its own.
     pub(super) cuts_in: Arc<AtomicBool>,
+    /// Whether its requests belong to one whose turn has come.
+    pub(super) belongs: bool,
+    /// Those who want a page of tags over this connection.
+    pub(super) pages: Arc<PageQueue>,
     /// Asked before whatever removes something, if there is anything to ask.
     pub(super) final_check: Option<Arc<dyn FinalCheck>>,
     /// What was told of the rules by which projects protect tags.
@@ -165,7 +80,7 @@ pub(super) struct Request {
 }
 
 /// An answer, whatever its status.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -174,12 +89,14 @@ pub(super) struct Answer {
     pub(super) hints: Hints,
     /// The clock when the head of the answer had arrived.
     pub(super) at: Timestamp,
+    /// From the beginning of the request to the end of the answer.
+    pub(super) took: Duration,
 }
 
 impl Http {
     /// Sends a request, again where [`retry`] allows it, and returns the last answer whatever its status.
     pub(super) async fn send(&self, request: &Request) -> Result<Answer, Error> {
-        if self.reads_only && request.repeat != Repeat::Harmless {
+        if self.reads_only && !request.repeat.is_harmless() {
             let what = "this client only reads";
             return Err(Error::new(request.operation, ErrorKind::NotSent { what }));
         }
@@ -191,7 +108,9 @@ impl Http {
             if let Err(no_turn) = self.turn().await {
                 return no_turn_for(request, no_turn, last, self.clock.now());
             }
+            let Some(permit) = self.permit(request).await? else { continue };
             let timeout = self.look(request).await?;
+            let permit = permit.or_else(|| self.host.under_way.try_acquire().ok());
             let (failure, result) = match self.measured(request, &url, timeout).await {
                 Ok(answer) => {
                     if let Some(next) = self.redirect(request, &answer, &url)?
@@ -205,6 +124,7 @@ impl Http {
                 }
                 Err(fault) => (fault.failure, Err(Error::new(request.operation, fault.kind))),
             };
+            drop(permit);
             let failure = failure.filter(|failure| !(failure.is_throttle() && request.operation.is_courtesy()));
             let most = if self.gate.is_patient() { MOST_PATIENCE } else { MAX_WAIT };
             let delay = failure.and_then(|failure| retry::delay(failure, request.repeat, attempt, jitter(), most));
@@ -229,6 +149,28 @@ impl Http {
         }
     }
 
+    /// Waits until fewer requests are under way than may be. `None` where the turn was lost meanwhile, since the gate has
+    /// closed or the host asked for a pause.
+    ///
+    /// Of those that read only: what removes something waits for nothing between its last look and its leaving, and
+    /// neither does what belongs to it. They count all the same, so that others wait for them. Whoever holds a permit
+    /// waits for nothing but its answer, so all of this ends.
+    async fn permit(&self, request: &Request) -> Result<Option<Option<SemaphorePermit<'_>>>, Error> {
+        if self.belongs || !request.repeat.is_harmless() {
+            return Ok(Some(None));
+        }
+        if let Ok(permit) = self.host.under_way.try_acquire() {
+            return Ok(Some(Some(permit)));
+        }
+        let permit = tokio::select! {
+            biased;
+            () = self.gate.stopped() => return Err(stopped(request)),
+            permit = self.host.under_way.acquire() => permit,
+        };
+        let lost = self.gate.may_send().is_err() || self.host.turns.is_paused(self.clock.now());
+        Ok(if lost { None } else { Some(permit.ok()) })
+    }
+
     /// The last look at a request before it leaves. Answers how long it may take.
     ///
     /// Reading ends with the deadline. What removes something is given its whole time, or its fate would be lost, unless
@@ -237,11 +179,10 @@ impl Http {
     /// The final check may take a while, so it ends with the gate, which is asked once more; and where that is closed for
     /// a while, everything is looked at again afterwards.
     async fn look(&self, request: &Request) -> Result<Duration, Error> {
-        if request.repeat == Repeat::Harmless {
+        if request.repeat.is_harmless() {
             let left = self.gate.deadline().map_or(Duration::MAX, |deadline| until(deadline, self.clock.now()));
             return Ok(self.timeout.min(left));
         }
-        let stopped = || Error::new(request.operation, ErrorKind::Stopped);
         loop {
             if !self.still(request).await? {
                 return Err(Error::new(request.operation, ErrorKind::Withdrawn));
@@ -252,7 +193,7 @@ impl Http {
                 return Ok(self.timeout.min(left));
             }
             self.gate.removals_opened().await;
-            self.gate.may_send().map_err(|_| stopped())?;
+            self.gate.may_send().map_err(|_| stopped(request))?;
         }
     }
 
@@ -261,7 +202,7 @@ impl Http {
         let Some(check) = &self.final_check else { return Ok(true) };
         tokio::select! {
             biased;
-            () = self.gate.stopped() => Err(Error::new(request.operation, ErrorKind::Stopped)),
+            () = self.gate.stopped() => Err(stopped(request)),
             still = check.still() => Ok(still),
         }
     }
@@ -270,16 +211,17 @@ impl Http {
     async fn measured(&self, request: &Request, url: &Url, timeout: Duration) -> Result<Answer, Fault> {
         let begun = self.clock.elapsed();
         let result = self.exchange(request, url, timeout).await;
+        let took = self.clock.elapsed().saturating_sub(begun);
         let status = result.as_ref().ok().map(|answer| answer.status);
-        self.host.counts.requested(request.operation, status, self.clock.elapsed().saturating_sub(begun));
-        result
+        self.host.counts.requested(request.operation, status, took);
+        result.map(|answer| Answer { took, ..answer })
     }
 
     /// One request on the wire. Reading requests end when the gate closes; one that changes something is awaited to its
     /// end, since cutting it off would only hide what became of it.
     async fn exchange(&self, request: &Request, url: &Url, timeout: Duration) -> Result<Answer, Fault> {
         match request.repeat {
-            Repeat::Harmless => tokio::select! {
+            Repeat::Harmless | Repeat::HarmlessInParts => tokio::select! {
                 biased;
                 () = self.gate.stopped() => Err(Fault::last(ErrorKind::Stopped)),
                 result = self.round_trip(request, url, timeout) => result,
@@ -320,13 +262,14 @@ impl Http {
             let kind = ErrorKind::Unreachable(Unreached::Proxy);
             return Err(Fault { kind, failure: None, unsent: true });
         }
-        let body = if status.is_success() && request.repeat == Repeat::Harmless {
-            self.read(response, request.limit).await?
-        } else {
+        let body = match (status.is_success(), request.repeat) {
+            (true, Repeat::Harmless | Repeat::HarmlessInParts) => self.read(response, request.limit).await?,
+            // What was removed is removed, also where its names break off.
+            (true, Repeat::OnlyUnprocessed) => self.read_some(response, request.limit).await,
             // The status says it all; the text of an error only refines it.
-            self.read_some(response).await
+            (false, _) => self.read_some(response, ERROR_LIMIT).await,
         };
-        Ok(Answer { status, headers, body, hints, at })
+        Ok(Answer { status, headers, body, hints, at, took: Duration::ZERO })
     }
 
     /// Reads a whole body of at most `limit` bytes, counted after decompression.
@@ -346,13 +289,13 @@ impl Http {
     }
 
     /// Reads the start of a body that may be lost.
-    async fn read_some(&self, mut response: Response) -> Vec<u8> {
+    async fn read_some(&self, mut response: Response, limit: usize) -> Vec<u8> {
         let mut body = Vec::new();
-        while body.len() < ERROR_LIMIT
+        while body.len() < limit
             && let Ok(Some(chunk)) = response.chunk().await
         {
             // What does not fit is cut off, not left out: a long page is not to look like no body.
-            let room = ERROR_LIMIT - body.len();
+            let room = limit - body.len();
             body.extend(chunk.iter().copied().take(room));
         }
         body
@@ -391,6 +334,10 @@ fn within(url: &Url, root: &Url) -> bool {
         && url.username().is_empty()
         && url.password().is_none()
         && url.path().starts_with(root.path())
+}
+
+fn stopped(request: &Request) -> Error {
+    Error::new(request.operation, ErrorKind::Stopped)
 }
 
 /// The failure of a request for which a pause is too long.

@@ -43,6 +43,7 @@ pub mod paging;
 pub mod pattern;
 pub mod pause;
 pub mod plan;
+pub mod planning_width;
 pub mod protection_rules;
 pub mod report;
 pub mod repository_outcome;

@@ -11,14 +11,15 @@ use crate::policy::approval::plan_hash;
 use crate::policy::repository_outcome::{Proposal, RepositoryReason};
 
 use super::job::Job;
-use super::plan_repositories::{Planned, batches, check_limits, plan_all};
+use super::plan_repositories::{Planned, Rest, check_limits};
 use super::report::{Halt, Report};
 
 /// Plans every repository.
 pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut Report) -> Result<(), Halt> {
-    for chunk in batches(job, repositories) {
+    let mut rest = Rest::of(job, repositories);
+    while !rest.is_empty() {
         job.gate.holds(0);
-        let (plans, halt) = plan_all(job, chunk).await;
+        let (plans, halt) = rest.plan(job).await;
         if halt.is_none() {
             if let Err(exceeded) = check_limits(job, &plans) {
                 let reason = RepositoryReason::DeletionLimitExceeded;

@@ -11,7 +11,7 @@ use crate::policy::repository_outcome::{Outcome, Proposal, RepositoryReason};
 
 use super::dry_run::propose;
 use super::job::{Approval, Job, Task};
-use super::plan_repositories::{Planned, batches, check_limits, plan_all};
+use super::plan_repositories::{Planned, Rest, check_limits};
 use super::remove_tags;
 use super::report::{Halt, Report};
 use crate::controller::plan::archived::{closed, may_be_closed};
@@ -23,9 +23,10 @@ pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut
         report.outcomes.extend(repositories.iter().map(|repository| too_old(repository, &version)));
         return Ok(());
     }
-    for chunk in batches(job, repositories) {
+    let mut rest = Rest::of(job, repositories);
+    while !rest.is_empty() {
         job.gate.holds(0);
-        let (plans, halt) = plan_all(job, chunk).await;
+        let (plans, halt) = rest.plan(job).await;
         if let Some(halt) = halt {
             report.outcomes.extend(plans.into_iter().map(|plan| plan.left(RepositoryReason::NotReached)));
             return Err(halt);

@@ -1,8 +1,6 @@
 //! Plans the repositories of a run. What a plan comes to is judged by `policy::outcomes::plan`, also by the limits, so
 //! that whoever carries plans out gets only those that may be.
 
-use std::slice::Chunks;
-
 use futures::stream::{self, StreamExt};
 
 use crate::gitlab::{Repository, RepositoryStatus};
@@ -12,6 +10,7 @@ use crate::policy::limits::Exceeded;
 use crate::policy::outcomes;
 use crate::policy::outcomes::plan::{Removable, doubted, incomplete, judge, not_carried_out, unresolved};
 use crate::policy::plan::repository::RepositoryPlan;
+use crate::policy::planning_width::Width;
 use crate::policy::repository_outcome::{Outcome, RepositoryReason};
 use crate::policy::tag::TagView;
 
@@ -21,9 +20,6 @@ use super::trail::Line;
 use crate::controller::plan::archived;
 use crate::controller::plan::failure::Failure;
 use crate::controller::plan::list_repositories::{concerns_all, failure};
-
-/// Repositories that are planned at the same time. The pace per host is the real limit.
-pub(crate) const PLANS_IN_FLIGHT: usize = 4;
 
 /// A repository whose plan is made, or will never be.
 pub(crate) struct Planned<'r> {
@@ -58,26 +54,57 @@ impl Planned<'_> {
     }
 }
 
-/// The repositories whose plans are made before anything comes of them: a few, or all where something is to be said of
-/// all of them together.
-pub(crate) fn batches<'r>(job: &Job<'_>, repositories: &'r [Repository]) -> Chunks<'r, Repository> {
-    let together = job.task.plans_first() || job.policy.limits.over_run();
-    let size = if together { repositories.len() } else { PLANS_IN_FLIGHT };
-    repositories.chunks(size.max(1))
+/// The repositories of a run, as far as they were not planned yet, and how many of them are planned at the same time.
+pub(crate) struct Rest<'r> {
+    repositories: &'r [Repository],
+    width: Width,
+    /// Something is to be said of all of them together before anything comes of one.
+    together: bool,
 }
 
-/// Plans some repositories, in order: the plans, up to what ends the whole run, if something does.
-pub(crate) async fn plan_all<'r>(job: &Job<'_>, repositories: &'r [Repository]) -> (Vec<Planned<'r>>, Option<Halt>) {
-    let mut plans = Vec::new();
-    let mut steps =
-        stream::iter(repositories).map(|repository| plan(job, repository)).buffered(PLANS_IN_FLIGHT).boxed();
+impl<'r> Rest<'r> {
+    /// Nothing is planned yet.
+    pub(crate) fn of(job: &Job<'_>, repositories: &'r [Repository]) -> Self {
+        let together = job.task.plans_first() || job.policy.limits.over_run();
+        Self { repositories, width: Width::new(job.client.reads_in_documents()), together }
+    }
+
+    /// Whether there is nothing left.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.repositories.is_empty()
+    }
+
+    /// Plans those whose plans are made before anything comes of them, in order: a few, or all that there are. Answers
+    /// the plans, up to what ends the whole run, if something does.
+    pub(crate) async fn plan(&mut self, job: &Job<'_>) -> (Vec<Planned<'r>>, Option<Halt>) {
+        let mut plans = Vec::new();
+        loop {
+            let (some, rest) = self.repositories.split_at(self.repositories.len().min(self.width.at_once()));
+            self.repositories = rest;
+            let before = plans.len();
+            if let Some(halt) = plan_all(job, some, &mut plans).await {
+                return (plans, Some(halt));
+            }
+            let tags = plans.iter().skip(before).map(|plan: &Planned<'_>| plan.outcome.tags.scanned).max();
+            self.width.planned(tags.unwrap_or_default());
+            if rest.is_empty() || !self.together {
+                return (plans, None);
+            }
+        }
+    }
+}
+
+/// Plans some repositories at the same time, in order, up to what ends the whole run, which is answered.
+async fn plan_all<'r>(job: &Job<'_>, some: &'r [Repository], plans: &mut Vec<Planned<'r>>) -> Option<Halt> {
+    let width = some.len().max(1);
+    let mut steps = stream::iter(some).map(|repository| plan(job, repository)).buffered(width).boxed();
     while let Some(step) = steps.next().await {
         match step {
             Ok(plan) => plans.push(plan),
-            Err(halt) => return (plans, Some(halt)),
+            Err(halt) => return Some(halt),
         }
     }
-    (plans, None)
+    None
 }
 
 /// Whether all plans together may be carried out.

@@ -1,7 +1,8 @@
 //! Removes planned tags of one repository by name, several requests at a time, and takes note of what became of each:
 //! `policy::outcomes::removal`.
 //!
-//! What was pushed again since the plan was made, or came into use, stays: `check_tags` looks right before every
+//! A request has as many tags as GitLab removes within a few seconds, 20 in each part. Each part is judged by its own
+//! answer. What was pushed again since the plan was made, or came into use, stays: `check_tags` looks right before every
 //! request leaves. Attachments go last, once it is certain that their images are gone: see `attachments`. What others
 //! removed meanwhile is told apart from what this run removed, as far as it can be known.
 
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::stream::{self, StreamExt};
 
-use crate::gitlab::{Client, Error, ErrorKind, FinalCheck, Repository, TagRemoval};
+use crate::gitlab::{Client, Error, ErrorKind, FinalCheck, RemovedPart, Repository, TagRemoval};
 use crate::policy::audit::AuditVerdict;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::outcomes::plan::Removable;
@@ -29,9 +30,10 @@ use super::job::Job;
 use super::report::Halt;
 use super::trail::Line;
 
-/// Names in one request. GitLab behaviour: more are refused.
+/// Names in one part of a request, and all that can be asked for by their names at once. GitLab behaviour: more are
+/// refused.
 const BATCH: usize = 20;
-/// Requests under way at the same time. The pace per host is the real limit.
+/// Requests under way at the same time at most. The pace per host is the real limit.
 const IN_FLIGHT: usize = 4;
 /// How often one tag alone is asked for again because GitLab took too long to tell.
 const MAX_LATE: usize = 2;
@@ -88,13 +90,17 @@ struct Request<'t> {
 }
 
 impl Request<'_> {
-    /// Each of its tags in a request of its own.
-    fn alone(self) -> impl Iterator<Item = Self> {
+    /// Its tags in requests of at most so many.
+    fn split(self, most: usize) -> impl Iterator<Item = Self> {
         let Self { tags, way, .. } = self;
+        let parts: Vec<Vec<&Tag>> = tags.chunks(most.max(1)).map(<[&Tag]>::to_vec).collect();
         // The last one is taken first.
-        tags.into_iter().rev().map(move |tag| Request { tags: vec![tag], way: way.clone(), late: 0 })
+        parts.into_iter().rev().map(move |tags| Request { tags, way: way.clone(), late: 0 })
     }
 }
+
+/// What became of each tag of a part of a request, in their order.
+type Fates = Result<Vec<TagRemoval>, Error>;
 
 /// Whether the mutation is not to be had for a repository that was read a moment ago.
 ///
@@ -124,10 +130,16 @@ impl Removal<'_> {
     }
 
     async fn run(&self, planned: &[Tag]) -> Result<(), Halt> {
-        let size = if self.by_name { BATCH } else { 1 };
-        let mut batches = stream::iter(planned.chunks(size))
+        let mut rest = planned;
+        // How many fit is asked when a request begins, since it follows what became of those before.
+        let next = std::iter::from_fn(move || {
+            let (batch, left) = rest.split_at(rest.len().min(self.most(&self.way())));
+            rest = left;
+            (!batch.is_empty()).then_some(batch)
+        });
+        let mut batches = stream::iter(next)
             .map(|batch| self.batch(batch.iter().collect()))
-            .buffer_unordered(IN_FLIGHT)
+            .buffer_unordered(self.job.client.in_flight().min(IN_FLIGHT))
             .boxed();
         let mut failed = None;
         while let Some(batch) = batches.next().await {
@@ -149,19 +161,28 @@ impl Removal<'_> {
             if request.tags.is_empty() {
                 continue;
             }
-            let together = self.by_name && !self.one_by_one.load(Ordering::Relaxed);
-            if !together && request.tags.len() > 1 {
-                requests.extend(request.alone());
+            let most = self.most(&request.way);
+            if request.tags.len() > most {
+                requests.extend(request.split(most));
                 continue;
             }
+            let together = self.together();
             let check = self.check(&request);
             let client = self.job.client.looking(Arc::clone(&check) as Arc<dyn FinalCheck>);
             match self.remove(&client, &request.tags, together).await {
-                Ok(fates) => self.answered(&fates),
+                Ok(parts) => {
+                    let refused = self.parts(&request.tags, parts)?;
+                    if !refused.is_empty() {
+                        self.one_by_one.store(true, Ordering::Relaxed);
+                        requests.push(Request { tags: refused, way: request.way, late: 0 });
+                    }
+                }
                 Err(error) if together && refuses_several(&error) => {
                     self.one_by_one.store(true, Ordering::Relaxed);
                     requests.push(request);
                 }
+                // Nothing was done, and smaller ones are next, each of which is looked at anew.
+                Err(error) if error.is_too_complex() => requests.push(request),
                 Err(error) if error.is_withdrawn() => match check.found() {
                     Found::Failed(Halt::InUseUnknown(lost)) => {
                         self.job.regain(lost).await?;
@@ -173,6 +194,22 @@ impl Removal<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether several tags may go in one request.
+    fn together(&self) -> bool {
+        self.by_name && !self.one_by_one.load(Ordering::Relaxed)
+    }
+
+    /// Tags that one request may have at most just now, if they are looked at in this way.
+    fn most(&self, way: &Way) -> usize {
+        match way {
+            _ if !self.together() => 1,
+            Way::Newest(_) => self.job.client.removable_at_once(),
+            // They are asked for by their names, of which no more go into one question.
+            Way::Names => self.job.client.removable_at_once().min(BATCH),
+            Way::Single => 1,
+        }
     }
 
     fn way(&self) -> Way {
@@ -245,33 +282,52 @@ impl Removal<'_> {
         }
     }
 
-    /// Requests the removal of tags and answers what became of each.
-    async fn remove<'t>(
-        &self,
-        client: &Client,
-        tags: &[&'t Tag],
-        together: bool,
-    ) -> Result<Vec<(&'t Tag, TagRemoval)>, Error> {
+    /// Requests the removal of tags and answers what became of each part.
+    async fn remove(&self, client: &Client, tags: &[&Tag], together: bool) -> Result<Vec<Fates>, Error> {
         if together {
             let names: Vec<&str> = tags.iter().map(|tag| &*tag.name).collect();
-            let gone = client.delete_tags(self.repository.id, &names).await?;
-            let fate = |tag: &Tag| {
+            let parts = client.delete_tags_together(self.repository.id, &names).await?;
+            let fate = |gone: &[Box<str>], tag: &Tag| {
                 if gone.iter().any(|gone| **gone == *tag.name) { TagRemoval::Gone } else { TagRemoval::Protected }
             };
-            return Ok(tags.iter().map(|tag| (*tag, fate(tag))).collect());
+            let fates = |(tags, part): (&[&Tag], RemovedPart)| {
+                part.map(|gone| tags.iter().map(|tag| fate(&gone, tag)).collect())
+            };
+            return Ok(tags.chunks(BATCH).zip(parts).map(fates).collect());
         }
         let mut fates = Vec::new();
         for tag in tags {
-            fates.push((*tag, client.delete_tag(&self.repository.reference(), &tag.name).await?));
+            fates.push(client.delete_tag(&self.repository.reference(), &tag.name).await?);
         }
-        Ok(fates)
+        Ok(vec![Ok(fates)])
+    }
+
+    /// Takes note of what became of the parts of a request, and answers the tags of those in which GitLab does not
+    /// remove several at once.
+    ///
+    /// What is gone is noted before anything that went wrong with another part ends the removal.
+    fn parts<'t>(&self, tags: &[&'t Tag], parts: Vec<Fates>) -> Result<Vec<&'t Tag>, Halt> {
+        let (mut refused, mut lost, mut failed) = (Vec::new(), Vec::new(), None);
+        for (tags, part) in tags.chunks(BATCH).zip(parts) {
+            match part {
+                Ok(fates) => self.answered(tags, &fates),
+                Err(error) if refuses_several(&error) => refused.extend_from_slice(tags),
+                Err(error) if error.is_answer_lost() => lost.push((tags, error)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        let lost_tags: Vec<&Tag> = lost.iter().flat_map(|(tags, _)| tags.iter().copied()).collect();
+        if let Some((_, error)) = lost.into_iter().next() {
+            self.unanswered(&lost_tags, error)?;
+        }
+        failed.map_or(Ok(refused), |error| Err(error.into()))
     }
 
     /// Takes note of what became of the tags of a request.
-    fn answered(&self, fates: &[(&Tag, TagRemoval)]) {
+    fn answered(&self, tags: &[&Tag], fates: &[TagRemoval]) {
         self.tally().answered(fates.len());
         self.job.progress.requested(fates.len() as u64);
-        for (tag, fate) in fates {
+        for (tag, fate) in tags.iter().zip(fates) {
             match fate {
                 TagRemoval::Gone => {
                     self.tally().removed(tag);

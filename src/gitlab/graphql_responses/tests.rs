@@ -17,6 +17,7 @@ pub(in super::super) fn answer(status: u16, body: &str) -> Answer {
         body: body.as_bytes().to_vec(),
         hints: Hints::default(),
         at: Timestamp::UNIX_EPOCH,
+        took: std::time::Duration::ZERO,
     }
 }
 

@@ -16,6 +16,7 @@ fn answer(status: u16, body: &str) -> Answer {
         body: body.as_bytes().to_vec(),
         hints: Hints::default(),
         at: Timestamp::UNIX_EPOCH,
+        took: std::time::Duration::ZERO,
     }
 }
 

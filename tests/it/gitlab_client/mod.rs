@@ -4,6 +4,7 @@ mod bulk;
 mod certificates;
 mod contents;
 mod credentials;
+mod documents;
 mod failures;
 mod gate;
 mod lists;
@@ -24,7 +25,8 @@ use gitlab_simulator::{Action, Config, Endpoint, Fault, Matcher, Push, Role, Set
 use jiff::{SignedDuration, Timestamp};
 use registry_cleanup_operator::clock::Clock;
 use registry_cleanup_operator::gitlab::{
-    self, AlwaysOpen, Client, Connection, ErrorKind, Gate, GitLab, Namespace, Project, RepositoryRef, Stopped,
+    self, AlwaysOpen, Client, Connection, ErrorKind, Gate, GitLab, Namespace, Project, RepositoryRef, RequestLimits,
+    Stopped,
 };
 use tokio::sync::watch;
 
@@ -221,7 +223,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 fn full_speed() -> gitlab::ClientSettings {
     gitlab::ClientSettings {
-        requests_per_second: 1000.0,
+        limits: RequestLimits { requests_per_second: 1000.0, graphql_batch: 25, requests_in_flight: 4 },
         user_agent: "registry-cleanup-operator/test".to_owned(),
         allowed_hosts: ["127.0.0.1", "127.0.0.2"].map(str::to_owned).into(),
     }

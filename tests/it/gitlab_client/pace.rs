@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gitlab_simulator::{Action, Endpoint, Fault, Matcher, RateLimit, Scope};
 use jiff::Timestamp;
-use registry_cleanup_operator::gitlab::{AlwaysOpen, ClientSettings, GitLab};
+use registry_cleanup_operator::gitlab::{AlwaysOpen, ClientSettings, GitLab, RequestLimits};
 
 use super::{World, connection, full_speed};
 
@@ -12,10 +12,14 @@ fn times(world: &World) -> Vec<Timestamp> {
     world.sim.requests().iter().map(|request| request.at).collect()
 }
 
+fn pace(requests_per_second: f64) -> RequestLimits {
+    RequestLimits { requests_per_second, ..full_speed().limits }
+}
+
 #[tokio::test]
 async fn all_clients_of_a_host_stay_below_its_ceiling_together() {
     let world = World::new().await;
-    let settings = ClientSettings { requests_per_second: 4.0, user_agent: "test".to_owned(), ..full_speed() };
+    let settings = ClientSettings { limits: pace(4.0), ..full_speed() };
     let gitlab = GitLab::new(settings, world.clock.clone());
     let other = world.sim.edit(|registry| {
         let user = registry.user("anna");
@@ -35,11 +39,7 @@ async fn all_clients_of_a_host_stay_below_its_ceiling_together() {
 #[tokio::test]
 async fn a_request_that_cuts_in_leaves_at_once_and_the_next_waits_for_both() {
     let world = World::new().await;
-    let settings = ClientSettings {
-        requests_per_second: 0.5,
-        user_agent: "test".to_owned(),
-        allowed_hosts: Arc::from(["127.0.0.1".to_owned()]),
-    };
+    let settings = ClientSettings { limits: pace(0.5), ..full_speed() };
     let gitlab = GitLab::new(settings, world.clock.clone());
     let client = gitlab.connect(&world.connection(), Arc::new(AlwaysOpen)).unwrap();
     client.version().await.unwrap();

@@ -129,24 +129,28 @@ async fn a_deployment_created_while_gitlab_asks_for_a_pause_saves_its_image(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deployment_created_while_others_go_saves_its_image() {
+async fn a_deployment_created_while_others_go_saves_its_image_unless_its_own_request_is_on_its_way() {
     let (scene, operator) = scene(usual, &[]).await;
     let exact = scene.repositories[1];
     let now = scene.world.now();
     scene.world.sim.edit(|registry| {
-        for number in 0..100 {
+        for number in 0..300 {
             let at = now - SignedDuration::from_hours(24 * 400 - number);
             registry.push(exact, &format!("t{number:03}"), Push::at(at));
         }
     });
-    // Four of the five requests are on their way at once; the fifth is yet to be prepared.
+    // Four requests with 40 tags each are on their way at once; the others are yet to be prepared.
     let hold = scene.world.sim.hold(Matcher::endpoint(Endpoint::GraphqlMutation), HoldPoint::BeforeProcessing);
     scene.world.annotate("exact", RUN_REQUESTED_AT, "one").await;
     crate::support::eventually("four requests", async || (hold.count() == 4).then_some(())).await;
-    deploy(&scene, "early", ":t000").await;
-    deploy(&scene, "late", ":t099").await;
+    let under_way: usize =
+        scene.world.sim.requests_to(Endpoint::GraphqlMutation).iter().map(|request| request.tag_names.len()).sum();
+    assert_eq!(under_way, 160);
+    deploy(&scene, "early", ":t159").await;
+    deploy(&scene, "late", ":t160").await;
+    deploy(&scene, "last", ":t299").await;
     let status = go_on(&scene, "exact", hold).await;
-    assert_eq!(scene.tags()[1], ["t099"], "{status:#?}");
+    assert_eq!(scene.tags()[1], ["t160", "t299"], "each takes only itself out: {status:#?}");
     operator.stop().await;
 }
 

@@ -13,7 +13,7 @@ use registry_cleanup_operator::cluster::events::Events;
 use registry_cleanup_operator::cluster::pause::PauseMap;
 use registry_cleanup_operator::cluster::workloads::{self, Options, Workloads};
 use registry_cleanup_operator::controller::{self, Context, PauseSwitch, Scope};
-use registry_cleanup_operator::gitlab::{ClientSettings, GitLab, Lookup, SystemLookup};
+use registry_cleanup_operator::gitlab::{ClientSettings, GitLab, Lookup, RequestLimits, SystemLookup};
 use registry_cleanup_operator::metrics::Format;
 use registry_cleanup_operator::policy::CompileOptions;
 use registry_cleanup_operator::policy::label_selector::LabelSelector;
@@ -137,6 +137,8 @@ pub(crate) struct Setup {
     pub(crate) shard: LabelSelector,
     /// Namespace and name of the ConfigMap that pauses it, if one can.
     pub(crate) paused_by: Option<(String, String)>,
+    /// Parts that one document of GraphQL has at most.
+    pub(crate) graphql_batch: u16,
 }
 
 impl Setup {
@@ -157,6 +159,7 @@ impl Setup {
             history: 0,
             shard: LabelSelector::default(),
             paused_by: None,
+            graphql_batch: 25,
         }
     }
 }
@@ -182,6 +185,7 @@ impl Operator {
             history,
             shard,
             paused_by,
+            graphql_batch,
         } = setup;
         let kubeconfig = match kubeconfig {
             Some(kubeconfig) => kubeconfig,
@@ -200,7 +204,7 @@ impl Operator {
             let kube = between.map_or(kube.clone(), |between| between.client(kube));
             // As fast as GitLab can be asked: the pace has tests of its own.
             let gitlab = ClientSettings {
-                requests_per_second: 1000.0,
+                limits: RequestLimits { requests_per_second: 1000.0, graphql_batch, requests_in_flight: 4 },
                 user_agent: "test".to_owned(),
                 allowed_hosts: settings.allowed_hosts.clone().into(),
             };
