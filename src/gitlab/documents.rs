@@ -22,20 +22,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::graphql::{MOST_NAMES, Parts, body, global_id, page_field, page_points};
+use super::graphql::{MOST_NAMES, Page, Parts, body, global_id, page_field, page_points};
 use super::transport::Answer;
-use super::types::TagOrder;
 
 /// Points that a document asks for at most, of GitLab's 250: its formula differs a little from release to release.
 const MOST_POINTS: usize = 225;
-
-/// A page that is to be read in full: the first of a repository's tags, or the one after a cursor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Page {
-    pub(super) repository: u64,
-    pub(super) order: TagOrder,
-    pub(super) after: Option<String>,
-}
 
 /// What kind of parts a document has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,31 +57,32 @@ pub(super) fn most_pages(parts: Parts) -> usize {
 
 /// The request for several pages; `None` when the server does not know one of the orders.
 pub(super) fn pages_body(parts: Parts, pages: &[Page]) -> Option<Vec<u8>> {
-    let (mut declared, mut asked, mut variables) = (Vec::new(), String::new(), BTreeMap::new());
+    let (mut declared, mut asked, mut variables) = (Vec::new(), Vec::new(), BTreeMap::new());
     for (position, Page { repository, order, after }) in pages.iter().enumerate() {
         let field = page_field(parts, *order, &format!("a{position}"))?;
         declared.push(format!("$i{position}: ContainerRepositoryID!, $a{position}: String"));
-        asked += &format!(" {}: containerRepository(id: $i{position}) {{ {field} }}", alias(position));
+        asked.push(format!(" {}: containerRepository(id: $i{position}) {{ {field} }}", alias(position)));
         variables.insert(format!("i{position}"), Some(global_id(*repository)));
         variables.insert(format!("a{position}"), after.clone());
     }
-    body(&format!("query tags({}) {{{asked} }}", declared.join(", ")), variables)
+    body(&format!("query tags({}) {{{} }}", declared.join(", "), asked.concat()), variables)
 }
 
 /// The request that removes tags of one repository, 20 a part, in the order of their names.
 pub(super) fn removals_body(repository: u64, names: &[&str]) -> Option<Vec<u8>> {
-    let (mut declared, mut asked) = (String::from("$id: ContainerRepositoryID!"), String::new());
+    let (mut declared, mut asked) = (Vec::new(), Vec::new());
     let mut variables = BTreeMap::from([("id".to_owned(), json!(global_id(repository)))]);
     for (position, names) in names.chunks(MOST_NAMES).enumerate() {
-        declared += &format!(", $n{position}: [String!]!");
-        asked += &format!(
-            " {}: destroyContainerRepositoryTags(input: {{ id: $id, tagNames: $n{position} }}) {{ deletedTagNames errors \
-             }}",
-            alias(position)
-        );
+        let alias = alias(position);
+        declared.push(format!(", $n{position}: [String!]!"));
+        asked.push(format!(
+            " {alias}: destroyContainerRepositoryTags(input: {{ id: $id, tagNames: $n{position} }}) {{ deletedTagNames \
+             errors }}"
+        ));
         variables.insert(format!("n{position}"), json!(names));
     }
-    body(&format!("mutation remove({declared}) {{{asked} }}"), variables)
+    let (declared, asked) = (declared.concat(), asked.concat());
+    body(&format!("mutation remove($id: ContainerRepositoryID!{declared}) {{{asked} }}"), variables)
 }
 
 /// Whether GitLab did nothing with a document, because it has too many points or characters.

@@ -81,6 +81,14 @@ impl Parts {
     }
 }
 
+/// A page that is to be read in full: the first of a repository's tags, or the one after a cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    pub(super) repository: u64,
+    pub(super) order: TagOrder,
+    pub(super) after: Option<String>,
+}
+
 /// What callers are told about it.
 pub(super) fn capabilities(parts: Option<Parts>) -> Capabilities {
     let has = |part| parts.is_some_and(|parts| parts.has(part));

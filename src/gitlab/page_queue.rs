@@ -14,9 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
-use super::documents::Page;
 use super::error::Error;
-use super::graphql::Parts;
+use super::graphql::{Page, Parts};
 use super::types::TagPage;
 
 /// What a document said of one page; `None` where it said nothing that counts.
@@ -78,6 +77,9 @@ pub(super) enum Turn<'q> {
     Again,
 }
 
+/// How often others are let come into the line before a document is made of it.
+const YIELDS: usize = 3;
+
 impl PageQueue {
     /// A line out of which so many documents are under way at the same time.
     pub(super) fn new(under_way: usize) -> Self {
@@ -121,8 +123,10 @@ impl PageQueue {
 impl<'q> Place<'q> {
     /// Waits for what becomes of it. `most` is how many pages a document has at most by then.
     pub(super) async fn turn(&mut self, most: impl Fn() -> usize) -> Turn<'q> {
-        // Whoever wants a page at this moment comes into the line as well.
-        tokio::task::yield_now().await;
+        // Whoever wants a page at this moment comes into the line as well: those who were just told of one, for example.
+        for _ in 0..YIELDS {
+            tokio::task::yield_now().await;
+        }
         let queue = self.queue;
         let full = self.waiting() >= most();
         let permit = tokio::select! {

@@ -8,9 +8,9 @@ use tokio::sync::SemaphorePermit;
 
 use super::client::{Client, OBJECT_LIMIT};
 use super::document_size::Seen;
-use super::documents::{self, Page, Parted};
+use super::documents::{self, Parted};
 use super::error::{Error, ErrorKind, Operation, Unreached};
-use super::graphql::{PAGE, Parts};
+use super::graphql::{PAGE, Page, Parts};
 use super::graphql_responses;
 use super::page_queue::{Told, Turn, Wanted};
 use super::retry::{Failure, Repeat};

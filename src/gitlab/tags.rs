@@ -12,9 +12,8 @@ use reqwest::Method;
 use url::Url;
 
 use super::client::{Client, OBJECT_LIMIT, project_segment, push};
-use super::documents::Page;
 use super::error::{Error, ErrorKind, Operation};
-use super::graphql::{self, MOST_NAMES, PAGE, Part, Parts};
+use super::graphql::{self, MOST_NAMES, PAGE, Page, Part, Parts};
 use super::graphql_named;
 use super::graphql_responses::{self, Probed};
 use super::host::Known;

@@ -209,11 +209,11 @@ async fn a_push_that_the_look_at_the_newest_could_miss_saves_the_tag(
 #[tokio::test(flavor = "multi_thread")]
 async fn where_requests_take_long_the_newest_pushes_are_looked_at_more_often() {
     let world = World::start().await;
-    let api = many(&world, 120);
+    let api = many(&world, 240);
     let operator = operate(&world, older()).await;
     let hold = world.sim.hold(Matcher::endpoint(Endpoint::GraphqlMutation), HoldPoint::BeforeProcessing);
     world.annotate("shop", RUN_REQUESTED_AT, "one").await;
-    // Twenty tags each; the oldest go first.
+    // Forty tags each; the oldest go first.
     crate::support::eventually("four requests", async || (hold.count() == 4).then_some(())).await;
     world.sim.advance(SignedDuration::from_secs(30));
     let again = names(0..5);

@@ -29,7 +29,9 @@ async fn registry(settings: impl FnOnce(&mut Settings)) -> (World, Vec<u64>) {
             for number in 0..100 {
                 // Names say nothing of the order of pushes.
                 let (tag, days) = (name(repository, number), if number < *old { 31 } else { 1 });
-                let at = now - SignedDuration::from_hours(24 * days) - SignedDuration::from_mins(number as i64);
+                let at = now
+                    - SignedDuration::from_hours(24 * days)
+                    - SignedDuration::from_mins(i64::try_from(number).unwrap());
                 registry.push(id, &tag, Push::at(at));
             }
         });
@@ -72,12 +74,12 @@ fn requests(world: &World, endpoint: Endpoint) -> usize {
 
 #[rstest]
 #[case::one_part_a_request(1, older(), 24)]
-#[case::several(25, older(), 19)]
+#[case::several(25, older(), 14)]
 #[case::one_part_with_a_number_to_keep(1, json!({"name": "old", "nameRegexDelete": ".*", "olderThan": "30d", "keepN": 50}), 33)]
 #[case::several_with_a_number_to_keep(
     25,
     json!({"name": "old", "nameRegexDelete": ".*", "olderThan": "30d", "keepN": 50}),
-    26,
+    23,
 )]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_smallest_registry_of_the_benchmarks_costs_so_many_requests(
@@ -91,7 +93,43 @@ async fn the_smallest_registry_of_the_benchmarks_costs_so_many_requests(
     assert!(status.last_run.unwrap().tags.confirmed >= 136);
     let all = world.sim.requests();
     let kinds: Vec<_> = all.iter().map(|request| (request.endpoint, request.fields)).collect();
-    assert!(all.len() <= most, "{} requests: {kinds:?}", all.len());
+    // Who comes into one document with whom depends a little on who is told first.
+    assert!((most - 1..=most).contains(&all.len()), "{} requests: {kinds:?}", all.len());
+    operator.stop().await;
+}
+
+/// Like the second of the benchmarks, and smaller: many repositories of a few hundred tags, about half of them old.
+#[rstest]
+#[case::one_part_a_request(1)]
+#[case::several(25)]
+#[tokio::test(flavor = "multi_thread")]
+async fn many_repositories_cost_a_fraction_of_the_requests(#[case] graphql_batch: u16) {
+    let world = World::start().await;
+    let now = world.now();
+    for repository in 0..40 {
+        let id = world.repository(&format!("shop/backend/image-{repository}"), &[]);
+        world.sim.edit(|registry| {
+            for number in 0..200 + repository {
+                let days = if number < 100 + repository { 31 } else { 1 };
+                let at = now - SignedDuration::from_hours(24 * days) - SignedDuration::from_mins(number);
+                registry.push(id, &format!("t{number:03}"), Push::at(at));
+            }
+        });
+    }
+    let operator = operator(&world, graphql_batch, older()).await;
+    let run = world.run("shop", "one").await.last_run.unwrap();
+    assert_eq!((run.result, run.tags.confirmed), (RunResult::Succeeded, 40 * 100 + 39 * 20));
+    let fields = |endpoint| world.sim.requests_to(endpoint).iter().map(|request| request.fields).collect::<Vec<_>>();
+    let (reads, removals) = (fields(Endpoint::GraphqlQuery), fields(Endpoint::GraphqlMutation));
+    let parts = removals.iter().sum::<usize>();
+    let told = format!("{} requests: {reads:?} {removals:?}", world.sim.requests().len());
+    if graphql_batch == 1 {
+        assert_eq!((removals.len(), parts), (removals.len(), removals.len()), "{told}");
+        assert!(world.sim.requests().len() > 500, "{told}");
+    } else {
+        // Each repository has a request that removes, and one that looks at its newest pushes.
+        assert!(world.sim.requests().len() < 150, "{told}");
+    }
     operator.stop().await;
 }
 

@@ -27,7 +27,7 @@ use crate::controller::plan::read_tags::{Push, pushed_since};
 pub const NEWEST_PUSHES_HOLD: SignedDuration = SignedDuration::from_secs(30);
 /// The largest time from the moment at which a tag is asked for, by its name, to that at which its removal leaves.
 pub const TAGS_NOW_HOLD: SignedDuration = SignedDuration::from_secs(3);
-/// Tags between two looks at the newest pushes: looking then costs a fiftieth of removing.
+/// Tags that rely on one look at the newest pushes, as many as the largest request has.
 const TAGS_PER_LOOK: usize = 500;
 
 /// What became of a tag since it was planned.
@@ -249,7 +249,7 @@ impl Newest {
     async fn now(&self, check: &TagCheck) -> Result<(Timestamp, Vec<Now>), Found> {
         let mut known = self.known.lock().await;
         let asked = match known.asked {
-            Some(asked) if check.in_time(asked) && known.tags < TAGS_PER_LOOK => asked,
+            Some(asked) if check.in_time(asked) && known.tags + check.tags.len() <= TAGS_PER_LOOK => asked,
             _ => {
                 let asked = check.clock.now();
                 let client = check.client.cutting_in();

@@ -221,7 +221,7 @@ async fn several_times_twenty_tags_go_in_one_request_and_more_in_the_next() {
     assert_eq!(left(&world), 35);
     let requests = world.sim.requests_to(Endpoint::GraphqlMutation);
     assert_eq!(requests.iter().map(|request| request.fields).collect::<Vec<_>>(), [2, 4]);
-    assert_eq!(requests[1].tag_names, tags[40..115].iter().map(|name| name.to_string()).collect::<Vec<_>>());
+    assert_eq!(requests[1].tag_names, tags[40..115].iter().map(ToString::to_string).collect::<Vec<_>>());
 }
 
 #[tokio::test]
