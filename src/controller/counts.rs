@@ -93,8 +93,14 @@ impl Counts {
         self.missed.add([namespace, policy], 1.0);
     }
 
-    /// Forgets the policies that are not among these.
+    /// Forgets the policies that are not among these, and begins at 0 for those that are new: Prometheus sees no growth from
+    /// nothing to a number, so that the first run after a start would not count.
     pub(crate) fn retain(&self, known: &BTreeSet<(String, String)>) {
+        for (namespace, policy) in known {
+            for counter in [&self.missed, &self.requested, &self.confirmed, &self.bytes] {
+                counter.add([namespace, policy], 0.0);
+            }
+        }
         let is_known = |namespace: &String, policy: &String| known.contains(&(namespace.clone(), policy.clone()));
         self.runs.retain(|[namespace, policy, ..]| is_known(namespace, policy));
         self.run_seconds.retain(|[namespace, policy]| is_known(namespace, policy));
@@ -116,5 +122,25 @@ impl Counts {
         ];
         all.extend(of_policies);
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Format, write};
+
+    #[test]
+    fn a_policy_counts_from_zero_once_it_is_known_and_no_more_once_it_is_gone() {
+        let counts = Counts::default();
+        let known = BTreeSet::from([("team".to_owned(), "shop".to_owned())]);
+        counts.retain(&known);
+        counts.schedule_missed("team", "shop");
+        counts.retain(&known);
+        let told = write(&counts.families(), Format::Classic);
+        assert!(told.contains("tags_confirmed_total{namespace=\"team\",policy=\"shop\"} 0\n"), "{told}");
+        assert!(told.contains("schedule_missed_total{namespace=\"team\",policy=\"shop\"} 1\n"), "{told}");
+        counts.retain(&BTreeSet::new());
+        assert_eq!(write(&counts.families(), Format::Classic), "");
     }
 }
