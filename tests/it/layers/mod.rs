@@ -2,6 +2,7 @@
 //! files import each other in circles.
 
 mod circles;
+mod dependencies;
 mod imports;
 
 use std::fs;
