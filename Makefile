@@ -13,7 +13,7 @@ helm = $$($(control_plane) which helm)
 kubectl = $$($(control_plane) which kubectl)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-unit test-oldest test-upgrades dist reproducible release-local mutants fuzz bench bench-check chaos model checklist \
+.PHONY: help demo demo-stop test test-unit test-oldest test-upgrades dashboard dist reproducible release-local mutants fuzz bench bench-check chaos model checklist \
 	checklist-docs doc-commands lint lint-words kube-score generate schemas tools fmt clean
 
 help: ## print this
@@ -33,6 +33,9 @@ test-oldest: ## run the smoke tests on the oldest Kubernetes that is supported (
 
 test-upgrades: ## upgrade from each published chart and go back with Helm 3, which is built for it; `make test` has Helm 4
 	@hack/test-upgrades.sh
+
+dashboard: ## scrape a run with a real Prometheus, put the dashboard's questions to it, and draw docs/dashboard.svg
+	@hack/dashboard.sh
 
 test-unit: ## run the tests that need nothing but Rust: everything that decides
 	cargo test --locked --lib
