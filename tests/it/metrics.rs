@@ -61,7 +61,8 @@ async fn a_run_is_counted_and_a_policy_that_is_gone_takes_its_series_along() {
 async fn every_metric_is_documented_and_has_its_type() {
     let world = World::start().await;
     let operator = after_a_run(&world).await;
-    let text = operator.metrics(Format::Classic);
+    // What the status of the run says is seen a moment later.
+    let text = operator.until_metrics(|told| told.contains("last_success_timestamp_seconds{")).await;
     // For promtool, which judges the names: `make checklist`.
     fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/metrics.txt"), &text).unwrap();
     let told = names(&text);
