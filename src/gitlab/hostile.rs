@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LINK};
 
+use super::documents::{Parted, is_too_complex, parted};
 use super::error::{Error, Operation};
 use super::graphql_named::named;
 use super::graphql_removals::removed;
@@ -85,6 +86,13 @@ pub fn graphql(data: &[u8]) {
     let _ = told(named(Operation::ReadTags, &answer, &ASKED));
     if let Some(gone) = told(removed(Operation::RemoveTags, &answer, &ASKED)) {
         assert!(answer.status.is_success() && gone.iter().all(|name| ASKED.contains(&&**name)));
+    }
+    let parts = parted(Parted::Removals, &answer, 3);
+    assert_eq!(parts.len(), 3);
+    for part in &parts {
+        let Some(gone) = told(removed(Operation::RemoveTags, part, &ASKED)) else { continue };
+        assert!(answer.status.is_success() && gone.iter().all(|name| ASKED.contains(&&**name)));
+        assert!(!is_too_complex(&answer), "a document was refused and carried out");
     }
 }
 

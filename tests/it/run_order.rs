@@ -9,7 +9,7 @@ use registry_cleanup_operator::api::PolicyStatus;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::world::{Operator, World};
+use crate::world::{Operator, Setup, World};
 
 /// Each answer takes so many milliseconds that a run reaches about half of the repositories.
 #[rstest]
@@ -29,7 +29,8 @@ async fn every_repository_is_reached_within_the_nights_although_each_run_is_cut(
     let rules = json!([{"name": "all", "nameRegexDelete": "keep-.*", "olderThan": "30d"}]);
     let changes = json!({"method": method, "rules": rules, "activeDeadlineSeconds": 12});
     world.apply(&world.policy("shop", &changes)).await.unwrap();
-    let operator = Operator::start(&world).await;
+    // With several pages in one request a run would reach all of them.
+    let operator = Operator::set_up(&world, Setup { graphql_batch: 1, ..Setup::of(&world) }).await;
     world.ready("shop").await;
 
     let mut reached: BTreeSet<String> = BTreeSet::new();
