@@ -6,7 +6,8 @@
 //! ```text
 //! answers within the time that is aimed at  → larger, at most twice what was just answered
 //! answers later                             → at once what would have fitted
-//! too much: refused, timed out, no answer   → half of what was asked for
+//! too much: timed out, no answer            → half of what was asked for
+//! refused before anything was done          → the same, and never more again
 //! ```
 
 use std::time::Duration;
@@ -29,7 +30,12 @@ pub(super) enum Seen {
         /// From its beginning to its answer.
         took: Duration,
     },
-    /// It was refused as too much, not answered in time, or not answered at all.
+    /// It has more than the server takes, whatever the time.
+    Refused {
+        /// Items that it had.
+        items: usize,
+    },
+    /// It was not answered in time, or not answered at all.
     TooMuch {
         /// Items that it had.
         items: usize,
@@ -52,16 +58,20 @@ impl Size {
     /// Learns from a document.
     #[must_use]
     pub(super) fn after(self, seen: Seen) -> Self {
+        let most = match seen {
+            Seen::Refused { items } => self.most.min(items / 2).max(1),
+            _ => self.most,
+        };
         let now = match seen {
             Seen::Answered { items: 0, .. } | Seen::TooMuch { items: 0 } => self.now,
-            Seen::TooMuch { items } => self.now.min(items / 2),
+            Seen::TooMuch { items } | Seen::Refused { items } => self.now.min(items / 2),
             Seen::Answered { items, took } => {
                 let fitting = fitting(items, took, self.aim);
                 // A small document says nothing of a large one, except that it would take longer.
                 if fitting < self.now { fitting } else { self.now.max(fitting.min(items.saturating_mul(2))) }
             }
         };
-        Self { now: now.clamp(1, self.most), ..self }
+        Self { now: now.clamp(1, most), most, ..self }
     }
 }
 
@@ -104,6 +114,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_refused_is_not_asked_for_again() {
+        let mut size = Size::new(40, 500, AIM).after(Seen::Refused { items: 40 });
+        for _ in 0..3 {
+            assert_eq!(size.items(), 20);
+            size = size.after(answered(20, 1));
+        }
+    }
+
+    #[test]
     fn a_bound_of_one_is_never_left() {
         let size = Size::new(40, 1, AIM);
         assert_eq!(size.items(), 1);
@@ -114,6 +133,7 @@ mod tests {
         prop_oneof![
             (0_usize..2000, 0_u64..100_000).prop_map(|(items, took)| answered(items, took)),
             (0_usize..2000).prop_map(|items| Seen::TooMuch { items }),
+            (0_usize..2000).prop_map(|items| Seen::Refused { items }),
         ]
     }
 

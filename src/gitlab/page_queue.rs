@@ -259,6 +259,10 @@ mod tests {
             tokio::task::yield_now().await;
         }
         drop(under_way.pop());
+        for _ in 0..10 {
+            assert!((&mut waiting).now_or_never().is_none(), "another may leave that is full, and they are not");
+            tokio::task::yield_now().await;
+        }
         assert_eq!(read(&queue, 7, 3).await, "7 of 3", "now it is full");
         assert_eq!(waiting.await, ["5 of 3", "6 of 3"]);
     }

@@ -89,7 +89,7 @@ impl Client {
             answer => answer?,
         };
         if parts > 1 && documents::is_too_complex(&answer) {
-            note(Seen::TooMuch { items });
+            note(Seen::Refused { items });
             return Err(Error::new(operation, ErrorKind::TooComplex));
         }
         let told = removed_together(operation, &answer, names);

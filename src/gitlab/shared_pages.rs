@@ -121,8 +121,12 @@ impl Client {
                 return Vec::new();
             }
         };
-        if answer.status.is_server_error() || documents::is_too_complex(&answer) {
+        if answer.status.is_server_error() {
             note(Seen::TooMuch { items });
+            return Vec::new();
+        }
+        if documents::is_too_complex(&answer) {
+            note(Seen::Refused { items });
             return Vec::new();
         }
         let answers = documents::parted(Parted::Pages, &answer, items);

@@ -10,7 +10,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::events_of;
-use crate::world::{MARKER, Operator, World};
+use crate::world::{MARKER, Operator, Setup, World};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -36,7 +36,8 @@ async fn world(backend: Backend) -> (World, u64) {
 
 async fn operate(world: &World, spec: &Value) -> Operator {
     world.apply(&world.policy("shop", spec)).await.unwrap();
-    let operator = Operator::start(world).await;
+    // A request is about one repository, so that faults can be.
+    let operator = Operator::set_up(world, Setup { graphql_batch: 1, ..Setup::of(world) }).await;
     world.ready("shop").await;
     operator
 }

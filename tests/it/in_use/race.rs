@@ -25,8 +25,10 @@ const AT_ONCE: u64 = 4;
 #[derive(Clone, Copy)]
 struct Removal {
     endpoint: Endpoint,
-    /// Tags in one request.
+    /// Tags in one part of a request.
     batch: usize,
+    /// Parts of a request at most.
+    graphql_batch: u16,
     /// Tags of the repository: so many that they are removed in one go, without a look at what was pushed meanwhile.
     tags: usize,
     /// How many of the last nobody uses: so many that the run comes to its end without being stopped with fewer
@@ -36,10 +38,19 @@ struct Removal {
     created: [usize; 2],
 }
 
-const BY_GRAPHQL: Removal =
-    Removal { endpoint: Endpoint::GraphqlMutation, batch: 20, tags: 480, unused: 0, created: [28, 14] };
+const BY_GRAPHQL: Removal = Removal {
+    endpoint: Endpoint::GraphqlMutation,
+    batch: 20,
+    graphql_batch: 1,
+    tags: 480,
+    unused: 0,
+    created: [28, 14],
+};
+/// As many tags a request as GitLab removes quickly, so that a run is stopped less often.
+const IN_DOCUMENTS: Removal = Removal { graphql_batch: 25, ..BY_GRAPHQL };
 /// One tag a request, so that a run is stopped more often.
-const BY_REST: Removal = Removal { endpoint: Endpoint::DeleteTag, batch: 1, tags: 240, unused: 16, created: [1, 1] };
+const BY_REST: Removal =
+    Removal { endpoint: Endpoint::DeleteTag, batch: 1, graphql_batch: 25, tags: 240, unused: 16, created: [1, 1] };
 
 /// The tags that a request removes.
 fn removed(request: &RequestRecord) -> impl Iterator<Item = &String> {
@@ -62,10 +73,10 @@ struct Race {
 }
 
 impl Race {
-    async fn begin(scene: Scene, policy: &'static str, removal: Endpoint, lags: bool) -> Self {
+    async fn begin(scene: Scene, policy: &'static str, removal: Endpoint, lags: bool, graphql_batch: u16) -> Self {
         scene.apply(&json!({})).await;
         let between = lags.then(Between::with_reluctant_watches);
-        let operator = scene.operator_as(Setup { between, ..Setup::of(&scene.world) }).await;
+        let operator = scene.operator_as(Setup { between, graphql_batch, ..Setup::of(&scene.world) }).await;
         let hold = scene.world.sim.hold(Matcher::endpoint(removal), HoldPoint::BeforeProcessing);
         scene.world.annotate(policy, RUN_REQUESTED_AT, "one").await;
         Self { scene, operator, policy, removal, hold }
@@ -132,7 +143,7 @@ fn some_of(range: std::ops::Range<usize>, number: usize, taken: &mut BTreeSet<us
 /// One run of Exact over one repository. Answers how many Deployments were created before all requests for their tags,
 /// and how many while those were prepared, with how many of the latter came too late.
 async fn exact(lags: bool, removal: Removal) -> (usize, usize, usize) {
-    let Removal { endpoint, batch, tags, unused, created: [in_time, meanwhile] } = removal;
+    let Removal { endpoint, batch, graphql_batch, tags, unused, created: [in_time, meanwhile] } = removal;
     let graphql = endpoint == Endpoint::GraphqlMutation;
     let scene = Scene::set_up(|config| config.settings.graphql = graphql, &[]).await;
     let (now, repository) = (scene.world.now(), scene.repositories[1]);
@@ -143,7 +154,7 @@ async fn exact(lags: bool, removal: Removal) -> (usize, usize, usize) {
             registry.push(repository, &tag(position), Push::at(at));
         }
     });
-    let mut race = Race::begin(scene, "exact", endpoint, lags).await;
+    let mut race = Race::begin(scene, "exact", endpoint, lags, graphql_batch).await;
     let (mut created, mut racing) = (Vec::<Created>::new(), Vec::<String>::new());
     let mut taken = BTreeSet::new();
     let mut before = 0;
@@ -207,6 +218,17 @@ async fn a_thousand_deployments_created_while_exact_removes_save_their_images(
     assert!(saved_for_certain >= 400);
 }
 
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn deployments_created_while_exact_removes_hundreds_of_tags_a_request_save_their_images(
+    #[values(false, true)] watches_lag_behind: bool,
+) {
+    for _ in 0..3 {
+        let (before, racing, late) = exact(watches_lag_behind, IN_DOCUMENTS).await;
+        assert!(before >= 28 && late <= racing, "{before} before all, {late} of {racing} too late");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn deployments_created_while_exact_removes_tag_by_tag_save_their_images() {
     let (before, racing, late) = exact(true, BY_REST).await;
@@ -224,7 +246,7 @@ async fn bulk(lags: bool) -> usize {
     let tags_and_ages: Vec<(&str, i64)> = tags.iter().map(|tag| (tag.as_str(), 30)).chain([("young", 1)]).collect();
     let repositories: Vec<u64> =
         (0..REPOSITORIES).map(|number| scene.world.repository(&path(number), &tags_and_ages)).collect();
-    let mut race = Race::begin(scene, "bulk", Endpoint::BulkDeleteTags, lags).await;
+    let mut race = Race::begin(scene, "bulk", Endpoint::BulkDeleteTags, lags, 25).await;
     let mut created: Vec<(usize, usize, Created)> = Vec::new();
     let mut racing: Vec<(usize, usize)> = Vec::new();
     // Requests leave one by one.
