@@ -28,28 +28,22 @@ pub fn hours(status: &Value) -> Option<PolicyStatus> {
         kept.extend(status.get(field).map(|value| (field.to_owned(), value.clone())));
     }
     let text = |field: &str| run.get(field).and_then(Value::as_str);
-    let mut last = json!({
+    let last = json!({
         "id": text("id").unwrap_or_default(),
         // Nobody acts on these: the policy is left alone.
         "trigger": "Schedule",
         "mode": "Delete",
         "gitlab": text("gitlab").unwrap_or_default(),
+        "registry": text("registry"),
         "observedGeneration": run.get("observedGeneration").and_then(Value::as_i64).unwrap_or(-1),
         "startTime": text("startTime")?,
         "result": "Running",
+        "holderIdentity": text("holderIdentity"),
     });
-    for field in ["registry", "holderIdentity"] {
-        if let Some(value) = text(field) {
-            last[field] = value.into();
-        }
-    }
     let repositories = status.get("repositories").and_then(Value::as_array);
     let named = repositories.into_iter().flatten().map(|repository| {
-        let mut hour = json!({"path": repository.get("path"), "id": repository.get("id"), "result": "Skipped"});
-        if let Some(until) = repository.get("nextEligibleTime") {
-            hour["nextEligibleTime"] = until.clone();
-        }
-        hour
+        let of = |field: &str| repository.get(field);
+        json!({"path": of("path"), "id": of("id"), "result": "Skipped", "nextEligibleTime": of("nextEligibleTime")})
     });
     kept.insert("repositories".to_owned(), named.collect());
     kept.insert("lastRun".to_owned(), last);

@@ -132,17 +132,8 @@ impl Place {
                 matches("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
                 "name the window with lower-case letters, digits and -, for example release-freeze",
             )],
-            Self::WindowDuration => vec![Rule::new(
-                matches("^([1-9][0-9]{0,2}h|[1-9][0-9]?d|[1-9]w)$"),
-                "give hours, days or weeks, for example 62h, 3d or 2w",
-            )],
-            Self::Moment => vec![Rule::new(
-                matches(
-                    "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\
-                     (Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
-                ),
-                "give a time with its offset from UTC, for example 2026-12-20T18:00:00Z or 2026-12-20T18:00:00+01:00",
-            )],
+            Self::WindowDuration => vec![window_duration()],
+            Self::Moment => vec![moment()],
         }
     }
 }
@@ -303,6 +294,23 @@ fn schedule() -> Vec<Rule> {
             "let a range of days of the week end after it begins: write 6,0-1 instead of 6-1",
         ),
     ]
+}
+
+fn window_duration() -> Rule {
+    Rule::new(
+        matches("^([1-9][0-9]{0,2}h|[1-9][0-9]?d|[1-9]w)$"),
+        "give hours, days or weeks, for example 62h, 3d or 2w",
+    )
+}
+
+fn moment() -> Rule {
+    Rule::new(
+        matches(
+            "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\
+             (Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
+        ),
+        "give a time with its offset from UTC, for example 2026-12-20T18:00:00Z or 2026-12-20T18:00:00+01:00",
+    )
 }
 
 fn exclude_window() -> Vec<Rule> {

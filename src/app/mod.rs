@@ -7,6 +7,7 @@ pub mod history;
 pub mod in_use;
 pub mod plan;
 mod progress;
+mod shard;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -34,11 +35,11 @@ use crate::leadership::identity::Identity;
 use crate::leadership::step::Loss;
 use crate::leadership::timing::Timing;
 use crate::policy::CompileOptions;
-use crate::policy::label_selector::LabelSelector;
 use crate::proxy::environment::ProxyEnvironment;
 use crate::server::{self, Probes};
 
 use election::Election;
+pub use shard::Shard;
 
 /// What GitLab's logs show of us.
 const USER_AGENT: &str = concat!("registry-cleanup-operator/", env!("CARGO_PKG_VERSION"));
@@ -50,7 +51,7 @@ pub struct OperatorOptions {
     /// Where policies are watched.
     pub scope: Scope,
     /// Which of them are looked after.
-    pub shard: LabelSelector,
+    pub shard: Shard,
     /// Hosts that tokens may be sent to; empty = any that is not local.
     pub allowed_hosts: Vec<String>,
     /// Whether policies may use http://.
@@ -92,8 +93,8 @@ pub struct OperatorOptions {
 pub struct LeaderElection {
     /// Its namespace; `None` is the one that the operator runs in, or that of its kubeconfig.
     pub namespace: Option<String>,
-    /// Its name.
-    pub name: String,
+    /// Its name; `None` is one that other shards do not have.
+    pub name: Option<String>,
     /// How long it lasts.
     pub timing: Timing,
 }
@@ -242,7 +243,7 @@ async fn work(
     }
     let me = controller::identity(settings.pod_name.as_deref(), settings.pod_uid.as_deref());
     let pause = Arc::new(PauseSwitch::new(pause_map(&client, &config, &settings)));
-    let election = election(config, &settings.leader_election, me.clone())?;
+    let election = election(config, &settings, me.clone())?;
     let Some(held) = election.win(&shutdown, || probes.is_ready()).await else { return Ok(()) };
     let leadership = Arc::new(Leadership::new(held.term));
     let me = me.succeeding(held.predecessor.clone());
@@ -288,16 +289,19 @@ fn own_namespace(config: &Config, settings: &LeaderElection) -> String {
 
 /// The ConfigMap that pauses the installation.
 fn pause_map(client: &Client, config: &Config, settings: &OperatorOptions) -> PauseMap {
-    let lease = &settings.leader_election;
-    let name = settings.pause_config_map.clone().unwrap_or_else(|| format!("{}-pause", lease.name));
-    PauseMap::new(client.clone(), &own_namespace(config, lease), name)
+    let name = settings.pause_config_map.clone().unwrap_or_else(|| format!("{}-pause", lease_name(settings)));
+    PauseMap::new(client.clone(), &own_namespace(config, &settings.leader_election), name)
 }
 
-fn election(config: Config, settings: &LeaderElection, me: Identity) -> Result<Election, Error> {
-    let timing = settings.timing;
-    let namespace = own_namespace(&config, settings);
+fn lease_name(settings: &OperatorOptions) -> String {
+    settings.leader_election.name.clone().unwrap_or_else(|| settings.shard.lease_name())
+}
+
+fn election(config: Config, settings: &OperatorOptions, me: Identity) -> Result<Election, Error> {
+    let timing = settings.leader_election.timing;
+    let namespace = own_namespace(&config, &settings.leader_election);
     let client = Client::try_from(lease::without_retries(config, timing.call_timeout())).map_err(Error::Client)?;
-    let leases = Leases::new(client, &namespace, settings.name.clone(), timing.call_timeout());
+    let leases = Leases::new(client, &namespace, lease_name(settings), timing.call_timeout());
     Ok(Election { leases, me, timing, clock: Arc::new(SystemClock) })
 }
 
@@ -333,7 +337,7 @@ fn context(
     let events = Events::new(client.clone(), settings.pod_name.clone());
     let context = Context::new(client, gitlab, clock, policy, events, workloads, shutdown);
     let context = context.known_as(me).led_by(leadership);
-    Ok(context.with_history(settings.history_limit.into()).with_shard(settings.shard.clone()))
+    Ok(context.with_history(settings.history_limit.into()).with_shard(settings.shard.selector().clone()))
 }
 
 fn gitlab(limits: RequestLimits, allowed_hosts: &[String], clock: Arc<dyn Clock>) -> GitLab {

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use sha2::{Digest, Sha256};
 
 use crate::app::LeaderElection;
-use crate::cluster::OPERATOR;
 use crate::leadership::timing::Timing;
 
 #[derive(Args, Debug)]
@@ -49,36 +47,13 @@ pub(super) struct LeaderElectionArguments {
     retry_period: Duration,
 }
 
-impl LeaderElectionArguments {
-    /// The Lease of the installation that looks after the policies with such labels.
-    pub(super) fn of_shard(self, selector: &str) -> Result<LeaderElection, String> {
-        let Self { namespace, name, lease_duration, renew_deadline, retry_period } = self;
+impl TryFrom<LeaderElectionArguments> for LeaderElection {
+    type Error = String;
+
+    fn try_from(arguments: LeaderElectionArguments) -> Result<Self, String> {
+        let LeaderElectionArguments { namespace, name, lease_duration, renew_deadline, retry_period } = arguments;
         let timing = Timing::new(lease_duration, renew_deadline, retry_period)
             .map_err(|error| format!("leader election: {error}"))?;
-        let name = name.unwrap_or_else(|| name_of_shard(selector));
-        Ok(LeaderElection { namespace: namespace.filter(|name| !name.is_empty()), name, timing })
-    }
-}
-
-/// The name of the Lease of the installation that looks after the policies with such labels.
-fn name_of_shard(selector: &str) -> String {
-    if selector.trim().is_empty() {
-        return OPERATOR.to_owned();
-    }
-    let digest = Sha256::digest(selector.trim());
-    let number = digest.first_chunk().copied().map_or(0, u32::from_be_bytes);
-    format!("{OPERATOR}-{number:08x}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn installations_that_look_after_different_policies_have_different_leases() {
-        assert_eq!(name_of_shard(" "), "registry-cleanup-operator");
-        let (a, b) = (name_of_shard("shard=a"), name_of_shard("shard=b"));
-        assert!(a != b && a.starts_with("registry-cleanup-operator-") && a.len() == OPERATOR.len() + 9);
-        assert_eq!(a, name_of_shard("shard=a "));
+        Ok(Self { namespace: namespace.filter(|name| !name.is_empty()), name, timing })
     }
 }

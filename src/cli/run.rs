@@ -6,9 +6,8 @@ use std::ops::RangeInclusive;
 use clap::{ArgAction, Args};
 use jiff::SignedDuration;
 
-use crate::app::{self, InUseScope, InUseSettings};
+use crate::app::{self, InUseScope, InUseSettings, Shard};
 use crate::controller::Scope;
-use crate::policy::label_selector::LabelSelector;
 use crate::telemetry::{self, LogFormat};
 
 use super::arguments::{GitLabArguments, WorkloadArguments, duration, proxies, runtime};
@@ -23,8 +22,8 @@ pub(super) struct RunArguments {
 
     /// Look after the policies with such labels only, as kubectl get --selector has them; others are for other
     /// installations, each with a Lease of its own. The statuses of all are read, so that the hour holds between them.
-    #[arg(long, value_name = "SELECTOR", default_value = "")]
-    watch_label_selector: String,
+    #[arg(long, value_name = "SELECTOR", default_value = "", value_parser = Shard::parse)]
+    watch_label_selector: Shard,
 
     #[command(flatten)]
     gitlab: GitLabArguments,
@@ -134,11 +133,10 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
     } else {
         Scope::Namespaces(arguments.watch_namespaces)
     };
-    let shard = LabelSelector::parse(&arguments.watch_label_selector);
     let limits = arguments.gitlab.limits();
     let settings = app::OperatorOptions {
         scope,
-        shard: shard.map_err(|error| format!("--watch-label-selector: {error}"))?,
+        shard: arguments.watch_label_selector,
         allowed_hosts: arguments.gitlab.allowed_gitlab_hosts,
         allow_insecure_http: arguments.gitlab.allow_insecure_http,
         name_other_namespaces: arguments.name_other_namespaces,
@@ -154,7 +152,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         pod_name: arguments.pod_name,
         pod_uid: arguments.pod_uid,
         pause_config_map: arguments.pause_config_map,
-        leader_election: arguments.leader_election.of_shard(&arguments.watch_label_selector)?,
+        leader_election: arguments.leader_election.try_into()?,
         proxies: proxies(),
     };
     runtime()?.block_on(app::run(settings)).map_err(|error| crate::causes::chain(&error))

@@ -59,19 +59,11 @@ pub(crate) async fn reconcile(
     slots: &Slots,
 ) -> Result<Requeue, Error> {
     let ours = context.is_ours(&*object);
-    let policy = match &object.0 {
-        Ok(policy) => policy,
-        Err(_) if !ours => return Ok(Requeue::await_change()),
-        Err(invalid) => {
-            let text = "this object cannot be read as a policy and is left alone; see the operator's log";
-            tracing::warn!(
-                namespace = object.namespace(), policy = object.name_any(), error = %invalid.error,
-                "an object cannot be read as a policy"
-            );
-            let event = Announcement::warning(EventReason::PolicyUnreadable, text);
-            Box::pin(publish(&context, &*object, vec![event], "Reconcile")).await;
-            return Ok(Requeue::await_change());
+    let Ok(policy) = &object.0 else {
+        if ours {
+            Box::pin(say_unreadable(&context, &object)).await;
         }
+        return Ok(Requeue::await_change());
     };
     Box::pin(definition::refresh(&context)).await;
     let (namespace, name) = (policy.namespace().ok_or(Error::Nameless)?, policy.name_any());
@@ -132,6 +124,18 @@ pub(crate) async fn reconcile(
     }
     tracing::error!(%namespace, policy = name, "a policy does not come to rest");
     Ok(Requeue::requeue(Duration::from_secs(60)))
+}
+
+/// Says that an object cannot be read as a policy.
+async fn say_unreadable(context: &Context, object: &Guarded) {
+    let Err(invalid) = &object.0 else { return };
+    let text = "this object cannot be read as a policy and is left alone; see the operator's log";
+    tracing::warn!(
+        namespace = object.namespace(), policy = object.name_any(), error = %invalid.error,
+        "an object cannot be read as a policy"
+    );
+    let event = Announcement::warning(EventReason::PolicyUnreadable, text);
+    publish(context, object, vec![event], "Reconcile").await;
 }
 
 /// Writes the end of a run that could not be written before. `None` where the policy is gone.

@@ -145,11 +145,9 @@ async fn controller(
     let (mut changes, watching) = (Shown::default(), Arc::clone(&context));
     let config = watcher::Config::default().any_semantic().page_size(statuses::PAGE_SIZE);
     let (tell, told) = tokio::sync::watch::channel(());
-    let shard = context.shard().clone();
-    let asked_for = shard.clone();
     let policies = watcher(api, config)
         .default_backoff()
-        .modify(move |policy| policy.keep_labels(|key| asked_for.names(key)))
+        .modify(keep_labels(&context))
         .reflect(writer)
         .inspect_ok(move |event| {
             if changes.changes(event) {
@@ -159,8 +157,8 @@ async fn controller(
         // The store shows it by now.
         .inspect(move |_| tell.send_replace(()))
         .applied_objects()
-        .predicate_filter(Wakes(shard.clone()), kube::runtime::PredicateConfig::default());
-    let currency = Currency::new(reader.clone(), told, shard);
+        .predicate_filter(Wakes(context.shard().clone()), kube::runtime::PredicateConfig::default());
+    let currency = Currency::new(reader.clone(), told, context.shard().clone());
     let (forget, shown) = (reader.clone(), reader.clone());
     let running = Controller::for_stream(policies, reader)
         // Whoever may not work yet waits in a line of its own, and hears of edits there.
@@ -207,6 +205,12 @@ async fn controller(
         () = running => {}
         () = ended_before(&context.shutdown, &shown) => {}
     }
+}
+
+/// Takes off a policy the labels that do not say whose it is.
+fn keep_labels(context: &Context) -> impl FnMut(&mut Guarded) + use<> {
+    let shard = context.shard().clone();
+    move |policy| policy.keep_labels(|key| shard.names(key))
 }
 
 /// Resolves if the operator is told to stop before a watch has shown what there is. Nothing was begun then, and the

@@ -208,7 +208,8 @@ pub fn compile(
     let empty_repositories = spec.empty_repositories.as_ref().map(empty_repository::Rule::compile).transpose();
     let forced_from = Some(spec.mode).filter(|mode| settings.force_dry_run && *mode != Mode::DryRun);
     let schedule = Schedule::parse(&spec.schedule, &spec.time_zone, now).map_err(|error| schedule_problem(&error))?;
-    let windows = Windows::parse(&spec.exclude_windows, &spec.time_zone, now).map_err(window_problem)?;
+    let windows =
+        Windows::parse(&spec.exclude_windows, &spec.time_zone, now).map_err(|error| window_problem(&error))?;
     if windows.next_slot(&schedule, now).is_none() {
         return Err(invalid("excludeWindows leave the schedule no time at which a run could begin".to_owned()));
     }
@@ -393,9 +394,9 @@ fn schedule_problem(error: &ScheduleError) -> Problem {
     Problem { reason, message: error.to_string() }
 }
 
-fn window_problem(error: WindowError) -> Problem {
+fn window_problem(error: &WindowError) -> Problem {
     match error {
-        WindowError::Schedule(_, ref schedule) => Problem { message: error.to_string(), ..schedule_problem(schedule) },
+        WindowError::Schedule(_, schedule) => Problem { message: error.to_string(), ..schedule_problem(schedule) },
         WindowError::Times(..) => invalid(error.to_string()),
     }
 }

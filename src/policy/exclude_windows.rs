@@ -29,7 +29,7 @@ struct Window {
 
 #[derive(Clone, Debug)]
 enum Span {
-    Again { schedule: Schedule, zone: TimeZone, duration: SignedDuration },
+    Again { schedule: Box<Schedule>, zone: TimeZone, duration: SignedDuration },
     Once { from: Timestamp, until: Timestamp },
 }
 
@@ -70,7 +70,7 @@ impl Windows {
                     let unreadable = |error| WindowError::Schedule(spec.name.clone(), error);
                     let schedule = Schedule::parse(schedule, zone, now).map_err(unreadable)?;
                     let duration = Age::parse(duration).map_err(|_| wrong("has a duration that cannot be read"))?;
-                    let zone = schedule.zone().clone();
+                    let (schedule, zone) = (Box::new(schedule.clone()), schedule.zone().clone());
                     Span::Again { schedule, zone, duration: duration.duration() }
                 }
                 (None, None, Some(from), Some(until)) => Span::Once { from: moment(from)?, until: moment(until)? },

@@ -150,14 +150,7 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     let observed = status.observed_generation == Some(view.generation);
     let policy = match view.policy {
         Ok(policy) => policy,
-        Err(problem) if observed && shows(status, problem) => {
-            let stale = view.pause.is_misstated(status);
-            let rest = if stale { Action::NoteHolds } else { Action::Wait(later(now, STALLED_WAIT)) };
-            return refused(view, Refusal::Stalled).map_or(rest, Action::RefuseRun);
-        }
-        Err(problem) => {
-            return Action::Stall { problem: problem.clone(), refusal: refused(view, Refusal::Stalled) };
-        }
+        Err(problem) => return impossible(view, problem, now),
     };
     let armed = status.next_schedule_time.as_ref().map(|time| time.0);
     let stalled = conditions::is_true(&status.conditions, STALLED);
@@ -180,20 +173,12 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
     }
     let hold = view.definition.hold(policy, status, view.generation, now);
     let paused = view.pause.holds().then_some(Refusal::Paused);
-    let held = hold.as_ref().map(|_| Refusal::Held).or(paused).or(excluded.as_ref().map(|_| Refusal::Excluded));
-    if let Some(action) = requested(view, policy, held, now) {
+    let why_not = hold.as_ref().map(|_| Refusal::Held).or(paused).or(excluded.as_ref().map(|_| Refusal::Excluded));
+    if let Some(action) = requested(view, policy, why_not, now) {
         return action;
     }
-    let waits = held.is_some() && policy.mode == Mode::Delete;
-    if let Some(armed) = armed {
-        match policy.due(armed, now) {
-            Due::Run(_) if waits => {}
-            Due::Run(slot) => {
-                return Action::Begin { trigger: Trigger::Schedule, mode: policy.mode, slot: Some(slot) };
-            }
-            Due::Missed(slot) => return Action::SkipSlot(slot),
-            Due::NotYet => {}
-        }
+    if let Some(action) = armed.and_then(|armed| scheduled(policy, armed, why_not.is_some(), now)) {
+        return action;
     }
     let check = if policy.suspended { None } else { Some(check_due(view, policy, now)) };
     // GitLab blocks addresses that keep knocking: where it took no token, nothing else makes it be asked sooner.
@@ -216,6 +201,27 @@ pub fn next_action(view: &View<'_>, now: Timestamp) -> Action {
 fn is_misstated(view: &View<'_>, policy: &CompiledPolicy, now: Timestamp) -> bool {
     let status = view.status;
     view.definition.is_misstated(policy, status, view.generation, now) || forced_dry_run::is_misstated(status, policy)
+}
+
+/// What to do about a policy that only an edit can mend.
+fn impossible(view: &View<'_>, problem: &Problem, now: Timestamp) -> Action {
+    let (status, refusal) = (view.status, refused(view, Refusal::Stalled));
+    if status.observed_generation != Some(view.generation) || !shows(status, problem) {
+        return Action::Stall { problem: problem.clone(), refusal };
+    }
+    let stale = view.pause.is_misstated(status);
+    let rest = if stale { Action::NoteHolds } else { Action::Wait(later(now, STALLED_WAIT)) };
+    refusal.map_or(rest, Action::RefuseRun)
+}
+
+/// What the armed slot calls for. A policy that is held removes nothing, and its slot waits.
+fn scheduled(policy: &CompiledPolicy, armed: Timestamp, held: bool, now: Timestamp) -> Option<Action> {
+    match policy.due(armed, now) {
+        Due::Run(_) if held && policy.mode == Mode::Delete => None,
+        Due::Run(slot) => Some(Action::Begin { trigger: Trigger::Schedule, mode: policy.mode, slot: Some(slot) }),
+        Due::Missed(slot) => Some(Action::SkipSlot(slot)),
+        Due::NotYet => None,
+    }
 }
 
 /// A request by annotation, or a run that goes on. A dry run may be asked for at any time; it removes nothing. An

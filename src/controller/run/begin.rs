@@ -10,6 +10,7 @@ use crate::api::{Mode, PolicyStatus, RegistryCleanupPolicy, RunStatus, Trigger};
 use crate::cluster::status;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::gate::RunGate;
 use crate::controller::hours;
 use crate::controller::notify::publish;
 use crate::controller::renewal::{Renewal, moment};
@@ -66,13 +67,8 @@ pub(super) async fn begin<'a>(
         tracing::info!(run = id, %namespace, policy = name, "{sentence}");
         publish(context, &live, vec![Announcement::normal(EventReason::PlanApproved, &sentence)], "Begin").await;
     }
-    let still_current = order.still_current.clone();
     let renewal = Arc::new(Renewal::new(begun));
-    let mut gate = context.gate(deadline, still_current);
-    // What only tells goes on.
-    if mode == Mode::Delete {
-        gate = gate.paused_by(context.pause_switch().cloned()).until_window(policy.windows.next_opening(started));
-    }
+    let gate = gate(context, &order, deadline, started);
     Ok(Run {
         context,
         task: Task::new(order.mode, order.trigger, before, started),
@@ -92,6 +88,15 @@ pub(super) async fn begin<'a>(
         namespace,
         name,
     })
+}
+
+/// The gate of a run. One that only tells goes on during a pause, and within an exclude window.
+fn gate(context: &Context, order: &Order<'_>, deadline: Timestamp, started: Timestamp) -> RunGate {
+    let gate = context.gate(deadline, order.still_current.clone());
+    if order.mode != Mode::Delete {
+        return gate;
+    }
+    gate.paused_by(context.pause_switch().cloned()).until_window(order.policy.windows.next_opening(started))
 }
 
 /// What is said of the plan that an approval lets be carried out. Who set the annotation is read apart: nothing else

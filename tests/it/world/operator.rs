@@ -12,7 +12,7 @@ use registry_cleanup_operator::clock::Clock;
 use registry_cleanup_operator::cluster::events::Events;
 use registry_cleanup_operator::cluster::pause::PauseMap;
 use registry_cleanup_operator::cluster::workloads::{self, Options, Workloads};
-use registry_cleanup_operator::controller::{self, Context, PauseSwitch, Scope};
+use registry_cleanup_operator::controller::{self, Context, Nudges, PauseSwitch, Scope};
 use registry_cleanup_operator::gitlab::{ClientSettings, GitLab, Lookup, RequestLimits, SystemLookup};
 use registry_cleanup_operator::metrics::Format;
 use registry_cleanup_operator::policy::CompileOptions;
@@ -164,6 +164,21 @@ impl Setup {
     }
 }
 
+fn nudges(nudged: watch::Receiver<()>) -> Nudges {
+    let next = |mut nudged: watch::Receiver<()>| async {
+        nudged.changed().await.ok()?;
+        Some(((), nudged))
+    };
+    stream::unfold(nudged, next).boxed()
+}
+
+fn paused_by_map(context: Context, map: Option<PauseMap>) -> Context {
+    match map {
+        Some(map) => context.paused_by(Arc::new(PauseSwitch::new(map))),
+        None => context,
+    }
+}
+
 impl Operator {
     /// Starts an operator that watches the world's namespace with the permissions of the install manifest, and waits
     /// until it knows all policies.
@@ -214,19 +229,9 @@ impl Operator {
             let pause = paused_by.map(|(namespace, name)| PauseMap::new(kube.clone(), &namespace, name));
             let context = Context::new(kube, gitlab, clock, settings, events, workloads, stop);
             let context = context.known_as(controller::identity(Some("test"), Some(&pod_uid)));
-            let context = match pause {
-                Some(map) => context.paused_by(Arc::new(PauseSwitch::new(map))),
-                None => context,
-            };
-            let context = Arc::new(context.with_history(history).with_shard(shard));
+            let context = Arc::new(paused_by_map(context.with_history(history).with_shard(shard), pause));
             share.get_or_init(|| Arc::clone(&context));
-            let wakes = || {
-                stream::unfold(nudged.clone(), |mut nudged| async {
-                    nudged.changed().await.ok()?;
-                    Some(((), nudged))
-                })
-                .boxed()
-            };
+            let wakes = || nudges(nudged.clone());
             controller::watch(context, scope, 8, wakes, move || {
                 let _ = on_ready.send(());
             })
