@@ -115,15 +115,21 @@ pub(crate) async fn reconcile(
             turn = context.steps.acquire().await.ok();
         }
         live = Box::pin(read(&context, &namespace, &name)).await?.map(Box::new);
-        match &live {
-            None => return Ok(Requeue::await_change()),
-            // The watch may show that yet, or that it is ours again.
-            Some(live) if !context.is_ours(&**live) => return Ok(Requeue::requeue(longest_wait())),
-            Some(_) => {}
+        if let Some(requeue) = left_alone(&context, live.as_deref()) {
+            return Ok(requeue);
         }
     }
     tracing::error!(%namespace, policy = name, "a policy does not come to rest");
     Ok(Requeue::requeue(Duration::from_secs(60)))
+}
+
+/// When to look again at a policy that is gone, or that another installation looks after.
+fn left_alone(context: &Context, live: Option<&RegistryCleanupPolicy>) -> Option<Requeue> {
+    match live {
+        None => Some(Requeue::await_change()),
+        // The watch may show that yet, or that it is ours again.
+        Some(live) => (!context.is_ours(live)).then(|| Requeue::requeue(longest_wait())),
+    }
 }
 
 /// Says that an object cannot be read as a policy.
