@@ -67,7 +67,7 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = schedule_jitter)]
     schedule_jitter: SignedDuration,
 
-    /// How many runs hold lists of tags in memory at the same time; others wait for their turn. Some of the places are
+    /// How many runs hold lists of tags in memory at the same time; others wait for their turn. Some of the turns are
     /// for dry runs that somebody asked for, and one GitLab or namespace never takes all of them.
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64))]
     concurrency: u16,

@@ -16,10 +16,10 @@ use crate::policy::repository_outcome::Stop;
 
 use super::leadership::Leadership;
 use super::pause::PauseSwitch;
+use super::permits::{Permit, SLOW};
 use super::renewal::Renewal;
-use super::slots::{SLOW, Slot};
 
-/// How often it is looked whether the deadline has come while a run waits for its place.
+/// How often it is looked whether the deadline has come while a run waits for its permit.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Whether a policy still is what it was when something was begun for it, as far as the watch knows.
@@ -67,8 +67,8 @@ pub(crate) struct RunGate {
     /// That of this process, where operators take turns.
     leadership: Option<Arc<Leadership>>,
     still_current: StillCurrent,
-    /// The place at which the run works, if it needs one.
-    slot: OnceLock<Slot>,
+    /// The permit with which the run works, if it needs one.
+    permit: OnceLock<Permit>,
     /// Names of tags in lists that the run holds, more or less.
     held: AtomicU64,
     /// What pauses the installation, where the run removes something.
@@ -85,7 +85,7 @@ impl RunGate {
         leadership: Option<Arc<Leadership>>,
         still_current: StillCurrent,
     ) -> Self {
-        let (slot, held) = (OnceLock::new(), AtomicU64::new(0));
+        let (permit, held) = (OnceLock::new(), AtomicU64::new(0));
         Self {
             clock,
             deadline,
@@ -93,7 +93,7 @@ impl RunGate {
             shutdown,
             leadership,
             still_current,
-            slot,
+            permit,
             held,
             pause: None,
             renewal: None,
@@ -120,9 +120,9 @@ impl RunGate {
         self.window.map_or(self.deadline, |window| window.min(self.deadline))
     }
 
-    /// Says at which place the run works, and waits for it.
-    pub(crate) async fn works_at(&self, slot: Slot) {
-        let _ = self.slot.set(slot);
+    /// Says with which permit the run works, and waits for it.
+    pub(crate) async fn works_with(&self, permit: Permit) {
+        let _ = self.permit.set(permit);
         self.turn().await;
     }
 
@@ -136,11 +136,11 @@ impl RunGate {
         self.held.store(names as u64, Ordering::Relaxed);
     }
 
-    /// Waits for something without the place of the run, which others can use meanwhile; the one way for a run to wait.
+    /// Waits for something without the permit of the run, which others can use meanwhile; the one way for a run to wait.
     pub(crate) async fn aside<T>(&self, wait: impl Future<Output = T>) -> T {
-        let Some(slot) = self.slot.get() else { return wait.await };
+        let Some(permit) = self.permit.get() else { return wait.await };
         let held = usize::try_from(self.held.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
-        let parked = slot.give_back(held);
+        let parked = permit.give_back(held);
         let result = wait.await;
         if parked.is_some() {
             self.turn().await;
@@ -148,30 +148,30 @@ impl RunGate {
         result
     }
 
-    /// Asks something while no list is held. If the answer takes long, it is waited for without the place.
+    /// Asks something while no list is held. If the answer takes long, it is waited for without the permit.
     pub(crate) async fn patiently<T>(&self, ask: impl Future<Output = T>) -> T {
-        let Some(slot) = self.slot.get() else { return ask.await };
+        let Some(permit) = self.permit.get() else { return ask.await };
         let mut ask = std::pin::pin!(ask);
         let quick = tokio::select! {
             biased;
             answer = &mut ask => Some(answer),
             () = tokio::time::sleep(SLOW) => None,
         };
-        slot.note(quick.is_none());
+        permit.note(quick.is_none());
         match quick {
             Some(answer) => answer,
             None => self.aside(ask).await,
         }
     }
 
-    /// Waits for the place, for as long as the run is wanted.
+    /// Waits for the permit, for as long as the run is wanted.
     async fn turn(&self) {
-        let Some(slot) = self.slot.get() else { return };
+        let Some(permit) = self.permit.get() else { return };
         while self.stop().is_none() {
             tokio::select! {
                 biased;
                 () = self.stopped() => return,
-                () = slot.taken() => return,
+                () = permit.taken() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
@@ -297,7 +297,7 @@ impl Gate for RunGate {
         Some(self.ends())
     }
 
-    /// A run gives its place back while it waits; a look is wanted now.
+    /// A run gives its permit back while it waits; a look is wanted now.
     fn is_patient(&self) -> bool {
         self.renewal.is_some()
     }

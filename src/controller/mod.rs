@@ -7,7 +7,7 @@
 //! command line and has no part in anything that removes. `gate` says when a run must stop, `currency` what the watch
 //! knows of that, `leadership` until when this process may send at all, `check_state` is what one process knows of policies beyond their statuses. `renewal` is what a run
 //! shares with whoever renews its record. `neighbours` are policies that may look after the same repositories,
-//! `sightings` notices when any of them changes. `slots` are the places at which policies are worked on and `turns` the
+//! `sightings` notices when any of them changes. `permits` are what policies are worked on with and `turns` the
 //! wait for them. `pause` knows whether the installation is paused. `statuses` reads what all policies say of the hour. `hours` keeps what would be lost of the hour with a status, `traces` what is known of its traces in the
 //! cluster. `history` keeps what runs removed. `compiled` keeps what was compiled, and `definition` what is known of the definition in the cluster. `counts`
 //! is what is counted, and `metrics` all that is told of it.
@@ -15,7 +15,7 @@
 //! ```text
 //! metrics → context
 //! watch → reconcile → turns, run → notify → history, hours → statuses, plan → connect → compiled → context → currency → gate →
-//!     leadership, pause, renewal, slots, check_state, counts, sightings, traces → neighbours, error
+//!     leadership, pause, renewal, permits, check_state, counts, sightings, traces → neighbours, error
 //! ```
 
 mod check_state;
@@ -34,13 +34,13 @@ mod metrics;
 mod neighbours;
 mod notify;
 mod pause;
+mod permits;
 mod plan;
 mod plan_command;
 mod reconcile;
 mod renewal;
 mod run;
 mod sightings;
-mod slots;
 mod statuses;
 mod traces;
 mod turns;

@@ -34,10 +34,10 @@ use super::error::Error;
 use super::hours;
 use super::neighbours::{Guarded, Neighbours};
 use super::notify::{self, Change, commit, publish};
+use super::permits::{Permit, Permits};
 use super::plan::in_use::Usage;
 use super::plan::list_repositories::{self, Found};
 use super::run::{self, Order};
-use super::slots::{Slot, Slots};
 use super::turns::{Turns, Wanted};
 
 /// Steps in one look. Far more than any sequence needs; the bound turns a mistake into a slow loop instead of a hot
@@ -56,7 +56,7 @@ pub(crate) async fn reconcile(
     object: Arc<Guarded>,
     context: Arc<Context>,
     currency: &Currency,
-    slots: &Slots,
+    permits: &Permits,
 ) -> Result<Requeue, Error> {
     let ours = context.is_ours(&*object);
     let Ok(policy) = &object.0 else {
@@ -67,8 +67,8 @@ pub(crate) async fn reconcile(
     };
     Box::pin(definition::refresh(&context)).await;
     let (namespace, name) = (policy.namespace().ok_or(Error::Nameless)?, policy.name_any());
-    let turns = Turns { context: &context, slots, currency, policy };
-    let (mut live, mut slot, mut turn) = (None, None, None);
+    let turns = Turns { context: &context, permits, currency, policy };
+    let (mut live, mut permit, mut turn) = (None, None, None);
     if context.memory().has_unwritten(&policy.uid().unwrap_or_default()) {
         live = Box::pin(write_end(&context, policy)).await?.map(Box::new);
         if live.is_none() {
@@ -84,19 +84,19 @@ pub(crate) async fn reconcile(
         if let Some(requeue) = quiet(&action, now) {
             return Ok(requeue);
         }
-        let held = slot.as_ref().map(Slot::purpose);
+        let held = permit.as_ref().map(Permit::purpose);
         // Thousands may wait at the same time, so nothing large is kept while one of them does: neither the whole policy
         // nor what it was compiled to. What is to be done is decided again once the turn has come.
         if let Some(wanted) = Wanted::of(&action, &compiled).filter(|wanted| Some(wanted.purpose) != held) {
-            drop((live.take(), slot.take(), turn.take(), compiled));
-            slot = match turns.wait(&wanted).await? {
-                Some(slot) => Some(slot),
+            drop((live.take(), permit.take(), turn.take(), compiled));
+            permit = match turns.wait(&wanted).await? {
+                Some(permit) => Some(permit),
                 None => return Ok(Requeue::requeue(MOMENT)),
             };
         } else if let Some(of) = live.take() {
             tracing::debug!(%namespace, policy = name, ?action, "step");
             // A run holds a lot while it waits; most policies wait for nothing but the next slot.
-            match Box::pin(step(&context, &of, (action, compiled), currency, &mut slot)).await {
+            match Box::pin(step(&context, &of, (action, compiled), currency, &mut permit)).await {
                 // Somebody wrote the policy since it was read, so what was decided may not be what is to be done now.
                 Err(error) if error.is_conflict() => {}
                 stepped => {
@@ -110,7 +110,7 @@ pub(crate) async fn reconcile(
         } else {
             drop(compiled);
         }
-        if slot.is_none() && turn.is_none() {
+        if permit.is_none() && turn.is_none() {
             // Never closed.
             turn = context.steps.acquire().await.ok();
         }
@@ -222,7 +222,7 @@ async fn step(
     live: &RegistryCleanupPolicy,
     (action, compiled): (Action, Compiled),
     currency: &Currency,
-    slot: &mut Option<Slot>,
+    permit: &mut Option<Permit>,
 ) -> Result<Option<RegistryCleanupPolicy>, Error> {
     let now = context.clock.now();
     let generation = live.metadata.generation.unwrap_or_default();
@@ -238,8 +238,8 @@ async fn step(
         }
         (Action::Check, Ok(policy)) => {
             let look = check(context, live, policy, currency);
-            let found = match slot.as_ref() {
-                Some(slot) => slot.look(look).await?,
+            let found = match permit.as_ref() {
+                Some(permit) => permit.look(look).await?,
                 None => look.await?,
             };
             let Some(found) = found else { return Ok(None) };
@@ -248,12 +248,12 @@ async fn step(
             Vec::new()
         }
         (Action::Begin { trigger, mode, slot: due }, Ok(policy)) => {
-            // Whoever begins has waited for its slot before. An operator that ends begins nothing: least of all does
+            // Whoever begins has waited for its permit before. An operator that ends begins nothing: least of all does
             // it go on with the run that it has just cut short.
-            let Some(slot) = slot.take().filter(|_| !context.shutdown.is_cancelled()) else { return Ok(None) };
+            let Some(permit) = permit.take().filter(|_| !context.shutdown.is_cancelled()) else { return Ok(None) };
             let (trigger, mode, due) = (*trigger, *mode, *due);
             let order = Order { policy, trigger, mode, slot: due, still_current: currency.of(live) };
-            return Box::pin(run::execute(context, live, order, slot)).await;
+            return Box::pin(run::execute(context, live, order, permit)).await;
         }
         (Action::LookAtRecord, _) => return read_again(context, live).await,
         // What is left is quiet, or needs a policy that compiles and comes with one.

@@ -1,4 +1,4 @@
-//! A policy waits for its turn, before anything is begun for it: which place it wants, and what ends the wait.
+//! A policy waits for its turn, before anything is begun for it: which permit it wants, and what ends the wait.
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ use super::context::Context;
 use super::currency::Currency;
 use super::error::Error;
 use super::notify::{Change, commit};
-use super::slots::{Purpose, Slot, Slots};
+use super::permits::{Permit, Permits, Purpose};
 
 /// How often a wait is looked at: whether its time has come, and whether it is long enough to be told.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long before it would be too late a scheduled run is begun without its place. It waits for it then.
+/// How long before it would be too late a scheduled run is begun without its permit. It waits for it then.
 const IN_TIME: SignedDuration = SignedDuration::from_secs(30);
 
-/// The place that an action needs.
+/// The permit that an action needs.
 pub(crate) struct Wanted {
     pub(crate) purpose: Purpose,
     host: String,
-    /// When the wait is over also without the place.
+    /// When the wait is over also without the permit.
     until: Option<Timestamp>,
 }
 
@@ -54,33 +54,33 @@ fn host(url: &Url) -> String {
 /// Waits for the turns of a policy.
 pub(crate) struct Turns<'a> {
     pub(crate) context: &'a Context,
-    pub(crate) slots: &'a Slots,
+    pub(crate) permits: &'a Permits,
     pub(crate) currency: &'a Currency,
     /// The policy as the watch has shown it.
     pub(crate) policy: &'a RegistryCleanupPolicy,
 }
 
 impl Turns<'_> {
-    /// The place, or for a run whose time has come the wait for it. `None` where the policy was changed or asked for
+    /// The permit, or for a run whose time has come the wait for it. `None` where the policy was changed or asked for
     /// something else meanwhile, or the operator ends: it is to be looked at anew.
     ///
     /// # Errors
     /// When the status could not say that a run waits.
-    pub(crate) async fn wait(&self, wanted: &Wanted) -> Result<Option<Slot>, Error> {
-        let Self { context, slots, currency, policy } = self;
-        let slot = slots.queue(wanted.purpose, &wanted.host, &policy.namespace().unwrap_or_default());
+    pub(crate) async fn wait(&self, wanted: &Wanted) -> Result<Option<Permit>, Error> {
+        let Self { context, permits, currency, policy } = self;
+        let permit = permits.queue(wanted.purpose, &wanted.host, &policy.namespace().unwrap_or_default());
         let untouched = currency.untouched(policy);
         let mut told = false;
         loop {
             tokio::select! {
                 biased;
-                () = slot.taken() => return Ok(Some(slot)),
+                () = permit.taken() => return Ok(Some(permit)),
                 () = context.shutdown.cancelled() => return Ok(None),
                 () = untouched.ended() => break,
                 () = sleep(LOOK) => {}
             }
             if wanted.until.is_some_and(|until| context.clock.now() >= until) {
-                return Ok(Some(slot));
+                return Ok(Some(permit));
             }
             if wanted.purpose != Purpose::Look && !told {
                 told = true;
@@ -103,7 +103,7 @@ impl Turns<'_> {
         let mut status = live.status.clone().unwrap_or_default();
         if queued {
             let generation = live.metadata.generation.unwrap_or_default();
-            status_conditions::queued(&mut status, self.slots.at_work(), generation, self.context.clock.now());
+            status_conditions::queued(&mut status, self.permits.at_work(), generation, self.context.clock.now());
         } else {
             status_conditions::not_queued(&mut status);
         }

@@ -31,9 +31,9 @@ use super::definition;
 use super::error::Error;
 use super::neighbours::{Guarded, are_ready};
 use super::notify;
+use super::permits::Permits;
 use super::reconcile::{longest_wait, reconcile};
 use super::sightings::Shown;
-use super::slots::Slots;
 use super::statuses;
 use crate::causes::chain;
 
@@ -87,13 +87,13 @@ pub async fn run(
     }
     definition::refresh(&context).await;
     follow_pause(&context).await;
-    let slots = Slots::new(concurrency);
+    let permits = Permits::new(concurrency);
     let (controllers, stores): (Vec<_>, Vec<_>) = scope
         .apis(|namespace| {
             let api = scoped(&context.kube, namespace);
             let (reader, writer) = reflector::store();
             let wakes = wakes(&context, nudges());
-            (controller(Arc::clone(&context), api, slots.clone(), wakes, (reader.clone(), writer)), reader)
+            (controller(Arc::clone(&context), api, permits.clone(), wakes, (reader.clone(), writer)), reader)
         })
         .into_iter()
         .unzip();
@@ -138,7 +138,7 @@ fn scoped(client: &Client, namespace: Option<&str>) -> Api<Guarded> {
 async fn controller(
     context: Arc<Context>,
     api: Api<Guarded>,
-    slots: Slots,
+    permits: Permits,
     nudges: Nudges,
     (reader, writer): (Store<Guarded>, Writer<Guarded>),
 ) {
@@ -167,7 +167,7 @@ async fn controller(
         .graceful_shutdown_on(context.shutdown.clone().cancelled_owned())
         .run(
             move |object, context| {
-                let (currency, slots) = (currency.clone(), slots.clone());
+                let (currency, permits) = (currency.clone(), permits.clone());
                 // On every line that is logged on its behalf.
                 let of = tracing::error_span!("policy", namespace = object.namespace(), policy = object.name_any());
                 // A task of its own: however long it computes, the watch is listened to meanwhile.
@@ -175,7 +175,7 @@ async fn controller(
                     async move {
                         let uid = object.uid().unwrap_or_default();
                         let begun = context.clock.elapsed();
-                        let result = reconcile(object, Arc::clone(&context), &currency, &slots).await;
+                        let result = reconcile(object, Arc::clone(&context), &currency, &permits).await;
                         let took = context.clock.elapsed().saturating_sub(begun);
                         context.counts.looked(result.is_ok(), took);
                         if result.is_ok() {

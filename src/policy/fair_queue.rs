@@ -1,13 +1,13 @@
 //! Whose turn it is where only so many can work at the same time: a queue that no GitLab and no namespace can fill.
 //!
 //! Turns go round: first comes the namespace that was served longest ago, of its policies the one whose GitLab was,
-//! then the one that came first. Whoever gave its place back to wait for something, and returns, is ahead of all who
-//! have not begun. One GitLab or namespace holds a part of the places at most, and instances that answer slowly share a
+//! then the one that came first. Whoever gave its permit back to wait for something, and returns, is ahead of all who
+//! have not begun. One GitLab or namespace holds a part of the permits at most, and instances that answer slowly share a
 //! part.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// How many places there are.
+/// How many permits there are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// In all.
@@ -20,16 +20,16 @@ pub struct Limits {
     pub slow: usize,
 }
 
-/// Names one who waits or holds a place. Who came later has the larger one.
+/// Names one who waits or holds a permit. Who came later has the larger one.
 pub type Ticket = u64;
 
-/// One who waits or holds a place.
+/// One who waits or holds a permit.
 #[derive(Clone, Debug)]
 struct Claim {
     host: String,
     namespace: String,
     returning: bool,
-    /// Whether its place is one of the total.
+    /// Whether its permit is one of the total.
     counted: bool,
 }
 
@@ -64,7 +64,7 @@ impl FairQueue {
         }
     }
 
-    /// Begins to wait. Who is `returning` had a place before and gave it back.
+    /// Begins to wait. Who is `returning` had a permit before and gave it back.
     pub fn join(&mut self, host: &str, namespace: &str, returning: bool) -> Ticket {
         let ticket = self.next;
         self.next += 1;
@@ -84,7 +84,7 @@ impl FairQueue {
         }
     }
 
-    /// The place goes on to count for its host and namespace, but is none of the total any more: for one who only waits
+    /// The permit goes on to count for its host and namespace, but is none of the total any more: for one who only waits
     /// for an answer.
     pub fn set_aside(&mut self, ticket: Ticket) {
         if let Some(claim) = self.holding.get_mut(&ticket) {
@@ -101,13 +101,13 @@ impl FairQueue {
         }
     }
 
-    /// How many hold a place.
+    /// How many hold a permit.
     #[must_use]
     pub fn held(&self) -> usize {
         self.holding.len()
     }
 
-    /// Gives places to those whose turn it is, and answers who they are.
+    /// Gives permits to those whose turn it is, and answers who they are.
     pub fn grant(&mut self) -> Vec<Ticket> {
         let mut granted = Vec::new();
         while let Some(ticket) = self.first() {
@@ -121,7 +121,7 @@ impl FairQueue {
         granted
     }
 
-    /// Who is next, if there is a place for anybody who waits.
+    /// Who is next, if there is a permit for anybody who waits.
     fn first(&self) -> Option<Ticket> {
         let counted = self.holding.values().filter(|claim| claim.counted);
         if self.waiting.is_empty() || counted.clone().count() >= self.limits.total {
@@ -170,7 +170,7 @@ mod tests {
     fn one_host_and_one_namespace_leave_room_for_others_however_many_wait() {
         let mut queue = FairQueue::new(LIMITS);
         let crowd: Vec<Ticket> = (0..9).map(|_| queue.join("busy", "crowd", false)).collect();
-        assert_eq!(queue.grant(), crowd[..3], "one place is left");
+        assert_eq!(queue.grant(), crowd[..3], "one permit is left");
         let other = queue.join("other", "b", false);
         assert_eq!(queue.grant(), [other]);
     }

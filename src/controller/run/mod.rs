@@ -43,9 +43,9 @@ use super::context::Context;
 use super::error::Error;
 use super::hours;
 use super::notify::{commit_end, publish};
+use super::permits::Permit;
 use super::plan::effects;
 use super::plan::list_repositories::{self, Found};
-use super::slots::Slot;
 use job::{Job, Run, Task};
 use keep_record::Keeper;
 use report::{Halt, Report};
@@ -53,7 +53,7 @@ use report::{Halt, Report};
 pub use check_tags::{NEWEST_PUSHES_HOLD, TAGS_NOW_HOLD};
 pub(crate) use job::Order;
 
-/// Carries a run out at its place, writes what it came to, and answers the policy as it then stands, if it still is
+/// Carries a run out with its permit, writes what it came to, and answers the policy as it then stands, if it still is
 /// there.
 ///
 /// # Errors
@@ -63,12 +63,12 @@ pub(crate) async fn execute(
     context: &Context,
     live: &RegistryCleanupPolicy,
     order: Order<'_>,
-    slot: Slot,
+    permit: Permit,
 ) -> Result<Option<RegistryCleanupPolicy>, Error> {
     let run = begin::begin(context, live, order).await?;
     // On every line that is logged on its behalf, whoever logs it.
     let of = tracing::error_span!("run", run = run.id);
-    Box::pin(carry_out(context, live, run, slot).instrument(of)).await
+    Box::pin(carry_out(context, live, run, permit).instrument(of)).await
 }
 
 /// Carries a run out that was begun.
@@ -76,14 +76,14 @@ async fn carry_out(
     context: &Context,
     live: &RegistryCleanupPolicy,
     mut run: Run<'_>,
-    slot: Slot,
+    permit: Permit,
 ) -> Result<Option<RegistryCleanupPolicy>, Error> {
     let _under_way = UnderWay::note(context, live);
     tell_of_resumption(&run).await;
     let keeper = Keeper::start(&run);
     let mut report = Report::new(Arc::clone(&run.progress));
-    // A run whose time had come was begun without its place.
-    run.gate.works_at(slot).await;
+    // A run whose time had come was begun without its permit.
+    run.gate.works_with(permit).await;
     if let Err(halt) = work(&run, &mut report).await {
         report.halted(halt, &run.gate);
     }

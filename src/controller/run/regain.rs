@@ -1,7 +1,7 @@
 //! Waits for what a run has to know of images in use, where that is not known for a moment: a watch broke off, or the
 //! API server is away. The run gives up after two minutes.
 //!
-//! Nothing is sent meanwhile, no hour of a repository is reserved and no place is held. Whoever waited looks at
+//! Nothing is sent meanwhile, no hour of a repository is reserved and no permit is held. Whoever waited looks at
 //! everything anew.
 
 use std::time::Duration;

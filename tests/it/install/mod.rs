@@ -259,7 +259,8 @@ fn go(module: &str, arguments: &[&str]) -> String {
     let (ok, text) = output(go.env("GOWORK", "off").env("GOFLAGS", "-mod=readonly"));
     assert!(ok, "go {arguments:?} in {module}: {text}");
     // What go says of modules that it fetches first is none of it.
-    text.lines().filter(|line| !line.starts_with("go: ")).map(|line| format!("{line}\n")).collect()
+    let told: Vec<&str> = text.lines().filter(|line| !line.starts_with("go: ")).collect();
+    told.join("\n")
 }
 
 /// Waits for what a controller does in its own time.

@@ -266,7 +266,9 @@ proptest! {
         for gone in plan.removed() {
             prop_assert!(!newest.contains(&*gone.name), "Exact removes {} ({:?})", gone.name, stamped);
         }
-        if stamped == Stamped::Pushed && there.iter().all(|there| there.ranked == there.created) {
+        // A date of whole seconds may have lost its fraction, so it is in doubt.
+        let known = |there: &There| there.ranked == there.created && there.ranked.subsec_nanosecond() != 0;
+        if stamped == Stamped::Pushed && there.iter().all(known) {
             prop_assert_eq!(plan.removed().count(), there.len().saturating_sub(keep_n as usize), "all is known");
         }
 

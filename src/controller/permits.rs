@@ -1,8 +1,8 @@
-//! Who may work now: places for looks at policies and for runs, given out by `policy::fair_queue`.
+//! Who may work now: permits for looks at policies and for runs, given out by `policy::fair_queue`.
 //!
 //! A look (a check of credentials and targets) holds no list of tags; what bounds looks is that thousands of policies
-//! are not to connect all at once. A run holds lists of tags, so what bounds runs is memory, and previews have places
-//! of their own that no long run takes. A place is given back while its run waits for something: the gate of the run
+//! are not to connect all at once. A run holds lists of tags, so what bounds runs is memory, and previews have permits
+//! of their own that no long run takes. A permit is given back while its run waits for something: the gate of the run
 //! does that, in one way for every wait.
 
 use std::collections::HashMap;
@@ -22,23 +22,23 @@ const LOOKS: usize = 64;
 const LOOKS_PER_HOST: usize = 4;
 /// An answer that takes longer is slow: whoever waits for it is in nobody's way meanwhile.
 pub(crate) const SLOW: Duration = Duration::from_secs(2);
-/// Names of tags that runs may hold altogether without a place while they wait: some 20 MiB. A run that holds more than
-/// what is left keeps its place.
+/// Names of tags that runs may hold altogether without a permit while they wait: some 20 MiB. A run that holds more than
+/// what is left keeps its permit.
 const MOST_PARKED: usize = 200_000;
 
-/// All places of the process. Clones are the same ones.
+/// All permits of the process. Clones are the same ones.
 #[derive(Clone)]
-pub(crate) struct Slots(Arc<Lines>);
+pub(crate) struct Permits(Arc<Lines>);
 
 struct Lines {
     looks: Arc<Line>,
     previews: Arc<Line>,
     runs: Arc<Line>,
-    /// Names of tags that are held without a place.
+    /// Names of tags that are held without a permit.
     parked: AtomicUsize,
 }
 
-/// What a place is wanted for.
+/// What a permit is wanted for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Purpose {
     /// A look at credentials and targets.
@@ -49,7 +49,7 @@ pub(crate) enum Purpose {
     Run,
 }
 
-impl Slots {
+impl Permits {
     /// As many runs as this hold lists of tags at the same time, at least two.
     pub(crate) fn new(runs: u16) -> Self {
         let all = usize::from(runs).max(2);
@@ -63,20 +63,20 @@ impl Slots {
         }))
     }
 
-    /// A place in the line, for a policy of this namespace with this GitLab. Dropping it leaves the line.
-    pub(crate) fn queue(&self, purpose: Purpose, host: &str, namespace: &str) -> Slot {
+    /// A permit, which waits in line until it is granted, for a policy of this namespace with this GitLab. Dropping it leaves the line.
+    pub(crate) fn queue(&self, purpose: Purpose, host: &str, namespace: &str) -> Permit {
         let lines = Arc::clone(&self.0);
-        let place = Mutex::new(Some(lines.of(purpose).join(host, namespace, false)));
-        Slot { lines, purpose, host: host.to_owned(), namespace: namespace.to_owned(), place }
+        let held = Mutex::new(Some(lines.of(purpose).join(host, namespace, false)));
+        Permit { lines, purpose, host: host.to_owned(), namespace: namespace.to_owned(), held }
     }
 
-    /// How many runs hold a place, previews among them.
+    /// How many runs hold a permit, previews among them.
     pub(crate) fn at_work(&self) -> usize {
         self.0.previews.waiting().queue.held() + self.0.runs.waiting().queue.held()
     }
 }
 
-/// One host leaves two places to others, so that one is left in its namespace as well, which leaves one to others. Slow
+/// One host leaves two permits to others, so that one is left in its namespace as well, which leaves one to others. Slow
 /// hosts leave half.
 fn limits(total: usize) -> Limits {
     let but = |others: usize| total.saturating_sub(others).max(1);
@@ -93,17 +93,17 @@ impl Lines {
     }
 }
 
-/// A place, or the wait for one.
-pub(crate) struct Slot {
+/// A permit, or the wait for one.
+pub(crate) struct Permit {
     lines: Arc<Lines>,
     purpose: Purpose,
     host: String,
     namespace: String,
     /// `None` while it is given back.
-    place: Mutex<Option<Place>>,
+    held: Mutex<Option<Held>>,
 }
 
-/// Lists that are held without a place. Dropping it says that they are not any more.
+/// Lists that are held without a permit. Dropping it says that they are not any more.
 pub(crate) struct Parked {
     names: usize,
     lines: Arc<Lines>,
@@ -115,29 +115,29 @@ impl Drop for Parked {
     }
 }
 
-impl Slot {
+impl Permit {
     pub(crate) fn purpose(&self) -> Purpose {
         self.purpose
     }
 
-    /// Waits for the place, and takes it again where it was given back. May be dropped and called again without losing
+    /// Waits for the permit, and takes it again where it was given back. May be dropped and called again without losing
     /// the turn.
     pub(crate) async fn taken(&self) {
         let granted = {
-            let mut place = self.place();
+            let mut held = self.held();
             let line = self.lines.of(self.purpose);
-            place.get_or_insert_with(|| line.join(&self.host, &self.namespace, true)).granted.clone()
+            held.get_or_insert_with(|| line.join(&self.host, &self.namespace, true)).granted.clone()
         };
         // The sender is kept until it was used.
         let _ = granted.await;
     }
 
-    /// Gives the place back for as long as something is waited for, while lists with so many names are held. If they
-    /// are too many, the place is kept.
+    /// Gives the permit back for as long as something is waited for, while lists with so many names are held. If they
+    /// are too many, the permit is kept.
     pub(crate) fn give_back(&self, names: usize) -> Option<Parked> {
         let fits = |parked: usize| parked.checked_add(names).filter(|all| *all <= MOST_PARKED);
         self.lines.parked.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-        self.place().take();
+        self.held().take();
         Some(Parked { names, lines: Arc::clone(&self.lines) })
     }
 
@@ -148,7 +148,7 @@ impl Slot {
         }
     }
 
-    /// Asks a GitLab something, as a look does. While it takes long, the place is in nobody's way but of those who want
+    /// Asks a GitLab something, as a look does. While it takes long, the permit is in nobody's way but of those who want
     /// the same GitLab.
     pub(crate) async fn look<T>(&self, ask: impl Future<Output = T>) -> T {
         let mut ask = std::pin::pin!(ask);
@@ -161,14 +161,14 @@ impl Slot {
         if let Some(answer) = quick {
             return answer;
         }
-        if let Some(place) = &*self.place() {
-            place.line.change(|queue| queue.set_aside(place.ticket));
+        if let Some(held) = &*self.held() {
+            held.line.change(|queue| queue.set_aside(held.ticket));
         }
         ask.await
     }
 
-    fn place(&self) -> MutexGuard<'_, Option<Place>> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -182,14 +182,14 @@ struct Waiting {
 }
 
 /// A ticket of a line. Dropping it leaves the line.
-struct Place {
+struct Held {
     line: Arc<Line>,
     ticket: Ticket,
     /// Resolves once it is the turn, for everybody who asks.
     granted: Shared<oneshot::Receiver<()>>,
 }
 
-impl Drop for Place {
+impl Drop for Held {
     fn drop(&mut self) {
         let ticket = self.ticket;
         self.line.waiting().told.remove(&ticket);
@@ -202,7 +202,7 @@ impl Line {
         Arc::new(Self(Mutex::new(Waiting { queue: FairQueue::new(limits), told: HashMap::new() })))
     }
 
-    fn join(self: &Arc<Self>, host: &str, namespace: &str, returning: bool) -> Place {
+    fn join(self: &Arc<Self>, host: &str, namespace: &str, returning: bool) -> Held {
         let (tell, told) = oneshot::channel();
         let ticket = {
             let mut waiting = self.waiting();
@@ -211,7 +211,7 @@ impl Line {
             ticket
         };
         self.change(|_| {});
-        Place { line: Arc::clone(self), ticket, granted: told.shared() }
+        Held { line: Arc::clone(self), ticket, granted: told.shared() }
     }
 
     /// Changes something, and tells those whose turn has come by it.
@@ -239,55 +239,55 @@ mod tests {
 
     use super::*;
 
-    fn is_taken(slot: &Slot) -> bool {
-        slot.taken().now_or_never().is_some()
+    fn is_taken(permit: &Permit) -> bool {
+        permit.taken().now_or_never().is_some()
     }
 
     #[tokio::test]
     async fn previews_have_places_that_no_run_takes() {
-        let slots = Slots::new(2);
-        let runs = ["a", "b"].map(|host| slots.queue(Purpose::Run, host, host));
+        let permits = Permits::new(2);
+        let runs = ["a", "b"].map(|host| permits.queue(Purpose::Run, host, host));
         assert_eq!(runs.each_ref().map(is_taken), [true, false]);
-        let preview = slots.queue(Purpose::Preview, "a", "a");
+        let preview = permits.queue(Purpose::Preview, "a", "a");
         assert!(is_taken(&preview));
-        assert_eq!(slots.at_work(), 2);
+        assert_eq!(permits.at_work(), 2);
     }
 
     #[tokio::test]
     async fn a_place_is_free_while_its_run_waits_and_is_taken_again_afterwards() {
-        let slots = Slots::new(2);
-        let [first, second] = ["a", "b"].map(|host| slots.queue(Purpose::Run, host, host));
+        let permits = Permits::new(2);
+        let [first, second] = ["a", "b"].map(|host| permits.queue(Purpose::Run, host, host));
         assert!(is_taken(&first) && !is_taken(&second));
         let parked = first.give_back(10);
         assert!(parked.is_some() && is_taken(&second));
         assert!(!is_taken(&first), "the other one works");
-        let third = slots.queue(Purpose::Run, "c", "c");
+        let third = permits.queue(Purpose::Run, "c", "c");
         drop(second);
         assert!(is_taken(&first) && !is_taken(&third), "whoever returns is first");
     }
 
     #[tokio::test]
     async fn whoever_holds_too_much_keeps_its_place() {
-        let slots = Slots::new(2);
-        let [first, second] = ["a", "b"].map(|host| slots.queue(Purpose::Run, host, host));
+        let permits = Permits::new(2);
+        let [first, second] = ["a", "b"].map(|host| permits.queue(Purpose::Run, host, host));
         assert!(is_taken(&first));
         assert!(first.give_back(MOST_PARKED + 1).is_none());
         assert!(!is_taken(&second));
         let parked = first.give_back(MOST_PARKED);
         assert!(parked.is_some() && is_taken(&second));
-        assert!(second.give_back(1).is_none(), "that much is held without a place already");
+        assert!(second.give_back(1).is_none(), "that much is held without a permit already");
         drop(parked);
         assert!(second.give_back(1).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_look_that_waits_long_for_an_answer_is_in_the_way_of_its_own_gitlab_alone() {
-        let slots = Slots::new(2);
-        let look = |host: &str, namespace: &str| slots.queue(Purpose::Look, host, namespace);
+        let permits = Permits::new(2);
+        let look = |host: &str, namespace: &str| permits.queue(Purpose::Look, host, namespace);
         let first = look("0", "0");
-        let others: Vec<Slot> = (1..=LOOKS).map(|it| it.to_string()).map(|name| look(&name, &name)).collect();
+        let others: Vec<Permit> = (1..=LOOKS).map(|it| it.to_string()).map(|name| look(&name, &name)).collect();
         assert!(is_taken(&first) && !is_taken(&others[LOOKS - 1]));
-        let same: Vec<Slot> = (0..LOOKS_PER_HOST).map(|_| look("0", "x")).collect();
+        let same: Vec<Permit> = (0..LOOKS_PER_HOST).map(|_| look("0", "x")).collect();
         let mut slow = Box::pin(first.look(pending::<()>()));
         assert!(slow.as_mut().now_or_never().is_none());
         sleep(SLOW * 2).await;
