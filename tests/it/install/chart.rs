@@ -255,6 +255,7 @@ fn the_operator_is_told_what_the_values_say() {
     let default = [
         "run",
         "--in-use-finished-for=24h",
+        "--pause-config-map=registry-cleanup-operator-pause",
         "--preflight-interval=6h",
         "--schedule-jitter=0s",
         "--concurrency=8",
@@ -279,6 +280,7 @@ fn the_operator_is_told_what_the_values_say() {
         "--in-use-finished-for=1h",
         "--in-use-workload=argoproj.io/v1alpha1/Rollout=spec.template?",
         "--force-dry-run",
+        "--pause-config-map=pause",
         "--preflight-interval=1h",
         "--schedule-jitter=10m",
         "--concurrency=4",
