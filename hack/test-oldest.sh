@@ -14,7 +14,7 @@ smoke=(
     approval::a_run_proposes_and_an_approval_removes_exactly_that
     exact::exactly_the_planned_tags_go_and_the_preview_names_them
     forced_dry_run::nothing_is_removed_while_dry_runs_are_forced_and_the_policy_says_why::case_1_bulk
-    in_use::late::a_deployment_created_while_others_go_saves_its_image
+    in_use::late::a_deployment_created_while_others_go_saves_its_image_unless_its_own_request_is_on_its_way
     in_use::kinds::a_custom_workload_counts
     in_use::unknown::a_permission_that_is_taken_away_stops_everything
     install::guardrails::each_guard_rail_refuses_its_sample_and_all_let_the_good_one_through
