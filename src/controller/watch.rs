@@ -117,7 +117,9 @@ async fn follow_pause(context: &Arc<Context>) {
     let Some(pause) = context.pause_switch() else { return };
     let (switch, of) = (Arc::clone(pause), Arc::clone(context));
     tokio::spawn(async move { switch.follow(&*of.clock, &of.shutdown).await });
-    let _ = tokio::time::timeout(FIRST_LOOK, pause.known(&*context.clock)).await;
+    let known = tokio::time::timeout(FIRST_LOOK, pause.known(&*context.clock));
+    // Whoever is told to end meanwhile gives the Lease back at once.
+    let _ = context.shutdown.run_until_cancelled(known).await;
 }
 
 /// What makes every policy be looked at.

@@ -89,7 +89,7 @@ async fn a_terminated_leader_hands_over_within_two_seconds() {
     first.terminate();
     let took = leads(&world, "second").await;
     assert_eq!(first.exit_code().await, Some(0), "{}", first.log());
-    assert!(took < Duration::from_secs(2), "{took:?}: {}", second.log());
+    assert!(took < Duration::from_secs(2), "{took:?}: {} {}", first.log(), second.log());
     let lease = leases(&world).get(&world.namespace).await.unwrap().spec.unwrap();
     assert_eq!(lease.lease_transitions, Some(1));
 }
