@@ -8,6 +8,7 @@ set -euo pipefail
 zigbuild=0.24.1
 zig=0.15.2
 cd "$(dirname "$0")/.."
+. hack/python-programs.sh
 root=$PWD
 folder=$1
 shift
@@ -15,12 +16,9 @@ targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl)
 profile=${PROFILE:-dist}
 
-tools=${REGISTRY_CLEANUP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/registry-cleanup-operator}/zigbuild-$zigbuild-$zig
-if [ ! -x "$tools/bin/cargo-zigbuild" ]; then
-    python3 -m venv "$tools"
-    "$tools/bin/pip" install --quiet --disable-pip-version-check "cargo-zigbuild==$zigbuild" "ziglang==$zig"
-fi
-export PATH=$tools/bin:$PATH
+bin=$(python_programs "cargo-zigbuild==$zigbuild" "ziglang==$zig") ||
+    { echo 'there is no Python that could install cargo-zigbuild and ziglang' && exit 1; }
+export PATH=$bin:$PATH
 
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 artifacts=${CARGO_TARGET_DIR:-$root/target}

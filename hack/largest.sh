@@ -4,26 +4,11 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+. hack/control-plane.sh
 policy=${CARGO_TARGET_DIR:-target}/tmp/largest.json
 [ -e "$policy" ] || cargo test --quiet --locked --test it -- the_largest_policy_that_the_bounds_allow_is_taken >/dev/null
-kubectl=${1:-$(cargo run --quiet --locked --package control-plane -- which kubectl)}
-work=$(mktemp -d)
-control_plane=
-cleanup() {
-    [ -z "$control_plane" ] || { kill "$control_plane" && wait "$control_plane"; } 2>/dev/null || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
-
-# cargo makes way for the program, so that the signal in the end reaches it.
-cargo run --quiet --locked --package control-plane -- up --directory "$work/control-plane" --kubeconfig "$work/kubeconfig" >"$work/said" &
-control_plane=$!
-for _ in $(seq 300); do
-    [ ! -s "$work/said" ] || break
-    kill -0 "$control_plane"
-    sleep 0.2
-done
-export KUBECONFIG=$work/kubeconfig
+kubectl=${1:-}
+start_control_plane
 "$kubectl" apply --server-side --filename deploy/crds.yaml >/dev/null
 "$kubectl" wait --for=condition=Established crd --all --timeout=60s >/dev/null
 

