@@ -26,9 +26,7 @@ fn removals(world: &World) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_stops_where_a_window_begins_and_requests_are_refused_until_its_end() {
     let world = World::start().await;
-    let tags: Vec<String> = (0..200).map(|number| format!("v{number}")).collect();
-    let tags: Vec<(&str, i64)> = tags.iter().map(|tag| (tag.as_str(), 30)).chain([("main", 1)]).collect();
-    let repository = world.repository("shop/backend/api", &tags);
+    let repository = world.many_tags("shop/backend/api");
     // Worlds begin at 12:00.
     let windows = json!([{"name": "freeze", "from": "2026-11-22T12:30:00Z", "until": "2026-11-22T18:00:00Z"}]);
     world.apply(&world.policy("shop", &spec(&windows))).await.unwrap();

@@ -40,16 +40,6 @@ fn is_paused(status: &PolicyStatus) -> bool {
     World::condition(status, PAUSED) == "True/PausedByAdministrator"
 }
 
-/// So many tags to remove that not all of them are on their way at the same time.
-async fn policy(world: &World) -> u64 {
-    let tags: Vec<String> = (0..200).map(|number| format!("v{number}")).collect();
-    let tags: Vec<(&str, i64)> = tags.iter().map(|tag| (tag.as_str(), 30)).chain([("main", 1)]).collect();
-    let repository = world.repository("shop/backend/api", &tags);
-    let rules = json!([{"name": "versions", "nameRegexDelete": "v.*", "olderThan": "7d"}]);
-    world.apply(&world.policy("shop", &json!({"rules": rules, "method": "Exact"}))).await.unwrap();
-    repository
-}
-
 fn removals(world: &World) -> usize {
     let requests = |endpoint| world.sim.requests_to(endpoint).len();
     requests(Endpoint::BulkDeleteTags) + requests(Endpoint::GraphqlMutation) + requests(Endpoint::DeleteTag)
@@ -58,7 +48,7 @@ fn removals(world: &World) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_ends_a_run_under_way_and_nothing_is_removed_until_it_is_over() {
     let world = World::start().await;
-    let repository = policy(&world).await;
+    let repository = world.long_run().await;
     let paused_by = Some((HOME.to_owned(), name(&world)));
     let operator = Operator::set_up(&world, Setup { paused_by, ..Setup::of(&world) }).await;
     let ready = world.ready("shop").await;
@@ -102,7 +92,7 @@ async fn a_pause_ends_a_run_under_way_and_nothing_is_removed_until_it_is_over() 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_that_may_not_see_whether_it_is_paused_removes_nothing_and_says_why() {
     let world = World::start().await;
-    let repository = policy(&world).await;
+    let repository = world.long_run().await;
     // Here it has no right to list ConfigMaps.
     let paused_by = Some((world.namespace.clone(), "pause".to_owned()));
     let operator = Operator::set_up(&world, Setup { paused_by, ..Setup::of(&world) }).await;
@@ -122,7 +112,7 @@ async fn an_operator_that_may_not_see_whether_it_is_paused_removes_nothing_and_s
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_is_heard_within_two_seconds_and_outlives_the_leader() {
     let world = world_in_real_time().await;
-    let repository = policy(&world).await;
+    let repository = world.long_run().await;
     let first = operator(&world, "first", &SHORT).await;
     leads(&world, "first").await;
     world.ready("shop").await;

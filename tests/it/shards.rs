@@ -99,9 +99,7 @@ async fn each_policy_is_worked_on_by_exactly_one_of_three_installations() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_is_labelled_for_another_installation_is_handled_by_that_one_alone() {
     let world = World::start().await;
-    let tags: Vec<String> = (0..200).map(|number| format!("v{number}")).collect();
-    let tags: Vec<(&str, i64)> = tags.iter().map(|tag| (tag.as_str(), 30)).chain([("main", 1)]).collect();
-    let repository = world.repository("shop/backend/api", &tags);
+    let repository = world.many_tags("shop/backend/api");
     let rules = json!([{"name": "versions", "nameRegexDelete": "v.*", "olderThan": "7d"}]);
     apply(&world, "shop", "a", &json!({"rules": rules, "method": "Exact"})).await;
     let (a, b) = (installation(&world, "a").await, installation(&world, "b").await);

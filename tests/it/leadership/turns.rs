@@ -14,20 +14,10 @@ use crate::robustness::Process;
 use crate::robustness::permissions::asked_for;
 use crate::robustness::start::{asked, probe};
 use crate::support::{change, eventually, in_time};
-use crate::world::{World, service_account_kubeconfig};
+use crate::world::service_account_kubeconfig;
 
 async fn says(process: &Process, words: &str) {
     eventually(words, async || process.log().contains(words).then_some(())).await;
-}
-
-/// A policy that removes tags one by one, of which there are many.
-async fn long_run(world: &World) -> u64 {
-    let tags: Vec<String> = (0..200).map(|number| format!("v{number}")).collect();
-    let tags: Vec<(&str, i64)> = tags.iter().map(|tag| (tag.as_str(), 30)).chain([("main", 1)]).collect();
-    let repository = world.repository("shop/backend/api", &tags);
-    let rules = json!([{"name": "versions", "nameRegexDelete": "v.*", "olderThan": "7d"}]);
-    world.apply(&world.policy("shop", &json!({"rules": rules, "method": "Exact"}))).await.unwrap();
-    repository
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +87,7 @@ async fn a_terminated_leader_hands_over_within_two_seconds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_leader_is_replaced_and_its_run_goes_on_at_once() {
     let world = world_in_real_time().await;
-    let repository = long_run(&world).await;
+    let repository = world.long_run().await;
     let first = operator(&world, "first", &SHORT).await;
     world.ready("shop").await;
     let second = operator(&world, "second", &SHORT).await;
@@ -139,7 +129,7 @@ async fn a_process_that_is_started_again_in_its_pod_does_not_wait_for_the_lease_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_leader_sends_nothing_once_it_goes_on_and_exits() {
     let world = world_in_real_time().await;
-    long_run(&world).await;
+    world.long_run().await;
     let mut first = operator(&world, "first", &SHORT).await;
     world.ready("shop").await;
     let second = operator(&world, "second", &SHORT).await;
@@ -165,7 +155,7 @@ async fn a_frozen_leader_sends_nothing_once_it_goes_on_and_exits() {
 async fn a_leader_that_is_cut_off_sends_nothing_once_another_may_begin_and_exits() {
     let world = world_in_real_time().await;
     world.sim.fault(slow_removals());
-    long_run(&world).await;
+    world.long_run().await;
     let link = Link::to(&service_account_kubeconfig().await).await;
     let mut first = operator_by(&world, link.kubeconfig(), "first", &SHORT);
     world.ready("shop").await;

@@ -206,6 +206,22 @@ impl World {
         })
     }
 
+    /// A repository with so many old tags, `v0` to `v199`, that not all of them are on their way at the same time, and a
+    /// young one, `main`.
+    pub(crate) fn many_tags(&self, path: &str) -> u64 {
+        let tags: Vec<String> = (0..200).map(|number| format!("v{number}")).collect();
+        let tags: Vec<(&str, i64)> = tags.iter().map(|tag| (tag.as_str(), 30)).chain([("main", 1)]).collect();
+        self.repository(path, &tags)
+    }
+
+    /// Such a repository, and a policy `shop` that removes its old tags by their names.
+    pub(crate) async fn long_run(&self) -> u64 {
+        let repository = self.many_tags("shop/backend/api");
+        let rules = json!([{"name": "versions", "nameRegexDelete": "v.*", "olderThan": "7d"}]);
+        self.apply(&self.policy("shop", &json!({"rules": rules, "method": "Exact"}))).await.unwrap();
+        repository
+    }
+
     /// The names of a repository's tags, as the registry has them.
     pub(crate) fn tags(&self, repository: u64) -> Vec<String> {
         self.sim.read(|registry| registry.tag_names(repository))
