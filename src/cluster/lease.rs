@@ -9,10 +9,10 @@ use futures::stream::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{PostParams, WatchEvent, WatchParams};
+use kube::api::PostParams;
 use kube::{Api, Client, Config, ResourceExt};
 
-use super::{ApiError, OPERATOR};
+use super::{ApiError, OPERATOR, watch_one};
 use crate::leadership::record::Record;
 
 /// How long the API server keeps one watch open, in seconds. A connection that was cut off silently is noticed after it.
@@ -147,15 +147,11 @@ impl Leases {
     /// # Errors
     /// When the API server does not answer as it should.
     pub async fn changes(&self, stored: &Stored) -> Result<Changes, Error> {
-        let parameters = WatchParams::default().fields(&format!("metadata.name={}", self.name)).timeout(WATCH_SECONDS);
+        let parameters = watch_one::parameters(&self.name, WATCH_SECONDS);
         let version = stored.0.resource_version().unwrap_or_default();
         let events = self.call(self.api.watch(&parameters, &version)).await?;
-        let changes = events.map(|event| match event? {
-            WatchEvent::Added(lease) | WatchEvent::Modified(lease) => Ok(Some(Stored(lease))),
-            WatchEvent::Deleted(_) => Ok(None),
-            WatchEvent::Bookmark(_) | WatchEvent::Error(_) => Err(Error::Ended),
-        });
-        Ok(changes.boxed())
+        let state = |event| Ok(watch_one::state(event?).map_err(|_| Error::Ended)?.map(Stored));
+        Ok(events.map(state).boxed())
     }
 
     async fn call<T>(&self, answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {

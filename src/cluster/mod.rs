@@ -14,6 +14,7 @@ pub mod pause;
 pub mod policies;
 pub mod status;
 pub mod trace;
+mod watch_one;
 pub mod watched;
 pub mod workloads;
 

@@ -6,10 +6,10 @@ use std::pin::Pin;
 use futures::stream::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::{ApiError, CALL_TIMEOUT};
+use super::{ApiError, CALL_TIMEOUT, watch_one};
 
 /// How long the API server keeps one watch open, in seconds. A connection that was cut off silently is noticed after it.
 const WATCH_SECONDS: u32 = 25;
@@ -85,7 +85,7 @@ impl PauseMap {
     /// # Errors
     /// When the API server does not answer as it should.
     pub async fn read(&self) -> Result<(Option<Stored>, String), Error> {
-        let parameters = ListParams::default().fields(&self.selector());
+        let parameters = ListParams::default().fields(&watch_one::field_selector(&self.name));
         let list = self.call(self.api.list(&parameters)).await?;
         let version = list.metadata.resource_version.unwrap_or_default();
         Ok((list.items.into_iter().find(|map| map.name_any() == self.name).map(Stored::from), version))
@@ -96,19 +96,14 @@ impl PauseMap {
     /// # Errors
     /// When the API server does not answer as it should.
     pub async fn changes(&self, version: &str) -> Result<Changes, Error> {
-        let parameters = WatchParams::default().fields(&self.selector()).timeout(WATCH_SECONDS);
+        let parameters = watch_one::parameters(&self.name, WATCH_SECONDS);
         let events = self.call(self.api.watch(&parameters, version)).await?;
         let place = self.place();
-        let changes = events.map(move |event| match event {
-            Ok(WatchEvent::Added(map) | WatchEvent::Modified(map)) => Ok(Some(Stored::from(map))),
-            Ok(WatchEvent::Deleted(_)) => Ok(None),
-            _ => Err(Error::Ended(place.clone())),
+        let changes = events.map(move |event| match event.map(watch_one::state) {
+            Ok(Ok(found)) => Ok(found.map(Stored::from)),
+            Ok(Err(_)) | Err(_) => Err(Error::Ended(place.clone())),
         });
         Ok(changes.boxed())
-    }
-
-    fn selector(&self) -> String {
-        format!("metadata.name={}", self.name)
     }
 
     async fn call<T>(&self, answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {
