@@ -62,14 +62,18 @@ mod tests {
     /// A word that no version has.
     const LATER: &str = "Later";
 
-    /// Copies of a value, each with one word of a closed set replaced by a later one, with its place.
-    fn reworded(value: &Value, schema: &Value, place: &str, found: &mut Vec<(String, Value)>) {
-        if schema["enum"].is_array() {
-            found.push((place.to_owned(), LATER.into()));
-        }
+    /// Copies of a value, each with another one in one place, with the place: what `change` makes of the value there and of
+    /// its schema, if anything.
+    fn changed(
+        value: &Value,
+        schema: &Value,
+        place: &str,
+        change: fn(&Value, &Value) -> Option<(&'static str, Value)>,
+    ) -> Vec<(String, Value)> {
+        let mut found = Vec::new();
+        found.extend(change(value, schema).map(|(below, changed)| (format!("{place}{below}"), changed)));
         for (name, member) in value.as_object().into_iter().flatten() {
-            let mut below = Vec::new();
-            reworded(member, &schema["properties"][name], &format!("{place}.{name}"), &mut below);
+            let below = changed(member, &schema["properties"][name], &format!("{place}.{name}"), change);
             found.extend(below.into_iter().map(|(place, member)| {
                 let mut copy = value.clone();
                 copy[name] = member;
@@ -77,41 +81,26 @@ mod tests {
             }));
         }
         for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-            let mut below = Vec::new();
-            reworded(item, &schema["items"], &format!("{place}[]"), &mut below);
+            let below = changed(item, &schema["items"], &format!("{place}[{index}]"), change);
             found.extend(below.into_iter().map(|(place, item)| {
                 let mut copy = value.clone();
                 copy[index] = item;
                 (place, copy)
             }));
         }
+        found
     }
 
-    /// Copies of a value, each with one field more in one of its objects, with its place.
-    fn widened(value: &Value, place: &str, found: &mut Vec<(String, Value)>) {
-        if let Some(object) = value.as_object() {
-            let mut copy = object.clone();
-            copy.insert("later".to_owned(), true.into());
-            found.push((format!("{place}.later"), copy.into()));
-        }
-        for (name, member) in value.as_object().into_iter().flatten() {
-            let mut below = Vec::new();
-            widened(member, &format!("{place}.{name}"), &mut below);
-            found.extend(below.into_iter().map(|(place, member)| {
-                let mut copy = value.clone();
-                copy[name] = member;
-                (place, copy)
-            }));
-        }
-        for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-            let mut below = Vec::new();
-            widened(item, &format!("{place}[{index}]"), &mut below);
-            found.extend(below.into_iter().map(|(place, item)| {
-                let mut copy = value.clone();
-                copy[index] = item;
-                (place, copy)
-            }));
-        }
+    /// A later word in the place of one of a closed set.
+    fn reworded(_: &Value, schema: &Value) -> Option<(&'static str, Value)> {
+        schema["enum"].is_array().then(|| ("", LATER.into()))
+    }
+
+    /// One field more in an object.
+    fn widened(value: &Value, _: &Value) -> Option<(&'static str, Value)> {
+        let mut object = value.as_object()?.clone();
+        object.insert("later".to_owned(), true.into());
+        Some((".later", object.into()))
     }
 
     fn example() -> (Value, Value) {
@@ -123,17 +112,16 @@ mod tests {
     fn every_closed_set_of_words_of_a_status_may_have_more_and_the_hours_are_known() {
         let (example, schema) = example();
         let known: PolicyStatus = serde_json::from_value(example["status"].clone()).unwrap();
-        let mut all = Vec::new();
-        reworded(&example["status"], &schema["status"], "status", &mut all);
+        let all = changed(&example["status"], &schema["status"], "status", reworded);
         let places: std::collections::BTreeSet<&str> = all.iter().map(|(place, _)| place.as_str()).collect();
         for place in [
             "status.lastRun.trigger",
             "status.lastRun.mode",
             "status.lastRun.method",
             "status.lastRun.result",
-            "status.repositories[].result",
-            "status.conditions[].status",
-            "status.history[].trigger",
+            "status.repositories[0].result",
+            "status.conditions[0].status",
+            "status.history[0].trigger",
             "status.interruptedRun.mode",
         ] {
             assert!(places.contains(place), "{place} is not among {places:?}");
@@ -159,8 +147,7 @@ mod tests {
     #[test]
     fn every_closed_set_of_words_of_a_spec_may_have_more_and_makes_it_unreadable() {
         let (example, schema) = example();
-        let mut all = Vec::new();
-        reworded(&example["spec"], &schema["spec"], "spec", &mut all);
+        let all = changed(&example["spec"], &schema["spec"], "spec", reworded);
         assert!(all.iter().any(|(place, _)| place == "spec.mode") && all.len() >= 4, "{all:?}");
         for (place, spec) in all {
             assert!(serde_json::from_value::<RegistryCleanupPolicySpec>(spec).is_err(), "{place} is passed over");
@@ -171,8 +158,7 @@ mod tests {
     fn a_field_of_a_spec_that_is_not_known_is_told_wherever_it_is() {
         let (example, _) = example();
         assert_eq!(unknown_field(&example["spec"]), None);
-        let mut all = Vec::new();
-        widened(&example["spec"], "spec", &mut all);
+        let all = changed(&example["spec"], &Value::Null, "spec", widened);
         assert!(all.len() > 10, "{all:?}");
         for (place, spec) in all {
             let told = unknown_field(&spec).unwrap_or_else(|| panic!("{place} is passed over"));
