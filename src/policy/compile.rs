@@ -258,7 +258,7 @@ impl CompiledPolicy {
     #[must_use]
     pub fn excluded(&self, now: Timestamp) -> Option<Open<'_>> {
         let concerns = !self.suspended && self.mode != Mode::DryRun;
-        self.windows.open_at(now).filter(|_| concerns)
+        concerns.then(|| self.windows.open_at(now))?
     }
 }
 

@@ -4,7 +4,6 @@
 //! open until 06:00, also in the night in which clocks change. Where that end exists twice, the later one counts, and
 //! one that does not exist is as much later as clocks jump: in doubt the window is open.
 
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::conditions::{self, Reason, WITHIN_EXCLUDE_WINDOW};
@@ -29,7 +28,7 @@ struct Window {
 
 #[derive(Clone, Debug)]
 enum Span {
-    Again { schedule: Box<Schedule>, zone: TimeZone, duration: SignedDuration },
+    Again { schedule: Box<Schedule>, duration: SignedDuration },
     Once { from: Timestamp, until: Timestamp },
 }
 
@@ -70,8 +69,7 @@ impl Windows {
                     let unreadable = |error| WindowError::Schedule(spec.name.clone(), error);
                     let schedule = Schedule::parse(schedule, zone, now).map_err(unreadable)?;
                     let duration = Age::parse(duration).map_err(|_| wrong("has a duration that cannot be read"))?;
-                    let (schedule, zone) = (Box::new(schedule.clone()), schedule.zone().clone());
-                    Span::Again { schedule, zone, duration: duration.duration() }
+                    Span::Again { schedule: Box::new(schedule), duration: duration.duration() }
                 }
                 (None, None, Some(from), Some(until)) => Span::Once { from: moment(from)?, until: moment(until)? },
                 _ => return Err(wrong("has neither schedule and duration nor from and until")),
@@ -104,6 +102,13 @@ impl Windows {
         self.0.iter().filter_map(opening).min()
     }
 
+    /// From when on nothing may be removed for a run that is begun at a moment, if ever: at once, where a window was
+    /// opened after it was decided to begin.
+    #[must_use]
+    pub fn closes_at(&self, begun: Timestamp) -> Option<Timestamp> {
+        if self.open_at(begun).is_some() { Some(begun) } else { self.next_opening(begun) }
+    }
+
     /// The first time of a schedule after a moment at which no window is open; `None` where none comes in sight.
     #[must_use]
     pub fn next_slot(&self, schedule: &Schedule, after: Timestamp) -> Option<Timestamp> {
@@ -121,8 +126,8 @@ impl Windows {
     pub fn last_slot(&self, schedule: &Schedule, until: Timestamp) -> Option<Timestamp> {
         let mut slot = schedule.last_until(until)?;
         for _ in 0..MAX_CHAIN {
-            let begun = self.0.iter().filter_map(|window| window.span.opened(slot)).min();
-            let Some(begun) = begun else { return Some(slot) };
+            let open = self.0.iter().filter_map(|window| window.span.open_at(slot));
+            let Some(begun) = open.map(|(from, _)| from).min() else { return Some(slot) };
             // The beginning belongs to the window.
             slot = schedule.last_until(begun.checked_sub(SignedDuration::from_nanos(1)).ok()?)?;
         }
@@ -137,33 +142,24 @@ impl Windows {
 
     /// The window that is open at a moment and lasts longest.
     fn longest(&self, moment: Timestamp) -> Option<(&str, Timestamp)> {
-        let open = |window: &'_ Window| window.span.open_until(moment);
-        let all = self.0.iter().filter_map(|window| Some((window.name.as_str(), open(window)?)));
+        let open = |window: &Window| window.span.open_at(moment);
+        let all = self.0.iter().filter_map(|window| Some((window.name.as_str(), open(window)?.1)));
         all.max_by_key(|(_, until)| *until)
     }
 }
 
 impl Span {
-    /// When it began, if it is open at a moment.
-    fn opened(&self, moment: Timestamp) -> Option<Timestamp> {
-        self.open_until(moment)?;
-        match self {
-            Self::Once { from, .. } => Some(*from),
-            Self::Again { schedule, .. } => schedule.last_until(moment),
-        }
-    }
-
-    /// When it ends, if it is open at a moment.
-    fn open_until(&self, moment: Timestamp) -> Option<Timestamp> {
-        match self {
-            Self::Once { from, until } => (*from <= moment && moment < *until).then_some(*until),
-            Self::Again { schedule, zone, duration } => {
-                let begun = schedule.last_until(moment)?;
-                let end = begun.to_zoned(zone.clone()).datetime().checked_add(*duration).ok()?;
-                let until = zone.to_ambiguous_timestamp(end).later().ok()?;
-                (moment < until).then_some(until)
+    /// From when until when, if it is open at a moment.
+    fn open_at(&self, moment: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let (from, until) = match self {
+            Self::Once { from, until } => (*from, *until),
+            Self::Again { schedule, duration } => {
+                let (from, zone) = (schedule.last_until(moment)?, schedule.zone());
+                let end = from.to_zoned(zone.clone()).datetime().checked_add(*duration).ok()?;
+                (from, zone.to_ambiguous_timestamp(end).later().ok()?)
             }
-        }
+        };
+        (from <= moment && moment < until).then_some((from, until))
     }
 }
 

@@ -96,7 +96,7 @@ fn gate(context: &Context, order: &Order<'_>, deadline: Timestamp, started: Time
     if order.mode != Mode::Delete {
         return gate;
     }
-    gate.paused_by(context.pause_switch().cloned()).until_window(order.policy.windows.next_opening(started))
+    gate.paused_by(context.pause_switch().cloned()).until_window(order.policy.windows.closes_at(started))
 }
 
 /// What is said of the plan that an approval lets be carried out. Who set the annotation is read apart: nothing else

@@ -130,6 +130,13 @@ fn the_next_opening_is_that_of_the_first_window_that_is_opened() {
     assert_eq!(Windows::default().next_opening(at("2026-12-20T16:00:00Z")), None);
 }
 
+#[test]
+fn a_run_that_begins_just_after_a_window_was_opened_is_stopped_at_once() {
+    let windows = windows(&christmas());
+    assert_eq!(windows.closes_at(at("2026-12-20T16:59:59Z")), Some(at("2026-12-20T17:00:00Z")));
+    assert_eq!(windows.closes_at(at("2026-12-20T17:00:01Z")), Some(at("2026-12-20T17:00:01Z")));
+}
+
 #[rstest]
 #[case(json!([{"name": "a", "schedule": "0 0 30 2 *", "duration": "1h"}]), "never comes")]
 #[case(json!([{"name": "a", "schedule": "0 3 * * *", "duration": "1m"}]), "a duration that cannot be read")]
