@@ -49,7 +49,7 @@ impl Sizes {
 
     /// Names of the next document that removes.
     pub(super) const fn removals(&self) -> usize {
-        if self.most == 1 { MOST_NAMES } else { self.removals.items() }
+        if self.is_off() { MOST_NAMES } else { self.removals.items() }
     }
 
     /// Learns from a document of pages.

@@ -110,8 +110,7 @@ impl Order {
 
 /// Text of an administrator on one line, and no more than fits beside the rest.
 fn told(text: &str) -> String {
-    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    conditions::shorten(&line, MAX_TOLD)
+    conditions::shorten(&text.trim().replace(char::is_control, " "), MAX_TOLD)
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use crate::api::{self, Mode, PolicyStatus, RunResult};
 const PER_REPOSITORY: u64 = 3;
 /// Requests for each repository in which GitLab's bulk deletion is asked for: that, and listings afterwards.
 const PER_BULK: u64 = 5;
-/// Tags that are looked at, and removed, by one request.
+/// Tags that are looked at, and removed, by one request, where it has one part. How many parts it may have is only known once
+/// GitLab has answered some, so what is counted by this is the most that it takes.
 const PER_REQUEST: u64 = 20;
 
 /// What GitLab lets through.
@@ -30,13 +31,13 @@ pub fn sent_before(status: Option<&PolicyStatus>, method: api::Method, mode: Mod
     last.requests.filter(|_| last.method == Some(method) && last.mode == mode)
 }
 
-/// How many requests a run takes, at least: as many as the one before, or what its repositories take.
+/// How many requests a run takes, more or less: as many as the one before, or what its repositories take.
 #[must_use]
 pub fn estimate(before: Option<u64>, repositories: usize) -> u64 {
     before.unwrap_or_else(|| PER_REPOSITORY.saturating_mul(repositories as u64))
 }
 
-/// How many requests it takes to remove tags of one repository, besides those that plan it. `by_name` says that several
+/// How many requests it takes to remove tags of one repository, besides those that plan it, each with one part. `by_name` says that several
 /// go in one request.
 #[must_use]
 pub fn to_remove(method: &Method, by_name: bool, tags: u64) -> u64 {
