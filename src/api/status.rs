@@ -47,7 +47,8 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::time")]
     pub last_successful_time: Option<Time>,
 
-    /// How many runs in a row, up to the last one, did not end with Succeeded.
+    /// How many runs in a row, up to the last one, did not end with Succeeded. One that had to wait for GitLab, a pause or an
+    /// exclude window does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::count")]
     pub consecutive_failures: Option<u32>,

@@ -4,6 +4,7 @@ use kube::ResourceExt;
 
 use crate::metrics::{Family, Format, write};
 use crate::policy::metrics;
+use crate::policy::pause::Pause;
 
 use super::context::Context;
 
@@ -19,6 +20,7 @@ pub fn scrape(context: &Context, format: Format) -> String {
     invalid.add(vec![], (watched.len() - readable.len()) as f64);
     let mut all = process(context.leads()).to_vec();
     all.push(invalid);
+    all.extend(paused(&context.pause()));
     all.extend(context.counts.families());
     all.extend(context.gitlab.metrics().families());
     all.extend(metrics::families(readable, context.clock.now()));
@@ -29,6 +31,18 @@ pub fn scrape(context: &Context, format: Format) -> String {
 #[must_use]
 pub fn scrape_follower(format: Format) -> String {
     write(&process(false), format)
+}
+
+/// Whether the installation is paused, where that is known.
+fn paused(pause: &Pause) -> Option<Family> {
+    let mut family = Family::gauge("paused", "1 while an administrator has paused the operator");
+    let value = match pause {
+        Pause::On(_) => 1.0,
+        Pause::Off => 0.0,
+        Pause::Unknown(_) => return None,
+    };
+    family.add(vec![], value);
+    Some(family)
 }
 
 /// What is told of the process.

@@ -135,7 +135,7 @@ fn left_alone(context: &Context, live: Option<&RegistryCleanupPolicy>) -> Option
 /// Says that an object cannot be read as a policy.
 async fn say_unreadable(context: &Context, object: &Guarded) {
     let Err(invalid) = &object.0 else { return };
-    let text = "this object cannot be read as a policy and is left alone; see the operator's log";
+    let text = format!("this object cannot be read as a policy and is left alone: {}", invalid.error);
     tracing::warn!(
         namespace = object.namespace(), policy = object.name_any(), error = %invalid.error,
         "an object cannot be read as a policy"

@@ -70,7 +70,7 @@ pub fn finish(
     extend_others(status, forgotten.filter(|until| *until > now));
     name_repositories(status, outcomes, now);
 
-    settle(status, run, why, history_limit, now);
+    settle(status, run, why, end.is_neither(), history_limit, now);
 }
 
 /// Adds a remark to what is said of the run that ended.
@@ -102,7 +102,7 @@ pub fn interrupted(status: &mut PolicyStatus, history_limit: u32, timeout: Durat
             repository.next_eligible_time = Some(Time(latest));
         }
     }
-    settle(status, run, Reason::Interrupted, history_limit, now);
+    settle(status, run, Reason::Interrupted, false, history_limit, now);
 }
 
 /// Summary and message of a run whose end nobody recorded.
@@ -174,22 +174,22 @@ fn exceeded(outcomes: &[Outcome]) -> Option<&Outcome> {
 }
 
 /// The parts of the status that follow from how a run ended.
-fn settle(status: &mut PolicyStatus, run: RunStatus, why: Reason, history_limit: u32, now: Timestamp) {
+///
+/// `neither`: it neither succeeded nor failed.
+fn settle(status: &mut PolicyStatus, run: RunStatus, why: Reason, neither: bool, history_limit: u32, now: Timestamp) {
     let succeeded = run.result == RunResult::Succeeded;
-    // Being asked to wait is neither.
-    let paused = why == Reason::RateLimited && run.result == RunResult::Interrupted;
     // A preview that somebody asks for says nothing about the nights.
     if !run.is_preview() {
         if succeeded {
             status.last_successful_time = Some(Time(now));
         }
         let failures = status.consecutive_failures.unwrap_or(0);
-        let failures = if paused { failures } else { failures.saturating_add(1) };
+        let failures = if neither { failures } else { failures.saturating_add(1) };
         status.consecutive_failures = Some(if succeeded { 0 } else { failures });
     }
     let message = run.message.as_deref().unwrap_or_default();
     let generation = Some(run.observed_generation);
-    let holds = if paused { ConditionStatus::Unknown } else { succeeded.into() };
+    let holds = if neither { ConditionStatus::Unknown } else { succeeded.into() };
     conditions::set(&mut status.conditions, LAST_RUN_SUCCEEDED, holds, why, message, generation, now);
     status.history.insert(0, history_entry(&run));
     status.history.truncate(usize::try_from(history_limit).unwrap_or(usize::MAX));

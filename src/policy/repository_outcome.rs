@@ -202,6 +202,14 @@ pub enum End {
     },
 }
 
+impl End {
+    /// Whether such a run neither succeeded nor failed: it was asked to wait, by GitLab, an administrator or its policy.
+    #[must_use]
+    pub fn is_neither(&self) -> bool {
+        matches!(self, Self::Paused { .. } | Self::Stopped(Stop::Paused | Stop::ExcludeWindow))
+    }
+}
+
 /// Why a run was stopped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stop {

@@ -41,6 +41,7 @@ async fn a_run_is_counted_and_a_policy_that_is_gone_takes_its_series_along() {
         format!("tags_confirmed_total{{{policy}}} 2"),
         "gitlab_throttled_total{host=\"127.0.0.1\",kind=\"http_429\"} 1".to_owned(),
         "invalid_objects 0".to_owned(),
+        "paused 0".to_owned(),
     ] {
         assert!(told.contains(&format!("\nregistry_cleanup_{line}\n")), "{line} is not in {told}");
     }

@@ -66,6 +66,9 @@ async fn a_pause_ends_a_run_under_way_and_nothing_is_removed_until_it_is_over() 
     assert!(run.result == RunResult::Interrupted && sent <= IN_FLIGHT, "{sent} sent: {run:#?}");
     assert!(run.message.as_deref().unwrap().contains("paused the operator during the run"), "{run:#?}");
     assert_eq!(status.interrupted_run, None, "it does not go on by itself, as after a suspend");
+    let last = World::condition(&status, "LastRunSucceeded");
+    assert_eq!((last.as_str(), status.consecutive_failures), ("Unknown/Interrupted", Some(0)));
+    operator.until_metrics(|told| told.contains("\nregistry_cleanup_paused 1\n")).await;
     let said = &conditions::find(&status.conditions, PAUSED).unwrap().message;
     assert!(said.contains("incident 42") && said.contains(&name(&world)), "{said}");
     let ready = &conditions::find(&status.conditions, "Ready").unwrap().message;

@@ -163,6 +163,19 @@ fn how_a_run_ended_decides_its_result_and_condition() {
 }
 
 #[test]
+fn a_run_that_was_asked_to_wait_neither_succeeded_nor_failed() {
+    for end in [End::Paused { until: at(9000) }, End::Stopped(Stop::Paused), End::Stopped(Stop::ExcludeWindow)] {
+        let mut status = finished("Delete", vec![outcome(1, RepositoryResult::Failed, 0)], &End::Completed);
+        begin(&mut status, run("Delete"), at(8000), TIMEOUT);
+        finish(&mut status, None, Vec::new(), &end, Proposal::AsBefore, 5, at(8000));
+        let condition = conditions::find(&status.conditions, LAST_RUN_SUCCEEDED).unwrap();
+        assert_eq!(condition.status, ConditionStatus::Unknown, "{end:?}");
+        assert_eq!(status.last_run.unwrap().result, RunResult::Interrupted, "{end:?}");
+        assert_eq!((status.consecutive_failures, status.last_successful_time), (Some(1), None), "{end:?}");
+    }
+}
+
+#[test]
 fn what_is_not_named_counts_as_requested_until_its_hour_is_over() {
     let outcomes = (0..60).map(|id| outcome(id, RepositoryResult::Changed, 100 - id)).collect();
     let status = finished("Delete", outcomes, &End::Completed);
