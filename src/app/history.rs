@@ -7,6 +7,7 @@ use kube::{Client, ResourceExt};
 use serde::Serialize;
 
 use super::cluster_config;
+use super::columns::aligned;
 use crate::cluster::{history, policies};
 use crate::plan_output::units;
 use crate::policy::history::{Fate, Kept, Removed, Summary, read};
@@ -139,22 +140,6 @@ fn tag(removed: &Removed) -> Vec<String> {
         Fate::Unknown => "Unknown",
     };
     vec![plain(repository), or_dash(tag), or_dash(digest), size, fate.to_owned()]
-}
-
-/// Rows below their heads, in columns.
-fn aligned(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let heads = heads.iter().map(|head| (*head).to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
-    };
-    let mut text = String::new();
-    for row in &rows {
-        let cells: Vec<String> =
-            row.iter().enumerate().map(|(column, cell)| format!("{cell:width$}", width = width(column))).collect();
-        let _ = writeln!(text, "{}", cells.join("   ").trim_end());
-    }
-    text
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 //! `in_use` the commands that only look.
 
 mod cluster_config;
+mod columns;
 mod election;
 pub mod history;
 pub mod in_use;
 pub mod plan;
+pub mod plugin;
 mod progress;
 mod shard;
 

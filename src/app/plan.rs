@@ -217,21 +217,9 @@ pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusio
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut progress = Progress::new();
-    let Subject { name, generation, policy, connection, cluster, neighbours, dropped_fields, said } =
-        subject(&settings, &*clock, &mut progress).await?;
-    let now = clock.now();
-    let as_of = moment(settings.as_of, &policy, now)?;
-    let mut about = PlanHeader {
-        dropped_fields,
-        exclude_window: policy.excluded(now).map(|open| open.sentence()),
-        everything: settings.everything,
-        in_use_unknown: policy.protection.in_use && cluster.is_none(),
-        ..PlanHeader::new(name, generation, &policy, as_of.unwrap_or(now)).as_said(&said)
-    };
-
+    let (mut about, question) = question(&settings, &*clock, &mut progress, None).await?;
     progress.show("looking for repositories");
     let gitlab = super::gitlab(settings.limits, &settings.allowed_hosts, Arc::clone(&clock));
-    let question = Question { policy, connection, as_of, cluster, neighbours, everything: settings.everything };
     let forecast = Forecast::begin(&gitlab, Arc::clone(&clock), question).await?;
     about.overlap = forecast.overlap();
     about.unused_registries = forecast.unused_registries()?;
@@ -259,6 +247,28 @@ pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusio
     printer.listing.about.pace = forecast.pace();
     forecast.assess(&mut printer.listing).await;
     printer.end()
+}
+
+/// What is asked, of one repository where it is named, and what is to be said above the answer.
+pub(super) async fn question(
+    settings: &PlanOptions,
+    clock: &dyn Clock,
+    progress: &mut Progress,
+    only: Option<String>,
+) -> Result<(PlanHeader, Question), Error> {
+    let Subject { name, generation, policy, connection, cluster, neighbours, dropped_fields, said } =
+        subject(settings, clock, progress).await?;
+    let now = clock.now();
+    let as_of = moment(settings.as_of, &policy, now)?;
+    let about = PlanHeader {
+        dropped_fields,
+        exclude_window: policy.excluded(now).map(|open| open.sentence()),
+        everything: settings.everything,
+        in_use_unknown: policy.protection.in_use && cluster.is_none(),
+        ..PlanHeader::new(name, generation, &policy, as_of.unwrap_or(now)).as_said(&said)
+    };
+    let everything = settings.everything;
+    Ok((about, Question { policy, connection, as_of, cluster, neighbours, only, everything }))
 }
 
 /// Ends the program at once when it is told to, since nothing is left half done. Process 1 of a container would not end

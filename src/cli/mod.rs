@@ -1,20 +1,26 @@
 //! The command line. The only place that reads flags and environment.
 
 mod arguments;
+mod completion;
 mod history;
 mod in_use;
 mod leader_election;
 mod plan;
+mod plugin;
 mod run;
 
 use std::fmt::Display;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::api::{crd, reference};
 use crate::terminal;
+
+/// What the program is called where kubectl is to find it.
+const PLUGIN: &str = "kubectl-rcp";
 
 /// Keeps GitLab container registries clean from inside Kubernetes.
 #[derive(Debug, Parser)]
@@ -36,6 +42,11 @@ enum Command {
     History(history::HistoryArguments),
     /// Print the CustomResourceDefinition.
     Crd,
+    /// Print a completion script for a shell.
+    Completion(completion::CompletionArguments),
+    /// Print the manual page.
+    #[command(hide = true)]
+    Man,
     /// Print the reference of fields as Markdown, which is docs/reference.md.
     #[command(hide = true)]
     Reference,
@@ -44,32 +55,50 @@ enum Command {
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Where it cannot be printed, the exit code has to do.
-            if !error.use_stderr() {
-                let _ = error.print();
-                return ExitCode::SUCCESS;
-            }
-            // It quotes the command line, which a script may have put together.
-            let _ = write!(std::io::stderr(), "{}", terminal::lines(&error.render().to_string()));
-            // Not clap's own 2, which means something else to `plan --detailed-exitcode`.
-            return ExitCode::FAILURE;
-        }
-    };
-    let result = match cli.command {
-        Command::Run(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Plan(arguments) => plan::run(arguments),
-        Command::InUse(arguments) => in_use::run(arguments),
-        Command::History(arguments) => history::run(arguments),
-        Command::Crd => print(crd::yaml()).map(|()| ExitCode::SUCCESS),
-        Command::Reference => print(reference::markdown()).map(|()| ExitCode::SUCCESS),
+    let result = if is_plugin() { parsed().map(plugin::run) } else { parsed().map(run) };
+    let result = match result {
+        Ok(result) => result,
+        Err(code) => return code,
     };
     result.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "error: {}", terminal::lines(&error));
         ExitCode::FAILURE
     })
+}
+
+/// Whether the program was called by the name by which kubectl finds it.
+#[expect(clippy::disallowed_methods, reason = "the name under which it was called is part of the command line")]
+fn is_plugin() -> bool {
+    let called = std::env::args_os().next().unwrap_or_default();
+    Path::new(&called).file_stem().is_some_and(|name| name == PLUGIN)
+}
+
+/// The command line, or what the program ends with where there is nothing to do.
+fn parsed<C: Parser>() -> Result<C, ExitCode> {
+    C::try_parse().map_err(|error| {
+        // Where it cannot be printed, the exit code has to do.
+        if !error.use_stderr() {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        // It quotes the command line, which a script may have put together.
+        let _ = write!(std::io::stderr(), "{}", terminal::lines(&error.render().to_string()));
+        // Not clap's own 2, which means something else to `plan --detailed-exitcode`.
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: Cli) -> Result<ExitCode, String> {
+    match cli.command {
+        Command::Run(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Plan(arguments) => plan::run(arguments),
+        Command::InUse(arguments) => in_use::run(arguments),
+        Command::History(arguments) => history::run(arguments),
+        Command::Crd => print(crd::yaml()).map(|()| ExitCode::SUCCESS),
+        Command::Completion(arguments) => completion::script::<Cli>(&arguments, "registry-cleanup-operator"),
+        Command::Man => completion::manual::<Cli>(),
+        Command::Reference => print(reference::markdown()).map(|()| ExitCode::SUCCESS),
+    }
 }
 
 fn print<E: Display>(text: Result<String, E>) -> Result<(), String> {

@@ -4,6 +4,7 @@
 //! Knows nothing of GitLab and decides nothing about policies.
 
 mod api_error;
+pub mod ask;
 pub mod config_maps;
 pub mod credentials;
 pub mod definition;

@@ -100,6 +100,16 @@ pub async fn list(client: &Client, namespace: &str) -> Result<Listed, ListError>
     }
 }
 
+/// Lists the policies of one namespace; of all where none is given.
+///
+/// # Errors
+/// When they cannot be had.
+pub async fn list_in(client: &Client, namespace: Option<&str>) -> Result<Vec<RegistryCleanupPolicy>, ListError> {
+    let api =
+        namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace));
+    pages(api).await
+}
+
 async fn pages(api: Api<Watched>) -> Result<Vec<RegistryCleanupPolicy>, ListError> {
     let mut policies = Vec::new();
     let mut parameters = ListParams::default().limit(PAGE_SIZE);

@@ -51,6 +51,8 @@ pub struct Question {
     pub cluster: Option<Cluster>,
     /// Other policies that may look after the same repositories.
     pub neighbours: Vec<RegistryCleanupPolicy>,
+    /// The one repository that is planned, by its path or by what images of it are called; `None` is all.
+    pub only: Option<String>,
     /// Whether to read every tag in full, also those whose fate is clear without.
     pub everything: bool,
 }
@@ -88,7 +90,10 @@ impl Forecast {
         let session =
             connect::connect(gitlab, &*clock, &question.connection, Mode::DryRun, Arc::new(AlwaysOpen)).await?;
         let client = session.client.only_reading();
-        let found = list_repositories::list(&client, &question.policy.target).await?;
+        let mut found = list_repositories::list(&client, &question.policy.target).await?;
+        if let Some(only) = &question.only {
+            found.repositories.retain(|repository| [&repository.path, &repository.location].contains(&only));
+        }
         let usage = match &question.cluster {
             Some(cluster) if question.policy.protection.in_use => {
                 Some(Usage::read_once(cluster, &question.policy, &found.repositories, Arc::clone(&clock)).await?)

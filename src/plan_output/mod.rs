@@ -6,6 +6,7 @@
 mod json;
 pub mod markdown;
 mod notes;
+pub mod sentences;
 pub mod table;
 mod text;
 pub mod units;
@@ -107,7 +108,9 @@ impl PlanHeader {
         Reader { namespace, name_others: true }
     }
 
-    fn rule(&self, decision: Decision) -> Option<&str> {
+    /// The rule that decided about a tag, if one did.
+    #[must_use]
+    pub fn rule(&self, decision: Decision) -> Option<&str> {
         self.rules.get(decision.rule?).map(String::as_str)
     }
 }

@@ -6,6 +6,7 @@
 pub mod age;
 pub mod answer;
 pub mod approval;
+pub mod asked;
 pub mod attachment;
 pub mod audit;
 pub mod bulk;

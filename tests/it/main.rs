@@ -43,6 +43,7 @@ mod newer;
 mod overlap;
 mod pause;
 mod plan;
+mod plugin;
 mod protection_rules;
 mod proxy;
 mod rate_limits;
