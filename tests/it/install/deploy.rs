@@ -138,14 +138,15 @@ fn argo_cd_shows_the_right_health_and_its_actions_do_what_they_say() {
 /// The library by which Flux judges objects, on the same policies as Argo CD's scripts.
 #[test]
 fn kstatus_judges_policies_as_it_is_documented() {
-    let told = go("kstatus", &["run", ".", &path(&format!("{SCRIPTS}/testdata"))]);
+    let (objects, flux) = (path(&format!("{SCRIPTS}/testdata")), path("deploy/flux/cluster.yaml"));
+    let told = go("kstatus", &["run", ".", &objects, &flux]);
     let mut told: Vec<&str> = told.lines().collect();
     let page = fs::read_to_string(path("docs/conditions.md")).unwrap();
     let section = page.split("\n### What kstatus makes of them\n").nth(1).unwrap().split("\n### ").next().unwrap();
     let mut documented: Vec<String> = section
         .lines()
         .filter(|line| line.starts_with("| `"))
-        .map(|row| row.split('`').filter(|part| !part.contains('|')).take(2).collect::<Vec<_>>().join(" "))
+        .map(|row| row.split('`').filter(|part| !part.contains('|')).take(3).collect::<Vec<_>>().join(" "))
         .collect();
     told.sort_unstable();
     documented.sort_unstable();
