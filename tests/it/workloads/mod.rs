@@ -3,6 +3,7 @@
 pub(crate) mod custom;
 mod fresh;
 mod kinds;
+mod looks;
 mod rights;
 mod scripted;
 
