@@ -13,6 +13,8 @@ use crate::policy::gitlab_cleanup_policy::Answers;
 use crate::policy::next_action::Checked;
 use crate::policy::run_record::{Holder, Seen, holder};
 
+use super::readings::Readings;
+
 /// First and longest pause after a failed reconciliation (the API server did not answer).
 const RETRY_FIRST: SignedDuration = SignedDuration::from_secs(1);
 const RETRY_LAST: SignedDuration = SignedDuration::from_mins(5);
@@ -34,6 +36,8 @@ pub(crate) struct Memory {
     under_way: HashSet<String>,
     /// Records of runs of others, as they were read last.
     seen: HashMap<String, Seen>,
+    /// What was read of repositories in which there was nothing to remove.
+    readings: Readings,
     /// Runs of this process that ended and are not written yet: the newest of each policy.
     unwritten: HashMap<String, FinishedRun>,
 }
@@ -127,6 +131,11 @@ impl Memory {
         answers
     }
 
+    /// What was read of repositories in which there was nothing to remove.
+    pub(crate) fn readings(&mut self) -> &mut Readings {
+        &mut self.readings
+    }
+
     /// Notes that these neighbours were looked at, successfully or not.
     pub(crate) fn note_neighbours(&mut self, uid: &str, fingerprint: u64) {
         self.neighbours.insert(uid.to_owned(), fingerprint);
@@ -156,6 +165,7 @@ impl Memory {
         self.watches.retain(|uid, _| known(uid));
         self.seen.retain(|uid, _| known(uid));
         self.unwritten.retain(|uid, _| known(uid));
+        self.readings.retain(known);
     }
 }
 

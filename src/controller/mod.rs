@@ -37,6 +37,7 @@ mod pause;
 mod permits;
 mod plan;
 mod plan_command;
+mod readings;
 mod reconcile;
 mod renewal;
 mod run;

@@ -68,6 +68,20 @@ pub(super) fn pages_body(parts: Parts, pages: &[Page]) -> Option<Vec<u8>> {
     body(&format!("query tags({}) {{{} }}", declared.join(", "), asked.concat()), variables)
 }
 
+/// Repositories that one document asks about at most: each costs GitLab a question to its registry.
+pub(super) const MOST_REPOSITORIES: usize = 60;
+
+/// The request for the last pushes to several repositories.
+pub(super) fn last_pushes_body(repositories: &[u64]) -> Option<Vec<u8>> {
+    let (mut declared, mut asked, mut variables) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for (position, repository) in repositories.iter().enumerate() {
+        declared.push(format!("$i{position}: ContainerRepositoryID!"));
+        asked.push(format!(" {}: containerRepository(id: $i{position}) {{ lastPublishedAt }}", alias(position)));
+        variables.insert(format!("i{position}"), json!(global_id(*repository)));
+    }
+    body(&format!("query pushes({}) {{{} }}", declared.join(", "), asked.concat()), variables)
+}
+
 /// The request that removes tags of one repository, 20 a part, in the order of their names.
 pub(super) fn removals_body(repository: u64, names: &[&str]) -> Option<Vec<u8>> {
     let (mut declared, mut asked) = (Vec::new(), Vec::new());

@@ -76,6 +76,7 @@ mod host;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod http_client;
+mod last_pushes;
 mod lenient;
 mod maintenance;
 mod metrics;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::document_size::{Seen, Size};
+use super::documents::MOST_REPOSITORIES;
 use super::graphql::{MOST_NAMES, MOST_REMOVALS};
 
 /// The time that documents of pages are to take.
@@ -14,6 +15,9 @@ const REMOVING: Duration = Duration::from_secs(3);
 /// Pages of the first document.
 const FIRST_PAGES: usize = 4;
 
+/// Repositories of the first document that asks for their last pushes.
+const FIRST_REPOSITORIES: usize = 15;
+
 /// Names of the first document that removes: two parts.
 const FIRST_NAMES: usize = 2 * MOST_NAMES;
 
@@ -23,6 +27,7 @@ pub(super) struct Sizes {
     /// Parts of one document at most; 1 = one page, or one removal of 20 names, whatever is seen.
     most: usize,
     reads: Size,
+    pushes: Size,
     removals: Size,
 }
 
@@ -33,6 +38,7 @@ impl Sizes {
         Self {
             most: most.max(1),
             reads: Size::new(FIRST_PAGES, most, READING),
+            pushes: Size::new(FIRST_REPOSITORIES, MOST_REPOSITORIES, READING),
             removals: Size::new(FIRST_NAMES, names, REMOVING),
         }
     }
@@ -45,6 +51,16 @@ impl Sizes {
     /// Pages of the next document.
     pub(super) const fn reads(&self) -> usize {
         self.reads.items()
+    }
+
+    /// Repositories of the next document that asks for their last pushes.
+    pub(super) const fn pushes(&self) -> usize {
+        self.pushes.items()
+    }
+
+    /// Learns from a document that asked for last pushes.
+    pub(super) fn note_pushes(&mut self, seen: Seen) {
+        self.pushes = self.pushes.after(seen);
     }
 
     /// Names of the next document that removes.

@@ -60,5 +60,6 @@ pub mod tag;
 pub mod tag_protection;
 pub mod target;
 pub mod token;
+pub mod unchanged;
 
 pub use compile::{CompileOptions, CompiledPolicy, Method, Problem, compile};

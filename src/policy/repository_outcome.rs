@@ -14,6 +14,8 @@ words! {
 pub enum RepositoryReason {
     /// Unchanged: no tag can go.
     NothingToRemove,
+    /// Unchanged: nothing was pushed since it was read, and nothing came of age; it was not read again.
+    Unchanged,
     /// Skipped: GitLab took a bulk deletion within the hour.
     RateLimited,
     /// Skipped: the server is too old to be told what to keep.

@@ -58,6 +58,7 @@ mod runs;
 mod shards;
 mod support;
 mod ties;
+mod unchanged;
 mod window;
 mod workloads;
 mod world;

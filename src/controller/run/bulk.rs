@@ -184,7 +184,7 @@ impl Preparation<'_> {
                 Ok(listed) => listed,
                 Err(left_alone) => return Ok(Step::Done(left_alone)),
             };
-        job.note_effect(&repository, &Effect::of_names(names.iter().map(AsRef::as_ref), job.policy));
+        job.note_effect(repository.id, &Effect::of_names(names.iter().map(AsRef::as_ref), job.policy));
         let listed = Listed { protected, ..Listed::of(names, rule, job.policy, &spared, planned) };
         let doubted = |doubt, of_age, ages| {
             Step::Done(Outcome { tags: listed.counts(0), of_age, ages, ..doubted((&repository).into(), &doubt) })

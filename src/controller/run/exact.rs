@@ -11,6 +11,7 @@ use crate::policy::repository_outcome::{Outcome, Proposal, RepositoryReason};
 
 use super::dry_run::propose;
 use super::job::{Approval, Job, Task};
+use super::pass_over;
 use super::plan_repositories::{Planned, Rest, check_limits};
 use super::remove_tags;
 use super::report::{Halt, Report};
@@ -23,6 +24,7 @@ pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut
         report.outcomes.extend(repositories.iter().map(|repository| too_old(repository, &version)));
         return Ok(());
     }
+    let repositories = &pass_over::unchanged(job, repositories, report).await?;
     let mut rest = Rest::of(job, repositories);
     while !rest.is_empty() {
         job.gate.holds(0);

@@ -222,9 +222,9 @@ impl<'a> Job<'a> {
         Planner { reader, usage: self.usage.as_deref() }
     }
 
-    /// Takes note of what the patterns do in a repository.
-    pub(crate) fn note_effect(&self, repository: &Repository, effect: &Effect) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).note(repository.id, effect);
+    /// Takes note of what the patterns do in a repository, by its id.
+    pub(crate) fn note_effect(&self, repository: u64, effect: &Effect) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).note(repository, effect);
     }
 
     /// A repository as the ledger knows it.

@@ -15,6 +15,7 @@ mod finish;
 mod in_use_guard;
 mod job;
 mod keep_record;
+mod pass_over;
 pub(super) mod plan_repositories;
 mod regain;
 mod remains;

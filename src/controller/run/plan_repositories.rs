@@ -15,6 +15,7 @@ use crate::policy::repository_outcome::{Outcome, RepositoryReason};
 use crate::policy::tag::TagView;
 
 use super::job::Job;
+use super::pass_over;
 use super::report::Halt;
 use super::trail::Line;
 use crate::controller::plan::archived;
@@ -120,6 +121,7 @@ pub(crate) fn delete_scheduled(repository: &Repository) -> Option<Outcome> {
 
 async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'r>, Halt> {
     let only = |outcome| Planned { repository, outcome, removal: None };
+    pass_over::forget(job, repository);
     if let Some(outcome) = delete_scheduled(repository) {
         return Ok(only(outcome));
     }
@@ -129,11 +131,14 @@ async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'
                 if let Some(outcome) = closed(job, repository, &plan).await? {
                     return Ok(only(outcome));
                 }
-                job.note_effect(repository, &Effect::of_plan(&plan, job.policy));
+                let effect = Effect::of_plan(&plan, job.policy);
+                job.note_effect(repository.id, &effect);
                 if job.task.tells_every_tag() {
                     audit(job, repository, &plan);
                 }
+                let reading = pass_over::reading(job, repository, &plan);
                 let (outcome, removal) = judge(repository.into(), plan, job.policy, job.context.clock.now());
+                pass_over::note(job, repository, reading, &outcome, effect);
                 Ok(Planned { repository, outcome, removal })
             }
             Err(Failure::GitLab(error)) if concerns_all(&error) => Err(error.into()),

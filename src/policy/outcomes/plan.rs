@@ -64,6 +64,21 @@ pub fn judge(
     (outcome, Some(Removable { tags, source, claims: Arc::new(claims) }))
 }
 
+/// The outcome of a repository that is passed over, since nothing can have changed since it came to this by a reading of
+/// that time.
+#[must_use]
+pub fn unchanged(before: &Outcome, read: Timestamp) -> Outcome {
+    let read = Timestamp::from_second(read.as_second()).unwrap_or(read);
+    let why = before.message.as_deref().unwrap_or_default();
+    Outcome {
+        reason: Some(RepositoryReason::Unchanged),
+        message: Some(format!("nothing was pushed since it was read at {read}; {why}")),
+        // Nothing was looked at.
+        tags: TagCounts::default(),
+        ..before.clone()
+    }
+}
+
 /// Why tags stay, which of them are in use and by whom, and what else there is to know of a plan.
 fn message(plan: &RepositoryPlan, method: &Method) -> String {
     let parts = [
