@@ -29,7 +29,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::cluster::events::Events;
 use crate::cluster::lease::{self, Leases};
 use crate::cluster::pause::PauseMap;
-use crate::cluster::workloads::{self, CustomWorkload, CustomWorkloadError, Options, Workloads};
+use crate::cluster::workloads::{self, CustomWorkload, CustomWorkloadError, Options, Workloads, catalogue};
 use crate::controller::{self, Context, Leadership, PauseSwitch, Scope, until_answered};
 pub use crate::gitlab::RequestLimits;
 use crate::gitlab::{ClientSettings, GitLab};
@@ -106,6 +106,8 @@ pub struct LeaderElection {
 pub struct InUseSettings {
     /// Kinds besides those of Kubernetes itself, each as `group/version/Kind=path`, with more paths after commas.
     pub workloads: Vec<String>,
+    /// Whether the kinds of the catalogue are looked at as well.
+    pub catalogue: bool,
     /// How long finished Pods and Jobs count.
     pub finished_for: SignedDuration,
     /// Where they are looked for.
@@ -128,12 +130,18 @@ impl InUseSettings {
     /// The same as the watch of workloads takes it, for an operator that watches these namespaces, or all if there are
     /// none.
     fn options(&self, watched: &[String]) -> Result<Options, CustomWorkloadError> {
-        let custom = self.workloads.iter().map(|text| CustomWorkload::parse(text)).collect::<Result<_, _>>()?;
+        let configured = self.named()?;
+        let custom = if self.catalogue { catalogue::and_catalogue(configured)? } else { configured };
         let (scope, narrower) = match self.seen(watched) {
             [] => (workloads::Scope::All, watched.to_vec()),
             names => (workloads::Scope::Namespaces(names.to_vec()), Vec::new()),
         };
         Ok(Options { scope, narrower, custom, finished_for: self.finished_for })
+    }
+
+    /// The kinds that configuration names.
+    fn named(&self) -> Result<Vec<CustomWorkload>, CustomWorkloadError> {
+        self.workloads.iter().map(|text| CustomWorkload::parse(text)).collect()
     }
 
     /// The namespaces that are looked into, if it is not the whole cluster.

@@ -49,11 +49,16 @@ impl GitLabArguments {
 /// What is looked at to know which images are in use, the same for all that look.
 #[derive(Args, Debug)]
 pub(super) struct WorkloadArguments {
-    /// A kind of workload besides those of Kubernetes itself, with the path of its pod template, for example
-    /// argoproj.io/v1alpha1/Rollout=spec.template? (? = may be missing; several paths are separated by commas). May be
-    /// given several times.
+    /// A kind of workload besides those of Kubernetes itself, with the path of its pod template or the fields of an image,
+    /// for example argoproj.io/v1alpha1/Rollout=spec.template? or tekton.dev/v1/Task=spec.steps[*]{image}? (? = may be
+    /// missing; several paths are separated by commas). May be given several times.
     #[arg(long = "in-use-workload", value_name = "WORKLOAD")]
-    pub(super) in_use_workloads: Vec<String>,
+    pub(super) workloads: Vec<String>,
+
+    /// Also look at the kinds of the catalogue in docs/in-use.md that the cluster has: Argo, Flux, Knative, Tekton and
+    /// others. Those that --in-use-workload names are read as it says.
+    #[arg(long)]
+    pub(super) in_use_catalogue: bool,
 
     /// How long images of finished Pods and Jobs count as in use.
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
@@ -63,7 +68,12 @@ pub(super) struct WorkloadArguments {
 impl From<WorkloadArguments> for InUseSettings {
     fn from(arguments: WorkloadArguments) -> Self {
         let scope = InUseScope::default();
-        Self { workloads: arguments.in_use_workloads, finished_for: arguments.in_use_finished_for, scope }
+        Self {
+            workloads: arguments.workloads,
+            catalogue: arguments.in_use_catalogue,
+            finished_for: arguments.in_use_finished_for,
+            scope,
+        }
     }
 }
 

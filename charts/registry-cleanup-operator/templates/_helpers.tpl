@@ -148,4 +148,7 @@ What it takes to see which images workloads use.
   resources: [{{ .resource | quote }}]
   verbs: [list, watch]
 {{- end }}
+{{- if .Values.inUse.catalogue }}
+{{ .Files.Get "files/in-use-catalogue.yaml" | trim }}
+{{- end }}
 {{- end }}

@@ -1,32 +1,58 @@
-//! Custom workloads: kinds that are named by configuration, with the paths at which their objects hold pods.
+//! Custom workloads: kinds that are named by configuration or by the [catalogue](super::catalogue), with the paths at
+//! which their objects hold pods or name images.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde_json::value::RawValue;
 
+use super::image_parts::{ImageParts, Odd};
 use super::json_path::{Step, at_key};
-use super::pod::PodSpec;
+use super::pod::{Image, PodSpec};
 use super::unreadable::Unreadable;
 
 /// A kind that is no part of Kubernetes itself but makes Pods, or runs images in another way that looks like a Pod.
 ///
-/// Written as `group/version/Kind=path`, with more paths after commas. A path leads from the object to a pod template
-/// (which has a `spec` with `containers`) or to a pod spec (which has `containers`). Its segments are separated by
-/// dots; `*` stands for every value of a map and `name[*]` for every item of a list. A path that ends in `?` may lead
-/// nowhere; without it an object that lacks the path cannot be read, so that a mistyped path does not look like a
-/// workload without images.
+/// Written as `group/version/Kind=path`, with more paths after commas; kinds of the core group as `v1/Kind=path`. A path
+/// leads from the object to a pod template (which has a `spec` with `containers`) or to a pod spec (which has
+/// `containers`). Its segments are separated by dots; `*` stands for every value of a map and `name[*]` for every item of
+/// a list. A path that ends in `?` may lead nowhere; without it an object that lacks the path cannot be read, so that a
+/// mistyped path does not look like a workload without images.
+///
+/// Braces at the end name the fields that an image is put together from, as they stand in a reference:
+///
+/// - `{image}`: a text; `{image.name}` for one that lies deeper.
+/// - `{repository:tag}`, `{repository:tag@digest}`: parts. Of several tags, `{url:ref.semver~|ref.tag}`, the first that
+///   is there counts. `~` says that it is a version or a range of versions. What is missing may be anything, and every
+///   tag of the repository counts.
+/// - `{url/chart}`: a name that has two parts; `{url/*}`: everything below the name.
+/// - `{oci://url}`: only a text that begins like this, without it; `{[oci://]url}`: also one without any scheme.
 ///
 /// - `argoproj.io/v1alpha1/Rollout=spec.template?` (a Rollout with `workloadRef` has no template)
 /// - `serving.knative.dev/v1/Service=spec.template`
 /// - `apps.openshift.io/v1/DeploymentConfig=spec.template`
 /// - `jobset.x-k8s.io/v1alpha2/JobSet=spec.replicatedJobs[*].template.spec.template`
+/// - `tekton.dev/v1/Task=spec.steps[*]{image}?`
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CustomWorkload {
     group: String,
-    version: String,
+    /// All that may be read, the best first.
+    versions: Vec<String>,
     kind: String,
     paths: Vec<Path>,
+    origin: Origin,
+}
+
+/// Who named a kind.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Origin {
+    /// Somebody who runs the operator.
+    Configuration,
+    /// The catalogue, which also knows whether its objects are in namespaces.
+    Catalogue {
+        /// Whether they are in none.
+        cluster_wide: bool,
+    },
 }
 
 /// Why a text names no custom workload.
@@ -47,7 +73,8 @@ pub enum CustomWorkloadError {
     },
     /// A path is none.
     #[error(
-        "{text:?} has a path that is not understood: {path:?} (names separated by dots, `*`, `name[*]`, `?` at the end)"
+        "{text:?} has a path that is not understood: {path:?} (names separated by dots, `*`, `name[*]`; at the end fields of \
+         an image in braces, such as {{image}} or {{repository:tag}}, and `?`)"
     )]
     Path {
         /// The whole text.
@@ -57,12 +84,14 @@ pub enum CustomWorkloadError {
     },
 }
 
-/// Where in an object pods are described.
+/// Where in an object pods are described or images are named.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Path {
     /// As it was written, for messages.
     text: String,
     steps: Vec<Step>,
+    /// The fields of an image there; `None` where there is a pod.
+    image: Option<ImageParts>,
     optional: bool,
 }
 
@@ -75,14 +104,18 @@ impl CustomWorkload {
         let form = || CustomWorkloadError::Form(text.to_owned());
         let (names, paths) = text.split_once('=').ok_or_else(form)?;
         let names: Vec<&str> = names.split('/').collect();
-        let [group, version, kind] = names[..] else { return Err(form()) };
+        let (group, version, kind) = match names[..] {
+            [group, version, kind] if !group.is_empty() => (group, version, kind),
+            [version, kind] => ("", version, kind),
+            _ => return Err(form()),
+        };
         let part = |part, found: &str, valid: bool| {
             let error = || CustomWorkloadError::Part { text: text.to_owned(), part, found: found.to_owned() };
             valid.then(|| found.to_owned()).ok_or_else(error)
         };
         Ok(Self {
-            group: part("group", group, group.split('.').all(is_label))?,
-            version: part("version", version, is_label(version))?,
+            group: part("group", group, group.is_empty() || group.split('.').all(is_label))?,
+            versions: vec![part("version", version, is_label(version))?],
             kind: part("kind", kind, is_kind(kind))?,
             paths: paths
                 .split(',')
@@ -91,19 +124,26 @@ impl CustomWorkload {
                     Path::parse(path).ok_or_else(error)
                 })
                 .collect::<Result<_, _>>()?,
+            origin: Origin::Configuration,
         })
     }
 
-    /// Its API group, such as `argoproj.io`.
+    /// The same for a kind of the catalogue, which may be read in these versions as well.
+    pub(super) fn of_catalogue(mut self, other_versions: &[&str], cluster_wide: bool) -> Self {
+        self.versions.extend(other_versions.iter().map(|version| (*version).to_owned()));
+        self.origin = Origin::Catalogue { cluster_wide };
+        self
+    }
+
+    /// Its API group, such as `argoproj.io`; empty for the core group.
     #[must_use]
     pub fn group(&self) -> &str {
         &self.group
     }
 
-    /// The version of the group in which it is read.
-    #[must_use]
-    pub fn version(&self) -> &str {
-        &self.version
+    /// The versions of the group in which it may be read, the best first.
+    pub fn versions(&self) -> impl Iterator<Item = &str> {
+        self.versions.iter().map(String::as_str)
     }
 
     /// Its kind, such as `Rollout`.
@@ -112,15 +152,36 @@ impl CustomWorkload {
         &self.kind
     }
 
-    /// The pods that an object describes.
-    pub(super) fn pods<'a>(&self, object: &'a RawValue) -> Result<Vec<PodSpec<'a>>, Unreadable> {
-        let mut pods = Vec::new();
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Whether this is the same kind, whatever the version and the paths.
+    pub(super) fn is_same_kind(&self, other: &Self) -> bool {
+        (&self.group, &self.kind) == (&other.group, &other.kind)
+    }
+
+    /// Whether it is known to be in no namespace.
+    pub(super) fn is_cluster_wide(&self) -> bool {
+        self.origin == Origin::Catalogue { cluster_wide: true }
+    }
+
+    /// The images that an object names.
+    pub(super) fn images<'a>(&self, object: &'a RawValue) -> Result<Vec<Image<'a>>, Unreadable> {
+        let mut images = Vec::new();
         for path in &self.paths {
+            let unreadable = || Unreadable::new(path.text.clone());
             for place in path.follow(object)? {
-                pods.push(pod_at(place).ok_or_else(|| Unreadable::new(path.text.clone()))?);
+                match &path.image {
+                    None => images.extend(pod_at(place).ok_or_else(unreadable)?.images()),
+                    Some(parts) => {
+                        let named = parts.read(place, path.optional).map_err(|Odd| unreadable())?;
+                        images.extend(named.into_iter().map(Image::Named));
+                    }
+                }
             }
         }
-        Ok(pods)
+        Ok(images)
     }
 }
 
@@ -134,7 +195,9 @@ impl FromStr for CustomWorkload {
 
 impl fmt::Display for CustomWorkload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}=", self.group, self.version, self.kind)?;
+        let slash = if self.group.is_empty() { "" } else { "/" };
+        let version = self.versions.first().map_or("", String::as_str);
+        write!(f, "{}{slash}{version}/{}=", self.group, self.kind)?;
         for (position, path) in self.paths.iter().enumerate() {
             let (comma, mark) = (if position == 0 { "" } else { "," }, if path.optional { "?" } else { "" });
             write!(f, "{comma}{}{mark}", path.text)?;
@@ -156,8 +219,12 @@ fn is_kind(text: &str) -> bool {
 impl Path {
     fn parse(text: &str) -> Option<Self> {
         let (path, optional) = text.strip_suffix('?').map_or((text, false), |path| (path, true));
+        let (way, image) = match path.split_once('{') {
+            Some((way, parts)) => (way, Some(ImageParts::parse(parts.strip_suffix('}')?)?)),
+            None => (path, None),
+        };
         let mut steps = Vec::new();
-        for segment in path.split('.') {
+        for segment in way.split('.') {
             let (name, each) = segment.strip_suffix("[*]").map_or((segment, false), |name| (name, true));
             steps.push(match name {
                 "*" => Step::Each,
@@ -168,7 +235,7 @@ impl Path {
                 steps.push(Step::Each);
             }
         }
-        Some(Self { text: path.to_owned(), steps, optional })
+        Some(Self { text: path.to_owned(), steps, image, optional })
     }
 
     /// All the places that the path leads to.
@@ -210,11 +277,11 @@ mod tests {
     fn images(workload: &str, object: &Value) -> Result<Vec<String>, String> {
         let object = serde_json::value::to_raw_value(object).unwrap();
         let workload = CustomWorkload::parse(workload).unwrap();
-        let pods = workload.pods(&object).map_err(|error| error.to_string())?;
+        let images = workload.images(&object).map_err(|error| error.to_string())?;
         let text = |image| match image {
             Image::Named(text) | Image::Reported { id: text, .. } => text.into_owned(),
         };
-        Ok(pods.iter().flat_map(PodSpec::images).map(text).collect())
+        Ok(images.into_iter().map(text).collect())
     }
 
     fn pod(image: &str) -> Value {
@@ -223,19 +290,22 @@ mod tests {
 
     #[test]
     fn a_text_is_read_into_its_parts_and_written_as_it_was() {
-        let text = "argoproj.io/v1alpha1/Rollout=spec.template?,spec.jobs[*].*.template";
+        let text = "argoproj.io/v1alpha1/Rollout=spec.template?,spec.jobs[*].*.template,spec.tool{repository:tag}?";
         let rollout = CustomWorkload::parse(text).unwrap();
-        assert_eq!((rollout.group(), rollout.version(), rollout.kind()), ("argoproj.io", "v1alpha1", "Rollout"));
+        assert_eq!((rollout.group(), rollout.kind()), ("argoproj.io", "Rollout"));
+        assert!(rollout.versions().eq(["v1alpha1"]));
         assert_eq!(rollout.to_string(), text);
+        let core = CustomWorkload::parse("v1/PodTemplate=template").unwrap();
+        assert_eq!((core.group(), core.to_string().as_str()), ("", "v1/PodTemplate=template"));
     }
 
     #[rstest]
     #[case::nothing("", "is not of the form group/version/Kind=path")]
     #[case::no_path("argoproj.io/v1alpha1/Rollout", "is not of the form")]
-    #[case::core_group("v1/Pod=spec", "is not of the form")]
+    #[case::only_a_kind("Pod=spec", "is not of the form")]
     #[case::too_much("a/b/c/D=spec", "is not of the form")]
     #[case::resource_for_kind("argoproj.io/v1/rollouts=spec", "no valid kind: \"rollouts\"")]
-    #[case::empty_group("/v1/Rollout=spec", "no valid group: \"\"")]
+    #[case::empty_group("/v1/Rollout=spec", "is not of the form")]
     #[case::upper_case_group("Argo/v1/Rollout=spec", "no valid group: \"Argo\"")]
     #[case::empty_version("argoproj.io//Rollout=spec", "no valid version: \"\"")]
     #[case::empty_path("argoproj.io/v1/Rollout=", "not understood: \"\"")]
@@ -244,6 +314,10 @@ mod tests {
     #[case::dot_last("argoproj.io/v1/Rollout=spec.", "not understood: \"spec.\"")]
     #[case::index("argoproj.io/v1/Rollout=spec.a[0]", "not understood: \"spec.a[0]\"")]
     #[case::space("argoproj.io/v1/Rollout=spec. template", "not understood")]
+    #[case::no_fields("argoproj.io/v1/Rollout=spec{}", "not understood: \"spec{}\"")]
+    #[case::brace_is_open("argoproj.io/v1/Rollout=spec{image", "not understood: \"spec{image\"")]
+    #[case::fields_in_the_middle("argoproj.io/v1/Rollout=spec{image}.x", "not understood: \"spec{image}.x\"")]
+    #[case::fields_of_nothing("argoproj.io/v1/Rollout={image}", "fields of an image in braces, such as {image} or")]
     fn a_text_that_is_none_is_refused_with_what_is_wrong(#[case] text: &str, #[case] words: &str) {
         let error = CustomWorkload::parse(text).unwrap_err().to_string();
         assert!(error.contains(words) && error.contains(&format!("{text:?}")), "{error}");
@@ -263,6 +337,17 @@ mod tests {
     }
 
     #[rstest]
+    #[case::text("spec{image}", json!({"spec": {"image": "a"}}), &["a"])]
+    #[case::of_a_list("spec.steps[*]{image}", json!({"spec": {"steps": [{"image": "a"}, {"image": "b"}]}}), &["a", "b"])]
+    #[case::some_of_a_list("spec.steps[*]{image}?", json!({"spec": {"steps": [{"ref": {}}, {"image": "b"}]}}), &["b"])]
+    #[case::parts("spec.image{repository:tag}", json!({"spec": {"image": {"repository": "a", "tag": "1"}}}), &["a:1"])]
+    #[case::none("spec.image{repository:tag}?", json!({"spec": {}}), &[])]
+    #[case::beside_a_pod("spec{image}?,spec.pod?", json!({"spec": {"image": "x", "pod": pod("a")}}), &["x", "a", "a-init"])]
+    fn a_path_with_fields_leads_to_an_image(#[case] path: &str, #[case] object: Value, #[case] found: &[&str]) {
+        assert_eq!(images(&format!("g.io/v1/A={path}"), &object).unwrap(), found);
+    }
+
+    #[rstest]
     #[case::path_is_mistyped("spec.templte", json!({"spec": {"template": {"spec": pod("a")}}}), "spec.templte")]
     #[case::null("spec.template", json!({"spec": {"template": null}}), "spec.template")]
     #[case::text("spec.template", json!({"spec": {"template": "web"}}), "spec.template")]
@@ -271,6 +356,10 @@ mod tests {
     #[case::containers_are_none("spec", json!({"spec": {"containers": "web"}}), "spec")]
     #[case::image_is_none("spec", json!({"spec": {"containers": [{"image": 7}]}}), "spec")]
     #[case::optional_and_odd("spec.template?", json!({"spec": {"template": 7}}), "spec.template")]
+    #[case::no_image("spec{image}", json!({"spec": {}}), "spec{image}")]
+    #[case::one_step_without("spec.steps[*]{image}", json!({"spec": {"steps": [{"image": "a"}, {}]}}), "spec.steps")]
+    #[case::odd_image("spec{image}?", json!({"spec": {"image": {}}}), "spec{image}")]
+    #[case::no_object("spec{image}?", json!({"spec": "a"}), "spec{image}")]
     #[case::one_of_many("spec.jobs[*].t", json!({"spec": {"jobs": [{"t": pod("a")}, {}]}}), "spec.jobs[*].t")]
     fn an_object_without_a_pod_where_the_path_leads_cannot_be_read(
         #[case] path: &str,

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1 as core;
 use kube::Resource;
 use kube::core::ApiResource;
 
-use super::custom::CustomWorkload;
+use super::custom::{CustomWorkload, Origin};
 
 /// A kind of object that names images.
 #[derive(Clone, Debug)]
@@ -92,9 +92,15 @@ impl Kind {
     /// What messages call many of it: the resource, as permissions name it, or kind and group of a custom one.
     pub(super) fn label(&self) -> String {
         match self {
+            Self::Custom(workload) if workload.group().is_empty() => workload.kind().to_owned(),
             Self::Custom(workload) => format!("{}.{}", workload.kind(), workload.group()),
             built_in => built_in.resource().map(|resource| resource.plural).unwrap_or_default(),
         }
+    }
+
+    /// Whether somebody who runs the operator named it, and may have mistyped it.
+    pub(super) fn is_of_configuration(&self) -> bool {
+        matches!(self, Self::Custom(workload) if workload.origin() == Origin::Configuration)
     }
 
     pub(super) fn rank(&self) -> Rank {

@@ -77,7 +77,7 @@ pub(super) fn read<'a>(kind: &Kind, object: &'a RawValue) -> Result<Object<'a>, 
         Kind::Job => parse::<LeanJob<'_>>(object),
         Kind::CronJob => parse::<LeanCronJob<'_>>(object),
         Kind::Custom(workload) => {
-            let uses = workload.pods(object).map(|pods| Uses::of(pods.iter()));
+            let uses = workload.images(object).map(|images| Uses { images, finished: None });
             return Ok(Object { meta: meta(object)?, uses });
         }
     };

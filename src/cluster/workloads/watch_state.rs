@@ -15,6 +15,7 @@ use kube::core::{ApiResource, DynamicObject};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
+use super::custom::CustomWorkload;
 use super::image_index::{Index, SourceId};
 use super::kind::Kind;
 use super::options::{Options, Scope};
@@ -137,7 +138,9 @@ pub(super) enum Phase {
 impl Shared {
     pub(super) fn new(client: Client, options: Options) -> Self {
         let Options { scope, custom, finished_for, .. } = options;
-        let custom = custom.into_iter().map(|workload| Kind::Custom(Arc::new(workload)));
+        // Namespaces alone do not show what is in none; what configuration names is a mistake then, and told.
+        let is_seen = |workload: &CustomWorkload| scope == Scope::All || !workload.is_cluster_wide();
+        let custom = custom.into_iter().filter(is_seen).map(|workload| Kind::Custom(Arc::new(workload)));
         let kinds: Vec<Kind> = Kind::BUILT_IN.into_iter().chain(custom).collect();
         // Each namespace once.
         let namespaces: Vec<Option<String>> = match &scope {
@@ -270,12 +273,13 @@ impl Shared {
         self.sources.iter().filter_map(|source| self.gap(source)).collect()
     }
 
-    /// The kinds that are to be watched and that the cluster does not have.
+    /// The kinds that configuration names and that the cluster does not have.
     pub(super) fn absent_kinds(&self) -> Vec<String> {
         let state = self.state();
         let mut kinds: Vec<String> = self
             .sources
             .iter()
+            .filter(|source| source.kind.is_of_configuration())
             .filter(|source| state.standings.get(source.standing).is_some_and(|it| matches!(it.phase, Phase::Absent)))
             .map(|source| source.kind.label())
             .collect();

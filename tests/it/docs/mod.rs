@@ -1,5 +1,6 @@
 //! The documentation speaks of what is in the code: reasons, tests, versions, and pages that there are.
 
+mod catalogue;
 mod checklist;
 mod links;
 mod named_tests;

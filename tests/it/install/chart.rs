@@ -279,6 +279,7 @@ fn the_operator_is_told_what_the_values_say() {
         "--allow-insecure-http",
         "--in-use-finished-for=1h",
         "--in-use-workload=argoproj.io/v1alpha1/Rollout=spec.template?",
+        "--in-use-catalogue",
         "--force-dry-run",
         "--pause-config-map=pause",
         "--preflight-interval=1h",

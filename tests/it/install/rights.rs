@@ -274,6 +274,22 @@ fn custom_workloads_and_names_of_config_maps_are_granted_as_they_are_named() {
 }
 
 #[test]
+fn the_catalogue_is_granted_to_be_listed_and_watched_where_it_is_wanted() {
+    for (wanted, setting) in [(true, "--set=inUse.catalogue=true"), (false, "--set=inUse.catalogue=false")] {
+        let home = Namespace::create(shared());
+        let release = Release::install(&home, &[setting]);
+        let name = release.full_name();
+        let asked = [
+            ("list", "tekton.dev/tasks", ""),
+            ("watch", "pkg.crossplane.io/providers", ""),
+            ("list", "/podtemplates", ""),
+            ("get", "tekton.dev/tasks", ""),
+        ];
+        assert_eq!(Account(&home, &name).may(&home, &asked), [wanted, wanted, wanted, false]);
+    }
+}
+
+#[test]
 fn without_rbac_the_operator_may_do_nothing() {
     let home = Namespace::create(shared());
     let release = Release::install(&home, &["--set=rbac.create=false"]);

@@ -1,5 +1,6 @@
 //! Which images the cluster uses, told by the real API server, or by one that misbehaves.
 
+mod catalogue;
 pub(crate) mod custom;
 mod fresh;
 mod kinds;
