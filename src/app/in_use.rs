@@ -1,12 +1,15 @@
-//! `in-use`: looks at a cluster once and prints which images of a registry it uses, for people or for another cluster's
-//! policies.
+//! `in-use`: looks at a cluster once, or into manifests, and prints which images of a registry they use, for people or for
+//! another cluster's policies.
 
 use std::fmt::Write;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use kube::Client;
 
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::workloads::{CustomWorkloadError, Gap, Workloads};
+use crate::cluster::workloads::manifests::{self, ManifestError, Manifests};
+use crate::cluster::workloads::{CustomWorkloadError, Gap, Workloads, catalogue};
 use crate::policy::in_use::list::List;
 use crate::policy::in_use::{Alias, AliasError};
 
@@ -48,6 +51,12 @@ pub enum Error {
          path"
     )]
     Registry,
+    /// A file cannot be read.
+    #[error("failed to read {}", .0.display())]
+    File(PathBuf, #[source] io::Error),
+    /// A file holds something else than manifests.
+    #[error("it is not known which images {} uses", .0.display())]
+    Manifests(PathBuf, #[source] ManifestError),
     /// Something in the cluster cannot be seen.
     #[error("it is not known which images are in use: {}", named(.0))]
     Incomplete(Vec<Gap>),
@@ -64,17 +73,61 @@ fn named(gaps: &[Gap]) -> String {
 pub async fn list(request: &Request) -> Result<List, Error> {
     // Two libraries below use rustls; they are to agree on its provider.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    if request.registry.is_empty() || request.registry.contains('/') {
-        return Err(Error::Registry);
-    }
-    let alias = |text: &String| Alias::parse(text).map_err(|error| Error::Alias(text.clone(), error));
-    let aliases = request.aliases.iter().map(alias).collect::<Result<Vec<_>, _>>()?;
+    let aliases = aliases(request)?;
     let options = request.in_use.options(&[])?;
     let client = Client::try_from(cluster_config::infer(&request.proxies).await?).map_err(Error::Client)?;
     // The list is dated by when the looking began, so that it is never younger than it says.
     let now = SystemClock.now();
     let workloads = Workloads::read_once(client, options).await.map_err(Error::Incomplete)?;
     Ok(List::new(&request.registry, &aliases, workloads.images(now), now))
+}
+
+/// Lists the images of the registry that manifests use, with the objects that are not read and may name some. The kinds of
+/// the catalogue are read in any case, as that costs nothing. `-` is standard input.
+///
+/// # Errors
+/// When a file cannot be read, or an object in it.
+pub fn list_of_manifests(request: &Request, files: &[PathBuf]) -> Result<(List, Vec<String>), Error> {
+    let aliases = aliases(request)?;
+    let custom = catalogue::and_catalogue(request.in_use.named()?)?;
+    let now = SystemClock.now();
+    let mut hosts = vec![request.registry.as_str()];
+    hosts.extend(request.aliases.iter().map(|alias| alias.trim_end_matches('/')));
+    let (mut images, mut unread) = (Vec::new(), Vec::new());
+    for file in files {
+        let text = read_text(file).map_err(|error| Error::File(file.clone(), error))?;
+        let found = manifests::read(&text, &custom, &hosts);
+        let Manifests { images: more, unread: others } = found.map_err(|why| Error::Manifests(file.clone(), why))?;
+        images.extend(more);
+        unread.extend(others);
+    }
+    Ok((List::new(&request.registry, &aliases, images, now), unread))
+}
+
+fn read_text(file: &Path) -> io::Result<String> {
+    if file != Path::new("-") {
+        return std::fs::read_to_string(file);
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn aliases(request: &Request) -> Result<Vec<Alias>, Error> {
+    if request.registry.is_empty() || request.registry.contains('/') {
+        return Err(Error::Registry);
+    }
+    let alias = |text: &String| Alias::parse(text).map_err(|error| Error::Alias(text.clone(), error));
+    request.aliases.iter().map(alias).collect()
+}
+
+/// What to say, beside the list, of objects that are not read.
+#[must_use]
+pub fn remark_on_unread(unread: &[String]) -> Option<String> {
+    (!unread.is_empty()).then(|| {
+        let unread = unread.join(", ");
+        format!("note: these name the registry and are not read, so what they use may not be in the list: {unread}")
+    })
 }
 
 /// What to say, beside the list, of one that is empty.

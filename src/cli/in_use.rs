@@ -1,6 +1,7 @@
 //! Flags of `in-use`.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -19,6 +20,9 @@ Examples:
     kubectl --context other create configmap west --namespace team-shop --from-file images.json \\
       --dry-run=client -o yaml | kubectl --context other apply -f -
 
+  What will a chart use?
+    helm template shop ./chart | registry-cleanup-operator in-use --registry registry.example.com:5050 -f -
+
 It fails, and prints nothing, if anything cannot be seen: a list that lacks an image would let it be removed.";
 
 #[derive(Args, Debug)]
@@ -32,6 +36,11 @@ pub(super) struct InUseArguments {
     /// mirror or a proxy. May be given several times.
     #[arg(long = "registry-alias", value_name = "PREFIX")]
     registry_aliases: Vec<String>,
+
+    /// Looks into manifests instead of the cluster: files of YAML or JSON, - for standard input. Nothing of a Secret is
+    /// looked at. The kinds of --in-use-catalogue are read in any case. May be given several times.
+    #[arg(short, long = "filename", value_name = "FILE")]
+    files: Vec<PathBuf>,
 
     #[command(flatten)]
     workloads: WorkloadArguments,
@@ -57,8 +66,14 @@ pub(super) fn run(arguments: InUseArguments) -> Result<ExitCode, String> {
         in_use: arguments.workloads.into(),
         proxies: proxies(),
     };
-    let list = runtime()?.block_on(in_use::list(&request)).map_err(|error| crate::causes::chain(&error))?;
-    if let Some(remark) = in_use::remark(&list) {
+    let told = |error: in_use::Error| crate::causes::chain(&error);
+    let (list, unread) = if arguments.files.is_empty() {
+        (runtime()?.block_on(in_use::list(&request)).map_err(told)?, Vec::new())
+    } else {
+        in_use::list_of_manifests(&request, &arguments.files).map_err(told)?
+    };
+    let empty = if arguments.files.is_empty() { in_use::remark(&list) } else { None };
+    for remark in [empty, in_use::remark_on_unread(&unread)].into_iter().flatten() {
         // Not to where the list goes.
         let _ = writeln!(std::io::stderr(), "{}", plain(&remark));
     }

@@ -72,3 +72,29 @@ async fn a_registry_or_an_alias_that_could_never_match_is_an_error() {
         assert!(!ok && text.contains(words), "{arguments:?}: {text}");
     }
 }
+
+#[test]
+fn manifests_are_read_without_a_cluster_and_objects_that_are_not_read_are_told() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let manifests = "
+{apiVersion: tekton.dev/v1, kind: Task, metadata: {name: build}, spec: {steps: [{image: 'registry.example.com/ci/go:1'}]}}
+---
+{apiVersion: example.com/v1, kind: Database, metadata: {name: main}, spec: {image: 'registry.example.com/shop/db:2'}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {image: 'registry.example.com/shop/secret:1'}}
+";
+    std::fs::write(file.path(), manifests).unwrap();
+    let name = file.path().to_str().unwrap();
+    let nowhere = Path::new("/no/such/kubeconfig");
+    let (ok, text) = in_use(nowhere, &["--registry=registry.example.com", "-f", name]);
+    assert!(ok && text.contains("registry.example.com/ci/go:1   Task/build"), "{text}");
+    assert!(
+        text.contains("note: these name the registry and are not read") && text.contains("Database/main"),
+        "{text}"
+    );
+    assert!(!text.contains("secret"), "{text}");
+
+    std::fs::write(file.path(), "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {}}").unwrap();
+    let (ok, text) = in_use(nowhere, &["--registry=registry.example.com", "-f", name]);
+    assert!(!ok && text.contains("Deployment/web cannot be read: spec.template is not understood"), "{text}");
+}

@@ -22,6 +22,7 @@ mod image_index;
 mod image_parts;
 mod json_path;
 mod kind;
+pub mod manifests;
 mod options;
 mod pod;
 mod projection;
