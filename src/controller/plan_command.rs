@@ -34,7 +34,7 @@ use super::plan::failure::{Failure, Unknown};
 use super::plan::in_use::{Cluster, Usage};
 use super::plan::list_repositories::{self, Found, concerns_all};
 use super::plan::planner::Planner;
-use super::plan::read_tags::TagReader;
+use super::plan::tag_reader::TagReader;
 use super::run::plan_repositories::{delete_scheduled, not_planned};
 use super::{connect, neighbours};
 use crate::policy::planning_width::FEWEST;

@@ -21,6 +21,9 @@ use super::types::{Budget, Closed, Project};
 /// Of projects, whether they are closed, and when that was told.
 type ClosedProjects = HashMap<(Url, Project), (Option<Closed>, Timestamp)>;
 
+/// How long no cursor is guessed after one was refuted.
+const GUESSES_OFF: SignedDuration = SignedDuration::from_hours(24);
+
 /// What is known of one host, shared by all its clients.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -48,6 +51,8 @@ pub(super) struct Host {
     pub(super) counts: HostCounts,
     /// What it lets through, by its last answer that told.
     budget: Mutex<Option<Budget>>,
+    /// The servers that did something else with a guessed cursor than was thought, and when.
+    refuted: Mutex<HashMap<Url, Timestamp>>,
 }
 
 /// What one server's GraphQL can be asked for.
@@ -78,6 +83,7 @@ impl Host {
             ahead: Mutex::default(),
             counts,
             budget: Mutex::default(),
+            refuted: Mutex::default(),
         }
     }
 
@@ -113,6 +119,17 @@ impl Host {
             known.insert(api.clone(), now);
         }
         fine || known.get(api).is_none_or(|since| now.duration_since(*since) >= REMEMBERED)
+    }
+
+    /// Takes note that a server did something else with a guessed cursor than was thought.
+    pub(super) fn refute_guesses(&self, api: &Url, now: Timestamp) {
+        self.refuted.lock().unwrap_or_else(PoisonError::into_inner).insert(api.clone(), now);
+    }
+
+    /// Whether a server has done with guessed cursors what was thought, as far as is known of the last day.
+    pub(super) fn may_guess(&self, api: &Url, now: Timestamp) -> bool {
+        let refuted = self.refuted.lock().unwrap_or_else(PoisonError::into_inner);
+        refuted.get(api).is_none_or(|since| now.duration_since(*since) >= GUESSES_OFF)
     }
 
     pub(super) fn closed(&self) -> MutexGuard<'_, ClosedProjects> {

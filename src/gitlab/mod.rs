@@ -13,6 +13,7 @@
 //! | `tags` | the endpoints of exact deletion | |
 //! | `shared_pages` | pages of tags in documents that several readers share | |
 //! | `page_queue` | the line of those who want a page | |
+//! | `cursors` | cursors of pages in the order of pushes, read and written | yes |
 //! | `removals` | the endpoint that removes many tags at once | |
 //! | `tag_rules` | the question for the rules by which projects protect tags | |
 //! | `protection` | what is known of the rules by which projects protect tags | yes |
@@ -64,6 +65,7 @@ mod client;
 mod connection;
 mod contents;
 mod contents_responses;
+mod cursors;
 mod document_size;
 mod documents;
 mod error;
@@ -106,6 +108,7 @@ pub use crate::proxy::Proxy;
 pub use age::Age;
 pub use client::Client;
 pub use connection::GitLab;
+pub use cursors::PushCursor;
 pub use error::{Class, Error, ErrorKind, Foreign, Grant, Operation, Setting, TlsProblem, TokenProblem, Unreached};
 pub use gate::{AlwaysOpen, FinalCheck, Gate, Stopped};
 pub use graphql_removals::RemovedPart;
@@ -115,6 +118,7 @@ pub use protection::{AccessLevel, TagRule, TagRules};
 pub use resolve::{Lookup, SystemLookup};
 pub use said::Said;
 pub use settings::{ClientSettings, Connection, RequestLimits};
+pub use shared_pages::PagesWanted;
 pub use types::{
     Budget, BulkAnswer, Capabilities, Closed, ImagePage, Namespace, Project, Repository, RepositoryDeletion,
     RepositoryNow, RepositoryRef, RepositoryStatus, Tag, TagDetails, TagNow, TagOrder, TagPage, TagRemoval, TokenInfo,

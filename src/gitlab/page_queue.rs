@@ -38,6 +38,8 @@ const NOT_FULL: usize = 2;
 #[derive(Debug, Default)]
 struct Line {
     next: u64,
+    /// Those who stand in it, and those of whose pages it is not known yet what they came to.
+    waiting: usize,
     wanted: VecDeque<Wanted>,
 }
 
@@ -94,8 +96,14 @@ impl PageQueue {
         let mut line = self.line();
         let id = line.next;
         line.next += 1;
+        line.waiting += 1;
         line.wanted.push_back(Wanted { id, parts, page, told });
         Place { queue: self, id, parts, told: receiver }
+    }
+
+    /// How many pages are wanted, or on their way.
+    pub(super) fn wanted(&self) -> usize {
+        self.line().waiting
     }
 
     /// Waits until one more document may be under way.
@@ -173,7 +181,9 @@ impl<'q> Place<'q> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.queue.line().wanted.retain(|wanted| wanted.id != self.id);
+        let mut line = self.queue.line();
+        line.wanted.retain(|wanted| wanted.id != self.id);
+        line.waiting = line.waiting.saturating_sub(1);
     }
 }
 
@@ -222,6 +232,9 @@ mod tests {
         let told = future::join_all((0..5).map(|repository| read(&queue, repository, 3))).await;
         assert_eq!(told, ["0 of 3", "1 of 3", "2 of 3", "3 of 2", "4 of 2"]);
         assert_eq!(read(&queue, 7, 3).await, "7 of 1", "whoever is alone waits for nobody");
+        assert_eq!(queue.wanted(), 0);
+        let _place = queue.stand(Parts::ALL, page(8));
+        assert_eq!(queue.wanted(), 1);
     }
 
     #[tokio::test]

@@ -48,7 +48,39 @@ fn counts(page: Option<TagPage>) -> Told {
     page.filter(|page| page.next.is_none() || page.tags.len() == PAGE).map(Ok)
 }
 
+/// Pages that are wanted, and how many more would be read at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PagesWanted {
+    /// Wanted or on their way just now, over this connection.
+    pub now: usize,
+    /// So many more fit into the documents that may be under way at the same time.
+    pub room: usize,
+}
+
 impl Client {
+    /// How many pages are wanted just now, and how many more would be read at the same time.
+    #[must_use]
+    pub fn pages_wanted(&self) -> PagesWanted {
+        let sizes = self.http.host.sizes();
+        let (off, reads) = (sizes.is_off(), sizes.reads());
+        drop(sizes);
+        let now = self.http.pages.wanted();
+        let most = if off { 0 } else { reads.saturating_mul(self.http.host.in_flight) };
+        PagesWanted { now, room: most.saturating_sub(now) }
+    }
+
+    /// Whether cursors may be guessed: the server did nothing else with one than was thought, within a day.
+    #[must_use]
+    pub fn may_guess(&self) -> bool {
+        self.http.host.may_guess(&self.http.api, self.http.clock.now())
+    }
+
+    /// Takes note that the server did something else with a guessed cursor than was thought.
+    pub fn refute_guesses(&self) {
+        tracing::info!("GitLab pages tags by push in a way that is not known: pages are read one after the other");
+        self.http.host.refute_guesses(&self.http.api, self.http.clock.now());
+    }
+
     /// A full page, out of a document with pages that others want at the same time.
     ///
     /// # Errors

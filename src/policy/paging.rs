@@ -35,6 +35,12 @@ impl Pages {
         Self { newest_first, after: None, last: None, right: false }
     }
 
+    /// No page yet, but the first follows a tag with this name, which may be none of the repository's.
+    #[must_use]
+    pub fn after(newest_first: bool, name: &str) -> Self {
+        Self { last: Some(name.into()), ..Self::new(newest_first) }
+    }
+
     /// Takes note of a page, by the names of its tags in their order.
     pub fn note<'t>(&mut self, page: impl Iterator<Item = &'t str>) {
         self.after = self.last.take();
@@ -44,10 +50,11 @@ impl Pages {
         }
     }
 
-    /// Whether none of these was skipped, which are all the tags that were not read.
-    pub fn skipped_none<'t>(&self, mut unread: impl Iterator<Item = &'t str>) -> bool {
-        let Some(after) = self.after.as_deref() else { return true };
-        self.right || unread.all(|name| self.follows(after, name))
+    /// Whether pages that were read one after the other, in one way or several, skipped none of these, which are all the
+    /// tags that were not read.
+    pub fn skipped_none<'t>(ways: &[Self], mut unread: impl Iterator<Item = &'t str>) -> bool {
+        let may_be_skipped = |way: &Self, name| way.after.as_deref().is_some_and(|after| !way.follows(after, name));
+        ways.iter().any(|way| way.right) || unread.all(|name| !ways.iter().any(|way| may_be_skipped(way, name)))
     }
 
     /// Whether pages show that they were made the right way, or there is only one.
@@ -96,7 +103,22 @@ mod tests {
         #[case] unread: &str,
         #[case] none: bool,
     ) {
-        assert_eq!(pages(false, all).skipped_none(unread.split_whitespace()), none);
+        assert_eq!(Pages::skipped_none(&[pages(false, all)], unread.split_whitespace()), none);
+    }
+
+    #[test]
+    fn what_follows_a_name_of_nobody_shows_the_way_as_well() {
+        let after = |name: &str, page: &str| {
+            let mut all = Pages::after(false, name);
+            all.note(page.split_whitespace());
+            all
+        };
+        assert!(after("zz", "a").are_right());
+        assert!(!after("a", "m").are_right(), "it may have skipped what has a smaller name");
+        let unread = |ways: &[Pages], name: &str| Pages::skipped_none(ways, [name].into_iter());
+        assert!(!unread(&[pages(false, "a m"), after("n", "o")], "b"));
+        assert!(unread(&[pages(false, "a m"), after("n", "o")], "p"));
+        assert!(unread(&[pages(false, "a m | n z"), after("zz", "y")], "b"), "one page shows it for all");
     }
 
     #[test]
@@ -129,7 +151,7 @@ mod tests {
                 seen.extend(page);
             }
             let unread = || order.iter().filter(|name| !seen.contains(name)).copied();
-            if proof.skipped_none(unread()) {
+            if Pages::skipped_none(&[proof], unread()) {
                 let youngest = seen.iter().map(|name| place(name)).max().unwrap();
                 prop_assert!(unread().all(|name| place(name) > youngest), "{:?} of {:?}", seen, order);
             }

@@ -56,6 +56,7 @@ mod robustness;
 mod run_order;
 mod runs;
 mod shards;
+mod stretches;
 mod support;
 mod ties;
 mod unchanged;

@@ -9,6 +9,8 @@ mod in_use_lists;
 mod indexes;
 pub(super) mod list_repositories;
 pub(super) mod newest;
+mod pages;
 pub(super) mod planner;
 pub(super) mod read_tags;
 mod tag_protection;
+pub(super) mod tag_reader;

@@ -19,7 +19,8 @@ use crate::policy::tag::{Ages, Tag, TagView, to_the_second};
 use super::failure::Failure;
 use super::list_repositories::concerns_all;
 use super::planner::Planner;
-use super::read_tags::{PAGE, known};
+use super::read_tags::known;
+use super::tag_reader::PAGE;
 
 /// What the look came to.
 #[derive(Default)]

@@ -26,7 +26,8 @@ use crate::policy::tag::{Tag, TagView};
 use super::failure::{Failure, Unknown};
 use super::in_use::Usage;
 use super::list_repositories::concerns_all;
-use super::read_tags::{self, PAGE, TagReader};
+use super::read_tags;
+use super::tag_reader::{PAGE, TagReader};
 
 /// Requests for the details of tags under way at the same time. The pace per host is the real limit.
 const DETAILS_IN_FLIGHT: usize = 8;

@@ -2,14 +2,11 @@
 //! GraphQL. What may be concluded from it is decided by `policy::inventory`.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::clock::Clock;
 use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagDetails, TagOrder};
-use crate::policy::CompiledPolicy;
 use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Need, ascends, assemble, need};
 use crate::policy::paging;
@@ -17,39 +14,11 @@ use crate::policy::source::{Extent, Source};
 use crate::policy::tag::{Ages, Manifest, Moment, Tag, to_the_second};
 
 use super::failure::Failure;
+use super::pages::{self, Pages};
+use super::tag_reader::{PAGE, TagReader};
 
-/// Tags in one full page. GitLab behaviour: it shows no more, and loses tags when more are asked for.
-pub(crate) const PAGE: usize = 20;
 /// Requests for the details of tags under way at the same time.
 const DETAILS_IN_FLIGHT: usize = 8;
-
-/// What reading needs.
-#[derive(Clone, Copy)]
-pub(crate) struct TagReader<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) clock: &'a dyn Clock,
-    pub(crate) policy: &'a CompiledPolicy,
-    /// The moment as of which to plan: ages are reckoned from it, and what was pushed later stays. `None` = now.
-    pub(crate) as_of: Option<Timestamp>,
-    /// Read every tag in full, also those whose fate is clear without.
-    pub(crate) everything: bool,
-    /// Counts the tags that are read, for whoever watches; those of a second attempt again.
-    pub(crate) read: Option<&'a AtomicU64>,
-}
-
-impl TagReader<'_> {
-    /// The same for every tag in full.
-    pub(crate) fn everything(&self) -> Self {
-        Self { everything: true, ..*self }
-    }
-
-    /// Takes note of tags that were read.
-    pub(crate) fn note_read(&self, tags: usize) {
-        if let Some(read) = self.read {
-            read.fetch_add(tags as u64, Ordering::Relaxed);
-        }
-    }
-}
 
 /// Reads a repository. Parts that do not fit together are read once more: somebody may have pushed in between.
 pub(crate) async fn read(
@@ -145,9 +114,11 @@ async fn parts(
     at: Timestamp,
 ) -> Result<Option<Parts>, Failure> {
     let client = reader.client;
-    let Some(Pages { tags, to_the_end, proof }) = pages(reader, repository, need.until).await? else {
-        return Ok(None);
+    let pages = match need.until {
+        None => Some(pages::by_name(reader, repository).await?),
+        Some(until) => pages::by_push(reader, repository, until).await?,
     };
+    let Some(Pages { tags, to_the_end, proofs }) = pages else { return Ok(None) };
     if !to_the_end && !need.names {
         return Ok(Some(Parts { tags, to_the_end, names: None, since: HashMap::new() }));
     }
@@ -156,7 +127,7 @@ async fn parts(
     if need.until.is_some() {
         let read: HashSet<&str> = tags.iter().map(|tag| &*tag.name).collect();
         let mut unread = names.iter().map(|name| &**name).filter(|name| !read.contains(name)).peekable();
-        if (to_the_end && unread.peek().is_some()) || !proof.skipped_none(unread) {
+        if (to_the_end && unread.peek().is_some()) || !paging::Pages::skipped_none(&proofs, unread) {
             return Ok(None);
         }
     }
@@ -218,56 +189,6 @@ pub(crate) async fn pushed_since(
         cursor = page.next;
         if pushes.complete || cursor.is_none() {
             return Ok(proof.are_right().then_some(pushes));
-        }
-    }
-}
-
-/// Pages from the beginning on.
-struct Pages {
-    tags: Vec<gitlab::Tag>,
-    to_the_end: bool,
-    /// What they prove, where they come by push.
-    proof: paging::Pages,
-}
-
-/// Reads page after page, up to a moment or to the end. `None` where they do not come in the order of their pushes.
-async fn pages(
-    reader: &TagReader<'_>,
-    repository: &Repository,
-    until: Option<Timestamp>,
-) -> Result<Option<Pages>, Failure> {
-    let order = if until.is_some() { TagOrder::OldestPushFirst } else { TagOrder::Name };
-    let mut tags: Vec<gitlab::Tag> = Vec::new();
-    let mut names: HashSet<Box<str>> = HashSet::new();
-    let mut proof = paging::Pages::new(false);
-    let mut cursors: HashSet<String> = HashSet::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let page = reader.client.tag_page(repository.id, order, cursor.as_deref()).await?;
-        reader.note_read(page.tags.len());
-        let full = page.next.is_none() || page.tags.len() == PAGE;
-        let once = page.tags.iter().all(|tag| names.insert(tag.name.clone()));
-        if until.is_some() && !once {
-            return Ok(None);
-        }
-        if !full || !once {
-            return Err(Failure::Incomplete);
-        }
-        proof.note(page.tags.iter().map(|tag| &*tag.name));
-        let last = tags.last().and_then(|tag| tag.published_at);
-        let pushes = page.tags.iter().map(|tag| tag.published_at);
-        if until.is_some() && !ascends(last, pushes) {
-            return Ok(None);
-        }
-        let reached = until.is_some_and(|until| page.tags.iter().any(|tag| tag.published_at >= Some(until)));
-        tags.extend(page.tags);
-        if reached {
-            return Ok(Some(Pages { tags, to_the_end: false, proof }));
-        }
-        match page.next {
-            None => return Ok(Some(Pages { tags, to_the_end: true, proof })),
-            Some(next) if cursors.insert(next.clone()) => cursor = Some(next),
-            Some(_) => return Err(Failure::Incomplete),
         }
     }
 }

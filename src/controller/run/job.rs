@@ -14,7 +14,7 @@ use crate::controller::context::Context;
 use crate::controller::gate::{RunGate, StillCurrent};
 use crate::controller::plan::in_use::Usage;
 use crate::controller::plan::planner::Planner;
-use crate::controller::plan::read_tags::TagReader;
+use crate::controller::plan::tag_reader::TagReader;
 use crate::controller::renewal::{Progress, Renewal};
 use crate::gitlab::{Client, Repository};
 use crate::leadership::moment::Moment;

@@ -88,6 +88,8 @@ pub struct Settings {
     /// The registry is older than 3.87: what follows a page by push are the tags with a larger name and no older push,
     /// not those after its last tag, and its cursors are cut to the millisecond (gitlab-api reference 10).
     pub pages_by_push_skip: bool,
+    /// What a page by push comes after whose cursor names no tag of the repository: nobody has to take such a cursor.
+    pub strange_push_cursors: StrangeCursors,
     /// The registry answers its tag listings, and the question for a repository's size, with an error (gitlab-api
     /// reference 1.6).
     pub registry_lists_fail: bool,
@@ -138,6 +140,7 @@ impl Default for Settings {
             graphql_tag_cursors: None,
             graphql_silent_nulls: false,
             pages_by_push_skip: false,
+            strange_push_cursors: StrangeCursors::Moment,
             registry_lists_fail: false,
             registry_deletes_fail: false,
             bulk_jobs_fail: false,
@@ -211,6 +214,23 @@ pub enum TagCursors {
     /// Pages are the registry's and so are their cursors; `first` above 20 silently loses the rest of each page, and
     /// without `first` and `last` there is nothing.
     Registry,
+}
+
+/// What a cursor by push leads to that names no tag of the repository. The registry goes by the date and the name in it,
+/// whether there is such a tag or not (container-registry, `docs/spec/gitlab/api.md`: sorting by published date).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrangeCursors {
+    /// To the tags that were pushed after its moment.
+    Moment,
+    /// To an error.
+    Error,
+    /// To a page without tags, as a registry reads that refuses the cursor.
+    Nothing,
+    /// To the first page.
+    Beginning,
+    /// To the tags after its moment, but for every third.
+    Gaps,
 }
 
 /// The order in which the registry lists tags. GitLab promises none; path A uses its database's collation, path B

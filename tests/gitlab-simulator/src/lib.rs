@@ -54,7 +54,7 @@ use tokio::{net::TcpListener, task::AbortHandle};
 use tokio_rustls::TlsAcceptor;
 
 pub use clock::Clock;
-pub use config::{Backend, Config, Maintenance, RateLimit, Settings, TagCursors, TagOrder, Version};
+pub use config::{Backend, Config, Maintenance, RateLimit, Settings, StrangeCursors, TagCursors, TagOrder, Version};
 pub use faults::{Action, Fault, HoldPoint, Matcher};
 pub use hold::Hold;
 pub use jobs::{CleanupParams, DurationError, JobKind, JobReport, JobStatus, JobSwitches, Outcome, Sizes};

@@ -2,19 +2,23 @@
 //!
 //! A repository's tags come in two ways. By offset: the server reads the whole list and cuts pages of at most 20, as it
 //! does on path B and did on path A before 17; a cursor is a position. As the registry's pages: `first` goes to the
-//! registry as it is, at most 20 of its answer are shown, and the cursors are those of the registry's page; a page of
-//! nothing was asked for when there is neither `first` nor `last`.
+//! registry as it is, at most 20 of its answer are shown, and the cursors are those of the registry's page: a name, or
+//! where the order is by push the base64 of date and name; a page of nothing was asked for when there is neither `first`
+//! nor `last`.
 
 use std::{cmp::Ordering, collections::BTreeSet, ops::Bound};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{errors::GraphqlError, plan::Planned};
 use crate::{
     api::after,
-    config::TagOrder,
+    config::{StrangeCursors, TagOrder},
     state::{LastPush, Repository, Tag, locale_key},
 };
 
@@ -182,14 +186,25 @@ pub(super) fn of_registry_by_push<'r>(
     found: &'r Repository,
     descending: bool,
     asked: &Planned,
-    skips: bool,
-) -> Page<&'r Tag> {
-    let Some(asked_for) = asked_for(asked) else { return Page::empty() };
+    (skips, strange): (bool, StrangeCursors),
+) -> Result<Page<&'r Tag>, GraphqlError> {
+    let Some(asked_for) = asked_for(asked) else { return Ok(Page::empty()) };
     let before = cursor(asked, "before");
-    let at = match before.or_else(|| cursor(asked, "after")).map(last_push) {
-        Some(None) => return Page::empty(),
+    let mut at = match before.or_else(|| cursor(asked, "after")).map(last_push) {
+        Some(None) => return Ok(Page::empty()),
         at => at.flatten(),
     };
+    let mut gaps = false;
+    if at.as_ref().is_some_and(|(_, name)| !found.tags().contains_key(name)) {
+        match strange {
+            StrangeCursors::Moment => {}
+            StrangeCursors::Error => return Err(GraphqlError::new("Please provide a valid cursor")),
+            StrangeCursors::Nothing => return Ok(Page::empty()),
+            StrangeCursors::Beginning => at = None,
+            StrangeCursors::Gaps => gaps = true,
+        }
+    }
+    let asked_for = if gaps { asked_for + asked_for / 2 } else { asked_for };
     // What comes before a cursor comes after it in the opposite order.
     let backwards = descending != before.is_some();
     let (mut keys, more, passed) = match &at {
@@ -201,8 +216,10 @@ pub(super) fn of_registry_by_push<'r>(
         keys.reverse();
         (earlier, later) = (later, earlier);
     }
-    let tags = keys.iter().filter_map(|(_, name)| found.tags().get(name)).collect();
-    shown(RegistryPage { tags, earlier, later }, Sort::Published, asked)
+    let shows = |(index, _): &(usize, _)| !(gaps && index % 3 == 1);
+    let keys = keys.iter().enumerate().filter(shows);
+    let tags = keys.filter_map(|(_, (_, name))| found.tags().get(name)).collect();
+    Ok(shown(RegistryPage { tags, earlier, later }, Sort::Published, asked))
 }
 
 /// The next places in the order after a cursor, whether there are more, and whether there are any up to the cursor.
@@ -258,7 +275,8 @@ fn shown<'r>(page: RegistryPage<'r>, sort: Sort, asked: &Planned) -> Page<&'r Ta
     let cursor = |tag: &Tag| match sort {
         Sort::Name => tag.name.clone(),
         Sort::Published => {
-            encoded(&format!("{}|{}", tag.published_at().map_or_else(String::new, |at| at.to_string()), tag.name))
+            let at = tag.published_at().map_or_else(String::new, |at| format!("{at:.6}"));
+            STANDARD.encode(format!("{at}|{}", tag.name))
         }
     };
     let start = tags.first().filter(|_| earlier).map(|tag| cursor(tag));
@@ -283,7 +301,7 @@ fn published_after(tags: &[&Tag], cursor: &str, descending: bool) -> Option<usiz
 
 /// What a cursor of a listing by the last push says.
 fn last_push(cursor: &str) -> Option<LastPush> {
-    let text = decoded(cursor)?;
+    let text = String::from_utf8(STANDARD.decode(cursor).ok()?).ok()?;
     let (at, name) = text.split_once('|')?;
     let at = if at.is_empty() { None } else { Some(at.parse().ok()?) };
     Some((at, name.to_owned()))

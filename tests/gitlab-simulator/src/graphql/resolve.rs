@@ -351,7 +351,8 @@ impl<'r> Resolver<'r> {
             && settings.path_a()
             && settings.tag_cursors() == TagCursors::Registry
         {
-            return Ok(of_registry_by_push(found, descending, field, settings.pages_by_push_skip));
+            let unlike = (settings.pages_by_push_skip, settings.strange_push_cursors);
+            return of_registry_by_push(found, descending, field, unlike);
         }
         let mut tags = self.untruncated(found);
         tags.retain(|tag| tag.name.contains(name));
