@@ -14,6 +14,7 @@ use url::Url;
 
 use super::error::{Error, ErrorKind, Operation};
 use super::gate::FinalCheck;
+use super::page_queue::PageQueue;
 use super::pagination::{self, Gap, KEYSET_PAGE, Keyset, OFFSET_PAGE, Offset};
 use super::responses::{
     ErrorAnswer, TagAnswer, TagDetailsAnswer, VersionAnswer, accept, incomplete, invalid, is_page, read, refusal,
@@ -67,7 +68,15 @@ impl Client {
     /// for it waits for.
     #[must_use]
     pub fn cutting_in(&self) -> Self {
-        Self { http: Http { cuts_in: Arc::new(AtomicBool::new(true)), belongs: true, ..self.http.clone() } }
+        let cuts_in = Arc::new(AtomicBool::new(true));
+        Self { http: Http { cuts_in, belongs: true, pages: None, ..self.http.clone() } }
+    }
+
+    /// The same for several questions that belong to one request: pages that are wanted at the same time go into one
+    /// document, which leaves at once.
+    #[must_use]
+    pub fn cutting_in_together(&self) -> Self {
+        Self { http: Http { pages: Some(Arc::new(PageQueue::new(1))), ..self.cutting_in().http } }
     }
 
     /// How far the server's clock is ahead of ours, by the `Date` of its last answer to anybody here; `None` if none

@@ -108,7 +108,7 @@ impl GitLab {
             gate,
             cuts_in: Arc::default(),
             belongs: false,
-            pages: Arc::new(PageQueue::new(self.settings.limits.requests_in_flight.into())),
+            pages: Some(Arc::new(PageQueue::new(self.settings.limits.requests_in_flight.into()))),
             final_check: None,
             tag_rules: ToldRules::default(),
             sent: Arc::default(),

@@ -1,7 +1,8 @@
 //! GraphQL: documents of several parts, and their answers taken apart.
 //!
 //! Pure. What a run costs is counted in requests, and one document may hold many fields under names of their own. So
-//! pages of several repositories go into one query, and removals of several times 20 tags into one mutation:
+//! pages of several repositories go into one query, and removals of several times 20 tags, of one repository or several,
+//! into one mutation:
 //!
 //! ```text
 //! [page, page, …]      → pages_body    → one request → parted → [Answer, Answer, …] → graphql_responses::page
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::graphql::{MOST_NAMES, Page, Parts, body, global_id, page_field, page_points};
+use super::graphql::{MOST_NAMES, NamesOf, Page, Parts, body, global_id, page_field, page_points};
 use super::transport::Answer;
 
 /// Points that a document asks for at most, of GitLab's 250: its formula differs a little from release to release.
@@ -82,21 +83,25 @@ pub(super) fn last_pushes_body(repositories: &[u64]) -> Option<Vec<u8>> {
     body(&format!("query pushes({}) {{{} }}", declared.join(", "), asked.concat()), variables)
 }
 
-/// The request that removes tags of one repository, 20 a part, in the order of their names.
-pub(super) fn removals_body(repository: u64, names: &[&str]) -> Option<Vec<u8>> {
-    let (mut declared, mut asked) = (Vec::new(), Vec::new());
-    let mut variables = BTreeMap::from([("id".to_owned(), json!(global_id(repository)))]);
-    for (position, names) in names.chunks(MOST_NAMES).enumerate() {
-        let alias = alias(position);
-        declared.push(format!(", $n{position}: [String!]!"));
-        asked.push(format!(
-            " {alias}: destroyContainerRepositoryTags(input: {{ id: $id, tagNames: $n{position} }}) {{ deletedTagNames \
-             errors }}"
-        ));
-        variables.insert(format!("n{position}"), json!(names));
+/// The request that removes tags of some repositories, 20 a part, in the order of their names.
+pub(super) fn removals_body(wanted: &[NamesOf<'_>]) -> Option<Vec<u8>> {
+    let (mut declared, mut asked, mut variables) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let wanted = wanted.iter().filter(|of| !of.names.is_empty());
+    for (number, NamesOf { repository, names }) in wanted.enumerate() {
+        declared.push(format!("$i{number}: ContainerRepositoryID!"));
+        variables.insert(format!("i{number}"), json!(global_id(*repository)));
+        for names in names.chunks(MOST_NAMES) {
+            let position = asked.len();
+            let alias = alias(position);
+            declared.push(format!("$n{position}: [String!]!"));
+            asked.push(format!(
+                " {alias}: destroyContainerRepositoryTags(input: {{ id: $i{number}, tagNames: $n{position} }}) {{ \
+                 deletedTagNames errors }}"
+            ));
+            variables.insert(format!("n{position}"), json!(names));
+        }
     }
-    let (declared, asked) = (declared.concat(), asked.concat());
-    body(&format!("mutation remove($id: ContainerRepositoryID!{declared}) {{{asked} }}"), variables)
+    body(&format!("mutation remove({}) {{{} }}", declared.join(", "), asked.concat()), variables)
 }
 
 /// Whether GitLab did nothing with a document, because it has too many points or characters.

@@ -16,8 +16,12 @@ pub(super) const PAGE: usize = 20;
 /// Tags that one mutation may name. GitLab behaviour: more are refused as a whole.
 pub(super) const MOST_NAMES: usize = 20;
 
-/// Removals in one document. GitLab counts three points for each, of 250, and some 120 characters, of 10,000.
+/// Removals of 20 names in one document.
 pub(super) const MOST_REMOVALS: usize = 25;
+
+/// Removals in one document, however many names they have. GitLab counts three points for each, of 250, and some 130
+/// characters, of 10,000.
+pub(super) const MOST_PARTS: usize = 40;
 
 /// Tags that are shown of those whose names contain a name that is asked for. The name itself usually comes first of
 /// them in the order of names; without a metadata database each that is shown takes GitLab a request to its registry.
@@ -87,6 +91,15 @@ pub(super) struct Page {
     pub(super) repository: u64,
     pub(super) order: TagOrder,
     pub(super) after: Option<String>,
+}
+
+/// Tags of one repository that are to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamesOf<'n> {
+    /// The repository's id.
+    pub repository: u64,
+    /// The names of the tags.
+    pub names: Vec<&'n str>,
 }
 
 /// What callers are told about it.

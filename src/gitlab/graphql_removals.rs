@@ -4,7 +4,6 @@ use serde::Deserialize;
 
 use super::documents::{Parted, parted};
 use super::error::{Error, ErrorKind, Foreign, Operation};
-use super::graphql::MOST_NAMES;
 use super::graphql_responses::{Envelope, GraphqlFault, is_elsewhere};
 use super::responses::{invalid, maintenance, unfulfilled, yes};
 use super::transport::Answer;
@@ -65,14 +64,13 @@ pub(super) fn removed(operation: Operation, answer: &Answer, asked: &[&str]) -> 
     Err(Error::new(operation, unfinished(&refusals, gone.is_empty())))
 }
 
-/// The same for each part of a document, 20 names a part.
-pub(super) fn removed_together(operation: Operation, answer: &Answer, asked: &[&str]) -> Vec<RemovedPart> {
-    let parts = asked.len().div_ceil(MOST_NAMES);
-    if parts == 1 {
-        return vec![removed(operation, answer, asked)];
+/// The same for each part of a document.
+pub(super) fn removed_together(operation: Operation, answer: &Answer, asked: &[&[&str]]) -> Vec<RemovedPart> {
+    if let [names] = asked {
+        return vec![removed(operation, answer, names)];
     }
-    let told = parted(Parted::Removals, answer, parts);
-    asked.chunks(MOST_NAMES).zip(&told).map(|(names, answer)| removed(operation, answer, names)).collect()
+    let told = parted(Parted::Removals, answer, asked.len());
+    asked.iter().zip(&told).map(|(names, answer)| removed(operation, answer, names)).collect()
 }
 
 /// What the mutation's own errors mean.

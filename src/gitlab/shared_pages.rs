@@ -64,7 +64,7 @@ impl Client {
         let sizes = self.http.host.sizes();
         let (off, reads) = (sizes.is_off(), sizes.reads());
         drop(sizes);
-        let now = self.http.pages.wanted();
+        let now = self.http.pages.as_ref().map_or(0, |pages| pages.wanted());
         let most = if off { 0 } else { reads.saturating_mul(self.http.host.in_flight) };
         PagesWanted { now, room: most.saturating_sub(now) }
     }
@@ -87,14 +87,14 @@ impl Client {
     ///
     /// Those that would be said of it alone as well, such as [`ErrorKind::Stopped`].
     pub(super) async fn shared_page(&self, parts: Parts, page: &Page) -> Result<Shared<'_>, Error> {
-        // What belongs to a request whose turn has come waits for nobody.
-        if self.http.host.sizes().is_off() || self.http.belongs {
+        // What belongs to a request whose turn has come waits for nobody else.
+        let Some(pages) = self.http.pages.as_ref().filter(|_| !self.http.host.sizes().is_off()) else {
             return Ok(Shared::Alone(None));
-        }
+        };
         let most = || self.http.host.sizes().reads().min(documents::most_pages(parts));
         let stopped = || Error::new(Operation::ReadTags, ErrorKind::Stopped);
         let told = loop {
-            let mut place = self.http.pages.stand(parts, page.clone());
+            let mut place = pages.stand(parts, page.clone());
             let turn = tokio::select! {
                 biased;
                 () = self.http.gate.stopped() => return Err(stopped()),

@@ -53,8 +53,8 @@ pub(super) struct Http {
     pub(super) cuts_in: Arc<AtomicBool>,
     /// Whether its requests belong to one whose turn has come.
     pub(super) belongs: bool,
-    /// Those who want a page of tags over this connection.
-    pub(super) pages: Arc<PageQueue>,
+    /// Those who want a page of tags over this connection; `None` where each is asked for alone.
+    pub(super) pages: Option<Arc<PageQueue>>,
     /// Asked before whatever removes something, if there is anything to ask.
     pub(super) final_check: Option<Arc<dyn FinalCheck>>,
     /// What was told of the rules by which projects protect tags.

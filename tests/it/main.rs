@@ -59,6 +59,7 @@ mod shards;
 mod stretches;
 mod support;
 mod ties;
+mod together;
 mod unchanged;
 mod window;
 mod workloads;

@@ -117,11 +117,26 @@ impl TagCheck {
     /// Why the request did not leave, the last time that it did not.
     pub(crate) fn found(&self) -> Found {
         // A request is only withdrawn with a finding.
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(Found::Late)
+        self.finding().unwrap_or(Found::Late)
+    }
+
+    /// The same where it may be for the sake of other tags that it did not.
+    pub(super) fn finding(&self) -> Option<Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes note of what a look came to.
+    pub(super) fn note(&self, found: Option<Found>) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    /// The look at whether its tags are in use, if the policy wants to know.
+    pub(super) fn in_use(&self) -> Option<&Look> {
+        self.in_use.as_deref()
     }
 
     async fn check(&self) -> Result<(), Found> {
-        let asked = self.unchanged().await?;
+        let asked = self.unchanged(&self.client.cutting_in()).await?;
         if !self.in_time(asked) {
             return Err(Found::Late);
         }
@@ -133,30 +148,31 @@ impl TagCheck {
             return Ok(());
         }
         // The cluster took long. It was asked after this check began, and is listened to meanwhile.
-        let asked = self.unchanged().await?;
+        let asked = self.unchanged(&self.client.cutting_in()).await?;
         if !in_use.still_as_known() {
             return Err(used(in_use));
         }
         if self.in_time(asked) { Ok(()) } else { Err(Found::Late) }
     }
 
-    fn in_time(&self, asked: Timestamp) -> bool {
+    /// Whether what GitLab was asked at a moment still holds.
+    pub(super) fn in_time(&self, asked: Timestamp) -> bool {
         self.clock.now().duration_since(asked).abs() < self.way.holds()
     }
 
-    /// When GitLab was asked, if all tags are as they were planned.
-    async fn unchanged(&self) -> Result<Timestamp, Found> {
+    /// When GitLab was asked, by a client that waits for no turn, if all tags are as they were planned.
+    pub(super) async fn unchanged(&self, client: &Client) -> Result<Timestamp, Found> {
         let (asked, now) = match &self.way {
-            Way::Newest(newest) => newest.now(self).await?,
-            Way::Names => (self.clock.now(), self.named().await?),
-            Way::Single => (self.clock.now(), self.single().await?),
+            Way::Newest(newest) => newest.now(self, client).await?,
+            Way::Names => (self.clock.now(), self.named(client).await?),
+            Way::Single => (self.clock.now(), self.single(client).await?),
         };
         if now.iter().all(|now| *now == Now::Same) { Ok(asked) } else { Err(Found::Changed(now)) }
     }
 
-    async fn named(&self) -> Result<Vec<Now>, Found> {
+    async fn named(&self, client: &Client) -> Result<Vec<Now>, Found> {
         let names: Vec<&str> = self.tags.iter().map(|tag| &*tag.name).collect();
-        let told = self.client.cutting_in().tags_now(self.repository.id, &names).await.map_err(|error| {
+        let told = client.tags_now(self.repository.id, &names).await.map_err(|error| {
             // Fewer at once, or one alone, may still be told.
             let kind = error.kind();
             let unread = matches!(kind, ErrorKind::InvalidAnswer { .. } | ErrorKind::Unsupported { .. });
@@ -171,8 +187,8 @@ impl TagCheck {
     }
 
     /// One that is not found where it was listed may be gone, which is not certain, so it is not asked for.
-    async fn single(&self) -> Result<Vec<Now>, Found> {
-        let (client, reference) = (self.client.cutting_in(), self.repository.reference());
+    async fn single(&self, client: &Client) -> Result<Vec<Now>, Found> {
+        let reference = self.repository.reference();
         let mut now = Vec::new();
         for tag in &self.tags {
             let details = client.tag(&reference, &tag.name).await?;
@@ -187,14 +203,15 @@ impl FinalCheck for TagCheck {
         async {
             let found = self.check().await.err();
             let still = found.is_none();
-            *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            self.note(found);
             still
         }
         .boxed()
     }
 }
 
-fn used(look: &Look) -> Found {
+/// What a look that said no has found.
+pub(super) fn used(look: &Look) -> Found {
     look.found().map_or_else(|unknown| Found::Failed(unknown.into()), |use_now| Found::InUse(Box::new(use_now)))
 }
 
@@ -246,14 +263,13 @@ impl Newest {
 
     /// What tags are by the newest pushes, and when those were asked for: now, if what is known is too old or has
     /// served enough.
-    async fn now(&self, check: &TagCheck) -> Result<(Timestamp, Vec<Now>), Found> {
+    async fn now(&self, check: &TagCheck, client: &Client) -> Result<(Timestamp, Vec<Now>), Found> {
         let mut known = self.known.lock().await;
         let asked = match known.asked {
             Some(asked) if check.in_time(asked) && known.tags + check.tags.len() <= TAGS_PER_LOOK => asked,
             _ => {
                 let asked = check.clock.now();
-                let client = check.client.cutting_in();
-                let pushes = pushed_since(&client, &check.repository, self.since).await?.ok_or(Found::NoOrder)?;
+                let pushes = pushed_since(client, &check.repository, self.since).await?.ok_or(Found::NoOrder)?;
                 known.pushes.extend(pushes.tags);
                 (known.asked, known.tags, known.complete) = (Some(asked), 0, pushes.complete);
                 asked

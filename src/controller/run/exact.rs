@@ -1,12 +1,14 @@
 //! The method Exact: removes what was planned over what is really there, and knows what went.
 
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
 
 use crate::api::conditions::Reason;
-use crate::gitlab::{Age, Error, Repository};
+use crate::gitlab::{Age, Error, Repository, Together};
 use crate::policy::approval::{differences, is_within, tag_marks};
 use crate::policy::outcomes::plan::Removable;
-use crate::policy::outcomes::removal::broken_off;
+use crate::policy::outcomes::removal::{Tally, broken_off};
 use crate::policy::repository_outcome::{Outcome, Proposal, RepositoryReason};
 
 use super::dry_run::propose;
@@ -14,6 +16,7 @@ use super::job::{Approval, Job, Task};
 use super::pass_over;
 use super::plan_repositories::{Planned, Rest, check_limits};
 use super::remove_tags;
+use super::remove_together;
 use super::report::{Halt, Report};
 use crate::controller::plan::archived::{closed, may_be_closed};
 use crate::controller::plan::list_repositories::{concerns_all, failure};
@@ -102,26 +105,71 @@ fn compare(job: &Job<'_>, approval: &Approval, plans: &[Planned<'_>]) -> Result<
     Err((now, message))
 }
 
-/// Removes what is planned.
+/// Removes what is planned: small repositories together, others one after the other.
 async fn carry_out(job: &Job<'_>, plans: Vec<Planned<'_>>, report: &mut Report) -> Result<(), Halt> {
-    let mut plans = plans.into_iter();
-    while let Some(Planned { repository, mut outcome, removal }) = plans.next() {
-        let done = match &removal {
-            None => Ok(()),
-            Some(removable) => one(job, repository, &mut outcome, removable).await,
-        };
-        report.outcomes.push(outcome);
-        if done.is_err() {
-            report.outcomes.extend(plans.map(|plan| plan.left(RepositoryReason::NotReached)));
-            return done;
+    let mut plans = VecDeque::from(plans);
+    while !plans.is_empty() {
+        let room = job.client.removable_together();
+        let together = room.map_or(1, |room| fitting(&plans, room));
+        let some: Vec<Planned<'_>> = plans.drain(..together).collect();
+        if let Err(halt) = remove(job, some, report).await {
+            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(RepositoryReason::NotReached)));
+            return Err(halt);
         }
     }
     Ok(())
 }
 
-/// Removes the tags of one repository. What went is told, also where an error stood in the way of the rest.
-async fn one(job: &Job<'_>, repository: &Repository, outcome: &mut Outcome, removable: &Removable) -> Result<(), Halt> {
-    let (tally, halt) = remove_tags::run(job, repository, removable).await;
+/// How many of the next plans are carried out together: as many as fit into one request, at least one.
+fn fitting(plans: &VecDeque<Planned<'_>>, room: Together) -> usize {
+    let (mut tags, mut repositories) = (0, 0);
+    let fits = |plan: &&Planned<'_>| {
+        let Some(removable) = &plan.removal else { return true };
+        tags += removable.tags.images.len();
+        repositories += 1;
+        // Whether something was pushed is asked for all of them at once.
+        let told = removable.source.graphql && removable.source.sorts_by_push && !removable.tags.images.is_empty();
+        told && tags <= room.tags && repositories <= room.repositories
+    };
+    plans.iter().take_while(fits).count().max(1)
+}
+
+/// Removes the tags of some repositories, and reports each. What went is told, also where an error stood in the way of
+/// the rest.
+async fn remove(job: &Job<'_>, mut plans: Vec<Planned<'_>>, report: &mut Report) -> Result<(), Halt> {
+    let wanted: Vec<(&Repository, &Removable)> =
+        plans.iter().filter_map(|plan| Some((plan.repository, plan.removal.as_ref()?))).collect();
+    let done = match wanted.as_slice() {
+        [] => Vec::new(),
+        [(repository, removable)] => vec![remove_tags::run(job, repository, removable).await],
+        several => remove_together::run(job, several).await,
+    };
+    let (mut done, mut end) = (done.into_iter(), Ok(()));
+    for mut plan in plans.drain(..) {
+        if plan.removal.is_none() {
+            report.outcomes.push(plan.outcome);
+            continue;
+        }
+        let Some((tally, halt)) = done.next() else { continue };
+        if end.is_err() && halt.is_none() && tally.is_untouched() {
+            report.outcomes.push(plan.left(RepositoryReason::NotReached));
+            continue;
+        }
+        let ended = settle(job, plan.repository, &mut plan.outcome, tally, halt).await;
+        report.outcomes.push(plan.outcome);
+        end = end.and(ended);
+    }
+    end
+}
+
+/// Writes what became of one repository's tags. Answers what ends the run.
+async fn settle(
+    job: &Job<'_>,
+    repository: &Repository,
+    outcome: &mut Outcome,
+    tally: Tally,
+    halt: Option<Halt>,
+) -> Result<(), Halt> {
     tally.write(outcome);
     match halt {
         Some(Halt::GitLab(error)) if !concerns_all(&error) => {

@@ -7,6 +7,7 @@ mod attachments;
 mod begin;
 mod bulk;
 mod check_tags;
+mod check_together;
 mod cleanup_policies;
 mod dry_run;
 mod empty_repositories;
@@ -20,6 +21,7 @@ pub(super) mod plan_repositories;
 mod regain;
 mod remains;
 mod remove_tags;
+mod remove_together;
 mod report;
 mod trail;
 

@@ -44,26 +44,15 @@ pub(crate) async fn run<'a>(
     repository: &'a Repository,
     removable: &'a Removable,
 ) -> (Tally, Option<Halt>) {
-    let Removable { tags, source, claims } = removable;
-    // Where one request holds all tags, asking for them by name costs no more than asking for the newest pushes, and
-    // tells more.
-    let few = tags.len() <= BATCH && tags.iter().all(|tag| tag.digest.is_some());
-    // The clocks may differ.
-    let since = source.at.saturating_sub(CLOCKS_MAY_DIFFER).unwrap_or(source.at);
-    let newest = (source.sorts_by_push && !few).then(|| Newest::since(since));
-    let (tally, stopped) = (Mutex::default(), AtomicBool::new(false));
-    let reason = RemoveReason::RuleMatches;
-    let (by_name, one_by_one) = (source.graphql, AtomicBool::new(false));
-    let source = *source;
-    let mut removal = Removal { job, repository, source, reason, claims, by_name, one_by_one, newest, tally, stopped };
-    let error = removal.all(tags).await.err();
-    (removal.tally.into_inner().unwrap_or_else(PoisonError::into_inner), error)
+    let mut removal = Removal::of(job, repository, removable, false);
+    let halt = removal.all(&removable.tags).await.err();
+    (removal.into_tally(), halt)
 }
 
 /// The removal of one repository's tags.
-struct Removal<'a> {
+pub(super) struct Removal<'a> {
     job: &'a Job<'a>,
-    repository: &'a Repository,
+    pub(super) repository: &'a Repository,
     /// How the plan was made.
     source: Source,
     /// Why those go that are being removed.
@@ -82,8 +71,8 @@ struct Removal<'a> {
 }
 
 /// Tags that are to go in one request, and how it is found out what they are by then.
-struct Request<'t> {
-    tags: Vec<&'t Tag>,
+pub(super) struct Request<'t> {
+    pub(super) tags: Vec<&'t Tag>,
     way: Way,
     /// How often the check of it came too late.
     late: usize,
@@ -100,21 +89,52 @@ impl Request<'_> {
 }
 
 /// What became of each tag of a part of a request, in their order.
-type Fates = Result<Vec<TagRemoval>, Error>;
+pub(super) type Fates = Result<Vec<TagRemoval>, Error>;
 
 /// Whether the mutation is not to be had for a repository that was read a moment ago.
 ///
 /// GitLab behaviour: from 17.11 on a tag protection rule that the caller does not fulfil denies it the whole
 /// repository, whatever its pattern, as if it were not there; the REST API judges each tag by itself. A gateway may let
 /// REST through and the mutation not.
-fn refuses_several(error: &Error) -> bool {
+pub(super) fn refuses_several(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported { .. } | ErrorKind::Page { .. })
 }
 
-impl Removal<'_> {
+impl<'a> Removal<'a> {
+    /// Nothing is removed yet. `together` says that the first request has tags of other repositories as well.
+    pub(super) fn of(job: &'a Job<'a>, repository: &'a Repository, removable: &'a Removable, together: bool) -> Self {
+        let Removable { tags, source, claims } = removable;
+        // Where one request holds all tags, asking for them by name costs no more than asking for the newest pushes, and
+        // tells more.
+        let few = !together && tags.len() <= BATCH && tags.iter().all(|tag| tag.digest.is_some());
+        // The clocks may differ.
+        let since = source.at.saturating_sub(CLOCKS_MAY_DIFFER).unwrap_or(source.at);
+        let newest = (source.sorts_by_push && !few).then(|| Newest::since(since));
+        let (tally, stopped) = (Mutex::default(), AtomicBool::new(false));
+        let reason = RemoveReason::RuleMatches;
+        let (by_name, one_by_one) = (source.graphql, AtomicBool::new(false));
+        Removal { job, repository, source: *source, reason, claims, by_name, one_by_one, newest, tally, stopped }
+    }
+
+    /// What became of the tags.
+    pub(super) fn into_tally(self) -> Tally {
+        self.tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Removes images, then what is attached to those that are gone.
     async fn all(&mut self, removals: &Removals) -> Result<(), Halt> {
         self.run(&removals.images).await?;
+        self.attached(removals).await
+    }
+
+    /// The same where requests for the images are left.
+    pub(super) async fn rest(&mut self, requests: Vec<Request<'_>>, removals: &Removals) -> Result<(), Halt> {
+        self.requests(requests).await?;
+        self.attached(removals).await
+    }
+
+    /// Removes what is attached to images that are gone.
+    async fn attached(&mut self, removals: &Removals) -> Result<(), Halt> {
         for step in &removals.steps {
             let gone = self.tally().gone().clone();
             let Step { free, kept } = attachments::step(self.job, self.repository, self.source, step, &gone).await?;
@@ -138,7 +158,7 @@ impl Removal<'_> {
             (!batch.is_empty()).then_some(batch)
         });
         let mut batches = stream::iter(next)
-            .map(|batch| self.batch(batch.iter().collect()))
+            .map(|batch| self.requests(vec![self.request(batch.iter().collect())]))
             .buffer_unordered(self.job.client.in_flight().min(IN_FLIGHT))
             .boxed();
         let mut failed = None;
@@ -151,9 +171,13 @@ impl Removal<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Removes some tags, less what was pushed again or came into use.
-    async fn batch(&self, tags: Vec<&Tag>) -> Result<(), Halt> {
-        let mut requests = vec![Request { tags, way: self.way(), late: 0 }];
+    /// A request for some tags.
+    pub(super) fn request<'t>(&self, tags: Vec<&'t Tag>) -> Request<'t> {
+        Request { tags, way: self.way(), late: 0 }
+    }
+
+    /// Removes the tags of some requests, less what was pushed again or came into use.
+    async fn requests(&self, mut requests: Vec<Request<'_>>) -> Result<(), Halt> {
         while let Some(request) = requests.pop() {
             if self.stopped.load(Ordering::Relaxed) {
                 return Ok(());
@@ -170,30 +194,44 @@ impl Removal<'_> {
             let check = self.check(&request);
             let client = self.job.client.looking(Arc::clone(&check) as Arc<dyn FinalCheck>);
             match self.remove(&client, &request.tags, together).await {
-                Ok(parts) => {
-                    let refused = self.parts(&request.tags, parts)?;
-                    if !refused.is_empty() {
-                        self.one_by_one.store(true, Ordering::Relaxed);
-                        requests.push(Request { tags: refused, way: request.way, late: 0 });
-                    }
-                }
+                Ok(parts) => requests.extend(self.told(&request, parts)?),
                 Err(error) if together && refuses_several(&error) => {
-                    self.one_by_one.store(true, Ordering::Relaxed);
+                    self.go_one_by_one();
                     requests.push(request);
                 }
                 // Nothing was done, and smaller ones are next, each of which is looked at anew.
                 Err(error) if error.is_too_complex() => requests.push(request),
-                Err(error) if error.is_withdrawn() => match check.found() {
-                    Found::Failed(Halt::InUseUnknown(lost)) => {
-                        self.job.regain(lost).await?;
-                        requests.push(request);
-                    }
-                    found => requests.extend(self.withdrawn(request, found)?),
-                },
+                Err(error) if error.is_withdrawn() => requests.extend(self.held_back(request, check.found()).await?),
                 Err(error) => self.unanswered(&request.tags, error)?,
             }
         }
         Ok(())
+    }
+
+    /// From now on every tag has a request of its own.
+    pub(super) fn go_one_by_one(&self) {
+        self.one_by_one.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes note of what became of a request, and answers what is still to be requested.
+    pub(super) fn told<'t>(&self, request: &Request<'t>, parts: Vec<Fates>) -> Result<Option<Request<'t>>, Halt> {
+        let refused = self.parts(&request.tags, parts)?;
+        if refused.is_empty() {
+            return Ok(None);
+        }
+        self.go_one_by_one();
+        Ok(Some(Request { tags: refused, way: request.way.clone(), late: 0 }))
+    }
+
+    /// What is still to be requested of a request that did not leave, once it is known again what is in use.
+    pub(super) async fn held_back<'t>(&self, request: Request<'t>, found: Found) -> Result<Vec<Request<'t>>, Halt> {
+        match found {
+            Found::Failed(Halt::InUseUnknown(lost)) => {
+                self.job.regain(lost).await?;
+                Ok(vec![request])
+            }
+            found => self.withdrawn(request, found),
+        }
     }
 
     /// Whether several tags may go in one request.
@@ -220,7 +258,8 @@ impl Removal<'_> {
         }
     }
 
-    fn check(&self, request: &Request<'_>) -> Arc<TagCheck> {
+    /// The last look at a request.
+    pub(super) fn check(&self, request: &Request<'_>) -> Arc<TagCheck> {
         let claims = Arc::clone(self.claims);
         let tags: Vec<Tag> = request.tags.iter().copied().cloned().collect();
         let spares = move |now: &RepositoryUse| {
@@ -286,14 +325,7 @@ impl Removal<'_> {
     async fn remove(&self, client: &Client, tags: &[&Tag], together: bool) -> Result<Vec<Fates>, Error> {
         if together {
             let names: Vec<&str> = tags.iter().map(|tag| &*tag.name).collect();
-            let parts = client.delete_tags_together(self.repository.id, &names).await?;
-            let fate = |gone: &[Box<str>], tag: &Tag| {
-                if gone.iter().any(|gone| **gone == *tag.name) { TagRemoval::Gone } else { TagRemoval::Protected }
-            };
-            let fates = |(tags, part): (&[&Tag], RemovedPart)| {
-                part.map(|gone| tags.iter().map(|tag| fate(&gone, tag)).collect())
-            };
-            return Ok(tags.chunks(BATCH).zip(parts).map(fates).collect());
+            return Ok(fates(tags, client.delete_tags_together(self.repository.id, &names).await?));
         }
         let mut fates = Vec::new();
         for tag in tags {
@@ -341,7 +373,7 @@ impl Removal<'_> {
     }
 
     /// An answer that was lost is passed over a few times; the next run plans again and finds out what went.
-    fn unanswered(&self, tags: &[&Tag], error: Error) -> Result<(), Halt> {
+    pub(super) fn unanswered(&self, tags: &[&Tag], error: Error) -> Result<(), Halt> {
         let foreign = error.foreign().map(|what| what.to_string());
         if error.is_answer_lost() {
             for tag in tags {
@@ -371,6 +403,16 @@ impl Removal<'_> {
         let (digest, bytes) = (tag.digest.as_deref(), tag.bytes);
         self.job.trail.tag(self.repository, Line { digest, bytes, ..line });
     }
+}
+
+/// What became of each tag, by what GitLab says of the parts of their request.
+pub(super) fn fates(tags: &[&Tag], parts: Vec<RemovedPart>) -> Vec<Fates> {
+    let fate = |gone: &[Box<str>], tag: &Tag| {
+        if gone.iter().any(|gone| **gone == *tag.name) { TagRemoval::Gone } else { TagRemoval::Protected }
+    };
+    let of_part =
+        |(tags, part): (&[&Tag], RemovedPart)| part.map(|gone| tags.iter().map(|tag| fate(&gone, tag)).collect());
+    tags.chunks(BATCH).zip(parts).map(of_part).collect()
 }
 
 fn users(claims: &Claims, tag: &Tag) -> Option<String> {

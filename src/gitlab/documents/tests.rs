@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::super::error::{Error, ErrorKind, Operation};
-use super::super::graphql::{MOST_REMOVALS, Part};
+use super::super::graphql::{MOST_PARTS, MOST_REMOVALS, Part};
 use super::super::graphql_removals::removed;
 use super::super::graphql_responses::{page, tests::answer};
 use super::super::types::{TagOrder, TagPage};
@@ -47,15 +47,22 @@ fn pages_of_any_repositories_cursors_and_orders_go_into_one_query() {
 fn names_go_into_one_mutation_twenty_a_part() {
     let names: Vec<String> = (0..25).map(|number| format!("t{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let read = read(removals_body(7, &names));
+    let none = NamesOf { repository: 9, names: Vec::new() };
+    let other = NamesOf { repository: 8, names: vec!["x"] };
+    let read = read(removals_body(&[NamesOf { repository: 7, names: names.clone() }, none, other]));
     assert_eq!(
         read["query"],
-        "mutation remove($id: ContainerRepositoryID!, $n0: [String!]!, $n1: [String!]!) { \
-         p0: destroyContainerRepositoryTags(input: { id: $id, tagNames: $n0 }) { deletedTagNames errors } \
-         p1: destroyContainerRepositoryTags(input: { id: $id, tagNames: $n1 }) { deletedTagNames errors } }"
+        "mutation remove($i0: ContainerRepositoryID!, $n0: [String!]!, $n1: [String!]!, $i1: ContainerRepositoryID!, \
+         $n2: [String!]!) { \
+         p0: destroyContainerRepositoryTags(input: { id: $i0, tagNames: $n0 }) { deletedTagNames errors } \
+         p1: destroyContainerRepositoryTags(input: { id: $i0, tagNames: $n1 }) { deletedTagNames errors } \
+         p2: destroyContainerRepositoryTags(input: { id: $i1, tagNames: $n2 }) { deletedTagNames errors } }"
     );
-    let id = "gid://gitlab/ContainerRepository/7";
-    assert_eq!(read["variables"], json!({ "id": id, "n0": names[..20], "n1": names[20..] }));
+    let id = |id: u8| format!("gid://gitlab/ContainerRepository/{id}");
+    assert_eq!(
+        read["variables"],
+        json!({ "i0": id(7), "i1": id(8), "n0": names[..20], "n1": names[20..], "n2": ["x"] })
+    );
 }
 
 /// Characters of a document.
@@ -71,8 +78,11 @@ fn the_largest_documents_are_within_the_limits_of_gitlab() {
     let pages = vec![wanted(u64::MAX, TagOrder::OldestPushFirst, None); most_pages(Parts::ALL)];
     assert!(length(pages_body(Parts::ALL, &pages)) < 9000);
     let names = vec!["x"; MOST_REMOVALS * MOST_NAMES];
-    assert!(length(removals_body(u64::MAX, &names)) < 9000);
-    const { assert!(3 * MOST_REMOVALS <= MOST_POINTS) };
+    assert!(length(removals_body(&[NamesOf { repository: u64::MAX, names }])) < 9000);
+    // At worst each part is another repository's.
+    let alone = || NamesOf { repository: u64::MAX, names: vec!["x"] };
+    assert!(length(removals_body(&std::iter::repeat_with(alone).take(MOST_PARTS).collect::<Vec<_>>())) < 9000);
+    const { assert!(3 * MOST_PARTS <= MOST_POINTS) };
 }
 
 #[rstest]

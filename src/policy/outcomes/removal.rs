@@ -117,6 +117,13 @@ impl Tally {
         *number += 1;
     }
 
+    /// Whether nothing became of any tag yet.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        let kept = self.protected + self.again + self.untold + self.late + self.in_use + self.attached;
+        self.requested + kept + self.already_gone == 0
+    }
+
     /// The names of the tags that are gone by GitLab's word.
     #[must_use]
     pub fn gone(&self) -> &HashSet<Box<str>> {

@@ -13,6 +13,7 @@ mod names;
 mod race;
 mod references;
 mod scope;
+mod together;
 mod told;
 mod unknown;
 
