@@ -5,8 +5,8 @@
 //! reading ones ([`Client::only_reading`]), and of the parts around it only those that plan are used. Of Kubernetes it
 //! reads, at most, which images are in use, so that a policy that is in no cluster can be planned as well.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
@@ -22,7 +22,7 @@ use crate::policy::overlap::Overlap;
 use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties;
 use crate::policy::repository_outcome::Outcome;
-use crate::policy::request_budget::{self, Allowance};
+use crate::policy::request_budget::{self, Allowance, Removing};
 use crate::policy::source::Extent;
 use crate::policy::status_conditions::Findings;
 use crate::policy::target::TargetSeen;
@@ -76,7 +76,7 @@ pub struct Forecast {
     target: TargetSeen,
     read: AtomicU64,
     /// Requests that a run would take to remove what was planned so far.
-    removing: AtomicU64,
+    removing: Mutex<Removing>,
 }
 
 impl Forecast {
@@ -100,7 +100,7 @@ impl Forecast {
             }
             _ => None,
         };
-        let (read, removing) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (read, removing) = (AtomicU64::new(0), Mutex::default());
         let Found { repositories, failed: unlisted, target, .. } = found;
         Ok(Self { question, client, clock, usage, repositories, unlisted, target, read, removing })
     }
@@ -144,8 +144,14 @@ impl Forecast {
     pub fn pace(&self) -> Option<String> {
         let Budget { per_minute, remaining, reset } = self.client.budget()?;
         let allowed = Allowance { remaining, reset_in: reset.duration_since(self.clock.now()), per_minute };
-        let requests = self.client.sent().saturating_add(self.removing.load(Ordering::Relaxed));
+        let most = self.client.removable_at_most() as u64;
+        let requests = self.client.sent().saturating_add(self.removing().requests(most));
         request_budget::sentence(requests, allowed, self.question.policy.active_deadline)
+    }
+
+    fn removing(&self) -> MutexGuard<'_, Removing> {
+        // The numbers are valid between any two statements.
+        self.removing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Projects and groups that could not be listed.
@@ -215,8 +221,7 @@ impl Forecast {
     fn judged(&self, plan: RepositoryPlan) -> Planned {
         let RepositoryPlan { tags, source, claims, leftover, rules } = plan;
         let method = &self.question.policy.method;
-        let removing = request_budget::to_remove(method, source.graphql, tags.removals());
-        self.removing.fetch_add(removing, Ordering::Relaxed);
+        self.removing().add(method, source.graphql, tags.removals());
         let exceeded = self.question.policy.limits.repository(tags.removals(), tags.len() as u64).err();
         let by = self.question.policy.method.rules();
         let remarks = ties::sentence(&tags, by).into_iter().chain(ties::unranked(&tags, by)).collect();

@@ -44,6 +44,12 @@ impl Client {
         self.http.host.sizes().removals()
     }
 
+    /// How many tags one request removes at most, however quickly the server answers.
+    #[must_use]
+    pub fn removable_at_most(&self) -> usize {
+        self.http.host.sizes().most_removals()
+    }
+
     /// Removes up to 20 tags by name and answers the names that GitLab says are gone: [`Client::delete_tags_together`]
     /// with one part.
     ///

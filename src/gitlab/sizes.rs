@@ -34,12 +34,11 @@ pub(super) struct Sizes {
 impl Sizes {
     /// Nothing was seen yet.
     pub(super) fn new(most: usize) -> Self {
-        let names = most.min(MOST_REMOVALS).saturating_mul(MOST_NAMES);
         Self {
             most: most.max(1),
             reads: Size::new(FIRST_PAGES, most, READING),
             pushes: Size::new(FIRST_REPOSITORIES, MOST_REPOSITORIES, READING),
-            removals: Size::new(FIRST_NAMES, names, REMOVING),
+            removals: Size::new(FIRST_NAMES, names(most), REMOVING),
         }
     }
 
@@ -68,6 +67,11 @@ impl Sizes {
         if self.is_off() { MOST_NAMES } else { self.removals.items() }
     }
 
+    /// Names of a document that removes, at most.
+    pub(super) fn most_removals(&self) -> usize {
+        names(self.most)
+    }
+
     /// Learns from a document of pages.
     pub(super) fn note_reads(&mut self, seen: Seen) {
         self.reads = self.reads.after(seen);
@@ -77,6 +81,11 @@ impl Sizes {
     pub(super) fn note_removals(&mut self, seen: Seen) {
         self.removals = self.removals.after(seen);
     }
+}
+
+/// Names of so many removals, as far as one document may have them.
+fn names(removals: usize) -> usize {
+    removals.clamp(1, MOST_REMOVALS) * MOST_NAMES
 }
 
 #[cfg(test)]

@@ -9,9 +9,57 @@ use crate::api::{self, Mode, PolicyStatus, RunResult};
 const PER_REPOSITORY: u64 = 3;
 /// Requests for each repository in which GitLab's bulk deletion is asked for: that, and listings afterwards.
 const PER_BULK: u64 = 5;
-/// Tags that are looked at, and removed, by one request, where it has one part. How many parts it may have is only known once
-/// GitLab has answered some, so what is counted by this is the most that it takes.
-const PER_REQUEST: u64 = 20;
+/// Tags of the first request that removes several by their names. Each of the next has twice as many, up to a bound, while
+/// GitLab answers quickly; where it does not, a run takes more requests than are counted here.
+const FIRST: u64 = 40;
+/// Repositories whose tags go in one request at most.
+const REPOSITORIES: u64 = 10;
+
+/// What is to be removed in some repositories.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Removing {
+    /// Repositories in which GitLab's bulk deletion is asked for.
+    bulk: u64,
+    /// Tags that go one by one.
+    one_by_one: u64,
+    /// Tags that go by their names, several in one request, and the repositories that they are in.
+    by_name: (u64, u64),
+}
+
+impl Removing {
+    /// Adds the tags of one repository. `by_name` says that several go in one request.
+    pub fn add(&mut self, method: &Method, by_name: bool, tags: u64) {
+        match method {
+            _ if tags == 0 => {}
+            Method::Bulk(_) => self.bulk += 1,
+            Method::Exact(_) if by_name => self.by_name = (self.by_name.0 + tags, self.by_name.1 + 1),
+            Method::Exact(_) => self.one_by_one += tags,
+        }
+    }
+
+    /// How many requests that takes, besides those that plan it: one that looks and one that removes for as many tags as
+    /// go together. `most` is how many tags one request has at most.
+    #[must_use]
+    pub fn requests(self, most: u64) -> u64 {
+        let (tags, repositories) = self.by_name;
+        let most = most.max(1);
+        let at_once = if most < FIRST { 1 } else { REPOSITORIES };
+        let together = documents(tags, most).max(repositories.div_ceil(at_once));
+        let looked_at = together.saturating_add(self.one_by_one).saturating_mul(2);
+        looked_at.saturating_add(self.bulk.saturating_mul(PER_BULK))
+    }
+}
+
+/// How many requests remove so many tags, if each may have twice as many as the one before.
+fn documents(tags: u64, most: u64) -> u64 {
+    let (mut left, mut size, mut documents) = (tags, FIRST.min(most), 0);
+    while left > 0 && size < most {
+        left = left.saturating_sub(size);
+        size = size.saturating_mul(2).min(most);
+        documents += 1;
+    }
+    left.div_ceil(most).saturating_add(documents)
+}
 
 /// What GitLab lets through.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,18 +83,6 @@ pub fn sent_before(status: Option<&PolicyStatus>, method: api::Method, mode: Mod
 #[must_use]
 pub fn estimate(before: Option<u64>, repositories: usize) -> u64 {
     before.unwrap_or_else(|| PER_REPOSITORY.saturating_mul(repositories as u64))
-}
-
-/// How many requests it takes to remove tags of one repository, besides those that plan it, each with one part. `by_name` says that several
-/// go in one request.
-#[must_use]
-pub fn to_remove(method: &Method, by_name: bool, tags: u64) -> u64 {
-    match method {
-        _ if tags == 0 => 0,
-        Method::Bulk(_) => PER_BULK,
-        Method::Exact(_) if by_name => tags.div_ceil(PER_REQUEST).saturating_mul(2),
-        Method::Exact(_) => tags.saturating_mul(2),
-    }
 }
 
 /// What is said of a run that takes more requests than are let through at once.
@@ -131,8 +167,17 @@ mod tests {
             let spec = spec(&json!({"method": name, "rules": rules}));
             compile(&spec, &CompileOptions::default(), jiff::Timestamp::UNIX_EPOCH).unwrap().method
         };
-        let exact = method("Exact");
-        assert_eq!((to_remove(&exact, true, 21), to_remove(&exact, false, 21), to_remove(&exact, true, 0)), (4, 42, 0));
-        assert_eq!(to_remove(&method("Bulk"), true, 1000), 5);
+        let requests = |name: &str, by_name: bool, repositories: &[u64], most: u64| {
+            let mut removing = Removing::default();
+            repositories.iter().for_each(|tags| removing.add(&method(name), by_name, *tags));
+            removing.requests(most)
+        };
+        let exact = |repositories: &[u64], most| requests("Exact", true, repositories, most);
+        assert_eq!((exact(&[21], 500), exact(&[0, 0], 500)), (2, 0));
+        assert_eq!(exact(&[40 + 80 + 160 + 320 + 500 + 1], 500), 2 * 6, "each has twice as many as the one before");
+        assert_eq!((exact(&[21], 20), exact(&[1; 30], 20)), (4, 60), "with one part a request");
+        assert_eq!(exact(&[1; 100], 500), 2 * 10, "those of ten repositories go together");
+        assert_eq!(requests("Exact", false, &[21], 500), 42);
+        assert_eq!(requests("Bulk", true, &[1000, 0], 500), 5);
     }
 }
