@@ -8,7 +8,7 @@ use crate::shapes::{Content, OLDER_THAN_DAYS, Shape};
 /// Places that the second rule keeps.
 const KEEP_N: u64 = 50;
 /// Memory that the operator may take for the largest shape.
-const MOST_MEBIBYTES: f64 = 64.0;
+const MOST_MEBIBYTES: f64 = 56.0;
 /// Requests of a run that finds nothing to do.
 const MOST_REQUESTS_OF_A_SECOND_RUN: f64 = 20.0;
 
@@ -115,13 +115,35 @@ impl Row {
     /// What a first run may cost. Numbers are small enough for a float to hold them.
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn budget(self, content: &Content) -> Budget {
-        let (tags, old) = (content.tags() as f64, content.old() as f64);
-        let (remove, candidates) = (self.way.to_remove(content) as f64, content.candidates() as f64);
-        let pages = |names: f64| (old / 20.0 + remove / 20.0 + names) * 1.02 + 10.0;
+        let (tags, candidates) = (content.tags() as f64, content.candidates() as f64);
+        let keep_n = self.way == Way::GraphQlKeepN;
         let requests = match self.way {
             Way::Bulk | Way::BulkPlain => None,
-            Way::GraphQl => Some(pages(0.0)),
-            Way::GraphQlKeepN => Some(pages(tags / 1000.0)),
+            Way::GraphQl | Way::GraphQlKeepN => Some(match self.shape {
+                Shape::S => 15.0,
+                // With a number to keep, each repository has a list of names and a count of its tags.
+                Shape::M => {
+                    if keep_n {
+                        1300.0
+                    } else {
+                        800.0
+                    }
+                }
+                Shape::L => {
+                    if keep_n {
+                        280.0
+                    } else {
+                        250.0
+                    }
+                }
+                Shape::Xl => {
+                    if keep_n {
+                        1250.0
+                    } else {
+                        1150.0
+                    }
+                }
+            }),
             Way::Rest => Some(tags / 1000.0 + 2.0 * candidates),
         };
         Budget { requests, ..self.budget_of_a_second_run() }

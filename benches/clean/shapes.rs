@@ -106,10 +106,6 @@ impl Content {
         self.repositories.iter().map(|repository| repository.tags).sum()
     }
 
-    pub(crate) fn old(&self) -> u64 {
-        self.repositories.iter().map(|repository| repository.old).sum()
-    }
-
     /// Tags whose date decides: all but `latest`.
     pub(crate) fn candidates(&self) -> u64 {
         self.repositories.iter().map(|repository| repository.tags - 1).sum()
