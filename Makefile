@@ -16,7 +16,7 @@ kubectl = $$($(control_plane) which kubectl)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop test test-unit test-oldest test-upgrades dashboard dist reproducible release-local mutants fuzz bench bench-check chaos model checklist \
-	checklist-docs doc-commands lint lint-words kube-score generate schemas tools fmt clean
+	checklist-docs doc-commands lint lint-words axe kube-score generate schemas tools fmt clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -92,6 +92,9 @@ lint: lint-words ## check format, clippy, documentation, dependencies, chart, ma
 	@hack/workflows.sh
 	@hack/shellcheck.sh
 	@hack/promtool.sh
+
+axe: ## look at the report in Chromium, wide and narrow, light and dark, with axe-core (KEEP=folder for screenshots)
+	@hack/axe.sh $(KEEP)
 
 kube-score: ## judge what the chart renders by kube-score, which is built for it
 	@hack/kube-score.sh

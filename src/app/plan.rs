@@ -1,15 +1,13 @@
 //! `plan`: gets a policy from a file or from the cluster, asks GitLab, and prints what a run would remove and keep. It
 //! removes nothing; see [`controller::Forecast`](crate::controller::Forecast).
 
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use futures::stream::StreamExt;
 use jiff::Timestamp;
-use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::conditions::Condition;
@@ -21,16 +19,15 @@ use crate::cluster::policies;
 use crate::cluster::workloads::CustomWorkloadError;
 use crate::controller::{Cluster, Forecast, Question, Unavailable, connection, dropped_fields, neighbours_among};
 use crate::gitlab::Connection;
-use crate::plan_output::{self, Listing, PlanHeader, Repository, Retain, markdown, table, units};
+use crate::plan_output::{Listing, PlanHeader, units};
 use crate::policy::{self, CompiledPolicy, Method, Problem, compile};
 use crate::proxy::environment::ProxyEnvironment;
-use crate::terminal;
 
+use super::input_files::{self, Token, read, read_text, read_token, shown};
+use super::plan_printer::{Conclusion, Output, PrintError, Printer, SavedAs};
 use super::progress::Progress;
 use super::{InUseSettings, RequestLimits, cluster_config};
 
-/// Longest file that is read, in bytes: no policy, token or certificate is as long.
-const MAX_FILE: u64 = 4 * 1024 * 1024;
 /// How often the line about the progress is written.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -51,6 +48,8 @@ pub struct PlanOptions {
     pub everything: bool,
     /// What it is printed as.
     pub output: Output,
+    /// Files that it is written into besides.
+    pub saved: Vec<SavedAs>,
     /// Proxies on the way to the API server.
     pub proxies: ProxyEnvironment,
 }
@@ -84,54 +83,12 @@ pub enum Source {
     },
 }
 
-/// The token for GitLab. There is no way to give it as the value of a flag, which everybody on the machine could see.
-#[derive(Debug)]
-pub enum Token {
-    /// In this file.
-    File(PathBuf),
-    /// This one.
-    Given(SecretString),
-}
-
-/// What the plan is printed as.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Output {
-    /// For a terminal, repository by repository.
-    #[default]
-    Table,
-    /// For programs.
-    Json,
-    /// The same as YAML.
-    Yaml,
-    /// For a comment on a merge request.
-    Markdown,
-}
-
-/// What came out.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Conclusion {
-    /// A run would remove nothing.
-    Nothing,
-    /// A run would remove something.
-    Something,
-    /// A run would fail, at least in part: the plan says where and why.
-    Failure,
-}
-
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file cannot be read.
-    #[error("failed to read {0}")]
-    File(String, #[source] io::Error),
-    /// A file is not what it should be.
-    #[error("{file}: {problem}")]
-    Content {
-        /// The file.
-        file: String,
-        /// What is wrong with it, without its contents.
-        problem: &'static str,
-    },
+    /// A file does not give what it should.
+    #[error(transparent)]
+    Input(#[from] input_files::Error),
     /// There is no policy to be had from the file.
     #[error("{file}: {source}")]
     Document {
@@ -175,19 +132,16 @@ pub enum Error {
     /// Signals cannot be heard.
     #[error("failed to listen to signals")]
     Signals(#[source] io::Error),
-    /// The plan cannot be written as JSON or YAML, which nothing in it should bring about.
-    #[error("failed to write the plan: {0}")]
-    Shape(String),
-    /// The plan cannot be printed.
-    #[error("failed to print the plan")]
-    Output(#[source] io::Error),
+    /// The plan cannot be printed or written.
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl Error {
     /// Whether it only means that nobody reads any further, such as `head`.
     #[must_use]
     pub fn is_closed_pipe(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        matches!(self, Self::Print(error) if error.is_closed_pipe())
     }
 }
 
@@ -223,7 +177,7 @@ pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusio
     let forecast = Forecast::begin(&gitlab, Arc::clone(&clock), question).await?;
     about.overlap = forecast.overlap();
     about.unused_registries = forecast.unused_registries()?;
-    let mut printer = Printer { output: settings.output, listing: Listing::new(about), progress, out };
+    let mut printer = Printer::new(settings.output, settings.saved, Listing::new(about), progress, out);
     printer.begin()?;
     for repository in forecast.unlisted() {
         printer.take(repository)?;
@@ -246,7 +200,7 @@ pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusio
     }
     printer.listing.about.pace = forecast.pace();
     forecast.assess(&mut printer.listing).await;
-    printer.end()
+    Ok(printer.end()?)
 }
 
 /// What is asked, of one repository where it is named, and what is to be said above the answer.
@@ -301,58 +255,6 @@ fn moment(asked: Option<Timestamp>, policy: &CompiledPolicy, now: Timestamp) -> 
         // As a run proposes it, so that the hash is the same: to the second, and with the digests of all tags that go.
         (None, _, Mode::RequireApproval) => Ok(Some(Timestamp::from_second(now.as_second()).unwrap_or(now))),
         (None, ..) => Ok(None),
-    }
-}
-
-/// Puts what was planned onto the output: the table as it comes, everything else at the end.
-struct Printer<'a> {
-    output: Output,
-    listing: Listing,
-    progress: Progress,
-    out: &'a mut dyn Write,
-}
-
-impl Printer<'_> {
-    fn begin(&mut self) -> Result<(), Error> {
-        match self.output {
-            Output::Table => self.print(&table::head(&self.listing.about)),
-            Output::Json | Output::Yaml | Output::Markdown => Ok(()),
-        }
-    }
-
-    fn take(&mut self, repository: Repository) -> Result<(), Error> {
-        let keep = if self.output == Output::Table {
-            self.print(&table::repository(&self.listing.about, &repository))?;
-            Retain::Removals
-        } else {
-            Retain::Everything
-        };
-        self.listing.add(repository, keep);
-        Ok(())
-    }
-
-    fn end(mut self) -> Result<Conclusion, Error> {
-        let shape = |error: &dyn std::error::Error| Error::Shape(error.to_string());
-        let text = match self.output {
-            Output::Table => table::foot(&self.listing),
-            Output::Json => plan_output::json(&self.listing).map_err(|error| shape(&error))?,
-            Output::Yaml => plan_output::yaml(&self.listing).map_err(|error| shape(&error))?,
-            Output::Markdown => markdown::comment(&self.listing, markdown::MAX_CHARACTERS),
-        };
-        self.print(&text)?;
-        Ok(if self.listing.fails() {
-            Conclusion::Failure
-        } else if self.listing.totals.remove > 0 {
-            Conclusion::Something
-        } else {
-            Conclusion::Nothing
-        })
-    }
-
-    fn print(&mut self, text: &str) -> Result<(), Error> {
-        self.progress.clear();
-        let text = terminal::lines(text);
-        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Error::Output)
     }
 }
 
@@ -454,40 +356,4 @@ fn not_used(object: &RegistryCleanupPolicy, has_ca: bool, progress: &mut Progres
     if gitlab.proxy_secret_ref.is_some() {
         progress.say("note: gitlab.proxySecretRef is not read from a file's policy; GitLab is asked without the proxy");
     }
-}
-
-fn read_token(token: &Token) -> Result<SecretString, Error> {
-    let path = match token {
-        Token::Given(token) => return Ok(token.clone()),
-        Token::File(path) => path,
-    };
-    let text = read_text(path)?;
-    match text.trim() {
-        "" => Err(Error::Content { file: shown(path), problem: "there is no token in it" }),
-        token => Ok(SecretString::from(token)),
-    }
-}
-
-fn read_text(path: &Path) -> Result<String, Error> {
-    String::from_utf8(read(path)?).map_err(|_| Error::Content { file: shown(path), problem: "it is not text" })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |error| Error::File(shown(path), error);
-    let mut bytes = Vec::new();
-    let source: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin())
-    } else {
-        Box::new(std::fs::File::open(path).map_err(failed)?)
-    };
-    source.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(Error::Content { file: shown(path), problem: "it is longer than 4 MiB" });
-    }
-    Ok(bytes)
-}
-
-/// A path as messages name it.
-fn shown(path: &Path) -> String {
-    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }

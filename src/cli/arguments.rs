@@ -1,11 +1,18 @@
 //! Flags that several commands have, and the runtime that they run in.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use jiff::SignedDuration;
+use secrecy::SecretString;
 use tokio::runtime::Runtime;
 
+use crate::app::input_files::Token;
 use crate::app::{InUseScope, InUseSettings, RequestLimits};
 use crate::proxy::environment::ProxyEnvironment;
+
+/// The environment variable with the token.
+const TOKEN_VARIABLE: &str = "GITLAB_TOKEN";
 
 /// What GitLab may be asked, the same for all that ask it.
 #[derive(Args, Debug)]
@@ -93,6 +100,16 @@ fn requests_per_second(text: &str) -> Result<f64, String> {
 #[expect(clippy::disallowed_methods, reason = "names that kubectl reads as well, and no flags")]
 pub(super) fn proxies() -> ProxyEnvironment {
     ProxyEnvironment::new(|name| std::env::var(name).ok())
+}
+
+/// The token for GitLab: of this file, or of the environment.
+#[expect(clippy::disallowed_methods, reason = "a token in a flag would stand in the list of processes")]
+pub(super) fn token(file: Option<PathBuf>) -> Result<Token, String> {
+    match (file, std::env::var(TOKEN_VARIABLE)) {
+        (Some(file), _) => Ok(Token::File(file)),
+        (None, Ok(token)) if !token.trim().is_empty() => Ok(Token::Given(SecretString::from(token.trim()))),
+        (None, _) => Err(format!("there is no token: set {TOKEN_VARIABLE}, or name a file with --token-file")),
+    }
 }
 
 pub(super) fn runtime() -> Result<Runtime, String> {

@@ -5,15 +5,12 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Args};
 use jiff::Timestamp;
-use secrecy::SecretString;
 
-use crate::app::plan::{self, Conclusion, Output, PlanOptions, Source, Token};
+use crate::app::plan::{self, PlanOptions, Source};
+use crate::app::plan_printer::{Conclusion, Output, SavedAs};
 use crate::app::{InUseScope, InUseSettings};
 
-use super::arguments::{GitLabArguments, WorkloadArguments, proxies, runtime};
-
-/// The environment variable with the token.
-const TOKEN_VARIABLE: &str = "GITLAB_TOKEN";
+use super::arguments::{GitLabArguments, WorkloadArguments, proxies, runtime, token};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,6 +20,8 @@ Examples:
     GITLAB_TOKEN=... registry-cleanup-operator plan -f policy.yaml
   What a merge request would change, as a comment for it:
     registry-cleanup-operator plan -f policy.yaml --token-file token -o markdown
+  A report to look at in a browser:
+    registry-cleanup-operator plan -n team-shop shop --all -o html > plan.html
 
 Exit codes:
   0  the plan was made (with --detailed-exitcode: and a run would remove nothing)
@@ -84,6 +83,11 @@ pub(super) struct PlanArguments {
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 
+    /// Write the plan into a file as well, such as html=plan.html; may be given several times. GitLab is asked once for
+    /// all of them.
+    #[arg(long = "save", value_name = "FORMAT=FILE")]
+    saved: Vec<SavedAs>,
+
     /// Read every tag in full and list those that stay as well. Takes a request for every 20 tags, with the method Bulk
     /// or without GraphQL one for each.
     #[arg(long)]
@@ -144,15 +148,7 @@ fn settings(arguments: PlanArguments) -> Result<PlanOptions, String> {
         as_of,
         everything: all,
         output,
+        saved: arguments.saved,
         proxies: proxies(),
     })
-}
-
-#[expect(clippy::disallowed_methods, reason = "a token in a flag would stand in the list of processes")]
-fn token(file: Option<PathBuf>) -> Result<Token, String> {
-    match (file, std::env::var(TOKEN_VARIABLE)) {
-        (Some(file), _) => Ok(Token::File(file)),
-        (None, Ok(token)) if !token.trim().is_empty() => Ok(Token::Given(SecretString::from(token.trim()))),
-        (None, _) => Err(format!("there is no token: set {TOKEN_VARIABLE}, or name a file with --token-file")),
-    }
 }

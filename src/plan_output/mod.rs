@@ -1,18 +1,23 @@
-//! A plan as people and programs read it: as a table, as JSON and YAML, as a comment on a merge request.
+//! A plan as people and programs read it: as a table, as JSON and YAML, as a comment on a merge request, as a report in
+//! HTML, and as the numbers that GitLab shows in a merge request.
 //!
 //! Pure: data becomes text. What was planned comes in, nothing is decided here but what a run would make of the limits,
 //! and that by the same judges.
 
+pub mod html;
 mod json;
 pub mod markdown;
 mod notes;
+mod rules;
 pub mod sentences;
 pub mod table;
+pub mod terraform;
 mod text;
 pub mod units;
 
 pub use json::{json, yaml};
 pub use notes::{Note, NoteKind};
+pub use rules::RuleSummary;
 
 use jiff::Timestamp;
 
@@ -45,8 +50,10 @@ pub struct PlanHeader {
     pub mode: Mode,
     /// The limits.
     pub limits: Limits,
-    /// The names of the rules, in their order.
-    pub rules: Vec<String>,
+    /// The rules, in their order.
+    pub rules: Vec<RuleSummary>,
+    /// `protect.nameRegex`: what no rule removes.
+    pub protect: Vec<String>,
     /// The moment as of which was planned; ages are counted up to it.
     pub at: Timestamp,
     /// Whether every tag was read in full, and is to be shown.
@@ -80,7 +87,8 @@ impl PlanHeader {
             method: policy.method.name(),
             mode: policy.mode,
             limits: policy.limits,
-            rules: policy.method.rules().iter().map(|rule| rule.name.clone()).collect(),
+            rules: policy.method.rules().iter().map(RuleSummary::from).collect(),
+            protect: policy.protect.iter().map(|pattern| pattern.source().to_owned()).collect(),
             at,
             everything: false,
             in_use_unknown: false,
@@ -111,7 +119,7 @@ impl PlanHeader {
     /// The rule that decided about a tag, if one did.
     #[must_use]
     pub fn rule(&self, decision: Decision) -> Option<&str> {
-        self.rules.get(decision.rule?).map(String::as_str)
+        self.rules.get(decision.rule?).map(|rule| rule.name.as_str())
     }
 }
 
