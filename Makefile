@@ -90,6 +90,7 @@ lint: lint-words ## check format, clippy, documentation, dependencies, chart, ma
 	@hack/reuse.sh
 	@hack/kubeconform.sh "$(helm)" "$(kubectl)"
 	@hack/workflows.sh
+	@hack/pipelines.sh
 	@hack/shellcheck.sh
 	@hack/promtool.sh
 

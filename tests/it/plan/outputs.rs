@@ -153,10 +153,77 @@ fn the_documentation_speaks_of_flags_that_there_are() {
         assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{flag} is not in the help");
     }
     assert!(flags.len() > 10, "{flags:?}");
-    let pipeline = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let mut blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let pipeline = blocks.find(|block| block.starts_with("registry-cleanup-plan:")).unwrap();
     let pipeline: Value = serde_saphyr::from_str(pipeline).unwrap();
     let script = pipeline["registry-cleanup-plan"]["script"].as_array().unwrap();
     assert!(script.iter().all(Value::is_string), "{script:?}");
+}
+
+/// The inputs that a component or an action declares, by their names.
+fn inputs(declared: &Value) -> BTreeSet<String> {
+    declared.as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn the_documentation_names_every_input_of_the_component_and_of_the_action() {
+    let text = std::fs::read_to_string(path("docs/plan.md")).unwrap();
+    let read = |file: &str| std::fs::read_to_string(path(file)).unwrap();
+    let component = read("templates/plan/template.yml");
+    let spec: Value = serde_saphyr::from_str(component.split("\n---\n").next().unwrap()).unwrap();
+    let action: Value = serde_saphyr::from_str(&read(".github/actions/plan/action.yml")).unwrap();
+    let sentence = text.split("Inputs: ").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    for input in inputs(&spec["spec"]["inputs"]) {
+        assert!(sentence.contains(&format!("`{input}`")), "{input} of the component");
+    }
+    let example = text.split("/.github/actions/plan@").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    for input in inputs(&action["inputs"]) {
+        assert!(example.contains(&format!("    {input}: ")) || text.contains(&format!("`{input}` says")), "{input}");
+    }
+    let given: Value = serde_saphyr::from_str(&format!("with:{}", example.split("with:").nth(1).unwrap())).unwrap();
+    assert!(inputs(&given["with"]).is_subset(&inputs(&action["inputs"])), "{given}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_saved_in_other_formats_of_the_same_reading() {
+    let (world, files) = filled().await;
+    end(files.plan(&["--all", "-o", "json"]));
+    let once = world.sim.requests().len();
+    let saves = ["--save", "html=plan.html", "--save", "terraform-report=plan.tf.json", "--save", "table=plan.txt"];
+    let plan = json_of(files.plan(&[&["--all"][..], &saves].concat()), 0);
+    assert_eq!(world.sim.requests().len(), 2 * once, "GitLab is asked once for all of them");
+    let saved = |name: &str| std::fs::read_to_string(files.path(name)).unwrap();
+    let report: Value = serde_json::from_str(&saved("plan.tf.json")).unwrap();
+    assert_eq!(report, json!({"create": 0, "update": 0, "delete": 18}));
+    assert_eq!(plan["totals"]["remove"], 18);
+    let html = saved("plan.html");
+    for total in ["remove", "keep", "bytes"] {
+        assert!(html.contains(&format!("<data id=\"{total}\" value=\"{}\">", plan["totals"][total])), "{total}");
+    }
+    assert!(html.contains("18 of 32 tags would go"), "{html}");
+    for (repository, verdict) in
+        [("shop/backend/api", "Remove"), ("shop/backend/api", "Keep"), ("shop/frontend/web", "Keep")]
+    {
+        for tag in names(&plan, repository, verdict) {
+            assert!(html.contains(&format!("<tr><td>{tag}<td>")), "{tag}");
+        }
+    }
+    // A table that is also saved is the same as one that is only printed.
+    let table = end(files.plan(&["--save", "table=again.txt"]));
+    assert_eq!(table.out, saved("again.txt"));
+    assert!(saved("plan.txt").ends_with(&format!("Plan: {}\n", plan["planHash"].as_str().unwrap())));
+    nothing_was_changed(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_cannot_be_saved_is_an_error() {
+    let (_world, files) = filled().await;
+    let ended = end(files.plan(&["--save", "html=none/plan.html"]));
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("failed to write none/plan.html"), "{}", ended.err);
+    let refused = end(files.plan(&["--save", "pdf=plan.pdf"]));
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("--save"), "{}", refused.err);
 }
 
 fn end_of(command: &mut std::process::Command) -> String {
