@@ -1,7 +1,7 @@
 //! Plain data that two sides speak of, the one that reads or sends it and the one that decides: what the cluster uses,
 //! what GitLab says a repository holds, and a bulk deletion.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An image that something in the cluster uses.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -55,6 +55,28 @@ pub struct BulkDelete {
     /// The age from which tags go, such as `30d`. GitLab behaviour: `m` is a minute, `month` 30 days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub older_than: Option<String>,
+}
+
+/// GitLab's own cleanup policy of a project, its fields under their names in the API (`container_expiration_policy`).
+/// Each has to be told, be it as null: what is left away is not taken for "no limit".
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+pub struct CleanupSettings {
+    /// Whether GitLab carries it out.
+    pub enabled: bool,
+    /// How often: `1d`, `7d`, `14d`, `1month`, `3month`.
+    pub cadence: String,
+    /// How many of the newest candidates stay; null is none.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub keep_n: Option<u32>,
+    /// The age from which tags go, such as `30d`; null is any.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub older_than: Option<String>,
+    /// RE2, with anchors around it and no group: the tags that may go.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub name_regex: Option<String>,
+    /// RE2, with anchors around it and no group: the tags that stay.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub name_regex_keep: Option<String>,
 }
 
 #[cfg(test)]

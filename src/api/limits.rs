@@ -1,5 +1,5 @@
-//! How much fits into the fields of the resource. The schema says so to the API server, and whoever fills a status keeps
-//! to it.
+//! How much fits into the fields of the resource. The schema says so to the API server, and whoever fills a status
+//! keeps to it.
 
 /// Longest pattern, in bytes. Long enough for dozens of alternatives, short enough for the server's CEL cost limit.
 pub const MAX_PATTERN: usize = 512;
@@ -9,6 +9,8 @@ pub const MAX_PATTERNS: usize = 20;
 pub const MAX_RULES: usize = 10;
 /// Most exclude windows of a policy.
 pub const MAX_EXCLUDE_WINDOWS: usize = 20;
+/// Most projects of a policy.
+pub const MAX_PROJECTS: usize = 100;
 /// Longest path of a project or group, in bytes.
 pub const MAX_PROJECT_PATH: usize = 255;
 /// Longest address, in bytes.

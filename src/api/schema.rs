@@ -1,5 +1,5 @@
-//! The fields as JSON schema: their limits, which are in `limits`, and which rules they have. Each function is the schema
-//! of one field (`schema_with`).
+//! The fields as JSON schema: their limits, which are in `limits`, and which rules they have. Each function is the
+//! schema of one field (`schema_with`).
 //!
 //! Every string and list is bounded: the API server estimates the cost of a CEL rule from these bounds, and status may
 //! not grow without end. The rules themselves are in `rules`.
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::limits::{
     MARK_DIGITS, MAX_EMPTY_REPOSITORIES, MAX_EXCLUDE_WINDOWS, MAX_HANDLED_TEXTS, MAX_HISTORY, MAX_HOST, MAX_MARKS,
-    MAX_MESSAGE, MAX_OVERLAPPING_POLICIES, MAX_PATTERN, MAX_PATTERNS, MAX_POLICY_NAME, MAX_PROJECT_PATH,
+    MAX_MESSAGE, MAX_OVERLAPPING_POLICIES, MAX_PATTERN, MAX_PATTERNS, MAX_POLICY_NAME, MAX_PROJECT_PATH, MAX_PROJECTS,
     MAX_PROJECTS_WITH_CLEANUP_POLICY, MAX_REPOSITORIES, MAX_REPOSITORY_PATH, MAX_RESERVED_HOURS, MAX_RULES,
     MAX_SAMPLES, MAX_SHORT_MESSAGE, MAX_SHORT_TEXT, MAX_TAG, MAX_TOKEN, MAX_UNUSED_REGISTRIES, MAX_URL,
 };
@@ -94,7 +94,7 @@ pub(crate) fn target<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn projects(_: &mut SchemaGenerator) -> Schema {
-    set_of(100, MAX_PROJECT_PATH, Place::Path)
+    set_of(MAX_PROJECTS, MAX_PROJECT_PATH, Place::Path)
 }
 
 pub(crate) fn groups<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {

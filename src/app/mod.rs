@@ -5,6 +5,7 @@ mod cluster_config;
 mod columns;
 mod election;
 pub mod history;
+pub mod import;
 pub mod in_use;
 pub mod input_files;
 pub mod plan;

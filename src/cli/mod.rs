@@ -3,6 +3,7 @@
 mod arguments;
 mod completion;
 mod history;
+mod import;
 mod in_use;
 mod leader_election;
 mod plan;
@@ -38,6 +39,8 @@ enum Command {
     Plan(plan::PlanArguments),
     /// Print which images of a registry the cluster uses, for people or for the policies of another cluster.
     InUse(in_use::InUseArguments),
+    /// Print policies that mean the same as GitLab's own cleanup policies. Changes nothing.
+    Import(import::ImportArguments),
     /// Print what runs of a policy removed, as far as the operator keeps it (--history-limit).
     History(history::HistoryArguments),
     /// Print the CustomResourceDefinition.
@@ -93,6 +96,7 @@ fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Run(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Plan(arguments) => plan::run(arguments),
         Command::InUse(arguments) => in_use::run(arguments),
+        Command::Import(arguments) => import::run(arguments),
         Command::History(arguments) => history::run(arguments),
         Command::Crd => print(crd::yaml()).map(|()| ExitCode::SUCCESS),
         Command::Completion(arguments) => completion::script::<Cli>(&arguments, "registry-cleanup-operator"),

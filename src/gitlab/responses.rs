@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 
 use super::error::{Error, ErrorKind, Foreign, Grant, Operation, TokenProblem};
 use super::lenient::lenient;
@@ -18,7 +19,7 @@ use super::transport::Answer;
 use super::types::{
     Closed, Namespace, Project, Repository, RepositoryNow, RepositoryStatus, TagDetails, is_repository_path,
 };
-use crate::model::RepositoryContents;
+use crate::model::{CleanupSettings, RepositoryContents};
 
 /// Reads the JSON of a success; any other status becomes its error.
 pub(super) fn read<T: DeserializeOwned>(operation: Operation, answer: &Answer) -> Result<T, Error> {
@@ -263,20 +264,14 @@ impl TagDetailsAnswer {
 #[derive(Debug, Deserialize)]
 pub(super) struct ProjectAnswer {
     pub(super) id: u64,
-    #[serde(default, deserialize_with = "lenient")]
-    container_expiration_policy: Option<PolicyAnswer>,
+    #[serde(default)]
+    container_expiration_policy: Value,
     #[serde(default, deserialize_with = "lenient")]
     archived: Option<bool>,
     #[serde(default, deserialize_with = "lenient")]
     marked_for_deletion_on: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     marked_for_deletion_at: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct PolicyAnswer {
-    #[serde(default, deserialize_with = "lenient")]
-    enabled: Option<bool>,
 }
 
 impl ProjectAnswer {
@@ -291,7 +286,12 @@ impl ProjectAnswer {
 
     /// `None` when the server does not say.
     pub(super) fn cleanup_policy_enabled(&self) -> Option<bool> {
-        self.container_expiration_policy.as_ref()?.enabled
+        self.container_expiration_policy.get("enabled")?.as_bool()
+    }
+
+    /// `None` when the server does not say, or says it in a way that is not known.
+    pub(super) fn cleanup_settings(self) -> Option<CleanupSettings> {
+        serde_json::from_value(self.container_expiration_policy).ok()
     }
 }
 

@@ -24,6 +24,7 @@ use super::retry::{Failure, Repeat};
 use super::shared_pages::Shared;
 use super::transport::{Answer, Request, by_status};
 use super::types::{Capabilities, Closed, Project, RepositoryRef, TagNow, TagOrder, TagPage, TagRemoval, is_tag_name};
+use crate::model::CleanupSettings;
 
 /// How long is remembered that a project is, or is not, closed: about as long as a run looks at its repositories.
 const CLOSED_REMEMBERED: SignedDuration = SignedDuration::from_mins(10);
@@ -146,6 +147,19 @@ impl Client {
     pub async fn cleanup_policy_enabled(&self, project: &Project) -> Result<Option<bool>, Error> {
         let found = self.project(Operation::ReadCleanupPolicy, project).await?;
         Ok(found.and_then(|found| found.cleanup_policy_enabled()))
+    }
+
+    /// GitLab's own cleanup policy of a project, in full.
+    ///
+    /// `None` when nothing is known, as for [`Client::cleanup_policy_enabled`]; also where a part of it is missing or
+    /// not understood.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::cleanup_policy_enabled`].
+    pub async fn cleanup_settings(&self, project: &Project) -> Result<Option<CleanupSettings>, Error> {
+        let found = self.project(Operation::ReadCleanupPolicy, project).await?;
+        Ok(found.and_then(ProjectAnswer::cleanup_settings))
     }
 
     /// Why nobody may change the images of a project, if GitLab says that this is so: GET `/projects/:id`. `None` where

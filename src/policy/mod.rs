@@ -29,6 +29,7 @@ pub mod history;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 pub mod image;
+pub mod import;
 pub mod in_use;
 pub mod inventory;
 pub mod jitter;

@@ -31,6 +31,7 @@ mod going_on;
 mod history;
 mod hour;
 mod hour_edges;
+mod import_command;
 mod in_use;
 mod in_use_command;
 mod install;
