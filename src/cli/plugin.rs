@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::app::plan::{Output, PlanOptions, Source};
+use crate::app::plan::{PlanOptions, Source};
+use crate::app::plan_printer::Output;
 use crate::app::plugin::ask::{self, Outcome, Request, Wish};
 use crate::app::plugin::status::{self, Which};
 use crate::app::plugin::why::{self, TagName};
@@ -193,6 +194,7 @@ fn tell_why(arguments: WhyArguments) -> Result<ExitCode, String> {
         as_of: None,
         everything: true,
         output: Output::Table,
+        saved: Vec::new(),
         proxies: proxies(),
     };
     print(runtime()?.block_on(why::why(options, &arguments.tag)))
