@@ -5,6 +5,7 @@
 #
 #   hack/demo.sh          run it; it ends by itself and leaves nothing running
 #   KEEP=1 hack/demo.sh   leave everything up to play with
+#   VERBOSE=1 …           show every command, also those that only set the stage
 #   hack/demo.sh stop     end what KEEP=1 left
 set -euo pipefail
 
@@ -26,6 +27,8 @@ main() {
     esac
     prepare
     build
+    first_look
+    build_cluster
     start_world
     install_operator
     apply_policy
@@ -64,31 +67,49 @@ interrupted() {
 need() { command -v "$1" >/dev/null || fail "$1 is missing: $2"; }
 
 build() {
-    step 'Build'
-    cat <<TEXT
-The operator and a simulator of GitLab with Rust; etcd, the Kubernetes API server, its controller manager and kubectl with
-Go. The first time takes about 12 minutes on two cores, the next times some seconds. Logs: $logs/
-TEXT
-    # One selection of packages for both, so that no dependency is built twice.
-    start starter cargo build --release --locked --workspace --bin control-plane
+    step 'Build the operator' 'some minutes the first time, then some seconds'
+    say "The operator and a simulator of GitLab, with Rust. Logs: $logs/"
+    # Only fetched: two builds at a time would make the first wait for both.
     start downloads go -C tests/control-plane/go mod download
-    follow starter downloads
     start rust cargo build --release --locked --workspace --bins
+    follow rust downloads
+    ok "built in $(clock)"
+    # Goes on while there is something to see. A set-up with KUBEBUILDER_ASSETS has most of it.
     start go "$release/control-plane" install
-    follow rust go
+}
+
+# What can be seen without a cluster.
+first_look() {
+    step 'A first look' 'seconds'
+    start gitlab "$release/gitlab-simulator" --seed demo --job-delay 1s --tls-directory "$demo" --token-file "$demo/token"
+    ready gitlab 30
+    gitlab=$(said gitlab url)
+    ln -s "$release/registry-cleanup-operator" "$demo/bin/registry-cleanup-operator"
+    export PATH=$root/$demo/bin:$PATH
+    say 'What would a policy remove? That can be asked before there is a cluster, in a merge request for example.'
+    sed "s|https://gitlab.example.com|$gitlab|" hack/demo/releases.yaml >"$demo/releases.yaml"
+    run "sed '1,/^  target:/d' $demo/releases.yaml"
+    echo
+    run "registry-cleanup-operator plan --filename $demo/releases.yaml --token-file $demo/token --ca-file $demo/ca.crt \
+    --allowed-gitlab-hosts 127.0.0.1 --save html=$demo/plan.html"
+    say "The same as a report for your browser, with every tag that stays: file://$root/$demo/plan.html"
+    planned_first=$(in_listing)
+    claim "the plan names $(lines "$planned_first") tags" [ -n "$planned_first" ]
+}
+
+build_cluster() {
+    step 'Build a cluster' 'some minutes the first time, then nothing'
+    say 'etcd, the Kubernetes API server, its controller manager and kubectl, with Go.'
+    follow go
     ok "built in $(clock)"
 }
 
 start_world() {
-    step 'A cluster and a GitLab'
+    step 'A cluster and a GitLab' 'seconds'
     start control-plane "$release/control-plane" up --directory "$demo/control-plane" --kubeconfig "$demo/kubeconfig"
-    start gitlab "$release/gitlab-simulator" --seed demo --job-delay 1s --tls-directory "$demo" --token-file "$demo/token"
-    ready gitlab 30
     ready control-plane 90
-    gitlab=$(said gitlab url)
     ln -s "$(said control-plane kubectl)" "$demo/bin/kubectl"
-    ln -s "$release/registry-cleanup-operator" "$demo/bin/registry-cleanup-operator"
-    export PATH=$root/$demo/bin:$PATH KUBECONFIG=$demo/kubeconfig
+    export KUBECONFIG=$demo/kubeconfig
     # The settings that somebody has for their own kubectl are left out of it.
     export KUBECACHEDIR=$root/$demo/kubectl-cache KUBERC=off
     snapshot before
@@ -99,17 +120,17 @@ start_world() {
 }
 
 install_operator() {
-    step 'Install the operator'
+    step 'Install the operator' 'seconds'
     say 'One file holds the CustomResourceDefinition, one the permissions and the Deployment: whoever deletes the second keeps
 the policies.'
     run 'kubectl apply --server-side --filename deploy/crds.yaml --filename deploy/operator.yaml'
     run 'kubectl wait --for=condition=Established crd/registrycleanuppolicies.registrycleanup.dev --timeout=30s'
     say 'This control plane has no nodes, so no Pod can start. The operator runs as a process on your machine instead, under the
 same ServiceAccount and with nothing but its permissions.'
-    run 'kubectl scale deployment/registry-cleanup-operator --namespace registry-cleanup --replicas=0'
-    run "kubectl create token registry-cleanup-operator --namespace registry-cleanup --duration=8h > $demo/operator.token"
+    detail 'kubectl scale deployment/registry-cleanup-operator --namespace registry-cleanup --replicas=0'
+    detail "kubectl create token registry-cleanup-operator --namespace registry-cleanup --duration=8h > $demo/operator.token"
     service_account_kubeconfig
-    run "KUBECONFIG=$demo/operator.kubeconfig kubectl auth whoami --output jsonpath='{.status.userInfo.username}{\"\n\"}'"
+    detail "KUBECONFIG=$demo/operator.kubeconfig kubectl auth whoami --output jsonpath='{.status.userInfo.username}{\"\n\"}'"
     local flags=(--allowed-gitlab-hosts=127.0.0.1 --max-requests-per-second-per-host=100 --listen=127.0.0.1:0)
     # In a Pod it is the namespace of the Pod.
     flags+=(--leader-election-namespace=registry-cleanup)
@@ -129,7 +150,7 @@ service_account_kubeconfig() {
 }
 
 apply_policy() {
-    step 'A team commits a policy'
+    step 'A team commits a policy' 'seconds'
     say 'A namespace with the access token for GitLab and, as this GitLab has a certificate of its own, its authority.'
     run 'kubectl create namespace team-shop'
     run 'kubectl config set-context --current --namespace=team-shop'
@@ -149,7 +170,7 @@ apply_policy() {
 }
 
 preview() {
-    step 'Preview'
+    step 'Preview' 'seconds'
     say 'What would it remove? An annotation asks for a dry run; any new value will do.'
     run 'kubectl annotate rcp/shop registrycleanup.dev/dry-run-requested-at=first'
     handled lastHandledDryRunAt first
@@ -169,7 +190,7 @@ preview() {
 }
 
 use_one() {
-    step 'An image that the cluster uses'
+    step 'An image that the cluster uses' 'seconds'
     used=$(printf '%s\n' "$planned" | grep -m 1 '^shop/frontend/web mr-')
     local image
     image=$(registry_of "${used% *}"):${used#* }
@@ -192,7 +213,7 @@ It was told --name-other-namespaces, so it says whose it is; without, it counts 
 }
 
 clean() {
-    step 'Run'
+    step 'Run' 'half a minute'
     say 'The preview is as wanted: let the policy remove. That edit alone removes nothing; it waits for its schedule...'
     run "kubectl patch rcp shop --type=merge --patch '{\"spec\":{\"mode\":\"Delete\"}}'"
     run 'kubectl wait --for=condition=Ready rcp/shop --timeout=30s'
@@ -222,7 +243,7 @@ clean() {
 }
 
 clean_again() {
-    step 'Once more, within the hour'
+    step 'Once more, within the hour' 'seconds'
     say 'GitLab takes one bulk deletion per repository and hour. A second run sends none before its time and says when that is.'
     run 'kubectl annotate rcp/shop registrycleanup.dev/run-requested-at=second --overwrite'
     handled lastHandledRunAt second
@@ -239,18 +260,12 @@ clean_again() {
 }
 
 clean_exactly() {
-    step 'Tag by tag'
+    step 'Tag by tag' 'seconds'
     say "GitLab's bulk deletion knows neither groups nor versions. The method Exact removes precisely what the operator planned:"
     policy=releases
-    sed "s|https://gitlab.example.com|$gitlab|" hack/demo/releases.yaml >"$demo/releases.yaml"
-    run "sed '1,/^  target:/d' $demo/releases.yaml"
-    echo
-    say 'What would it remove? This can be asked before there is a policy in the cluster, in a merge request for example.'
-    run "registry-cleanup-operator plan --filename $demo/releases.yaml --token-file $demo/token --ca-file $demo/ca.crt \
-    --allowed-gitlab-hosts 127.0.0.1"
-    planned=$(in_listing)
-    echo
-    claim "the plan names $(lines "$planned") tags; nothing was removed yet" untouched after "$cleaned"
+    say 'Its policy is that of the first look. What has been removed since was none of its tags.'
+    planned=$planned_first
+    claim "nothing of its plan of $(lines "$planned") tags was removed yet" untouched after "$cleaned"
     run "kubectl apply --server-side --filename $demo/releases.yaml"
     run 'kubectl wait --for=condition=Ready rcp/releases --timeout=30s'
     say 'There is no hour to wait for.'

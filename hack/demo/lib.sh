@@ -8,7 +8,15 @@ else
     bold='' dim='' green='' red='' plain='' erase=''
 fi
 
-step() { printf '\n%s== %s%s\n' "$bold" "$1" "$plain"; }
+# How many steps there are, and which it is.
+steps=$(grep -c "^    step '" "$root/hack/demo.sh")
+at=0
+
+# Begins a step: what it is, and how long it takes.
+step() {
+    at=$((at + 1))
+    printf '\n%s== %d/%d %s%s%s\n' "$bold" "$at" "$steps" "$1" "$plain" "${2:+ ($2)}"
+}
 say() { printf '\n%s\n' "$1"; }
 ok() { printf '%sok%s  %s\n' "$green" "$plain" "$1"; }
 
@@ -32,6 +40,16 @@ run() {
     cat "$demo/output"
     output=$(cat "$demo/output")
     [ "$status" -eq "${2:-0}" ] || fail "that command ended with status $status"
+}
+
+# The same for what only sets the stage: shown with VERBOSE=1, kept in $output either way.
+detail() {
+    if [ -n "${VERBOSE:-}" ]; then
+        run "$1"
+        return
+    fi
+    eval "$1" >"$demo/output" 2>&1 9>&- || { cat "$demo/output" && fail "this command failed: $1"; }
+    output=$(cat "$demo/output")
 }
 
 # Checks a claim: what, then a command that has to succeed.

@@ -38,7 +38,7 @@ pub enum Error {
     Timeout(String),
 }
 
-/// Sets an annotation, and answers the policy as it is then.
+/// Sets an annotation, and answers the policy as it is then. One that was deleted and created anew meanwhile is another.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -48,7 +48,7 @@ pub async fn annotate(
     key: &str,
     value: &str,
 ) -> Result<RegistryCleanupPolicy, Error> {
-    patch(client, policy, &json!({"metadata": {"annotations": {key: value}}})).await
+    patch(client, policy, &json!({"metadata": {"uid": policy.uid(), "annotations": {key: value}}})).await
 }
 
 /// Suspends a policy or takes that back, and answers the policy as it is then.
@@ -60,7 +60,7 @@ pub async fn suspend(
     policy: &RegistryCleanupPolicy,
     suspend: bool,
 ) -> Result<RegistryCleanupPolicy, Error> {
-    patch(client, policy, &json!({"spec": {"suspend": suspend}})).await
+    patch(client, policy, &json!({"metadata": {"uid": policy.uid()}, "spec": {"suspend": suspend}})).await
 }
 
 async fn patch(
@@ -70,10 +70,7 @@ async fn patch(
 ) -> Result<RegistryCleanupPolicy, Error> {
     let (namespace, name) = (policy.namespace().unwrap_or_default(), policy.name_any());
     let policies: Api<RegistryCleanupPolicy> = Api::namespaced(client.clone(), &namespace);
-    // A policy that was deleted and created anew meanwhile is another one.
-    let mut change = change.clone();
-    change["metadata"]["uid"] = json!(policy.uid());
-    let (parameters, change) = (PatchParams::apply(MANAGER), Patch::Merge(&change));
+    let (parameters, change) = (PatchParams::apply(MANAGER), Patch::Merge(change));
     let written = tokio::time::timeout(CALL_TIMEOUT, policies.patch(&name, &parameters, &change)).await;
     match written {
         Err(_) => Err(Error::Timeout(name)),

@@ -169,7 +169,9 @@ mod tests {
         };
         let requests = |name: &str, by_name: bool, repositories: &[u64], most: u64| {
             let mut removing = Removing::default();
-            repositories.iter().for_each(|tags| removing.add(&method(name), by_name, *tags));
+            for tags in repositories {
+                removing.add(&method(name), by_name, *tags);
+            }
             removing.requests(most)
         };
         let exact = |repositories: &[u64], most| requests("Exact", true, repositories, most);

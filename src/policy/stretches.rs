@@ -117,7 +117,7 @@ struct Stretch<T> {
 pub struct Stretches<T> {
     until: Timestamp,
     /// In the order of their pushes.
-    stretches: Vec<Stretch<T>>,
+    all: Vec<Stretch<T>>,
     next_id: u64,
     /// A guess showed that nothing was pushed between it and `until`.
     nothing_after: Option<Timestamp>,
@@ -131,7 +131,7 @@ impl<T: Pushed> Stretches<T> {
     #[must_use]
     pub fn new(until: Timestamp) -> Self {
         let first = Stretch::new(0, State::Wants(After::Beginning), None, Density::default());
-        Self { until, stretches: vec![first], next_id: 1, nothing_after: None, in_vain: 0, refuted: false }
+        Self { until, all: vec![first], next_id: 1, nothing_after: None, in_vain: 0, refuted: false }
     }
 
     /// The pages to ask for now. Each is to be answered by [`Self::note`] or [`Self::refused`].
@@ -144,19 +144,19 @@ impl<T: Pushed> Stretches<T> {
             }
             _ => None,
         };
-        self.stretches.iter_mut().filter_map(wants).collect()
+        self.all.iter_mut().filter_map(wants).collect()
     }
 
     /// How many pages are to be asked for now.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.stretches.iter().filter(|stretch| matches!(stretch.state, State::Wants(_))).count()
+        self.all.iter().filter(|stretch| matches!(stretch.state, State::Wants(_))).count()
     }
 
     /// Whether nothing is left to ask for, and no answer is needed any more.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.stretches.iter().all(|stretch| matches!(stretch.state, State::Over { .. } | State::Met))
+        self.all.iter().all(|stretch| matches!(stretch.state, State::Over { .. } | State::Met))
     }
 
     /// Whether the server showed that it does not do what guesses rely on.
@@ -172,7 +172,7 @@ impl<T: Pushed> Stretches<T> {
     pub fn note(&mut self, id: StretchId, page: Vec<T>, next: Option<String>) -> Result<(), Wrong> {
         let until = self.until;
         let Some(position) = self.position(id) else { return Ok(()) };
-        let Some(stretch) = self.stretches.get_mut(position) else { return Ok(()) };
+        let Some(stretch) = self.all.get_mut(position) else { return Ok(()) };
         if let (Some(guess), true) = (stretch.guess, stretch.tags.is_empty()) {
             let first = page.first().and_then(T::pushed);
             if !page.is_empty() && first.is_none_or(|first| first < to_the_second(guess)) {
@@ -180,7 +180,7 @@ impl<T: Pushed> Stretches<T> {
                 return Ok(());
             }
             if first.is_none_or(|first| first >= until) {
-                self.stretches.remove(position);
+                self.all.remove(position);
                 self.in_vain += 1;
                 self.nothing_after = Some(self.nothing_after.map_or(guess, |moment| moment.min(guess)));
                 self.hold_to_nothing();
@@ -196,7 +196,7 @@ impl<T: Pushed> Stretches<T> {
 
     /// Takes note that the server does not take a guess. Answers whether it was one; what is no guess is not dropped.
     pub fn refused(&mut self, id: StretchId) -> bool {
-        let Some(stretch) = self.position(id).and_then(|position| self.stretches.get(position)) else { return true };
+        let Some(stretch) = self.position(id).and_then(|position| self.all.get(position)) else { return true };
         let guessed = stretch.guess.is_some() && stretch.tags.is_empty();
         if guessed {
             self.refute();
@@ -208,19 +208,19 @@ impl<T: Pushed> Stretches<T> {
     /// be left of a stretch. Not before as many were read, and at first there are few, since little is known of how the tags
     /// are spread.
     pub fn cut(&mut self, most: usize, least: u64) {
-        let read: usize = self.stretches.iter().map(|stretch| stretch.tags.len()).sum();
+        let read: usize = self.all.iter().map(|stretch| stretch.tags.len()).sum();
         if (read as u64) < least {
             return;
         }
-        let known = self.stretches.iter().filter(|stretch| !stretch.tags.is_empty()).count();
-        let met = self.stretches.iter().filter(|stretch| matches!(stretch.state, State::Met)).count();
+        let known = self.all.iter().filter(|stretch| !stretch.tags.is_empty()).count();
+        let met = self.all.iter().filter(|stretch| matches!(stretch.state, State::Met)).count();
         for _ in 0..most.min(known.saturating_mul(3)) {
             if self.refuted || self.in_vain >= IN_VAIN + met {
                 return;
             }
             let Some((position, moment, density)) = self.longest(least) else { return };
             let state = State::Wants(After::Guess(moment));
-            self.stretches.insert(position + 1, Stretch::new(self.next_id, state, Some(moment), density));
+            self.all.insert(position + 1, Stretch::new(self.next_id, state, Some(moment), density));
             self.next_id += 1;
         }
     }
@@ -230,10 +230,9 @@ impl<T: Pushed> Stretches<T> {
     /// # Errors
     /// [`Wrong::Order`] where a tag came twice.
     pub fn finish(self) -> Result<Read<T>, Wrong> {
-        let to_the_end =
-            matches!(self.stretches.last().map(|last| &last.state), Some(State::Over { to_the_end: true }));
+        let to_the_end = matches!(self.all.last().map(|last| &last.state), Some(State::Over { to_the_end: true }));
         let mut read = Read { tags: Vec::new(), to_the_end, proofs: Vec::new() };
-        for stretch in self.stretches {
+        for stretch in self.all {
             read.proofs.push(stretch.proof);
             if read.tags.is_empty() { read.tags = stretch.tags } else { read.tags.extend(stretch.tags) }
         }
@@ -243,21 +242,21 @@ impl<T: Pushed> Stretches<T> {
 
     fn position(&self, id: StretchId) -> Option<usize> {
         let asked = |stretch: &Stretch<T>| stretch.id == id.0 && matches!(stretch.state, State::Asked);
-        self.stretches.iter().position(asked)
+        self.all.iter().position(asked)
     }
 
     /// The server does not do what guesses rely on: goes on page by page after what is certain.
     fn refute(&mut self) {
         self.refuted = true;
-        let certain = self.stretches.iter().take_while(|stretch| matches!(stretch.state, State::Met)).count();
-        self.stretches.truncate(certain + 1);
+        let certain = self.all.iter().take_while(|stretch| matches!(stretch.state, State::Met)).count();
+        self.all.truncate(certain + 1);
     }
 
     /// Whether what a guess said to be nothing is nothing.
     fn hold_to_nothing(&mut self) {
         let Some(nothing) = self.nothing_after else { return };
         let wanted = |tag: &&T| tag.pushed() < Some(self.until);
-        let last = self.stretches.iter().filter_map(|stretch| stretch.tags.iter().rev().find(wanted)).last();
+        let last = self.all.iter().filter_map(|stretch| stretch.tags.iter().rev().find(wanted)).next_back();
         if last.and_then(T::pushed) > Some(to_the_second(nothing)) {
             self.refute();
         }
@@ -266,17 +265,17 @@ impl<T: Pushed> Stretches<T> {
     /// Ends stretches where they meet the next.
     fn join(&mut self) {
         let mut position = 0;
-        while position + 1 < self.stretches.len() {
-            let meeting = self.stretches.get(position..).map_or(Meeting::NotYet, meeting);
-            match (meeting, self.stretches.get_mut(position)) {
+        while position + 1 < self.all.len() {
+            let meeting = self.all.get(position..).map_or(Meeting::NotYet, meeting);
+            match (meeting, self.all.get_mut(position)) {
                 (Meeting::Never, _) => return self.refute(),
                 (Meeting::Passed, _) => {
-                    self.stretches.remove(position + 1);
+                    self.all.remove(position + 1);
                     self.in_vain += 1;
                 }
                 (Meeting::At(0), _) if position > 0 => {
                     // It has nothing of its own. Now the one before meets the next.
-                    self.stretches.remove(position);
+                    self.all.remove(position);
                     self.in_vain += 1;
                     position -= 1;
                 }
@@ -295,8 +294,8 @@ impl<T: Pushed> Stretches<T> {
     /// The stretch of which most is left, the moment in the middle of that, and what is known of how densely tags lie there.
     fn longest(&self, least: u64) -> Option<(usize, Timestamp, Density)> {
         let bound = self.nothing_after.map_or(self.until, |nothing| nothing.min(self.until));
-        let ends = self.stretches.iter().skip(1).map(Stretch::begins).chain([Some(bound)]);
-        let open = self.stretches.iter().zip(ends).enumerate().filter_map(|(position, (stretch, end))| {
+        let ends = self.all.iter().skip(1).map(Stretch::begins).chain([Some(bound)]);
+        let open = self.all.iter().zip(ends).enumerate().filter_map(|(position, (stretch, end))| {
             let (from, end) = (stretch.has_come_to()?, end?);
             let seconds = u64::try_from(end.as_second().checked_sub(from.as_second())?).ok()?;
             let left = stretch.density.of(seconds);

@@ -4,7 +4,6 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{Cluster, Error, Whereabouts};
@@ -230,31 +229,33 @@ impl Session {
 /// How far a run has come.
 fn under_way(run: &RunStatus) -> String {
     let progress = run.progress.unwrap_or_default();
-    let mut text = match progress.repositories {
-        0 => format!("{}: looking for repositories", run.id),
-        all => format!("{}: {} of {all} repositories", run.id, progress.repositories_done),
+    let repositories = match progress.repositories {
+        0 => "looking for repositories".to_owned(),
+        all => format!("{} of {all} repositories", progress.repositories_done),
     };
-    if progress.tags_removed > 0 {
-        text += &format!(", {} removed", units::of(progress.tags_removed, "tag", "tags"));
-    }
-    run.message.iter().for_each(|message| text += &format!("; {message}"));
-    text
+    let tags = progress.tags_removed;
+    let removed = (tags > 0).then(|| format!("{} removed", units::of(tags, "tag", "tags")));
+    sentence(run, [Some(repositories), removed])
 }
 
 /// What a run came to.
 fn told(run: &RunStatus) -> String {
-    let mut text = format!("{}: {}", run.id, run.result.as_str());
-    run.summary.iter().for_each(|summary| text += &format!(", {summary}"));
-    run.bytes.iter().for_each(|bytes| text += &format!(", {}", units::size(*bytes)));
-    run.message.iter().for_each(|message| text += &format!("; {message}"));
-    text
+    let parts = [Some(run.result.as_str().to_owned()), run.summary.clone(), run.bytes.map(units::size)];
+    sentence(run, parts)
+}
+
+/// What is said of a run, its own message last.
+fn sentence(run: &RunStatus, parts: impl IntoIterator<Item = Option<String>>) -> String {
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let message = run.message.as_ref().map(|message| format!("; {message}")).unwrap_or_default();
+    format!("{}: {}{message}", run.id, parts.join(", "))
 }
 
 /// A plan that waits.
 fn waiting_plan(pending: &PendingApproval) -> String {
     let tags = units::of(pending.tags, "tag", "tags");
     let repositories = units::of(u64::from(pending.repositories), "repository", "repositories");
-    let at = Timestamp::from(pending.time.0).strftime("%Y-%m-%d %H:%M:%S UTC");
+    let at = pending.time.0.strftime("%Y-%m-%d %H:%M:%S UTC");
     format!("plan {} of {at} would remove {tags} in {repositories}", pending.plan_hash)
 }
 

@@ -135,14 +135,11 @@ fn is_news(condition: &Condition) -> bool {
 }
 
 fn last_run(run: &RunStatus, now: Timestamp) -> String {
-    let when = run
-        .completion_time
-        .as_ref()
-        .map_or_else(|| format!("began {}", ago(&run.start_time, now)), |end| ago(end, now));
-    let mut text = format!("{}: {}, {when}", run.id, run.result.as_str());
-    run.summary.iter().for_each(|summary| text += &format!(", {summary}"));
-    run.bytes.iter().for_each(|bytes| text += &format!(", {}", units::size(*bytes)));
-    text
+    let began = || format!("began {}", ago(&run.start_time, now));
+    let when = run.completion_time.as_ref().map_or_else(began, |end| ago(end, now));
+    let parts = [Some(run.result.as_str().to_owned()), Some(when), run.summary.clone(), run.bytes.map(units::size)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("{}: {}", run.id, parts.join(", "))
 }
 
 fn result(run: &RunStatus) -> String {

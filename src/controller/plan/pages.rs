@@ -149,7 +149,7 @@ pub(super) async fn by_push(
             reader.client.refute_guesses();
         } else if cursors.is_some() && reader.client.may_guess() {
             let (wanted, own) = (reader.client.pages_wanted(), stretches.waiting());
-            let pages = LEAST_PAGES.max((wanted.now + own) / 2);
+            let pages = LEAST_PAGES.max(usize::midpoint(wanted.now, own));
             stretches.cut(wanted.room.saturating_sub(own), (pages * PAGE) as u64);
         }
     }

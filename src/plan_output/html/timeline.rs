@@ -139,7 +139,7 @@ impl Spans {
         let drawn = TICKS.iter().filter(|(days, ..)| days.ln_1p() < self.oldest.ln_1p() * 0.95);
         let ticks = drawn.map(|(days, text, on_phones)| Tick {
             x: position(*days),
-            text: *text,
+            text,
             class: if *on_phones { "" } else { "minor" },
         });
         ticks.chain([Tick { x: share(100.0), text: "now", class: "last" }]).collect()

@@ -192,11 +192,11 @@ async fn a_plan_is_saved_in_other_formats_of_the_same_reading() {
     let saves = ["--save", "html=plan.html", "--save", "terraform-report=plan.tf.json", "--save", "table=plan.txt"];
     let plan = json_of(files.plan(&[&["--all"][..], &saves].concat()), 0);
     assert_eq!(world.sim.requests().len(), 2 * once, "GitLab is asked once for all of them");
-    let saved = |name: &str| std::fs::read_to_string(files.path(name)).unwrap();
-    let report: Value = serde_json::from_str(&saved("plan.tf.json")).unwrap();
+    let text_of = |name: &str| std::fs::read_to_string(files.path(name)).unwrap();
+    let report: Value = serde_json::from_str(&text_of("plan.tf.json")).unwrap();
     assert_eq!(report, json!({"create": 0, "update": 0, "delete": 18}));
     assert_eq!(plan["totals"]["remove"], 18);
-    let html = saved("plan.html");
+    let html = text_of("plan.html");
     for total in ["remove", "keep", "bytes"] {
         assert!(html.contains(&format!("<data id=\"{total}\" value=\"{}\">", plan["totals"][total])), "{total}");
     }
@@ -210,8 +210,8 @@ async fn a_plan_is_saved_in_other_formats_of_the_same_reading() {
     }
     // A table that is also saved is the same as one that is only printed.
     let table = end(files.plan(&["--save", "table=again.txt"]));
-    assert_eq!(table.out, saved("again.txt"));
-    assert!(saved("plan.txt").ends_with(&format!("Plan: {}\n", plan["planHash"].as_str().unwrap())));
+    assert_eq!(table.out, text_of("again.txt"));
+    assert!(text_of("plan.txt").ends_with(&format!("Plan: {}\n", plan["planHash"].as_str().unwrap())));
     nothing_was_changed(&world);
 }
 
