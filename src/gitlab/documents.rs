@@ -69,9 +69,6 @@ pub(super) fn pages_body(parts: Parts, pages: &[Page]) -> Option<Vec<u8>> {
     body(&format!("query tags({}) {{{} }}", declared.join(", "), asked.concat()), variables)
 }
 
-/// Repositories that one document asks about at most: each costs GitLab a question to its registry.
-pub(super) const MOST_REPOSITORIES: usize = 60;
-
 /// The request for the last pushes to several repositories.
 pub(super) fn last_pushes_body(repositories: &[u64]) -> Option<Vec<u8>> {
     let (mut declared, mut asked, mut variables) = (Vec::new(), Vec::new(), BTreeMap::new());

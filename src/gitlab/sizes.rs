@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::document_size::{Seen, Size};
-use super::documents::MOST_REPOSITORIES;
-use super::graphql::{MOST_NAMES, MOST_REMOVALS};
+use super::graphql::{MOST_NAMES, MOST_REMOVALS, MOST_REPOSITORIES};
 
 /// The time that documents of pages are to take.
 const READING: Duration = Duration::from_secs(5);
