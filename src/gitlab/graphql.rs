@@ -22,6 +22,7 @@ pub(super) const MOST_REMOVALS: usize = 25;
 /// Removals in one document, however many names they have. GitLab counts three points for each, of 250, and some 130
 /// characters, of 10,000.
 pub(super) const MOST_PARTS: usize = 40;
+
 /// Repositories that one document asks about at most: each costs GitLab a question to its registry.
 pub(super) const MOST_REPOSITORIES: usize = 60;
 
