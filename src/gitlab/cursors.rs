@@ -1,13 +1,13 @@
 //! Cursors of pages in the order of pushes: read to know how the server writes them, and written for a moment.
 //!
-//! Pure. To GitLab a cursor is its own affair, so one is written only where the server has just told one of exactly this
-//! form, for a tag that is known; and what comes of it is believed only as far as other pages show it
+//! Pure. To GitLab a cursor is its own affair, so one is written only where the server has just told one of exactly
+//! this form, for a tag that is known; and what comes of it is believed only as far as other pages show it
 //! (`policy::stretches`).
 //!
 //! GitLab behaviour: with a metadata database it hands on the registry's cursor, which is
 //! `base64(TIMESTAMP|TAG_NAME)`, the date with up to microseconds
-//! ([sorting by published date](https://gitlab.com/gitlab-org/container-registry/-/blob/master/docs/spec/gitlab/api.md)).
-//! The name has to be one that a tag can have; that there is such a tag is not asked for.
+//! ([documented](https://gitlab.com/gitlab-org/container-registry/-/blob/master/docs/spec/gitlab/api.md)). The name has
+//! to be one that a tag can have; that there is such a tag is not asked for.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -23,8 +23,8 @@ pub struct PushCursor {
 }
 
 impl PushCursor {
-    /// Learns from the cursor after a page, by the last tag of the page. `None` where it is anything else than the date and
-    /// the name of that tag.
+    /// Learns from the cursor after a page, by the last tag of the page. `None` where it is anything else than the date
+    /// and the name of that tag.
     #[must_use]
     pub fn read(cursor: &str, last: &Tag) -> Option<Self> {
         let alphabets = [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD];
@@ -40,8 +40,8 @@ impl PushCursor {
 
     /// The cursor after a moment, in whole seconds, and a name, of which the last letter may come several times.
     ///
-    /// So its base64 has no padding, and of digits, letters and what stands in dates it has no characters that differ from
-    /// alphabet to alphabet.
+    /// So its base64 has no padding, and of digits, letters and what stands in dates it has no characters that differ
+    /// from alphabet to alphabet.
     #[must_use]
     pub fn write(self, moment: Timestamp, name: &str) -> String {
         let mut text = format!("{}|{name}", self.date(to_the_second(moment)));

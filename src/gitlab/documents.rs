@@ -1,8 +1,8 @@
 //! GraphQL: documents of several parts, and their answers taken apart.
 //!
 //! Pure. What a run costs is counted in requests, and one document may hold many fields under names of their own. So
-//! pages of several repositories go into one query, and removals of several times 20 tags, of one repository or several,
-//! into one mutation:
+//! pages of several repositories go into one query, and removals of several times 20 tags, of one repository or
+//! several, into one mutation:
 //!
 //! ```text
 //! [page, page, …]      → pages_body    → one request → parted → [Answer, Answer, …] → graphql_responses::page

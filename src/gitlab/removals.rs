@@ -72,9 +72,9 @@ impl Client {
         Ok(parts.pop().unwrap_or_default())
     }
 
-    /// Removes tags by name (GraphQL's `destroyContainerRepositoryTags`, since GitLab 13.7), 20 of one repository in each
-    /// part of one document. For each repository it answers, for each part in their order, the names that GitLab says are
-    /// gone, also those that were gone before. Needs the Developer role and the scope `api`.
+    /// Removes tags by name (GraphQL's `destroyContainerRepositoryTags`, since GitLab 13.7), 20 of one repository in
+    /// each part of one document. For each repository it answers, for each part in their order, the names that GitLab
+    /// says are gone, also those that were gone before. Needs the Developer role and the scope `api`.
     ///
     /// GitLab behaviour: a name that is missing from the answer is protected, or the registry refused to remove it;
     /// nothing tells which. Without names nothing is sent.

@@ -50,8 +50,8 @@ impl Pages {
         }
     }
 
-    /// Whether pages that were read one after the other, in one way or several, skipped none of these, which are all the
-    /// tags that were not read.
+    /// Whether pages that were read one after the other, in one way or several, skipped none of these, which are all
+    /// the tags that were not read.
     pub fn skipped_none<'t>(ways: &[Self], mut unread: impl Iterator<Item = &'t str>) -> bool {
         let may_be_skipped = |way: &Self, name| way.after.as_deref().is_some_and(|after| !way.follows(after, name));
         ways.iter().any(|way| way.right) || unread.all(|name| !ways.iter().any(|way| may_be_skipped(way, name)))

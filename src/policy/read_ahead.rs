@@ -1,8 +1,9 @@
 //! Which cursors pages in the order of names are expected to have, by a list of the names.
 //!
-//! A guess, and nothing relies on it: whoever asks for pages ahead lets one count only once the page before has told the
-//! very cursor that it was asked for with. Somebody may push or remove a tag in between, and the order of the names may be
-//! another than that of the pages; then the guesses after it are in vain, and begin anew where the reading has come to.
+//! A guess, and nothing relies on it: whoever asks for pages ahead lets one count only once the page before has told
+//! the very cursor that it was asked for with. Somebody may push or remove a tag in between, and the order of the names
+//! may be another than that of the pages; then the guesses after it are in vain, and begin anew where the reading has
+//! come to.
 
 /// How often a guess may be in vain before no more is guessed.
 const MOST_MISSED: usize = 3;

@@ -9,8 +9,8 @@ use crate::api::{self, Mode, PolicyStatus, RunResult};
 const PER_REPOSITORY: u64 = 3;
 /// Requests for each repository in which GitLab's bulk deletion is asked for: that, and listings afterwards.
 const PER_BULK: u64 = 5;
-/// Tags of the first request that removes several by their names. Each of the next has twice as many, up to a bound, while
-/// GitLab answers quickly; where it does not, a run takes more requests than are counted here.
+/// Tags of the first request that removes several by their names. Each of the next has twice as many, up to a bound,
+/// while GitLab answers quickly; where it does not, a run takes more requests than are counted here.
 const FIRST: u64 = 40;
 /// Repositories whose tags go in one request at most.
 const REPOSITORIES: u64 = 10;
@@ -37,8 +37,8 @@ impl Removing {
         }
     }
 
-    /// How many requests that takes, besides those that plan it: one that looks and one that removes for as many tags as
-    /// go together. `most` is how many tags one request has at most.
+    /// How many requests that takes, besides those that plan it: one that looks and one that removes for as many tags
+    /// as go together. `most` is how many tags one request has at most.
     #[must_use]
     pub fn requests(self, most: u64) -> u64 {
         let (tags, repositories) = self.by_name;

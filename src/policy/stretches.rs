@@ -10,11 +10,11 @@
 //!                                      guess ─page─page   so nothing lies between them, and nothing is missing in it
 //! ```
 //!
-//! A guess is never believed. A stretch counts only once the one before has come to all of its first page by pages of its
-//! own; what follows that page was found by the server's own cursors. Where the two differ, where dates are earlier than the
-//! guess, or where a guess shows nothing and somebody else finds something there, the server does not do what was thought:
-//! every stretch that was guessed and not met is dropped, the last that counts goes on page by page, and no more is guessed.
-//! What comes out is what reading page by page comes to.
+//! A guess is never believed. A stretch counts only once the one before has come to all of its first page by pages of
+//! its own; what follows that page was found by the server's own cursors. Where the two differ, where dates are earlier
+//! than the guess, or where a guess shows nothing and somebody else finds something there, the server does not do what
+//! was thought: every stretch that was guessed and not met is dropped, the last that counts goes on page by page, and
+//! no more is guessed. What comes out is what reading page by page comes to.
 
 use std::collections::HashSet;
 use std::mem;
@@ -34,12 +34,12 @@ pub trait Pushed {
     fn pushed(&self) -> Option<Timestamp>;
 }
 
-/// The name that a guessed moment goes with: large, so that a registry that goes by names instead of pushes shows none of
-/// the others after it (see `paging`).
+/// The name that a guessed moment goes with: large, so that a registry that goes by names instead of pushes shows none
+/// of the others after it (see `paging`).
 pub const LARGE: &str = "zzzzzzzz";
 
-/// How many more guesses may be in vain than stretches have met, after which no more is guessed: the dates are not spread
-/// as was thought.
+/// How many more guesses may be in vain than stretches have met, after which no more is guessed: the dates are not
+/// spread as was thought.
 const IN_VAIN: usize = 8;
 
 /// What a page comes after.
@@ -204,9 +204,9 @@ impl<T: Pushed> Stretches<T> {
         guessed
     }
 
-    /// Guesses where further stretches may begin: at most so many, and only where that many tags or more are expected to
-    /// be left of a stretch. Not before as many were read, and at first there are few, since little is known of how the tags
-    /// are spread.
+    /// Guesses where further stretches may begin: at most so many, and only where that many tags or more are expected
+    /// to be left of a stretch. Not before as many were read, and at first there are few, since little is known of how
+    /// the tags are spread.
     pub fn cut(&mut self, most: usize, least: u64) {
         let read: usize = self.all.iter().map(|stretch| stretch.tags.len()).sum();
         if (read as u64) < least {
@@ -291,7 +291,8 @@ impl<T: Pushed> Stretches<T> {
         }
     }
 
-    /// The stretch of which most is left, the moment in the middle of that, and what is known of how densely tags lie there.
+    /// The stretch of which most is left, the moment in the middle of that, and what is known of how densely tags lie
+    /// there.
     fn longest(&self, least: u64) -> Option<(usize, Timestamp, Density)> {
         let bound = self.nothing_after.map_or(self.until, |nothing| nothing.min(self.until));
         let ends = self.all.iter().skip(1).map(Stretch::begins).chain([Some(bound)]);

@@ -1,5 +1,5 @@
-//! Large repositories, of which several pages are read at the same time by cursors that were guessed: the same tags go as
-//! page by page, whatever GitLab makes of the guesses.
+//! Large repositories, of which several pages are read at the same time by cursors that were guessed: the same tags go
+//! as page by page, whatever GitLab makes of the guesses.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Removals of several small repositories in one request: each repository's tags are looked at, and judged, by themselves.
+//! Removals of several small repositories in one request: each repository's tags are looked at, and judged, by
+//! themselves.
 
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher, Push};
 use jiff::SignedDuration;

@@ -1,8 +1,8 @@
 //! Reads the pages of a repository's tags: all of them by name, or the old end in the order of pushes.
 //!
-//! A page is found by the one before, which makes each a request of its own. Where a server's cursors are known, pages of
-//! one repository share requests: by name they are asked for ahead, and count only if they turn out to be what follows; a
-//! long way by push is cut into stretches, of which `policy::stretches` decides what they come to.
+//! A page is found by the one before, which makes each a request of its own. Where a server's cursors are known, pages
+//! of one repository share requests: by name they are asked for ahead, and count only if they turn out to be what
+//! follows; a long way by push is cut into stretches, of which `policy::stretches` decides what they come to.
 
 use std::collections::HashSet;
 
@@ -52,8 +52,8 @@ fn is_full(page: &TagPage) -> bool {
 /// Reads all tags in the order of names.
 ///
 /// A long list is read ahead: where the server's cursors are the names of the last tags, the cursors of further pages
-/// follow from a list of names, and several pages are asked for at the same time. A page counts only once the one before
-/// has told the very cursor that it was asked for with, and so is the one that would have been asked for then.
+/// follow from a list of names, and several pages are asked for at the same time. A page counts only once the one
+/// before has told the very cursor that it was asked for with, and so is the one that would have been asked for then.
 pub(super) async fn by_name(reader: &TagReader<'_>, repository: &Repository) -> Result<Pages, Failure> {
     let (mut tags, mut names): (Vec<gitlab::Tag>, HashSet<Box<str>>) = (Vec::new(), HashSet::new());
     let mut cursors: HashSet<Option<String>> = HashSet::from([None]);

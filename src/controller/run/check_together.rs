@@ -1,9 +1,9 @@
-//! Whether the tags of several repositories still are what they were planned as, right before the one request leaves that
-//! removes them all.
+//! Whether the tags of several repositories still are what they were planned as, right before the one request leaves
+//! that removes them all.
 //!
-//! Each repository's tags pass the very check that they would pass alone (`check_tags`), and one that does not pass holds
-//! the request back. Only what is asked is shared: one request tells of the newest pushes of all repositories, and the
-//! cluster is asked once, after GitLab, about everything that is in use.
+//! Each repository's tags pass the very check that they would pass alone (`check_tags`), and one that does not pass
+//! holds the request back. Only what is asked is shared: one request tells of the newest pushes of all repositories,
+//! and the cluster is asked once, after GitLab, about everything that is in use.
 
 use std::sync::Arc;
 

@@ -104,8 +104,8 @@ impl<'a> Removal<'a> {
     /// Nothing is removed yet. `together` says that the first request has tags of other repositories as well.
     pub(super) fn of(job: &'a Job<'a>, repository: &'a Repository, removable: &'a Removable, together: bool) -> Self {
         let Removable { tags, source, claims } = removable;
-        // Where one request holds all tags, asking for them by name costs no more than asking for the newest pushes, and
-        // tells more.
+        // Where one request holds all tags, asking for them by name costs no more than asking for the newest pushes,
+        // and tells more.
         let few = !together && tags.len() <= BATCH && tags.iter().all(|tag| tag.digest.is_some());
         // The clocks may differ.
         let since = source.at.saturating_sub(CLOCKS_MAY_DIFFER).unwrap_or(source.at);

@@ -1,9 +1,9 @@
 //! Removes planned tags of several small repositories: the images of all in one request, and what is left of each by
 //! itself.
 //!
-//! A repository's tags pass the same checks as alone (`check_together`), its parts of the answer are judged by themselves,
-//! and its numbers are its own. Whatever does not go with the one request, since a tag was pushed again, came into use, or
-//! GitLab refused something, goes on as if the repository were alone: `remove_tags`.
+//! A repository's tags pass the same checks as alone (`check_together`), its parts of the answer are judged by
+//! themselves, and its numbers are its own. Whatever does not go with the one request, since a tag was pushed again,
+//! came into use, or GitLab refused something, goes on as if the repository were alone: `remove_tags`.
 
 use std::sync::Arc;
 

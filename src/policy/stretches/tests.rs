@@ -180,7 +180,8 @@ proptest! {
 
     #[test]
     fn no_tag_is_missed_or_counted_twice_that_stays_as_it_is_whatever_is_pushed_and_removed_meanwhile(
-        tags in places(), size in 2_usize..6, room in 0_usize..8, numbers in proptest::collection::vec(any::<usize>(), 1..40),
+        tags in places(), size in 2_usize..6, room in 0_usize..8,
+        numbers in proptest::collection::vec(any::<usize>(), 1..40),
         events in proptest::collection::vec((0_usize..60, any::<prop::sample::Index>(), any::<bool>()), 0..6),
     ) {
         let until = 200;

@@ -216,8 +216,8 @@ pub enum TagCursors {
     Registry,
 }
 
-/// What a cursor by push leads to that names no tag of the repository. The registry goes by the date and the name in it,
-/// whether there is such a tag or not (container-registry, `docs/spec/gitlab/api.md`: sorting by published date).
+/// What a cursor by push leads to that names no tag of the repository. The registry goes by the date and the name in
+/// it, whether there is such a tag or not (container-registry, `docs/spec/gitlab/api.md`: sorting by published date).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StrangeCursors {

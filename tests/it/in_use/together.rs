@@ -1,4 +1,5 @@
-//! Removals of several small repositories in one request: what comes into use in one of them stays, and nothing else does.
+//! Removals of several small repositories in one request: what comes into use in one of them stays, and nothing else
+//! does.
 
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher};
 use rstest::rstest;

@@ -3,8 +3,8 @@
 //! A repository's tags come in two ways. By offset: the server reads the whole list and cuts pages of at most 20, as it
 //! does on path B and did on path A before 17; a cursor is a position. As the registry's pages: `first` goes to the
 //! registry as it is, at most 20 of its answer are shown, and the cursors are those of the registry's page: a name, or
-//! where the order is by push the base64 of date and name; a page of nothing was asked for when there is neither `first`
-//! nor `last`.
+//! where the order is by push the base64 of date and name; a page of nothing was asked for when there is neither
+//! `first` nor `last`.
 
 use std::{cmp::Ordering, collections::BTreeSet, ops::Bound};
 
