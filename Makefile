@@ -5,8 +5,6 @@ CARGO_FUZZ_VERSION := 0.13.2
 CARGO_MUTANTS_VERSION := 27.1.0
 TYPOS_VERSION := 1.52.0
 
-# Most tests wait for an API server half of their time.
-export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 export REGISTRY_CLEANUP_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registry-cleanup-operator
 
 control_plane := cargo run --quiet --locked --package control-plane --

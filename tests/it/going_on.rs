@@ -6,7 +6,12 @@ use registry_cleanup_operator::api::{APPROVE, PolicyStatus, RUN_REQUESTED_AT, Ru
 use serde_json::json;
 
 use crate::support::{events_of, in_time};
-use crate::world::{Operator, World};
+use crate::world::{Operator, Setup, World};
+
+/// An operator that removes of one repository at a time, so that a run can be cut short between two.
+async fn start(world: &World) -> Operator {
+    Operator::set_up(world, Setup { graphql_batch: 1, ..Setup::of(world) }).await
+}
 
 fn has_ended(status: &PolicyStatus) -> bool {
     status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some())
@@ -25,7 +30,7 @@ async fn in_the_middle_of_a_run() -> (World, Operator, Hold) {
     let rules = json!([{"name": "versions", "nameRegexDelete": "v.*", "olderThan": "7d"}]);
     let policy = world.policy("shop", &json!({"rules": rules, "method": "Exact", "startingDeadlineSeconds": 1800}));
     world.apply(&policy).await.unwrap();
-    let operator = Operator::start(&world).await;
+    let operator = start(&world).await;
     world.ready("shop").await;
     let hold = world.sim.hold(Matcher::endpoint(Endpoint::GraphqlMutation).nth(1), HoldPoint::AfterProcessing);
     world.annotate("shop", RUN_REQUESTED_AT, "one").await;
@@ -44,7 +49,7 @@ async fn a_killed_run_goes_on_once_with_what_is_left() {
     operator.kill().await;
     hold.release();
     assert_eq!(left(&world), 7, "two tags of one repository are gone");
-    let operator = Operator::start(&world).await;
+    let operator = start(&world).await;
     let resumed = |status: &PolicyStatus| by(status, Trigger::Resumed) == 1 && has_ended(status);
     let status = world.until("shop", resumed).await;
     let run = status.last_run.as_ref().unwrap();
@@ -74,11 +79,11 @@ async fn a_run_that_is_cut_short_twice_does_not_go_on_twice() {
         status.last_run.unwrap().message.unwrap().contains("it goes on as a new run if an operator is there before")
     );
     let hold = world.sim.hold(Matcher::endpoint(Endpoint::GraphqlMutation).nth(1), HoldPoint::AfterProcessing);
-    let operator = Operator::start(&world).await;
+    let operator = start(&world).await;
     in_time("the next removal", hold.reached()).await;
     operator.kill().await;
     hold.release();
-    let operator = Operator::start(&world).await;
+    let operator = start(&world).await;
     let status = world.until("shop", |status| status.history.len() == 2 && has_ended(status)).await;
     assert_eq!(status.interrupted_run, None);
     let status = world.run("shop", "two").await;
@@ -102,7 +107,7 @@ async fn a_run_does_not_go_on_after_its_time_nor_after_an_edit() {
         } else {
             world.kubectl(&["patch", "rcp", "shop", "--type=merge", "--patch", r#"{"spec":{"historyLimit":4}}"#]);
         }
-        let operator = Operator::start(&world).await;
+        let operator = start(&world).await;
         world.until("shop", |status| status.interrupted_run.is_none()).await;
         let status = world.preview("shop", "one").await;
         operator.stop().await;
@@ -120,7 +125,7 @@ async fn approved() -> (World, Operator, Hold) {
     let rules = json!([{"name": "versions", "nameRegexDelete": "v.*", "keepN": 1}]);
     let spec = json!({"rules": rules, "method": "Exact", "mode": "RequireApproval"});
     world.apply(&world.policy("shop", &spec)).await.unwrap();
-    let operator = Operator::start(&world).await;
+    let operator = start(&world).await;
     world.ready("shop").await;
     let plan = world.run("shop", "one").await.pending_approval.unwrap();
     let hold = world.sim.hold(Matcher::endpoint(Endpoint::GraphqlMutation).nth(1), HoldPoint::AfterProcessing);
@@ -142,7 +147,7 @@ async fn an_approved_plan_goes_on_with_its_own_tags() {
     operator.kill().await;
     hold.release();
     assert_eq!(left(&world), 6);
-    let operator = Operator::start(&world).await;
+    let operator = start(&world).await;
     let resumed = |status: &PolicyStatus| by(status, Trigger::Resumed) == 1 && has_ended(status);
     let status = world.until("shop", resumed).await;
     operator.stop().await;
@@ -160,7 +165,7 @@ async fn an_approved_plan_does_not_go_on_with_a_tag_that_was_never_approved() {
     let long_ago = world.now() - SignedDuration::from_hours(24 * 90);
     world.sim.edit(|registry| registry.push(web, "v0", Push::at(long_ago)));
     let before = left(&world);
-    let operator = Operator::start(&world).await;
+    let operator = start(&world).await;
     let resumed = |status: &PolicyStatus| by(status, Trigger::Resumed) == 1 && has_ended(status);
     let status = world.until("shop", resumed).await;
     operator.stop().await;

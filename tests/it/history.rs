@@ -31,7 +31,8 @@ pub(crate) fn account(world: &World, keeps: bool) -> PathBuf {
 
 async fn operator(world: &World, history: usize, may: bool) -> Operator {
     let kubeconfig = Some(account(world, may));
-    Operator::set_up(world, Setup { kubeconfig, history, ..Setup::of(world) }).await
+    // It removes of one repository at a time, so that a run can be cut short between two.
+    Operator::set_up(world, Setup { kubeconfig, history, graphql_batch: 1, ..Setup::of(world) }).await
 }
 
 /// A world with a repository from which the method removes `old-1` and `old-2`.

@@ -151,7 +151,8 @@ async fn remove(job: &Job<'_>, mut plans: Vec<Planned<'_>>, report: &mut Report)
             continue;
         }
         let Some((tally, halt)) = done.next() else { continue };
-        if end.is_err() && halt.is_none() && tally.is_untouched() {
+        let own = halt.as_ref().is_some_and(|halt| matches!(halt, Halt::GitLab(error) if !concerns_all(error)));
+        if end.is_err() && !own && tally.is_untouched() {
             report.outcomes.push(plan.left(RepositoryReason::NotReached));
             continue;
         }

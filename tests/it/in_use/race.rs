@@ -271,7 +271,6 @@ async fn bulk(lags: bool) -> usize {
     let requests = race.scene.world.sim.requests_to(Endpoint::BulkDeleteTags);
     assert!(requests.len() > REPOSITORIES / 2, "{}", requests.len());
     let left: Vec<Vec<String>> = repositories.iter().map(|id| race.scene.world.tags(*id)).collect();
-    assert!(created.len() > 300, "{}", created.len());
     for (number, tag, Created { name, settled }) in &created {
         let gone = !left[*number].contains(&tags[*tag]);
         let request = requests.iter().position(|request| request.repository == Some(repositories[*number]));
@@ -286,11 +285,9 @@ async fn bulk(lags: bool) -> usize {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_deployments_created_while_bulk_requests_save_their_images(
+async fn hundreds_of_deployments_created_while_bulk_requests_save_their_images(
     #[values(false, true)] watches_lag_behind: bool,
 ) {
-    let mut all = 0;
-    while all < 1000 {
-        all += bulk(watches_lag_behind).await;
-    }
+    let created = bulk(watches_lag_behind).await;
+    assert!(created > 300, "{created}");
 }
