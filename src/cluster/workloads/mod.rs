@@ -9,11 +9,9 @@
 //! index. [`Workloads::confirm`] says whether the index is behind the API server.
 //!
 //! `custom`, `catalogue`, `kind`, `pod` and `projection` say what is read of which object, `image_index` keeps it, `watch`
-//! listens, `watch_state` is how that stands, `freshness` compares with the API server within an `allowance`, and
-//! `absent_kinds` says which kinds it still does not have. What an image text means is not known here.
+//! listens, `watch_state` is how that stands, `freshness` compares with the API server. What an image text means is not
+//! known here.
 
-mod absent_kinds;
-mod allowance;
 pub mod catalogue;
 mod custom;
 mod discovery;
@@ -47,14 +45,12 @@ pub use custom::{CustomWorkload, CustomWorkloadError};
 pub use options::{FINISHED_FOR, Options, Scope};
 pub use watch_state::Gap;
 
-use freshness::Looks;
 use watch_state::{Phase, Shared};
 
 /// The images that a cluster uses. Clones share everything.
 #[derive(Clone)]
 pub struct Workloads {
     shared: Arc<Shared>,
-    looks: Arc<Looks>,
     narrowed: Option<Arc<Narrowed>>,
     _watching: Option<Arc<DropGuard>>,
 }
@@ -86,7 +82,7 @@ impl Workloads {
                 }
             });
         }
-        Self { shared, looks: Arc::new(Looks::new()), narrowed, _watching: Some(Arc::new(stop.drop_guard())) }
+        Self { shared, narrowed, _watching: Some(Arc::new(stop.drop_guard())) }
     }
 
     /// What the [narrower](Options::narrower) namespaces use, if there are any; they are watched from the first call
@@ -105,10 +101,7 @@ impl Workloads {
         let shared = Arc::new(Shared::new(client, options));
         future::join_all(shared.sources.iter().map(|source| watch::read(&shared, source))).await;
         let gaps = shared.gaps();
-        if !gaps.is_empty() {
-            return Err(gaps);
-        }
-        Ok(Self { shared, looks: Arc::new(Looks::new()), narrowed: None, _watching: None })
+        if gaps.is_empty() { Ok(Self { shared, narrowed: None, _watching: None }) } else { Err(gaps) }
     }
 
     /// Waits until everything is listed and watched, or until it is clear that something cannot be, but no longer than
@@ -146,13 +139,13 @@ impl Workloads {
     /// Makes sure that the index is not behind the API server: when this succeeds, every creation and every change that
     /// the API server had acknowledged before the call is in the index. Takes a tenth of a second as a rule, because an
     /// API server asks etcd for its progress that often; up to two seconds where a kind with more than 500 objects is
-    /// idle, or where many looks follow one another; never more than ten. How it works is in the module `freshness`.
-    /// Calls at the same time share the requests, as far as that keeps the promise.
+    /// idle; never more than ten. How it works is in the module `freshness`. Calls at the same time share the requests,
+    /// as far as that keeps the promise.
     ///
     /// # Errors
     /// With what is not known.
     pub async fn confirm(&self) -> Result<(), Vec<Gap>> {
-        self.looks.confirm(&self.shared).await
+        self.shared.confirmations.next(freshness::confirm(&self.shared)).await
     }
 
     /// Grows with every change after which [`images`](Self::images) may answer differently. Time alone does not make it

@@ -89,7 +89,7 @@ impl Follower<'_> {
         self.shared.index(|index| index.clear(self.source.id));
         self.shared.set_phase(self.source, Phase::Absent);
         // Either is a reason to look again.
-        let _ = timeout(LOOK_AGAIN, self.source.hurried.notified()).await;
+        let _ = timeout(LOOK_AGAIN, self.source.request_bookmark.notified()).await;
     }
 
     /// Lists and watches, for as long as the resource exists.
@@ -159,7 +159,7 @@ impl Follower<'_> {
                 more = requests::next_line(&mut body, &mut line) => more,
                 () = sleep(SILENCE) => false,
                 // A second request waits until the first is answered, or no bookmark would ever come.
-                () = self.source.hurries(reached), if !expects_bookmark => {
+                () = self.source.request_bookmark.notified(), if !expects_bookmark => {
                     self.hurried = true;
                     return Ended { trouble: None, after: Some(reached) };
                 }
@@ -167,9 +167,7 @@ impl Follower<'_> {
             if !there_is_more {
                 break;
             }
-            let taken = self.take(&line, reached);
-            line.clear();
-            reached = match taken {
+            reached = match self.take(&line, reached) {
                 Ok((version, bookmark)) => {
                     expects_bookmark &= !bookmark;
                     version

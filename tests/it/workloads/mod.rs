@@ -4,7 +4,6 @@ mod catalogue;
 pub(crate) mod custom;
 mod fresh;
 mod kinds;
-mod looks;
 mod rights;
 mod scripted;
 
