@@ -165,9 +165,11 @@ pub struct Tag {
 }
 
 impl Tag {
-    /// The moment of the last push that changed the tag, as the registry's database has it (gitlab-api reference 2.3).
+    /// The moment of the last push that changed the tag, as the registry's database has it (gitlab-api reference 2.3): in
+    /// whole microseconds, as its cursors tell it.
     pub(crate) fn published_at(&self) -> Option<Timestamp> {
-        self.created_at.max(self.updated_at)
+        let at = self.created_at.max(self.updated_at)?;
+        Some(Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at))
     }
 
     fn last_push(&self) -> LastPush {
