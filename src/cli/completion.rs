@@ -1,10 +1,11 @@
 //! Completion scripts for shells, and the manual page: both are made from the flags themselves.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+
+use super::output::print;
 
 #[derive(Args, Debug)]
 pub(super) struct CompletionArguments {
@@ -31,13 +32,4 @@ pub(super) fn manual<C: CommandFactory>() -> Result<ExitCode, String> {
         clap_mangen::Man::new(below.clone()).render(&mut text).map_err(|error| error.to_string())?;
     }
     print(&text)
-}
-
-fn print(text: &[u8]) -> Result<ExitCode, String> {
-    match std::io::stdout().write_all(text) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        // Whoever closed the pipe knows.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
-        Err(error) => Err(format!("failed to write: {error}")),
-    }
 }

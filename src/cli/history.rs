@@ -1,6 +1,5 @@
 //! Flags of `history`.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -8,6 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::app::history::{self, Request};
 
 use super::arguments::{proxies, runtime};
+use super::output::print;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,10 +53,5 @@ pub(super) fn run(arguments: HistoryArguments) -> Result<ExitCode, String> {
         Output::Table => history::table(&found),
         Output::Json => history::json(&found).map_err(|error| error.to_string())?,
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        // Whoever closed the pipe knows.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
-        Err(error) => Err(format!("failed to write: {error}")),
-    }
+    print(text)
 }

@@ -1,6 +1,5 @@
 //! Flags of `import`.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +8,7 @@ use clap::Args;
 use crate::app::import::{self, Request};
 
 use super::arguments::{GitLabArguments, runtime, token};
+use super::output::print;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,10 +68,5 @@ pub(super) fn run(arguments: ImportArguments) -> Result<ExitCode, String> {
         limits,
     };
     let text = runtime()?.block_on(import::file(&request)).map_err(|error| crate::causes::chain(&error))?;
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        // Whoever closed the pipe knows.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
-        Err(error) => Err(format!("failed to write: {error}")),
-    }
+    print(text)
 }

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::app::in_use::{self, Request};
 
 use super::arguments::{WorkloadArguments, proxies, runtime};
+use super::output::print;
 use crate::terminal::plain;
 
 const EXAMPLES: &str = "\
@@ -81,10 +82,5 @@ pub(super) fn run(arguments: InUseArguments) -> Result<ExitCode, String> {
         Output::Table => in_use::table(&list),
         Output::Json => in_use::json(&list).map_err(|error| error.to_string())?,
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        // Whoever closed the pipe knows.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
-        Err(error) => Err(format!("failed to write: {error}")),
-    }
+    print(text)
 }

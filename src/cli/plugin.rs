@@ -1,6 +1,5 @@
 //! The command line under the name `kubectl-rcp`, by which kubectl finds it as `kubectl rcp`: what people ask of policies.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::app::plugin::{Error, Whereabouts};
 use crate::app::{InUseScope, InUseSettings};
 
 use super::arguments::{GitLabArguments, WorkloadArguments, proxies, runtime};
+use super::output::print;
 use super::{completion, history, plan};
 
 /// Looks at policies that clean container registries, and asks for runs, from a terminal.
@@ -163,7 +163,7 @@ fn show_status(arguments: StatusArguments) -> Result<ExitCode, String> {
         None => Which::Namespace,
     };
     let whereabouts = Whereabouts { namespace, proxies: proxies() };
-    print(runtime()?.block_on(status::show(&whereabouts, &which)))
+    told(runtime()?.block_on(status::show(&whereabouts, &which)))
 }
 
 fn ask_for(arguments: AskArguments, wish: Wish) -> Result<ExitCode, String> {
@@ -197,15 +197,9 @@ fn tell_why(arguments: WhyArguments) -> Result<ExitCode, String> {
         saved: Vec::new(),
         proxies: proxies(),
     };
-    print(runtime()?.block_on(why::why(options, &arguments.tag)))
+    told(runtime()?.block_on(why::why(options, &arguments.tag)))
 }
 
-fn print(text: Result<String, Error>) -> Result<ExitCode, String> {
-    let text = text.map_err(|error| crate::causes::chain(&error))?;
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        // Whoever closed the pipe knows.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
-        Err(error) => Err(format!("failed to write: {error}")),
-    }
+fn told(text: Result<String, Error>) -> Result<ExitCode, String> {
+    print(text.map_err(|error| crate::causes::chain(&error))?)
 }
