@@ -6,7 +6,7 @@ use registry_cleanup_operator::api::{Method, RUN_REQUESTED_AT, RunResult, Trigge
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::world::{Operator, World};
+use crate::world::{Operator, Setup, World};
 
 async fn ready(world: &World, rules: Value) -> Operator {
     world.apply(&world.policy("shop", &json!({"method": "Exact", "rules": rules}))).await.unwrap();
@@ -271,7 +271,10 @@ async fn lists_that_do_not_fit_together_remove_nothing_that_a_whole_list_would_k
 async fn a_run_that_was_killed_goes_on_with_what_is_left() {
     let world = World::start().await;
     let api = many(&world, "shop/backend/api", 100);
-    let first = ready(&world, older(7)).await;
+    world.apply(&world.policy("shop", &json!({"method": "Exact", "rules": older(7)}))).await.unwrap();
+    // Five requests of twenty tags, of which four are on their way at the same time.
+    let first = Operator::set_up(&world, Setup { graphql_batch: 1, ..Setup::of(&world) }).await;
+    world.ready("shop").await;
     let mutation = |number| Matcher::endpoint(Endpoint::GraphqlMutation).nth(number);
     let second = world.sim.hold(mutation(2), HoldPoint::AfterProcessing);
     let others: Vec<_> = (3..=5).map(|number| world.sim.hold(mutation(number), HoldPoint::BeforeProcessing)).collect();

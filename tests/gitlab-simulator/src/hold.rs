@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::patience::in_time;
 use crate::server::Shared;
 
 /// Requests held by [`crate::Simulator::hold`]; dropping it releases them.
@@ -24,8 +25,12 @@ impl Hold {
     }
 
     /// Waits until a request has been held; returns at once if one was already.
+    ///
+    /// # Panics
+    /// If none comes for two minutes.
     pub async fn reached(&self) {
-        let _ = self.reached.clone().wait_for(|count| *count > 0).await;
+        let mut reached = self.reached.clone();
+        let _ = in_time("a request to be held", reached.wait_for(|count| *count > 0)).await;
     }
 
     /// How many requests were held so far.

@@ -40,6 +40,7 @@ mod graphql;
 mod hold;
 mod jobs;
 mod log;
+mod patience;
 mod random;
 pub mod re2;
 pub mod seed;
@@ -198,9 +199,12 @@ impl Simulator {
     }
 
     /// Waits until a logged request satisfies the predicate. A record appears on arrival and gets its `status` when it
-    /// is answered. Waits for ever if none comes: put a timeout around it.
+    /// is answered.
+    ///
+    /// # Panics
+    /// If none comes for two minutes.
     pub async fn wait_for(&self, predicate: impl Fn(&RequestRecord) -> bool) -> RequestRecord {
-        self.shared.log.wait_for(predicate).await
+        patience::in_time("a request that is waited for", self.shared.log.wait_for(predicate)).await
     }
 }
 

@@ -14,6 +14,8 @@ use kube::Client;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::support::in_time;
+
 /// Stands in the way. Clones are the same one.
 #[derive(Clone, Default)]
 pub(crate) struct Between {
@@ -85,7 +87,7 @@ impl Held {
     /// Waits until a request is held back.
     pub(crate) async fn reached(&self) {
         let mut waiting = self.shared.held.lock().unwrap()[&self.path].waiting.subscribe();
-        waiting.wait_for(|waiting| *waiting > 0).await.unwrap();
+        in_time("a request to be held back", waiting.wait_for(|waiting| *waiting > 0)).await.unwrap();
     }
 }
 
