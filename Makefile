@@ -13,7 +13,7 @@ helm = $$($(control_plane) which helm)
 kubectl = $$($(control_plane) which kubectl)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-unit test-oldest test-upgrades dashboard dist reproducible release-local mutants fuzz bench bench-check chaos model checklist \
+.PHONY: help demo demo-stop test test-unit test-oldest test-upgrades test-older dashboard dist reproducible release-local mutants fuzz bench bench-check chaos model checklist \
 	checklist-docs doc-commands lint lint-words axe kube-score generate schemas tools fmt clean
 
 help: ## print this
@@ -33,6 +33,9 @@ test-oldest: ## run the smoke tests on the oldest Kubernetes that is supported (
 
 test-upgrades: ## upgrade from each published chart and go back with Helm 3, which is built for it; `make test` has Helm 4
 	@hack/test-upgrades.sh
+
+test-older: ## let the program of the version before loose on what a later one wrote (REVISION=1a2b3c4 for another version)
+	@hack/test-older.sh
 
 dashboard: ## scrape a run with a real Prometheus, put the dashboard's questions to it, and draw docs/dashboard.svg
 	@hack/dashboard.sh
@@ -66,7 +69,7 @@ chaos: ## kill, freeze, cut and disturb operators at random and look whether any
 	cargo bench --locked --profile dev --bench chaos -- --minutes=$(or $(MINUTES),2) --strikes=$(or $(STRIKES),200) \
 		--seed=$(or $(SEED),1)
 
-checklist: ## run every row of the checklists and write docs/checklist.md with what holds
+checklist: ## run every row of the checklists and write docs/checklist.md with what holds (SLOW=1: the slow ones too; ROWS="v1:64 v2:9" for some)
 	@hack/checklist.sh
 
 checklist-docs: checklist ## the same

@@ -1,5 +1,7 @@
 //! An operator that is older than the definition in the cluster and than what another one wrote, as after going back to the
 //! version before: what it does not know may guard, so nothing is removed for it, and the hour survives.
+//!
+//! The operator is the program that was just built, or that of `OLDER_PROGRAM`, which `hack/test-older.sh` builds.
 
 use gitlab_simulator::Clock;
 use jiff::SignedDuration;
@@ -10,8 +12,9 @@ use registry_cleanup_operator::api::{RUN_REQUESTED_AT, RegistryCleanupPolicy, Re
 use serde_json::{Value, json};
 
 use crate::hour::bulk_requests;
+use crate::robustness::Process;
 use crate::support::eventually;
-use crate::world::{Operator, Setup, World, kubectl, own_cluster, path};
+use crate::world::{World, kubectl, own_cluster, path};
 
 /// The definition of a later version: a guard more, and a word more in each closed set.
 fn later() -> Value {
@@ -72,7 +75,11 @@ async fn what_a_later_version_added_is_left_alone_and_its_hours_count() {
     policies.patch_status("told", &parameters, &Patch::Merge(&status)).await.unwrap();
 
     let account = cluster.service_account_kubeconfig("registry-cleanup", "registry-cleanup-operator").unwrap();
-    let operator = Operator::set_up(&world, Setup { kubeconfig: Some(account), ..Setup::of(&world) }).await;
+    let own = format!("--watch-namespace={}", world.namespace);
+    let program =
+        std::env::var_os("OLDER_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_registry-cleanup-operator").into());
+    let arguments = [&own, "--in-use-scope=WatchedNamespaces", "--leader-election-namespace=registry-cleanup"];
+    let mut operator = Process::of(&program, &account, "test", &arguments);
     world.ready("plain").await;
     for name in ["guarded", "worded", "told"] {
         let patch = json!({"metadata": {"annotations": {RUN_REQUESTED_AT: "now"}}});
@@ -87,7 +94,8 @@ async fn what_a_later_version_added_is_left_alone_and_its_hours_count() {
     let of = |id| ran.repositories.iter().find(|repository| repository.id == id).unwrap();
     assert_eq!((of(taken).result, of(taken).reason.as_deref()), (RepositoryResult::Skipped, Some("RateLimited")));
     assert_eq!(of(free).result, RepositoryResult::Changed);
-    operator.stop().await;
+    operator.terminate();
+    assert_eq!(operator.exit_code().await, Some(0), "{}", operator.log());
     let asked: Vec<u64> = bulk_requests(&world).iter().filter_map(|request| request.repository).collect();
     assert_eq!((asked, world.tags(taken).len()), (vec![free], 3));
     for name in ["guarded", "worded", "told"] {

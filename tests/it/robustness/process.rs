@@ -1,5 +1,6 @@
 //! The real program in a process of its own.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -22,8 +23,13 @@ impl Process {
 
     /// The same in a Pod of this name.
     pub(crate) fn in_pod(kubeconfig: &Path, pod: &str, arguments: &[&str]) -> Self {
+        Self::of(env!("CARGO_BIN_EXE_registry-cleanup-operator").as_ref(), kubeconfig, pod, arguments)
+    }
+
+    /// The same with another program, as that of a version before.
+    pub(crate) fn of(program: &OsStr, kubeconfig: &Path, pod: &str, arguments: &[&str]) -> Self {
         let log = NamedTempFile::new().unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"))
+        let child = Command::new(program)
             .args(["run", "--listen", "127.0.0.1:0", "--allowed-gitlab-hosts", "127.0.0.1"])
             .args(arguments)
             .env_clear()
