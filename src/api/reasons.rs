@@ -103,6 +103,8 @@ pub enum Reason {
     ExcludeWindowOpen,
     /// `InUseKnown`: everything that may use images is watched, and every image can be read.
     WorkloadsWatched,
+    /// InUseKnown: everything is watched, but a list of another cluster was not renewed for long and counts no more soon.
+    ListExpiringSoon,
     /// `InUseKnown`: an image cannot be read that may be one of the policy's repositories.
     ImageUnreadable,
     /// LastRunSucceeded, `InUseKnown`: it is not known for certain which images are in use.

@@ -1,8 +1,8 @@
 //! Which events a change of the status is worth: transitions and ends of runs, never a quiet look.
 
 use crate::api::conditions::{
-    self, CREDENTIALS_VALID, Condition, ConditionStatus, EFFECTIVE, LAST_RUN_SUCCEEDED, OVERLAPPING, READY, Reason,
-    STALLED,
+    self, CREDENTIALS_VALID, Condition, ConditionStatus, EFFECTIVE, IN_USE_KNOWN, LAST_RUN_SUCCEEDED, OVERLAPPING,
+    READY, Reason, STALLED,
 };
 use crate::api::{APPROVE, Mode, PendingApproval, PolicyStatus, RepositoryResult, RunResult};
 use crate::words::words;
@@ -67,6 +67,8 @@ pub enum EventReason {
     CredentialsRecovered,
     /// Warning: the token expires soon.
     TokenExpiringSoon,
+    /// Warning: a list of images that another cluster uses counts no more before long.
+    ListExpiringSoon,
     /// Warning: none of the projects and groups can be listed with this token.
     TargetNotFound,
     /// Warning: GitLab cannot be reached or answers with an error.
@@ -141,6 +143,12 @@ pub fn transitions(old: &PolicyStatus, new: &PolicyStatus) -> Vec<Announcement> 
         if changed && credentials.known_reason() == Some(Reason::TokenExpiringSoon) {
             events.push(Announcement::warning(EventReason::TokenExpiringSoon, &credentials.message));
         }
+    }
+    if let Some(known) = after(IN_USE_KNOWN)
+        && known.known_reason() == Some(Reason::ListExpiringSoon)
+        && before(IN_USE_KNOWN).is_none_or(|was| was.reason != known.reason)
+    {
+        events.push(Announcement::warning(EventReason::ListExpiringSoon, &known.message));
     }
     let suspended = |ready: Option<&Condition>| ready.and_then(Condition::known_reason) == Some(Reason::Suspended);
     match (suspended(before(READY)), suspended(after(READY))) {
@@ -316,6 +324,7 @@ mod tests {
             with(STALLED, true, Reason::InvalidPattern),
             with(CREDENTIALS_VALID, false, Reason::TokenExpired),
             with(CREDENTIALS_VALID, true, Reason::TokenExpiringSoon),
+            with(IN_USE_KNOWN, true, Reason::ListExpiringSoon),
             with(READY, true, Reason::Suspended),
             with(READY, true, Reason::Scheduled),
             with(READY, false, Reason::DefinitionOutdated),
@@ -343,6 +352,11 @@ mod tests {
             (&expired, &revoked, vec![EventReason::CredentialsInvalid]),
             (&expired, &valid, vec![EventReason::CredentialsRecovered]),
             (&valid, &soon, vec![EventReason::TokenExpiringSoon]),
+            (
+                &with(IN_USE_KNOWN, true, Reason::WorkloadsWatched),
+                &with(IN_USE_KNOWN, true, Reason::ListExpiringSoon),
+                vec![EventReason::ListExpiringSoon],
+            ),
             (&none, &stalled, vec![EventReason::PolicyStalled]),
             (&ready, &suspended, vec![EventReason::Suspended]),
             (&suspended, &ready, vec![EventReason::Resumed]),

@@ -288,6 +288,7 @@ pub fn note_in_use(status: &mut PolicyStatus, known: &Knowledge, generation: i64
     let (holds, why, message) = match known {
         Knowledge::NotWanted => return conditions::remove(&mut status.conditions, IN_USE_KNOWN),
         Knowledge::Whole => (true, Reason::WorkloadsWatched, "it is known which images are in use".to_owned()),
+        Knowledge::Expiring(list) => (true, Reason::ListExpiringSoon, list.to_string()),
         Knowledge::Unknown(why) => (false, Reason::InUseUnknown, format!("a run would remove nothing: {why}")),
         Knowledge::But(held) => (false, Reason::ImageUnreadable, held.to_string()),
     };
@@ -347,7 +348,7 @@ fn ready_message(status: &PolicyStatus, subject: Subject<'_>, remark: Option<&st
         let _ = write!(message, "; {} tags wait for approval of plan {}", plan.tags, plan.plan_hash);
     }
     if let Some(unknown) = conditions::find(&status.conditions, IN_USE_KNOWN)
-        && unknown.status == ConditionStatus::False
+        && unknown.known_reason() != Some(Reason::WorkloadsWatched)
     {
         let _ = write!(message, "; {}", unknown.message);
     }

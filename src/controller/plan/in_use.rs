@@ -139,14 +139,18 @@ impl Usage {
             Err(unknown) => return Knowledge::Unknown(unknown.to_string()),
         };
         if !usage.images().any(|image| image.is_unreadable()) {
-            return Knowledge::Whole;
+            return usage.whole();
         }
-        let Some(repositories) = repositories().await else { return Knowledge::Whole };
+        let Some(repositories) = repositories().await else { return usage.whole() };
         match Self::begin(context, namespace, policy, repositories, PATIENCE).await {
             Ok(Some(usage)) => usage.held(repositories),
             Ok(None) => Knowledge::NotWanted,
             Err(unknown) => Knowledge::Unknown(unknown.to_string()),
         }
+    }
+
+    fn whole(&self) -> Knowledge {
+        self.others.expiring().map_or(Knowledge::Whole, Knowledge::Expiring)
     }
 
     /// What is kept whole of these repositories because of texts that cannot be read.
@@ -164,7 +168,7 @@ impl Usage {
         }
         held.sort_unstable();
         let of = repositories.len();
-        text.map_or(Knowledge::Whole, |text| Knowledge::But(Held { repositories: held, of, text }))
+        text.map_or_else(|| self.whole(), |text| Knowledge::But(Held { repositories: held, of, text }))
     }
 
     /// What a cluster uses now, for somebody who only looks.

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::cluster::config_maps;
 use crate::model::UsedImage;
 use crate::policy::compile::ListSource;
+use crate::policy::in_use::Expiring;
 use crate::policy::in_use::list::List;
 
 use super::failure::Unknown;
@@ -41,6 +42,8 @@ pub(crate) struct OtherClusters {
 struct Known {
     /// Of each list, which version it was and until when it counts.
     versions: Vec<(Option<String>, Timestamp)>,
+    /// The first that counted no more before long, if one did.
+    expiring: Option<Expiring>,
     images: Listed,
     /// How often the lists were read.
     reads: u64,
@@ -88,25 +91,35 @@ impl OtherClusters {
         (known.reads, known.images.clone())
     }
 
+    /// The list that is the first to count no more, if that is soon.
+    pub(crate) fn expiring(&self) -> Option<Expiring> {
+        self.known().expiring.clone()
+    }
+
     async fn read_all(&self) -> Result<(), Unknown> {
         let (mut versions, mut here, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
+        let mut expiring: Option<Expiring> = None;
         for source in &self.sources {
             let name = &source.name;
             let found = config_maps::read(&self.kube, &self.namespace, name, &source.key)
                 .await
                 .map_err(|error| unread(&error))?;
-            let list = List::read(&found.text, self.clock.now(), source.max_age)
+            let now = self.clock.now();
+            let list = List::read(&found.text, now, source.max_age)
                 .map_err(|error| Unknown::lasting(format!("ConfigMap {name}: {error}")))?;
             if let Some(host) = self.hosts.iter().find(|host| !list.is_about(host)) {
                 return Err(Unknown::lasting(format!("ConfigMap {name}: the list is not about the registry {host}")));
             }
-            let until = list.generated_at.checked_add(source.max_age).unwrap_or(Timestamp::MAX);
+            let (until, soon) = list.expiry(now, source.max_age);
+            if soon && expiring.as_ref().is_none_or(|first| until < first.until) {
+                expiring = Some(Expiring { config_map: name.clone(), until });
+            }
             versions.push((found.version, until));
             if source.this_cluster { &mut here } else { &mut elsewhere }.extend(list.into_used(name));
         }
         let images = Listed { here: here.into(), elsewhere: elsewhere.into() };
         let mut known = self.known();
-        *known = Known { versions, images, reads: known.reads + 1 };
+        *known = Known { versions, expiring, images, reads: known.reads + 1 };
         Ok(())
     }
 

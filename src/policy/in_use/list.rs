@@ -44,6 +44,8 @@ use crate::policy::image::{ImageRef, host_in_names};
 pub const MAX_USERS: usize = 3;
 /// How far ahead of ours the clock of the cluster that wrote a list may be.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+/// Which part of its time is left when a list is said to count no more soon.
+const WARNING: i32 = 4;
 /// Longest name of a user, in bytes; a namespace, a kind and a name come to less.
 const MAX_USER: usize = 400;
 /// Longest description of what is wrong with a list, in bytes.
@@ -220,6 +222,13 @@ impl List {
             images.entry((image, id)).or_default().join(&Users::new(used_by, used_by_more.unwrap_or(0)));
         }
         Ok(Self { generated_at, registry: document.registry, images })
+    }
+
+    /// Until when the list counts, and whether that is soon: less than a quarter of `max_age` is left.
+    #[must_use]
+    pub fn expiry(&self, now: Timestamp, max_age: SignedDuration) -> (Timestamp, bool) {
+        let until = self.generated_at.checked_add(max_age).unwrap_or(Timestamp::MAX);
+        (until, until.duration_since(now) < max_age / WARNING)
     }
 
     /// Whether the list is about the registry of a repository, given by its location or by the host alone.

@@ -17,6 +17,8 @@ mod users;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
+use jiff::Timestamp;
+
 use super::image::{ImageRef, RefError};
 use crate::model::UsedImage;
 
@@ -185,10 +187,32 @@ pub enum Knowledge {
     NotWanted,
     /// All that is in use.
     Whole,
+    /// All that is in use, but before long a list of another cluster counts no more.
+    Expiring(Expiring),
     /// Not all: a run would remove nothing. With the reason.
     Unknown(String),
     /// All but what a text means that cannot be read.
     But(Held),
+}
+
+/// A list of another cluster that nobody has renewed for long.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Expiring {
+    /// The ConfigMap that holds it.
+    pub config_map: String,
+    /// Until when it counts.
+    pub until: Timestamp,
+}
+
+impl fmt::Display for Expiring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config_map, until } = self;
+        write!(
+            f,
+            "the list in ConfigMap {config_map} counts until {until} and was not renewed for long: a run after that would \
+             remove nothing"
+        )
+    }
 }
 
 /// What is kept whole because of texts that cannot be read.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::policy::compile::tests::spec;
 use crate::policy::image::RefError;
-use crate::policy::in_use::{Held, Unreadable, Users};
+use crate::policy::in_use::{Expiring, Held, Unreadable, Users};
 use crate::policy::{CompileOptions, compile};
 
 fn now() -> Timestamp {
@@ -74,6 +74,9 @@ fn what_is_not_known_of_images_in_use_is_a_condition_and_part_of_the_message_of_
         (unknown, good, format!("{next}; a run would remove nothing: {gap}"))
     );
     assert_eq!(known(Knowledge::Whole), (whole, good, next.to_owned()));
+    let expiring = Expiring { config_map: "west".to_owned(), until: "2026-11-22T18:00:00Z".parse().unwrap() };
+    let (soon, told) = (Some("ListExpiringSoon".to_owned()), expiring.to_string());
+    assert_eq!(known(Knowledge::Expiring(expiring)), (soon, good, format!("{next}; {told}")));
     let users = Users::new(["a/Pod/a".into()], 0);
     let text = Unreadable { text: "${IMAGE}".to_owned(), error: RefError::Path, users };
     let held = Held { repositories: vec!["shop/api".to_owned()], of: 3, text };

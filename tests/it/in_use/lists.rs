@@ -2,6 +2,7 @@
 
 use gitlab_simulator::{Endpoint, HoldPoint, Matcher};
 use jiff::SignedDuration;
+use registry_cleanup_operator::api::PolicyStatus;
 use registry_cleanup_operator::model::UsedImage;
 use registry_cleanup_operator::policy::in_use::Alias;
 use registry_cleanup_operator::policy::in_use::list::List;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::late::{go_on, kept_at};
 use super::{REGISTRY, Scene, images};
+use crate::support::events_of;
 use crate::world::{Setup, World};
 
 const TAGS: [&str; 2] = ["unused", "used"];
@@ -67,6 +69,37 @@ async fn a_list_may_stand_under_another_key_and_count_for_longer() {
     scene.world.sim.advance(SignedDuration::from_hours(70));
     scene.leaves(&["used"], 1).await;
     operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_nobody_renews_is_warned_of_once_before_it_counts_no_more() {
+    let scene = Scene::with(&TAGS).await;
+    write(&scene, "images.json", &printed(&scene.world, REGISTRY)).await;
+    scene.apply(&json!({"protect": {"inUseFrom": [usual()]}})).await;
+    let operator = scene.operator_as(Setup::of(&scene.world)).await;
+    let says = async |reason: &str| {
+        operator.nudge();
+        let known = format!("True/{reason}");
+        scene.world.until("bulk", |status| World::condition(status, "InUseKnown") == known).await
+    };
+    says("WorkloadsWatched").await;
+    scene.world.sim.advance(SignedDuration::from_hours(19));
+    let warned = says("ListExpiringSoon").await;
+    let warning = |status: &PolicyStatus| World::condition(status, "InUseKnown") == "True/ListExpiringSoon";
+    scene.world.until("exact", warning).await;
+    let ready = warned.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    let told = "the list in ConfigMap cluster-west counts until 2026-11-23T12:00:00Z and was not renewed for long";
+    assert!(ready.message.contains(told), "{}", ready.message);
+    let renewed = json!({"data": {"images.json": printed(&scene.world, REGISTRY)}});
+    scene.place.patch("v1/ConfigMap", "cluster-west", &renewed).await;
+    scene.world.sim.advance(SignedDuration::from_hours(6));
+    operator.nudge();
+    for policy in ["bulk", "exact"] {
+        scene.world.until(policy, |status| World::condition(status, "InUseKnown") == "True/WorkloadsWatched").await;
+    }
+    operator.stop().await;
+    // One for each of the two policies of the scene.
+    assert_eq!(events_of(&scene.world, "ListExpiringSoon").await, 2);
 }
 
 /// Changes the list, which is good otherwise, or takes it away.

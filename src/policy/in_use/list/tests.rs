@@ -269,3 +269,14 @@ proptest! {
         prop_assert_eq!(there.unreadable().len() == 0, here.unreadable().len() == 0);
     }
 }
+
+#[rstest]
+#[case::three_quarters_through("2026-11-23T06:00:00Z", false)]
+#[case::a_second_later("2026-11-23T06:00:01Z", true)]
+#[case::over("2026-11-23T12:00:01Z", true)]
+fn a_list_counts_no_more_soon_when_less_than_a_quarter_of_its_time_is_left(#[case] now: &str, #[case] soon: bool) {
+    let made = list(Vec::new());
+    let until = made.generated_at.checked_add(SignedDuration::from_hours(24)).unwrap();
+    assert_eq!(until.to_string(), "2026-11-23T12:00:00Z");
+    assert_eq!(made.expiry(now.parse().unwrap(), SignedDuration::from_hours(24)), (until, soon));
+}
