@@ -265,5 +265,9 @@ mod tests {
         let many: Vec<Outcome> = (0..9).map(|id| now(id, 1)).collect();
         assert!(differences(&[], &many).ends_with(", and 6 more"));
         assert!(differences(&[before(1, 3)], &[now(1, 3)]).starts_with("as many tags"));
+        assert!(
+            differences(&[before(1, 0)], &[now(2, 0)]).starts_with("as many tags"),
+            "nothing was or is to go there"
+        );
     }
 }
