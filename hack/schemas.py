@@ -22,6 +22,7 @@ KINDS = [
     ("apps", "v1", "Deployment"),
     ("argoproj.io", "v1alpha1", "Application"),
     ("argoproj.io", "v1alpha1", "ApplicationSet"),
+    ("batch", "v1", "CronJob"),
     ("cilium.io", "v2", "CiliumNetworkPolicy"),
     ("helm.toolkit.fluxcd.io", "v2", "HelmRelease"),
     ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization"),

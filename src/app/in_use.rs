@@ -1,15 +1,18 @@
 //! `in-use`: looks at a cluster once, or into manifests, and prints which images of a registry they use, for people or for
 //! another cluster's policies.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use kube::Client;
 
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::workloads::manifests::{self, ManifestError, Manifests};
 use crate::cluster::workloads::{CustomWorkloadError, Gap, Workloads, catalogue};
+use crate::cluster::{ApiError, config_maps};
+use crate::policy::compile::DEFAULT_LIST_KEY;
 use crate::policy::in_use::list::List;
 use crate::policy::in_use::{Alias, AliasError};
 
@@ -28,6 +31,32 @@ pub struct Request {
     pub in_use: InUseSettings,
     /// Proxies on the way to the API server.
     pub proxies: ProxyEnvironment,
+}
+
+/// Namespace and name of a ConfigMap, as `team-shop/cluster-west`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConfigMapName {
+    namespace: String,
+    name: String,
+}
+
+impl FromStr for ConfigMapName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => Err("give NAMESPACE/NAME"),
+        }
+    }
+}
+
+impl fmt::Display for ConfigMapName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
 }
 
 /// Why nothing is printed. An incomplete list would make another cluster remove what this one uses.
@@ -57,6 +86,12 @@ pub enum Error {
     /// A file holds something else than manifests.
     #[error("it is not known which images {} uses", .0.display())]
     Manifests(PathBuf, #[source] ManifestError),
+    /// The list could not be written into a ConfigMap.
+    #[error("failed to write ConfigMap {0}")]
+    ConfigMap(ConfigMapName, #[source] ApiError),
+    /// The list could not be made into text.
+    #[error("failed to write the list")]
+    Text(#[source] serde_json::Error),
     /// Something in the cluster cannot be seen.
     #[error("it is not known which images are in use: {}", named(.0))]
     Incomplete(Vec<Gap>),
@@ -71,15 +106,31 @@ fn named(gaps: &[Gap]) -> String {
 /// # Errors
 /// When anything is not known.
 pub async fn list(request: &Request) -> Result<List, Error> {
-    // Two libraries below use rustls; they are to agree on its provider.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let aliases = aliases(request)?;
     let options = request.in_use.options(&[])?;
-    let client = Client::try_from(cluster_config::infer(&request.proxies).await?).map_err(Error::Client)?;
+    let client = client(&request.proxies).await?;
     // The list is dated by when the looking began, so that it is never younger than it says.
     let now = SystemClock.now();
     let workloads = Workloads::read_once(client, options).await.map_err(Error::Incomplete)?;
     Ok(List::new(&request.registry, &aliases, workloads.images(now), now))
+}
+
+/// Writes a list for policies that name the ConfigMap in `protect.inUseFrom`, under the key that they look at if they name
+/// none. A list that could not be made is not written, so the one from before stays, and grows old.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn write(list: &List, to: &ConfigMapName, proxies: &ProxyEnvironment) -> Result<(), Error> {
+    let failed = |error| Error::ConfigMap(to.clone(), error);
+    let text = list.write().map_err(Error::Text)?;
+    let client = client(proxies).await?;
+    config_maps::write(&client, &to.namespace, &to.name, DEFAULT_LIST_KEY, &text).await.map_err(failed)
+}
+
+async fn client(proxies: &ProxyEnvironment) -> Result<Client, Error> {
+    // Two libraries below use rustls; they are to agree on its provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Client::try_from(cluster_config::infer(proxies).await?).map_err(Error::Client)
 }
 
 /// Lists the images of the registry that manifests use, with the objects that are not read and may name some. The kinds of

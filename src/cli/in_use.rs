@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use crate::app::in_use::{self, Request};
+use crate::app::in_use::{self, ConfigMapName, Request};
 
 use super::arguments::{WorkloadArguments, proxies, runtime};
 use super::output::print;
@@ -43,6 +43,11 @@ pub(super) struct InUseArguments {
     #[arg(short, long = "filename", value_name = "FILE")]
     files: Vec<PathBuf>,
 
+    /// Writes the list into this ConfigMap of the cluster, under images.json, instead of printing it. The ConfigMap is
+    /// created if it is not there. A list that is not complete is not written.
+    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with_all = ["files", "output"])]
+    config_map: Option<ConfigMapName>,
+
     #[command(flatten)]
     workloads: WorkloadArguments,
 
@@ -77,6 +82,11 @@ pub(super) fn run(arguments: InUseArguments) -> Result<ExitCode, String> {
     for remark in [empty, in_use::remark_on_unread(&unread)].into_iter().flatten() {
         // Not to where the list goes.
         let _ = writeln!(std::io::stderr(), "{}", plain(&remark));
+    }
+    if let Some(name) = &arguments.config_map {
+        runtime()?.block_on(in_use::write(&list, name, &request.proxies)).map_err(told)?;
+        let images = list.images().count();
+        return print(format!("ConfigMap {name}: {images} images of {}\n", plain(&list.registry)));
     }
     let text = match arguments.output {
         Output::Table => in_use::table(&list),

@@ -1,10 +1,15 @@
-//! Reads one key of a ConfigMap, and which version it is. Never watched.
+//! Reads and writes one key of a ConfigMap, and tells which version it is. Never watched.
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
+use serde_json::json;
 use tokio::time::error::Elapsed;
 
 use super::{ApiError, CALL_TIMEOUT};
+
+/// Who owns what [`write`] writes.
+const WRITER: &str = "registry-cleanup-operator-in-use";
 
 /// Why there is no text.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +68,27 @@ pub async fn version(client: &Client, namespace: &str, name: &str) -> Result<Opt
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let map = found(name, tokio::time::timeout(CALL_TIMEOUT, api.get_metadata_opt(name)).await)?;
     Ok(map.metadata.resource_version)
+}
+
+/// Puts a text under a key of a ConfigMap, by server-side apply: the ConfigMap is created if it is not there, and its other
+/// keys stay.
+///
+/// # Errors
+/// When the API server does not take it, as it does not take more than 1 MiB, or does not answer.
+pub async fn write(client: &Client, namespace: &str, name: &str, key: &str, text: &str) -> Result<(), ApiError> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let map = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name},
+        "data": {key: text},
+    });
+    let (parameters, map) = (PatchParams::apply(WRITER).force(), Patch::Apply(&map));
+    match tokio::time::timeout(CALL_TIMEOUT, api.patch(name, &parameters, &map)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(ApiError::from(&error)),
+        Err(_) => Err(ApiError::Timeout),
+    }
 }
 
 fn found<T>(name: &str, answer: Result<kube::Result<Option<T>>, Elapsed>) -> Result<T, Error> {

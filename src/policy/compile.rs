@@ -25,8 +25,9 @@ use super::pattern::{Pattern, PatternError, Patterns, Refused};
 use super::schedule::{Due, Schedule, ScheduleError};
 use super::target::Target;
 
-/// Where a list of images in use is in a ConfigMap, and how old it may be, where the policy does not say.
-const DEFAULT_LIST_KEY: &str = "images.json";
+/// Where a list of images in use is in a ConfigMap, where the policy does not say.
+pub const DEFAULT_LIST_KEY: &str = "images.json";
+/// How old such a list may be, where the policy does not say.
 const DEFAULT_LIST_AGE: &str = "1d";
 
 /// How often credentials and targets that work are checked.

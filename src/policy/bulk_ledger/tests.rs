@@ -217,6 +217,45 @@ fn what_nobody_knows_holds_up_the_policy_itself_and_what_it_reaches_in_its_names
     assert!(of(A, ELSEWHERE).is_none(), "nobody holds up other namespaces by creating a policy");
 }
 
+#[rstest]
+#[case::as_it_stands(false, None)]
+#[case::edited_since(true, Some(5000))]
+fn hours_of_an_instance_hold_up_what_the_policy_could_have_reached_then(
+    #[case] edited: bool,
+    #[case] of_another_group: Option<i64>,
+) {
+    let hours = ReservedHours {
+        gitlab: GIT.to_owned(),
+        registry: Some("registry.test".to_owned()),
+        repositories: Vec::new(),
+        others_eligible_time: Some(Time(at(5000))),
+    };
+    let left = PolicyStatus { reserved_hours: vec![hours], ..PolicyStatus::default() };
+    let mut ledger = Ledger::default();
+    ledger.remember(ONE, &left, &target("shop"), edited);
+    assert_eq!(blocked(&ledger, A, 4999), Some(at(5000)));
+    assert_eq!(blocked(&ledger, B, 4999), of_another_group.map(at), "the group may have been the target then");
+}
+
+#[test]
+fn a_ledger_is_empty_only_without_requests_and_without_statuses() {
+    let mut ledger = Ledger::default();
+    assert!(ledger.is_empty());
+    ledger.requested(A, ONE, at(3700));
+    assert!(!ledger.is_empty(), "a request was sent");
+    let mut ledger = Ledger::default();
+    ledger.remember(ONE, &status(Some(5000), None), &target("shop"), false);
+    assert!(!ledger.is_empty(), "a status tells");
+}
+
+#[test]
+fn the_last_hour_of_a_policy_is_not_that_of_another() {
+    let mut ledger = Ledger::default();
+    ledger.requested(A, ONE, at(3700));
+    ledger.requested(B, TWO, at(3900));
+    assert_eq!([ONE, TWO, ANEW].map(|owner| ledger.last_of(owner.uid)), [Some(at(3700)), Some(at(3900)), None]);
+}
+
 #[test]
 fn a_policy_that_was_created_anew_keeps_the_hours_of_its_predecessor() {
     let mut ledger = Ledger::default();

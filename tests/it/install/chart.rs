@@ -313,9 +313,15 @@ fn the_operator_understands_every_argument_that_the_chart_passes() {
     assert!(!understands(&["run", "--concurrency=many"]).0);
     for values in values_files() {
         let objects = rendered(&["--values", &values]);
-        let arguments = texts(&container(the(&objects, "Deployment"))["args"]);
-        let (ok, text) = understands(&arguments);
-        assert!(ok, "{arguments:?}: {text}");
+        let deployments = of(&objects, "Deployment").map(container);
+        let jobs = of(&objects, "CronJob").map(|job| container(&job["spec"]["jobTemplate"]));
+        let programs: Vec<&Value> = deployments.chain(jobs).collect();
+        assert!(!programs.is_empty(), "{values}");
+        for program in programs {
+            let arguments = texts(&program["args"]);
+            let (ok, text) = understands(&arguments);
+            assert!(ok, "{arguments:?}: {text}");
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Who may do what once the chart is installed, as the API server decides it.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use control_plane::Cluster;
 use serde_json::{Value, json};
 
-use super::{Namespace, Own, Release, eventually, file, name_of, shared, text, texts};
+use super::{Namespace, Own, Release, eventually, file, name_of, shared, text, texts, the};
 use crate::world::{kubectl, output, path, try_kubectl};
 
 /// A question to the API server: verb, resource (`group/resource/subresource` without empty parts at the end), name.
@@ -189,6 +190,38 @@ fn the_operator_may_do_exactly_what_it_needs_in_every_namespace() {
     assert_eq!(account.may("", &NEEDED[..3]), [true; 3]);
     assert_eq!(account.may("", &[("list", "/secrets", ""), ("list", "/configmaps", "")]), [false; 2]);
     assert_eq!(account.may("", &NEEDED[8..]), [true; 18], "workloads are watched in the same way");
+}
+
+/// The CronJob's container is run by hand: no Pod runs in the cluster of the tests.
+#[test]
+fn without_an_operator_the_list_of_images_is_written_by_an_account_that_sees_workloads_and_nothing_else() {
+    let (home, team) = (Namespace::create(shared()), Namespace::create(shared()));
+    let to = format!("--set=inUseList.configMap.namespace={}", &*team);
+    let _release =
+        Release::install(&home, &["--set=controller.enabled=false,inUseList.registry=list.example.com", &to]);
+    let jobs: Value = serde_json::from_str(&kubectl(shared(), &["get", "cronjobs", "-o=json", "-n", &home])).unwrap();
+    let pod = &the(jobs["items"].as_array().unwrap(), "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    let name = text(&pod["serviceAccountName"]);
+    let account = Account(&home, name);
+    let seen: BTreeSet<String> = NEEDED[8..].iter().map(|(verb, resource, _)| format!("{verb} {resource}")).collect();
+    assert_eq!(account.rules(&home), seen);
+    let written = ["create /configmaps", "patch /configmaps images-in-use"].map(str::to_owned);
+    assert_eq!(account.rules(&team), seen.into_iter().chain(written).collect());
+
+    kubectl(shared(), &["create", "deployment", "web", "-n", &team, "--image=list.example.com/shop/web:v1"]);
+    let kubeconfig = shared().service_account_kubeconfig(&home, name).unwrap();
+    let write = || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"));
+        program.args(texts(&pod["containers"][0]["args"])).env_clear().env("KUBECONFIG", &kubeconfig);
+        output(&mut program)
+    };
+    let images =
+        || kubectl(shared(), &["get", "configmap", "images-in-use", "-n", &team, "-o=jsonpath={.data.images\\.json}"]);
+    let (ok, told) = write();
+    assert!(ok && told.ends_with("/images-in-use: 1 images of list.example.com\n"), "{told}");
+    assert!(images().contains("list.example.com/shop/web:v1"), "{}", images());
+    kubectl(shared(), &["delete", "deployment", "web", "-n", &team, "--cascade=foreground"]);
+    eventually("the list is another one", || write().0 && !images().contains("shop/web"));
 }
 
 #[test]
