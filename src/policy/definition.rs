@@ -276,6 +276,7 @@ pub(crate) mod tests {
     #[case("/properties/spec/properties/limits/properties/maxTagsPerRun", "spec.limits.maxTagsPerRun", true)]
     #[case("/properties/spec/properties/protect/properties/nameRegex", "spec.protect.nameRegex", true)]
     #[case("/properties/spec/properties/rules/items/properties/nameRegexKeep", "spec.rules[].nameRegexKeep", true)]
+    #[case("/properties/spec/properties/rules/items", "spec.rules[].nameRegexKeep", true)]
     #[case("/properties/spec/properties/mode", "spec.mode", true)]
     #[case("/properties/spec", "spec.gitlab", true)]
     #[case("/properties/spec/properties/historyLimit", "spec.historyLimit", false)]
@@ -321,6 +322,10 @@ pub(crate) mod tests {
         let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         let all = json!({"type": "object", "properties": {"spec": anything, "status": anything}});
         assert!(missing(&schema(), &all).is_empty());
+        let mut any_rules = schema();
+        let anything = json!({"type": "array", "x-kubernetes-preserve-unknown-fields": true});
+        any_rules["properties"]["spec"]["properties"]["rules"] = anything;
+        assert!(missing(&schema(), &any_rules).is_empty());
     }
 
     fn collect(schema: &Value, path: &str, all: &mut Vec<String>) {
