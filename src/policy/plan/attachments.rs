@@ -77,8 +77,39 @@ pub(super) struct Family {
     untold: bool,
 }
 
-impl Family {
-    /// Finds the attachments.
+/// The tags that may be attachments, whichever of them are there, and what of the others decides about them.
+#[derive(Debug, Default)]
+pub(super) struct Kin {
+    /// By their place, each with what may make it one.
+    possible: Vec<(usize, Vec<Link>)>,
+    /// Of all tags; empty where none may be an attachment and none has referrers.
+    traits: Vec<Traits>,
+    complete: bool,
+}
+
+/// What may make a tag an attachment.
+#[derive(Debug)]
+struct Link {
+    /// The digest of its subject, or how it begins.
+    subject: Box<str>,
+    /// The tags of which GitLab tells that it refers to them; `None` if its own name says so.
+    told_of: Option<Vec<usize>>,
+    /// The tags that have or contain the subject.
+    holders: Vec<usize>,
+}
+
+/// What of a tag decides about attachments of others.
+#[derive(Clone, Copy, Debug)]
+struct Traits {
+    /// What is inside of it is not known.
+    opaque: bool,
+    is_index: bool,
+    has_digest: bool,
+    has_referrers: bool,
+}
+
+impl Kin {
+    /// Finds them.
     pub(super) fn of(plan: &TagPlan, context: Context<'_>) -> Self {
         let none =
             |(tag, _): (TagView<'_>, Decision)| tag.referrers.is_empty() && attachment::subject(tag.name).is_none();
@@ -86,17 +117,58 @@ impl Family {
             return Self::default();
         }
         let tags: Vec<TagView<'_>> = plan.iter().map(|(tag, _)| tag).collect();
-        let unread = !context.complete || tags.iter().any(|tag| tag.digest.is_none());
         let found = Tags::new(&tags, context.children);
+        let possible = (0..tags.len()).map(|at| (at, found.links(at))).filter(|(_, links)| !links.is_empty());
+        // Without a digest everything is in doubt anyway.
+        let known = |tag: &TagView<'_>| {
+            tag.single_image || tag.digest.is_none_or(|digest| context.children.contains_key(digest))
+        };
+        let traits = |tag: &TagView<'_>| Traits {
+            opaque: !known(tag),
+            is_index: tag.is_index,
+            has_digest: tag.digest.is_some(),
+            has_referrers: !tag.referrers.is_empty(),
+        };
+        Self { possible: possible.collect(), traits: tags.iter().map(traits).collect(), complete: context.complete }
+    }
+
+    /// The places of those that may be attachments.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        self.possible.iter().map(|(at, _)| *at)
+    }
+
+    /// The attachments among the tags that are there.
+    pub(super) fn family(&self, there: impl Fn(usize) -> bool) -> Family {
+        let own = self.possible.iter().filter(|(at, _)| there(*at));
         let mut members: BTreeMap<usize, Attachment> =
-            (0..tags.len()).filter_map(|at| Some((at, found.attachment(at)?))).collect();
-        let opaque = Opaque::new(&tags, context.children, &members);
+            own.filter_map(|(at, links)| Some((*at, Attachment::of(links, &there)?))).collect();
+        let tags = || self.traits.iter().enumerate().filter(|(at, _)| there(*at)).map(|(_, traits)| traits);
+        let unread = !self.complete || tags().any(|traits| !traits.has_digest);
+        let opaque = Opaque::new(&self.traits, &there, &members);
         for (at, owners, doubt) in members.iter_mut().map(|(at, own)| (*at, &own.owners, &mut own.doubt)) {
             let inside = opaque.may_contain(at, owners);
             *doubt = if inside { Some(Doubt::Inside) } else { unread.then_some(Doubt::Unread) };
         }
-        let untold = unread && tags.iter().any(|tag| !tag.referrers.is_empty());
-        Self { members, untold }
+        let untold = unread && tags().any(|traits| traits.has_referrers);
+        Family { members, untold }
+    }
+}
+
+impl Attachment {
+    /// An attachment by what makes it one of the tags that are there, if something does.
+    fn of(links: &[Link], there: impl Fn(usize) -> bool) -> Option<Self> {
+        let holds = |link: &&Link| link.told_of.as_ref().is_none_or(|told_of| told_of.iter().any(|at| there(*at)));
+        let links = || links.iter().filter(holds);
+        let subjects: BTreeSet<Box<str>> = links().map(|link| link.subject.clone()).collect();
+        let owners = links().flat_map(|link| &link.holders).copied().filter(|owner| there(*owner)).collect();
+        (!subjects.is_empty()).then_some(Self { subjects, owners, doubt: None })
+    }
+}
+
+impl Family {
+    /// Finds the attachments.
+    pub(super) fn of(plan: &TagPlan, context: Context<'_>) -> Self {
+        Kin::of(plan, context).family(|_| true)
     }
 
     /// What the tag at this place is.
@@ -214,17 +286,25 @@ impl<'t> Tags<'t> {
         Self { all: tags, holders, referred }
     }
 
-    /// The tag at this place as an attachment, if it is one.
-    fn attachment(&self, at: usize) -> Option<Attachment> {
-        let tag = self.all.get(at)?;
+    /// What may make the tag at this place an attachment.
+    fn links(&self, at: usize) -> Vec<Link> {
+        let Some(tag) = self.all.get(at) else { return Vec::new() };
         let itself = |of: &Subject<'_>| tag.digest.is_some_and(|digest| of.is(digest));
         let named = attachment::subject(tag.name).filter(|of| !itself(of)).map(Subject::beginning);
         let refers = tag.digest.and_then(|digest| self.referred.get(digest));
-        let of_referrers = refers.into_iter().flatten().filter_map(|owner| self.all.get(*owner)?.digest);
-        let subjects: BTreeSet<Box<str>> =
-            named.map(String::into_boxed_str).into_iter().chain(of_referrers.map(Box::from)).collect();
-        let owners = subjects.iter().flat_map(|subject| self.holding(subject)).filter(|owner| *owner != at).collect();
-        (!subjects.is_empty()).then_some(Attachment { subjects, owners, doubt: None })
+        let mut told: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for owner in refers.into_iter().flatten() {
+            if let Some(digest) = self.all.get(*owner).and_then(|owner| owner.digest) {
+                told.entry(digest).or_default().push(*owner);
+            }
+        }
+        let named = named.map(|subject| (subject.into_boxed_str(), None)).into_iter();
+        let all = named.chain(told.into_iter().map(|(subject, owners)| (Box::from(subject), Some(owners))));
+        all.map(|(subject, told_of)| {
+            let holders = self.holding(&subject).filter(|owner| *owner != at).collect();
+            Link { subject, told_of, holders }
+        })
+        .collect()
     }
 
     fn holding<'a>(&'a self, beginning: &'a str) -> impl Iterator<Item = usize> + 'a {
@@ -242,12 +322,9 @@ struct Opaque {
 }
 
 impl Opaque {
-    fn new(tags: &[TagView<'_>], children: &Children, members: &BTreeMap<usize, Attachment>) -> Self {
-        // Without a digest everything is in doubt anyway.
-        let known =
-            |tag: &TagView<'_>| tag.single_image || tag.digest.is_none_or(|digest| children.contains_key(digest));
-        let of = |(at, tag)| (!known(tag), tag.is_index, members.contains_key(&at));
-        let tags: Vec<(bool, bool, bool)> = tags.iter().enumerate().map(of).collect();
+    fn new(traits: &[Traits], there: impl Fn(usize) -> bool, members: &BTreeMap<usize, Attachment>) -> Self {
+        let of = |(at, tag): (usize, &Traits)| (tag.opaque && there(at), tag.is_index, members.contains_key(&at));
+        let tags: Vec<(bool, bool, bool)> = traits.iter().enumerate().map(of).collect();
         let count = |attached: bool| tags.iter().filter(|tag| tag.0 && tag.2 == attached).count();
         let (images, attachments) = (count(false), count(true));
         Self { tags, images, attachments }

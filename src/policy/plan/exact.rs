@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::attachments::{self, Family, Kind};
 use super::ties::{self, Candidate, Rank, Settled};
@@ -23,14 +23,77 @@ use crate::policy::pattern::Pattern;
 use crate::policy::tag::{Moment, TagView, to_the_second};
 use crate::policy::tag_protection::Claims;
 
-/// A tag that competes for the places of its rule and group.
-struct Contender<'a> {
-    rule: usize,
-    group: &'a str,
-    /// `None` where its date is not known and nothing is ranked.
-    rank: Option<Rank<'a>>,
-    /// What becomes of it without a place.
-    verdict: Verdict,
+/// A tag that may compete for the slots of its rule and group, by what holds of it at any moment.
+pub(super) struct Entrant<'a> {
+    pub(super) rule: usize,
+    /// Empty where the rule has no groups, or the tag is of none.
+    pub(super) group: &'a str,
+    /// `None` where it has none.
+    pub(super) rank: Option<Rank<'a>>,
+    pub(super) facts: Facts,
+}
+
+/// What decides about an entrant besides its rank.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pushed: Moment,
+    protected: bool,
+    /// The rule counts per group, and the tag belongs to none.
+    no_group: bool,
+    /// Why it has no rank, if it has none.
+    unranked: Option<KeepReason>,
+    may_be_in_use: bool,
+}
+
+/// What a rule asks for, as of a moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// How many of the newest stay.
+    pub(super) keep_n: usize,
+    /// What was pushed from here on stays.
+    since: Timestamp,
+    /// What was pushed from here on is too young.
+    cutoff: Option<Timestamp>,
+}
+
+impl Terms {
+    pub(super) fn new(keep_n: Option<u32>, older_than: Option<SignedDuration>, now: Timestamp) -> Self {
+        let cutoff = |age| to_the_second(now.checked_sub(age).unwrap_or(Timestamp::MIN));
+        Self {
+            keep_n: usize::try_from(keep_n.unwrap_or(0)).unwrap_or(usize::MAX),
+            since: to_the_second(now),
+            cutoff: older_than.map(cutoff),
+        }
+    }
+
+    fn of(rule: &Rule, now: Timestamp) -> Self {
+        Self::new(rule.keep_n, rule.older_than.as_ref().map(Age::duration), now)
+    }
+}
+
+impl Facts {
+    /// What becomes of the tag where it is none of the newest.
+    ///
+    /// # Errors
+    /// The reason to keep it, if it takes no slot.
+    pub(super) fn verdict(&self, terms: &Terms) -> Result<Verdict, KeepReason> {
+        // Without a date nothing can be ranked; a name that is no version stays also where nothing is counted.
+        let ranked = terms.keep_n > 0;
+        let reasons = [
+            self.protected.then_some(KeepReason::ProtectedByGitLab),
+            pushed_since(self.pushed, terms.since).then_some(KeepReason::PushedAgain),
+            self.no_group.then_some(KeepReason::NoGroup),
+            self.unranked.filter(|reason| ranked || *reason == KeepReason::NoVersion),
+            terms.cutoff.and_then(|cutoff| too_young(self.pushed, cutoff)),
+            self.may_be_in_use.then_some(KeepReason::MayBeInUse),
+        ];
+        let takes_a_slot = |reason| matches!(reason, KeepReason::ProtectedByGitLab | KeepReason::TooYoung);
+        let reasons = || reasons.into_iter().flatten();
+        match reasons().min() {
+            Some(first) if !reasons().all(takes_a_slot) => Err(first),
+            first => Ok(first.map_or(REMOVE, Verdict::Keep)),
+        }
+    }
 }
 
 /// A plan, and what could still be found out for it.
@@ -70,6 +133,7 @@ pub fn draft(
 ) -> Draft {
     let mut plan = TagPlan::undecided(inventory);
     let family = Family::of(&plan, context);
+    let terms: Vec<Terms> = rules.iter().map(|rule| Terms::of(rule, now)).collect();
     let (mut free, mut doubted) = (BTreeMap::new(), BTreeMap::new());
     let mut groups: HashMap<(usize, &str, Kind), Vec<Candidate<'_>>> = HashMap::new();
     for (at, (tag, decision)) in plan.iter_mut().enumerate() {
@@ -82,39 +146,38 @@ pub fn draft(
             }
             continue;
         }
-        match look(&tag, rules, protect, claims, now, settled) {
-            Ok(Contender { rule, group, rank, verdict }) => {
+        let (Entrant { rule, group, rank, facts }, of) = match entrant(&tag, rules, protect, claims, settled) {
+            Ok(found) => found,
+            Err((rule, reason)) => {
+                *decision = Decision::keep(reason, rule);
+                continue;
+            }
+        };
+        let Some(terms) = terms.get(rule) else { continue };
+        match facts.verdict(terms) {
+            Err(reason) => *decision = Decision::keep(reason, Some(rule)),
+            Ok(verdict) => {
                 *decision = Decision { verdict, rule: Some(rule) };
                 // Nobody competes where there are no places, and a candidate takes more memory than a tag.
-                let Some(sort_by) = rules.get(rule).filter(|_| places(rules, rule) > 0).map(|rule| rule.sort_by) else {
-                    continue;
-                };
-                if let Some(rank) = rank {
-                    let once = ties::pushed_once(&tag, sort_by);
+                if let Some(rank) = rank.filter(|_| terms.keep_n > 0) {
+                    let once = ties::pushed_once(&tag, of.sort_by);
                     let candidate = Candidate { name: tag.name, once, rank, decision };
                     groups.entry((rule, group, kind)).or_default().push(candidate);
                 }
             }
-            Err((rule, reason)) => *decision = Decision::keep(reason, rule),
         }
     }
     let mut open = Vec::new();
     for ((rule, ..), candidates) in groups {
-        let Some(sort_by) = rules.get(rule).map(|rule| rule.sort_by) else { continue };
-        open.extend(ties::decide(candidates, places(rules, rule), sort_by, settled));
+        let (Some(terms), Some(of)) = (terms.get(rule), rules.get(rule)) else { continue };
+        open.extend(ties::decide(candidates, terms.keep_n, of.sort_by, settled));
     }
     family.settle(&mut plan, free, &doubted);
     Draft { tags: plan, open }
 }
 
-/// How many of the newest a rule keeps, by the rule's place in the list.
-fn places(rules: &[Rule], rule: usize) -> usize {
-    let keep_n = rules.get(rule).and_then(|rule| rule.keep_n).unwrap_or(0);
-    usize::try_from(keep_n).unwrap_or(usize::MAX)
-}
-
 /// A reason to keep a tag that takes no slot, with the rule that decided.
-type Kept = (Option<usize>, KeepReason);
+pub(super) type Kept = (Option<usize>, KeepReason);
 
 /// The rule that decides about a tag.
 fn rule_of<'r>(
@@ -150,72 +213,67 @@ fn by_itself(
     with: Attachments,
     now: Timestamp,
 ) -> Result<Option<usize>, Kept> {
-    let rule = match rule_of(tag, rules, protect, claims) {
-        Ok((index, _)) => Some(index),
-        Err((None, KeepReason::NoRuleMatches)) if with == Attachments::WithSubject => None,
-        Err(kept) => return Err(kept),
-    };
+    let rule = own_rule(tag, rules, protect, claims, with)?;
     if tag.protected {
         Err((rule, KeepReason::ProtectedByGitLab))
-    } else if pushed_since(tag, now) {
+    } else if pushed_since(tag.pushed, to_the_second(now)) {
         Err((rule, KeepReason::PushedAgain))
     } else {
         Ok(rule)
     }
 }
 
-/// Whether a tag was pushed at the moment of the plan or later.
-fn pushed_since(tag: &TagView<'_>, now: Timestamp) -> bool {
-    matches!(tag.pushed, Moment::At(pushed) if pushed >= to_the_second(now))
-}
-
-/// Looks at one tag by itself: a reason to keep it that takes no slot, or where it competes.
-fn look<'t>(
-    tag: &TagView<'t>,
+/// The same without what depends on the moment, and without what GitLab protects.
+pub(super) fn own_rule(
+    tag: &TagView<'_>,
     rules: &[Rule],
     protect: &[Pattern],
     claims: &Claims,
-    now: Timestamp,
-    settled: &Settled,
-) -> Result<Contender<'t>, Kept> {
-    let (index, rule) = rule_of(tag, rules, protect, claims)?;
-    let group = match &rule.group_by {
-        None => Ok(""),
-        Some(pattern) => pattern.captured(tag.name).ok_or(KeepReason::NoGroup),
-    };
-    let rank = ties::rank(tag, rule.sort_by, settled);
-    // Without a date nothing can be ranked; a name that is no version stays also where nothing is counted.
-    let ranked = rule.keep_n.is_some_and(|n| n > 0);
-    let unranked = rank.as_ref().err().copied().filter(|reason| ranked || *reason == KeepReason::NoVersion);
-    let reasons = [
-        tag.protected.then_some(KeepReason::ProtectedByGitLab),
-        pushed_since(tag, now).then_some(KeepReason::PushedAgain),
-        group.err(),
-        unranked,
-        rule.older_than.as_ref().and_then(|age| too_young(tag, age, now)),
-        claims.possible(tag.name, tag.digest, tag.single_image).then_some(KeepReason::MayBeInUse),
-    ];
-    let takes_a_slot = |reason| matches!(reason, KeepReason::ProtectedByGitLab | KeepReason::TooYoung);
-    let reasons = || reasons.into_iter().flatten();
-    match reasons().min() {
-        Some(first) if !reasons().all(takes_a_slot) => Err((Some(index), first)),
-        first => {
-            let verdict = first.map_or(REMOVE, Verdict::Keep);
-            Ok(Contender { rule: index, group: group.unwrap_or_default(), rank: rank.ok(), verdict })
-        }
+    with: Attachments,
+) -> Result<Option<usize>, Kept> {
+    match rule_of(tag, rules, protect, claims) {
+        Ok((index, _)) => Ok(Some(index)),
+        Err((None, KeepReason::NoRuleMatches)) if with == Attachments::WithSubject => Ok(None),
+        Err(kept) => Err(kept),
     }
 }
 
-/// Whether its age keeps a tag.
-fn too_young(tag: &TagView<'_>, age: &Age, now: Timestamp) -> Option<KeepReason> {
-    match tag.pushed {
+/// Whether a tag was pushed at a moment, given to the second, or later.
+pub(super) fn pushed_since(pushed: Moment, since: Timestamp) -> bool {
+    matches!(pushed, Moment::At(pushed) if pushed >= since)
+}
+
+/// Looks at one tag by itself: a reason to keep it that takes no slot, or where it may compete, with its rule.
+pub(super) fn entrant<'t, 'r>(
+    tag: &TagView<'t>,
+    rules: &'r [Rule],
+    protect: &[Pattern],
+    claims: &Claims,
+    settled: &Settled,
+) -> Result<(Entrant<'t>, &'r Rule), Kept> {
+    let (index, rule) = rule_of(tag, rules, protect, claims)?;
+    let group = match &rule.group_by {
+        None => Some(""),
+        Some(pattern) => pattern.captured(tag.name),
+    };
+    let rank = ties::rank(tag, rule.sort_by, settled);
+    let facts = Facts {
+        pushed: tag.pushed,
+        protected: tag.protected,
+        no_group: group.is_none(),
+        unranked: rank.as_ref().err().copied(),
+        may_be_in_use: claims.possible(tag.name, tag.digest, tag.single_image),
+    };
+    Ok((Entrant { rule: index, group: group.unwrap_or_default(), rank: rank.ok(), facts }, rule))
+}
+
+/// Whether its age keeps a tag, where it has to be older than the cut-off.
+fn too_young(pushed: Moment, cutoff: Timestamp) -> Option<KeepReason> {
+    match pushed {
         Moment::Unknown | Moment::Placeholder(_) | Moment::Ahead(_) => Some(KeepReason::DateUnknown),
         Moment::Newer => Some(KeepReason::TooYoung),
         // GitLab may have cut the date to its second, so that it counts as the end of it.
-        Moment::At(pushed) => {
-            let cutoff = to_the_second(now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN));
-            (pushed >= cutoff).then_some(KeepReason::TooYoung)
-        }
+        Moment::At(pushed) => (pushed >= cutoff).then_some(KeepReason::TooYoung),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod doubt;
 pub mod exact;
 pub mod leftover;
 pub mod removals;
+pub mod replay;
 pub mod repository;
 pub mod ties;
 pub mod version;

@@ -19,7 +19,7 @@ use crate::policy::tag::{Manifest, Moment, Tag, TagView};
 use crate::policy::tag_protection::Claims;
 use crate::policy::{CompileOptions, CompiledPolicy, compile};
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2026-11-22T12:00:00Z".parse().unwrap()
 }
 
@@ -28,11 +28,11 @@ fn days_ago(days: i64) -> Timestamp {
 }
 
 /// Images by their number; that of the first may be in use.
-fn digest(number: u8) -> String {
+pub(super) fn digest(number: u8) -> String {
     if number == 1 { SHA_1.to_owned() } else { format!("sha256:{number:0>64}") }
 }
 
-fn policy(method: &str, rules: &Value) -> CompiledPolicy {
+pub(super) fn policy(method: &str, rules: &Value) -> CompiledPolicy {
     let changes = json!({"method": method, "rules": rules, "protect": {"nameRegex": ["p.*", ".*[.]prot"]}});
     compile(&spec(&changes), &CompileOptions::default(), now()).unwrap()
 }
@@ -66,7 +66,7 @@ fn some_tag() -> impl Strategy<Value = Tag> {
     )
 }
 
-fn some_tags() -> impl Strategy<Value = Vec<Tag>> {
+pub(super) fn some_tags() -> impl Strategy<Value = Vec<Tag>> {
     proptest::collection::vec(some_tag(), 0..14).prop_map(|mut tags| {
         tags.sort_by(|a, b| a.name.cmp(&b.name));
         tags.dedup_by(|a, b| a.name == b.name);
@@ -74,7 +74,7 @@ fn some_tags() -> impl Strategy<Value = Vec<Tag>> {
     })
 }
 
-fn exact_rules() -> Vec<Value> {
+pub(super) fn exact_rules() -> Vec<Value> {
     let rule = |name: &str, delete: &str, more: Value| {
         let mut rule = json!({"name": name, "nameRegexDelete": delete});
         rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -50,7 +50,7 @@ pub enum Rank<'a> {
 
 impl Rank<'_> {
     /// The latest that it may stand for.
-    fn end(&self) -> Self {
+    pub(super) fn end(&self) -> Self {
         match self {
             Self::Date(date) => {
                 let whole = date.subsec_nanosecond() == 0;

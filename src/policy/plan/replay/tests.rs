@@ -1,0 +1,180 @@
+//! That playing many moments comes to the same as a plan of its own for each, over what the earlier ones left.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::api::Attachments;
+use crate::policy::CompiledPolicy;
+use crate::policy::inventory::Inventory;
+use crate::policy::plan::attachments::Children;
+use crate::policy::plan::exact;
+use crate::policy::plan::tests::{digest, exact_rules, now, policy, some_tags};
+use crate::policy::tag::Tag;
+
+/// What is known of a repository besides its tags.
+#[derive(Clone, Debug)]
+struct Known {
+    with: Attachments,
+    children: Children,
+    complete: bool,
+}
+
+impl Known {
+    fn context(&self) -> Context<'_> {
+        Context { with: self.with, children: &self.children, complete: self.complete }
+    }
+}
+
+/// What each moment removes, by a plan of its own.
+fn by_single_plans(tags: &[Tag], policy: &CompiledPolicy, known: &Known, moments: &[Timestamp]) -> Vec<Vec<String>> {
+    let mut left = tags.to_vec();
+    let mut plan = |moment: &Timestamp| {
+        let inventory = Inventory { read: left.clone(), ..Inventory::default() };
+        let (rules, protect) = (policy.method.rules(), &policy.protect);
+        let plan = exact::plan(inventory, rules, protect, &Claims::default(), known.context(), *moment);
+        let mut removed: Vec<String> = plan.removed().map(|tag| tag.name.to_string()).collect();
+        removed.sort_unstable();
+        left.retain(|tag| !removed.iter().any(|name| **name == *tag.name));
+        removed
+    };
+    moments.iter().map(&mut plan).collect()
+}
+
+fn replay(tags: &[Tag], policy: &CompiledPolicy, known: &Known) -> Replay {
+    let inventory = Inventory { read: tags.to_vec(), ..Inventory::default() };
+    Replay::new(inventory, policy.method.rules(), &policy.protect, known.context())
+}
+
+fn names(replay: &Replay, places: impl IntoIterator<Item = usize>) -> Vec<String> {
+    let mut names: Vec<String> = places.into_iter().map(|at| replay.tags()[at].tag.name.to_string()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn played(replay: &mut Replay, policy: &CompiledPolicy, moments: &[Timestamp]) -> Vec<Vec<String>> {
+    let asked: Vec<Asked> = policy.method.rules().iter().map(Asked::from).collect();
+    let all = moments.iter().map(|moment| {
+        let goes = replay.carry_out(*moment, &asked);
+        names(replay, goes.into_iter().map(|(at, _)| at))
+    });
+    all.collect()
+}
+
+/// Moments within twelve days, not always in whole seconds and not always a day apart.
+fn some_moments() -> impl Strategy<Value = Vec<Timestamp>> {
+    proptest::collection::btree_set(0_i64..12 * 48, 1..12).prop_map(|halves| {
+        let at = |half: i64| now() - SignedDuration::from_millis((12 * 48 - half) * 1_800_000 + half % 2 * 250);
+        halves.into_iter().map(at).collect()
+    })
+}
+
+fn some_known() -> impl Strategy<Value = Known> {
+    let inside = proptest::collection::hash_map(1_u8..7, proptest::collection::vec(1_u8..7, 1..3), 0..3);
+    let with = prop::sample::select(vec![Attachments::ByRule, Attachments::WithSubject]);
+    (with, inside, prop::bool::weighted(0.8)).prop_map(|(with, inside, complete)| {
+        let digests = |numbers: Vec<u8>| numbers.into_iter().map(|number| digest(number).into()).collect();
+        let children = inside.into_iter().map(|(of, inside)| (digest(of).into(), digests(inside))).collect();
+        Known { with, children, complete }
+    })
+}
+
+/// Tags, some with referrers, and some that were pushed a few hundredths of a second apart.
+fn tags_with_referrers() -> impl Strategy<Value = Vec<Tag>> {
+    (some_tags(), proptest::collection::vec((0_u8..14, 1_u8..7, 0_i64..3, any::<bool>()), 14)).prop_map(
+        |(mut tags, more)| {
+            for (tag, (number, referrer, late, is_index)) in tags.iter_mut().zip(more) {
+                if number < 3 {
+                    tag.manifest.referrers = [digest(referrer).into()].into();
+                }
+                tag.manifest.is_index = is_index && !tag.single_image;
+                let later = |moment| match moment {
+                    Moment::At(at) => Moment::At(at + SignedDuration::from_millis(late * 20)),
+                    other => other,
+                };
+                (tag.pushed, tag.created) = (later(tag.pushed), later(tag.created));
+            }
+            tags
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn many_moments_come_to_what_single_plans_come_to(
+        tags in tags_with_referrers(),
+        rules in prop::sample::select(exact_rules()),
+        known in some_known(),
+        moments in some_moments(),
+    ) {
+        let policy = policy("Exact", &rules);
+        let expected = by_single_plans(&tags, &policy, &known, &moments);
+        let mut replay = replay(&tags, &policy, &known);
+        prop_assert_eq!(&played(&mut replay, &policy, &moments), &expected);
+        prop_assert_eq!(replay.left(), tags.len() - expected.iter().map(Vec::len).sum::<usize>());
+        replay.restart();
+        prop_assert_eq!(&played(&mut replay, &policy, &moments), &expected, "from the beginning again");
+    }
+
+    /// What a search plays: some groups alone, and attachments left where they are.
+    #[test]
+    fn groups_by_themselves_lose_what_they_lose_among_all(
+        tags in some_tags().prop_map(|mut tags| {
+            tags.retain(|tag| crate::policy::attachment::subject(&tag.name).is_none());
+            tags
+        }),
+        rules in prop::sample::select(exact_rules()),
+        moments in some_moments(),
+    ) {
+        let policy = policy("Exact", &rules);
+        let known = Known { with: Attachments::ByRule, children: Children::new(), complete: true };
+        let asked: Vec<Asked> = policy.method.rules().iter().map(Asked::from).collect();
+        let all = played(&mut replay(&tags, &policy, &known), &policy, &moments);
+        let mut some = replay(&tags, &policy, &known);
+        let every: BTreeSet<usize> = (0..tags.len()).step_by(2).collect();
+        for rule in 0..asked.len() {
+            let (groups, found) = some.groups_with(rule, &every);
+            some.restart();
+            for (moment, expected) in moments.iter().zip(&all) {
+                let lost = some.carry_out_in(&groups, *moment, &asked);
+                let lost = names(&some, lost.into_iter().filter(|at| found.contains(at)));
+                let has = |name: &String| found.iter().any(|at| *some.tags()[*at].tag.name == **name);
+                let expected: Vec<String> = expected.iter().filter(|name| has(name)).cloned().collect();
+                prop_assert_eq!(lost, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tag_loses_its_slot_when_newer_ones_come_and_not_before() {
+    let rules = json!([{"name": "all", "nameRegexDelete": ".*", "keepN": 2}]);
+    let policy = policy("Exact", &rules);
+    let days_ago = |days: i64| now() - SignedDuration::from_hours(days * 24);
+    let tags: Vec<Tag> = (1..=5)
+        .map(|days| {
+            let at = Moment::At(days_ago(days));
+            let name = format!("v{days}").into();
+            let manifest = crate::policy::tag::Manifest::default();
+            let digest = Some(digest(u8::try_from(days).unwrap()).into());
+            Tag {
+                name,
+                digest,
+                pushed: at,
+                push_told: true,
+                created: at,
+                single_image: true,
+                protected: false,
+                bytes: None,
+                manifest,
+            }
+        })
+        .collect();
+    let known = Known { with: Attachments::ByRule, children: Children::new(), complete: true };
+    let moments: Vec<Timestamp> = (0..5).rev().map(days_ago).collect();
+    let mut replay = replay(&tags, &policy, &known);
+    let gone = played(&mut replay, &policy, &moments);
+    assert_eq!(gone, [vec![], vec![], vec!["v5".to_owned()], vec!["v4".to_owned()], vec!["v3".to_owned()]]);
+}
