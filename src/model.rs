@@ -1,6 +1,7 @@
-//! Plain data that two sides speak of, the one that reads or sends it and the one that decides: what the cluster uses,
-//! what GitLab says a repository holds, and a bulk deletion.
+//! Plain data that two sides speak of, the one that reads or sends it and the one that decides: what the cluster uses
+//! and since when, what GitLab says a repository holds, and a bulk deletion.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// An image that something in the cluster uses.
@@ -21,6 +22,23 @@ pub struct UsedImage {
     /// How many more users of each kind there are that may not be named, being of other namespaces than whoever reads
     /// this.
     pub elsewhere: Vec<(Box<str>, u32)>,
+}
+
+/// An image that an object of the cluster was made with, or made to run again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DatedImage {
+    /// As in [`UsedImage`].
+    pub image: Box<str>,
+    /// As in [`UsedImage`].
+    pub id: Option<Box<str>>,
+    /// The object, as far as whoever reads this may know it: `namespace/Kind/name`.
+    pub user: Box<str>,
+    /// When the object was created; or, of an object that was returned to later, a moment after which that was.
+    pub at: Timestamp,
+    /// Whether somebody returned to it then: a rollout was undone.
+    pub again: bool,
+    /// Until when it counts as in use, if it has finished.
+    pub until: Option<Timestamp>,
 }
 
 /// What GitLab says a repository holds. What nobody told is `None`.

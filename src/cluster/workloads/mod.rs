@@ -14,6 +14,7 @@
 
 pub mod catalogue;
 mod custom;
+pub mod dated;
 mod discovery;
 mod freshness;
 mod image_index;

@@ -5,6 +5,7 @@
 //! there are; whoever brings them does.
 
 mod contents;
+mod deployments;
 pub mod keep_regex;
 pub mod list;
 mod registry;
@@ -23,12 +24,13 @@ use super::image::{ImageRef, RefError};
 use crate::model::UsedImage;
 
 pub use contents::{Children, Contents};
+pub use deployments::{Deployment, Deployments, What};
 pub use registry::{Alias, AliasError};
 pub use repository::{Elsewhere, How, RepositoryUse, Use, names_subject};
 pub use unreadable::Unreadable;
 pub use users::Users;
 
-use registry::{Registries, host_of, key, without_port};
+use registry::{Registries, host_of, key, keys};
 use unreadable::Texts;
 use used::Meaning;
 
@@ -136,11 +138,7 @@ impl InUse {
         let path = path.to_ascii_lowercase();
         let host = host_of(location);
         let mut found = RepositoryUse::default();
-        let mut keys = vec![key(location)];
-        for alias in &self.aliases {
-            keys.push(alias.of(&path));
-            keys.push(alias.of(&format!("{}/{path}", without_port(&host))));
-        }
+        let keys = keys(location, &path, &self.aliases);
         for repository in keys.iter().filter_map(|key| self.repositories.get(key)) {
             found.join(&repository.of);
         }

@@ -132,6 +132,18 @@ pub(super) fn key(name: &str) -> String {
     format!("{}/{}", host_of(host), path.to_ascii_lowercase())
 }
 
+/// The [`key`]s of what is an image of a repository: its location, and an alias with its path, or with its host and its
+/// path, as pull-through proxies are used.
+pub(super) fn keys(location: &str, path: &str, aliases: &[Alias]) -> Vec<String> {
+    let (path, host) = (path.to_ascii_lowercase(), host_of(location));
+    let mut keys = vec![key(location)];
+    for alias in aliases {
+        keys.push(alias.of(&path));
+        keys.push(alias.of(&format!("{}/{path}", without_port(&host))));
+    }
+    keys
+}
+
 /// The ways to write the name with this [`key`], in lower case.
 pub(super) fn spellings(key: &str) -> Vec<String> {
     let (host, path) = key.split_once('/').unwrap_or((key, ""));
