@@ -9,6 +9,7 @@ pub mod approval;
 pub mod asked;
 pub mod attachment;
 pub mod audit;
+pub mod backtest;
 pub mod bulk;
 pub mod bulk_ledger;
 pub mod bulk_remains;

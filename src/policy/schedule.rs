@@ -17,6 +17,7 @@ pub use fields::FieldError;
 /// A schedule in its time zone.
 #[derive(Clone, Debug)]
 pub struct Schedule {
+    text: String,
     cron: Cron,
     zone: TimeZone,
     /// How much later than the cron says each slot is.
@@ -83,7 +84,7 @@ impl Schedule {
             .build()
             .parse(&fields)
             .map_err(|_| ScheduleError::Unreadable(expression.to_owned()))?;
-        let schedule = Self { cron, zone, delay: SignedDuration::ZERO };
+        let schedule = Self { text: expression.trim().to_owned(), cron, zone, delay: SignedDuration::ZERO };
         match schedule.next_after(now) {
             Some(_) => Ok(schedule),
             None => Err(ScheduleError::Never(expression.to_owned())),
@@ -115,6 +116,12 @@ impl Schedule {
             last = next;
         }
         (last <= moment).then_some(last)
+    }
+
+    /// The text that it was read from.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// Its time zone.

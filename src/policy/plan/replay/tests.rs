@@ -100,7 +100,7 @@ fn tags_with_referrers() -> impl Strategy<Value = Vec<Tag>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn many_moments_come_to_what_single_plans_come_to(

@@ -1,0 +1,304 @@
+//! What the runs of a policy would have removed in the past, by what still exists; and what of it was needed later.
+//!
+//! Each time of the schedule is planned as of that moment, over the tags that the runs before it left: what was pushed
+//! later stays and takes no slot, as in any plan as of an earlier moment. It makes use of one reading. So it cannot see
+//! what no longer exists: tags that were removed or moved since, and objects of the cluster that are gone.
+//!
+//! Which images were in use at a moment is not known, only which objects that are still there existed by then. So what
+//! is in use keeps no tag from being removed here, and removals are more than those of a run. **Regret** is an image of
+//! which that is told afterwards: an object was made with it after the run that would have removed it. Where the policy
+//! keeps images in use, the run that counts is the first as of which no object that is still there had the image.
+//!
+//! [`slots`] says which runs are played, [`regret`] holds removals against objects, [`search`] finds the smallest
+//! `olderThan` and `keepN` of a rule that regret nothing.
+
+mod regret;
+mod search;
+mod slots;
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+
+use super::compile::Rule;
+use super::in_use::{Deployment, What};
+use super::inventory::Inventory;
+use super::limits::Limits;
+use super::pattern::Pattern;
+use super::plan::attachments::Context;
+use super::plan::replay::{Asked, Replay};
+use super::{CompiledPolicy, Method};
+
+pub use regret::{Deployed, Record, Regretted};
+pub use search::Advice;
+pub use slots::{LONGEST, slots};
+
+/// A policy whose past is played.
+#[derive(Debug)]
+pub struct Backtest<'p> {
+    rules: &'p [Rule],
+    protect: &'p [Pattern],
+    limits: Limits,
+    /// Whether a run keeps images in use.
+    keeps_in_use: bool,
+    asked: Vec<Asked>,
+    slots: Vec<Timestamp>,
+    runs: Vec<Run>,
+    repositories: Vec<Played>,
+}
+
+/// A repository that was played.
+#[derive(Debug)]
+pub(crate) struct Played {
+    path: String,
+    replay: Replay,
+    /// The run that removes each tag.
+    lost: Vec<Option<u32>>,
+    /// Which rule removes each of them.
+    by: BTreeMap<usize, usize>,
+    record: Record,
+    unmatched: usize,
+    bytes: u64,
+}
+
+/// What one run would have removed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Run {
+    /// When.
+    pub at: Timestamp,
+    /// How many tags.
+    pub tags: u64,
+    /// Their size in bytes, as far as it is known.
+    pub bytes: u64,
+    /// How many of the images are regretted.
+    pub regret: u64,
+    /// Whether a limit of the policy was exceeded, so that the run would have removed nothing of that.
+    pub exceeded: bool,
+}
+
+/// What came of a repository.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outcome {
+    /// Its path.
+    pub path: String,
+    /// How many tags were read.
+    pub scanned: u64,
+    /// How many would have gone.
+    pub removed: u64,
+    /// Their size in bytes, as far as it is known.
+    pub bytes: u64,
+}
+
+/// An image that was needed after it would have gone.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RegrettedImage {
+    /// The path of its repository.
+    pub repository: String,
+    /// Its tag.
+    pub tag: String,
+    /// The rule that removes it, by its place in the list.
+    pub rule: Option<usize>,
+    /// The run.
+    pub removed: Timestamp,
+    /// When something was first made with it after that.
+    pub deployed: Timestamp,
+    /// Whether that was a return to an older revision, at that moment or later.
+    pub again: bool,
+    /// What was made.
+    pub user: String,
+    /// How often that happened.
+    pub times: usize,
+}
+
+/// What is known of regret.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Regret {
+    /// The images, in the order of their repositories and tags.
+    pub images: Vec<RegrettedImage>,
+    /// How many more were deployed after they would have gone, and are kept because objects that are still there use
+    /// them.
+    pub kept_in_use: u64,
+    /// How many images that somebody wrote are of no tag that was read.
+    pub unmatched: u64,
+}
+
+/// What came of a rule.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OfRule {
+    /// How many tags it would have removed, without attachments.
+    pub removed: u64,
+    /// How many of the images are regretted.
+    pub regret: u64,
+    /// Whether it could have removed something that is known to have been deployed.
+    pub tested: bool,
+    /// The smallest `olderThan`, in days, that regrets nothing.
+    pub older_than: Option<Advice>,
+    /// The smallest `keepN` that regrets nothing.
+    pub keep_n: Option<Advice>,
+}
+
+/// Everything that came out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Findings {
+    /// The runs, in their order.
+    pub runs: Vec<Run>,
+    /// The repositories, as they were added.
+    pub repositories: Vec<Outcome>,
+    /// What was needed later.
+    pub regret: Regret,
+    /// The rules, in their order.
+    pub rules: Vec<OfRule>,
+}
+
+impl<'p> Backtest<'p> {
+    /// Nothing so far. `None` for a policy that leaves removing to GitLab's bulk deletion, of which no other moment can
+    /// be foretold than now.
+    #[must_use]
+    pub fn new(policy: &'p CompiledPolicy, slots: Vec<Timestamp>) -> Option<Self> {
+        let Method::Exact(rules) = &policy.method else { return None };
+        let run = |at: &Timestamp| Run { at: *at, tags: 0, bytes: 0, regret: 0, exceeded: false };
+        Some(Self {
+            rules,
+            protect: &policy.protect,
+            limits: policy.limits,
+            keeps_in_use: policy.protection.in_use,
+            asked: rules.iter().map(Asked::from).collect(),
+            runs: slots.iter().map(run).collect(),
+            slots,
+            repositories: Vec::new(),
+        })
+    }
+
+    /// Plays the runs over a repository of which every tag was read in full.
+    pub fn add(&mut self, path: &str, inventory: Inventory, context: Context<'_>, deployments: &[Deployment]) {
+        let mut replay = Replay::new(inventory, self.rules, self.protect, context);
+        let (record, unmatched) = record(&replay, context, deployments);
+        let mut lost = vec![None; replay.tags().len()];
+        let (mut by, mut all) = (BTreeMap::new(), 0);
+        for (number, run) in self.runs.iter_mut().enumerate() {
+            let left = replay.left() as u64;
+            let goes = replay.carry_out(run.at, &self.asked);
+            let mut bytes = 0;
+            for (at, rule) in &goes {
+                if let Some(lost) = lost.get_mut(*at) {
+                    *lost = u32::try_from(number).ok();
+                }
+                by.extend(rule.map(|rule| (*at, rule)));
+                bytes += replay.tags().get(*at).and_then(|planned| planned.tag.bytes).unwrap_or(0);
+            }
+            let tags = goes.len() as u64;
+            run.exceeded |= self.limits.repository(tags, left).is_err();
+            run.tags += tags;
+            run.bytes += bytes;
+            all += bytes;
+        }
+        self.repositories.push(Played { path: path.to_owned(), replay, lost, by, record, unmatched, bytes: all });
+    }
+
+    /// What came out.
+    #[must_use]
+    pub fn finish(mut self) -> Findings {
+        for run in &mut self.runs {
+            run.exceeded |= self.limits.run(run.tags).is_err();
+        }
+        let regret = self.regret();
+        for image in &regret.images {
+            if let Some(run) = self.runs.iter_mut().find(|run| run.at == image.removed) {
+                run.regret += 1;
+            }
+        }
+        let outcome = |played: &Played| Outcome {
+            path: played.path.clone(),
+            scanned: played.replay.tags().len() as u64,
+            removed: played.lost.iter().flatten().count() as u64,
+            bytes: played.bytes,
+        };
+        let repositories = self.repositories.iter().map(outcome).collect();
+        let rules = (0..self.rules.len()).map(|rule| self.of_rule(rule, &regret)).collect();
+        Findings { runs: self.runs, repositories, regret, rules }
+    }
+
+    fn regret(&self) -> Regret {
+        let mut regret = Regret { images: Vec::new(), kept_in_use: 0, unmatched: 0 };
+        for played in &self.repositories {
+            let lost = |tag: usize| played.lost(tag);
+            let images = played.record.regretted(&self.slots, self.keeps_in_use, lost);
+            let all = played.record.regretted(&self.slots, false, lost).len();
+            regret.kept_in_use += all.saturating_sub(images.len()) as u64;
+            regret.unmatched += played.unmatched as u64;
+            let mut told: Vec<RegrettedImage> =
+                images.into_iter().filter_map(|regretted| self.told(played, regretted)).collect();
+            told.sort_by(|one, other| one.tag.cmp(&other.tag));
+            regret.images.append(&mut told);
+        }
+        regret
+    }
+
+    fn told(&self, played: &Played, regretted: Regretted) -> Option<RegrettedImage> {
+        let Regretted { tag, slot, first, times } = regretted;
+        let deployed = played.record.deployed.get(first)?;
+        Some(RegrettedImage {
+            repository: played.path.clone(),
+            tag: played.replay.tags().get(tag)?.tag.name.to_string(),
+            rule: played.by.get(&tag).copied(),
+            removed: *self.slots.get(slot)?,
+            deployed: deployed.at,
+            again: deployed.again,
+            user: deployed.user.to_string(),
+            times,
+        })
+    }
+
+    fn of_rule(&mut self, rule: usize, regret: &Regret) -> OfRule {
+        let found = search::search(&mut self.repositories, &self.slots, self.keeps_in_use, &self.asked, rule);
+        let removed = self.repositories.iter().flat_map(|played| played.by.values()).filter(|by| **by == rule);
+        OfRule {
+            removed: removed.count() as u64,
+            regret: regret.images.iter().filter(|image| image.rule == Some(rule)).count() as u64,
+            tested: found.is_some(),
+            older_than: found.as_ref().and_then(|found| found.older_than),
+            keep_n: found.as_ref().and_then(|found| found.keep_n),
+        }
+    }
+}
+
+impl Played {
+    fn lost(&self, tag: usize) -> Option<usize> {
+        self.lost.get(tag).copied().flatten().and_then(|slot| usize::try_from(slot).ok())
+    }
+}
+
+/// What objects run, by the tags that have it; and how many images that somebody wrote no tag has.
+fn record(replay: &Replay, context: Context<'_>, deployments: &[Deployment]) -> (Record, usize) {
+    if deployments.is_empty() {
+        return (Record::default(), 0);
+    }
+    let mut names: HashMap<&str, usize> = HashMap::new();
+    let mut digests: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, planned) in replay.tags().iter().enumerate() {
+        names.insert(&planned.tag.name, at);
+        let Some(digest) = planned.tag.digest.as_deref() else { continue };
+        let inside = context.children.get(digest).into_iter().flat_map(|inside| &**inside);
+        for digest in inside.map(AsRef::as_ref).chain([digest]) {
+            digests.entry(digest).or_default().push(at);
+        }
+    }
+    let (mut deployed, mut unmatched) = (Vec::new(), std::collections::BTreeSet::new());
+    for Deployment { what, written, user, at, again, until } in deployments {
+        let tags: Vec<usize> = match what {
+            What::Tag(name) => names.get(&**name).copied().into_iter().collect(),
+            What::Digest(digest) => digests.get(&**digest).cloned().unwrap_or_default(),
+        };
+        if !tags.is_empty() {
+            deployed.push(Deployed { tags, user: user.clone(), at: *at, again: *again, until: *until });
+        } else if *written {
+            unmatched.insert(match what {
+                What::Tag(name) | What::Digest(name) => &**name,
+            });
+        }
+    }
+    (Record::new(deployed), unmatched.len())
+}
+
+#[cfg(test)]
+mod tests;
