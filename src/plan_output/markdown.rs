@@ -144,7 +144,7 @@ fn title(head: &str) -> String {
 }
 
 /// Text in which nothing is Markdown.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::new();
     for c in plain(text).chars() {
         match c {
@@ -160,7 +160,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// A code span, whatever is in it.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let text = plain(text);
     if text.is_empty() {
         return text;
@@ -175,7 +175,7 @@ fn longest_run(text: &str) -> usize {
 }
 
 /// Markdown in a cell of a table, where a bar ends the cell even inside a code span.
-fn cell(markdown: &str) -> String {
+pub(super) fn cell(markdown: &str) -> String {
     let mut safe = String::new();
     let mut escaped = false;
     for c in markdown.chars() {

@@ -4,6 +4,7 @@
 //! Pure: data becomes text. What was planned comes in, nothing is decided here but what a run would make of the limits,
 //! and that by the same judges.
 
+pub mod backtest;
 pub mod html;
 mod json;
 pub mod markdown;
