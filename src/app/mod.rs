@@ -1,6 +1,7 @@
 //! The composition root: puts the parts together, starts them, and ends them in order. Here the operator, in `plan` and
 //! `in_use` the commands that only look.
 
+pub mod backtest;
 mod cluster_config;
 mod columns;
 mod election;

@@ -20,6 +20,7 @@ use crate::cluster::workloads::CustomWorkloadError;
 use crate::controller::{Cluster, Forecast, Question, Unavailable, connection, dropped_fields, neighbours_among};
 use crate::gitlab::Connection;
 use crate::plan_output::{Listing, PlanHeader, units};
+use crate::policy::age::InvalidAge;
 use crate::policy::{self, CompiledPolicy, Method, Problem, compile};
 use crate::proxy::environment::ProxyEnvironment;
 
@@ -83,6 +84,13 @@ pub enum Source {
     },
 }
 
+impl PlanOptions {
+    /// Whether somebody wants to know what the cluster uses, if there is one.
+    pub(super) fn looks_at_use(&self) -> bool {
+        !matches!(self.source, Source::Cluster { in_use: None, .. })
+    }
+}
+
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -108,6 +116,15 @@ pub enum Error {
     /// The moment lies ahead.
     #[error("--as-of {0} lies ahead: what is pushed until then is not known")]
     Ahead(Timestamp),
+    /// The policy's method knows no other moment than that of the run, and so no past.
+    #[error("--backtest needs a policy of method: Exact; what GitLab's bulk deletion would have done is not known")]
+    NoPast,
+    /// The period is none.
+    #[error("--backtest {0:?} {1}")]
+    NoPeriod(String, InvalidAge),
+    /// The period is too long.
+    #[error("--backtest plays a year at most: give 366d or less")]
+    LongPast,
     /// The policy's method knows no other moment than that of the run.
     #[error("--as-of needs a policy of method: Exact; GitLab's bulk deletion counts ages from when it gets to it")]
     NoMoment,
@@ -166,9 +183,7 @@ struct Subject {
 /// # Errors
 /// When there is no plan. Repositories that fail are part of a plan; see [`Conclusion::Failure`].
 pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusion, Error> {
-    end_when_told()?;
-    // Two libraries below use rustls; they are to agree on its provider.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    prepare()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut progress = Progress::new();
     let (mut about, question) = question(&settings, &*clock, &mut progress, None).await?;
@@ -201,6 +216,14 @@ pub async fn run(settings: PlanOptions, out: &mut dyn Write) -> Result<Conclusio
     printer.listing.about.pace = forecast.pace();
     forecast.assess(&mut printer.listing).await;
     Ok(printer.end()?)
+}
+
+/// What comes before anything is asked.
+pub(super) fn prepare() -> Result<(), Error> {
+    end_when_told()?;
+    // Two libraries below use rustls; they are to agree on its provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Ok(())
 }
 
 /// What is asked, of one repository where it is named, and what is to be said above the answer.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args};
 use jiff::Timestamp;
 
+use crate::app::backtest;
 use crate::app::plan::{self, PlanOptions, Source};
 use crate::app::plan_printer::{Conclusion, Output, SavedAs};
 use crate::app::{InUseScope, InUseSettings};
@@ -22,6 +23,8 @@ Examples:
     registry-cleanup-operator plan -f policy.yaml --token-file token -o markdown
   A report to look at in a browser:
     registry-cleanup-operator plan -n team-shop shop --all -o html > plan.html
+  What the runs of the last 90 days would have removed, and what of it was deployed later:
+    registry-cleanup-operator plan -n team-shop shop --backtest 90d
 
 Exit codes:
   0  the plan was made (with --detailed-exitcode: and a run would remove nothing)
@@ -98,6 +101,12 @@ pub(super) struct PlanArguments {
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
 
+    /// Play the runs of this period up to now (90d, 12w; a year at most), each over what the earlier ones left, and
+    /// tell what they would have removed and what of it was deployed later. Only for method: Exact, and as table,
+    /// json, yaml or markdown.
+    #[arg(long, value_name = "AGE", conflicts_with_all = ["as_of", "all", "detailed_exitcode"])]
+    backtest: Option<String>,
+
     /// End with 2 instead of 0 if a run would remove something.
     #[arg(long)]
     detailed_exitcode: bool,
@@ -108,10 +117,19 @@ pub(super) struct PlanArguments {
 
 pub(super) fn run(arguments: PlanArguments) -> Result<ExitCode, String> {
     let detailed = arguments.detailed_exitcode;
+    let past = arguments.backtest.clone();
     let settings = settings(arguments)?;
+    if past.is_some() {
+        playable(&settings)?;
+    }
     let mut out = std::io::stdout();
     let runtime = runtime()?;
-    let result = runtime.block_on(plan::run(settings, &mut out));
+    let result = runtime.block_on(async {
+        match past {
+            Some(period) => backtest::run(settings, &period, &mut out).await,
+            None => plan::run(settings, &mut out).await,
+        }
+    });
     // Whatever is still under way is of no use to anybody.
     runtime.shutdown_background();
     match result {
@@ -122,6 +140,17 @@ pub(super) fn run(arguments: PlanArguments) -> Result<ExitCode, String> {
         Err(error) if error.is_closed_pipe() => Ok(ExitCode::FAILURE),
         Err(error) => Err(crate::causes::chain(&error)),
     }
+}
+
+/// Refuses what a backtest cannot be printed as.
+fn playable(settings: &PlanOptions) -> Result<(), String> {
+    let mut all = std::iter::once(settings.output).chain(settings.saved.iter().map(|saved| saved.output));
+    if all.any(|output| matches!(output, Output::Html | Output::TerraformReport)) {
+        return Err(
+            "--backtest is printed as table, json, yaml or markdown; html and terraform-report show plans".to_owned()
+        );
+    }
+    Ok(())
 }
 
 fn settings(arguments: PlanArguments) -> Result<PlanOptions, String> {

@@ -4,7 +4,8 @@
 //! and writes and publishes what changed through `notify`; only the record that a run has begun is written by the run
 //! itself. `connect` gets to GitLab with a policy's credentials. `run` is one run on a page, with a file for each of
 //! its steps. `plan` finds out which tags would be removed, for a run and for `plan_command`, which answers at a
-//! command line and has no part in anything that removes. `gate` says when a run must stop, `currency` what the watch
+//! command line and has no part in anything that removes; `backtest_command` reads for it what a backtest plays.
+//! `gate` says when a run must stop, `currency` what the watch
 //! knows of that, `leadership` until when this process may send at all, `check_state` is what one process knows of policies beyond their statuses. `renewal` is what a run
 //! shares with whoever renews its record. `neighbours` are policies that may look after the same repositories,
 //! `sightings` notices when any of them changes. `permits` are what policies are worked on with and `turns` the
@@ -18,6 +19,7 @@
 //!     leadership, pause, renewal, permits, check_state, counts, sightings, traces → neighbours, error
 //! ```
 
+mod backtest_command;
 mod check_state;
 mod compiled;
 mod connect;
@@ -48,6 +50,7 @@ mod turns;
 mod until_answered;
 mod watch;
 
+pub use backtest_command::{Reading, ReadingState};
 pub use connect::connection;
 pub use context::{Context, identity};
 pub use definition::{Error as DefinitionError, dropped_fields};

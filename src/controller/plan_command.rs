@@ -67,11 +67,11 @@ pub struct Unavailable {
 
 /// An answer under way.
 pub struct Forecast {
-    question: Question,
+    pub(super) question: Question,
     client: Client,
     clock: Arc<dyn Clock>,
     usage: Option<Usage>,
-    repositories: Vec<Repository>,
+    pub(super) repositories: Vec<Repository>,
     unlisted: Vec<Outcome>,
     target: TargetSeen,
     read: AtomicU64,
@@ -109,6 +109,11 @@ impl Forecast {
     #[must_use]
     pub fn repositories(&self) -> usize {
         self.repositories.len()
+    }
+
+    /// Where they are: registry host, port and path of each.
+    pub fn locations(&self) -> impl Iterator<Item = &str> {
+        self.repositories.iter().map(|repository| repository.location.as_str())
     }
 
     /// What the policy shares with its neighbours.
@@ -206,7 +211,7 @@ impl Forecast {
         archived::closed(&self.client, repository).await
     }
 
-    fn planner(&self) -> Planner<'_> {
+    pub(super) fn planner(&self) -> Planner<'_> {
         let reader = TagReader {
             client: &self.client,
             clock: &*self.clock,

@@ -1,11 +1,11 @@
 //! Since when objects of the cluster run their images: what is told of that by those that are still there.
 //!
 //! Pods, `ReplicaSet`s, `ControllerRevision`s and Jobs keep the images that they were created with, so that the moment
-//! of their creation is one at which somebody deployed these. Of other kinds nothing tells since when they name what they
-//! name.
+//! of their creation is one at which somebody deployed these. Of other kinds nothing tells since when they name what
+//! they name.
 //!
-//! A rollout that is undone makes no new object: Kubernetes takes the old `ReplicaSet` or `ControllerRevision` again, and
-//! gives it the highest number of a revision. So one with a higher number than another that is younger was returned to
+//! A rollout that is undone makes no new object: Kubernetes takes the old `ReplicaSet` or `ControllerRevision` again,
+//! and gives it the highest number of a revision. So one with a higher number than another that is younger was returned to
 //! after that one was created.
 
 use std::collections::HashMap;
@@ -86,8 +86,8 @@ struct Found<'r> {
     revisions: HashMap<String, Vec<Revision>>,
 }
 
-/// Lists once what objects run, and since when. Those of other namespaces than the reader's are not named, if there is a
-/// reader.
+/// Lists once what objects run, and since when. Those of other namespaces than the reader's are not named, if there is
+/// a reader.
 ///
 /// # Errors
 /// With the first that cannot be listed or read: what is not known may be what was deployed.

@@ -21,7 +21,7 @@ use crate::policy::plan::ties::Settled;
 use crate::policy::plan::{bulk, decide_by_name, exact};
 use crate::policy::protection_rules::ProtectionRules;
 use crate::policy::source::{Extent, Source};
-use crate::policy::tag::{Tag, TagView};
+use crate::policy::tag::{Ages, Tag, TagView};
 
 use super::failure::{Failure, Unknown};
 use super::in_use::Usage;
@@ -38,6 +38,17 @@ pub(crate) struct Planner<'a> {
     pub(crate) reader: TagReader<'a>,
     /// Which images are in use, where that matters.
     pub(crate) usage: Option<&'a Usage>,
+}
+
+/// A repository of which every tag was read in full.
+pub(crate) struct Whole {
+    pub(crate) inventory: Inventory,
+    /// What is known of indexes.
+    pub(crate) children: attachments::Children,
+    /// Whether there is no tag besides those of the inventory.
+    pub(crate) complete: bool,
+    /// What ages are counted from.
+    pub(crate) ages: Option<Ages>,
 }
 
 impl Planner<'_> {
@@ -101,6 +112,26 @@ impl Planner<'_> {
             known = Some(told.known());
         }
         Ok(RepositoryPlan { tags: draft.tags, source, claims, leftover: None, rules: known })
+    }
+
+    /// Reads every tag in full, for plans as of many moments. Of a tag that was pushed since a moment nobody would know
+    /// what it was by name alone.
+    pub(crate) async fn read_everything(&self, rules: &[Rule], repository: &Repository) -> Result<Whole, Failure> {
+        let all = self.reader.everything();
+        let (mut inventory, source) = read_tags::read(&all, rules, repository).await?;
+        if !inventory.newer.is_empty() {
+            return Err(Failure::Incomplete);
+        }
+        // GraphQL tells of each tag whether it may go.
+        if !source.graphql {
+            let told = self.protection(repository).await?;
+            for tag in &mut inventory.read {
+                tag.protected |= told.protects(&tag.name);
+            }
+        }
+        let children = self.children(&inventory, repository).await?;
+        let complete = source.extent == Extent::All && !inventory.lacking;
+        Ok(Whole { inventory, children, complete, ages: source.ages })
     }
 
     /// What GitLab's rules protect in the project of a repository.

@@ -182,7 +182,7 @@ impl Report {
                 Note::LimitExceeded,
                 some(exceeded).map(|_| {
                     let runs = units::of(exceeded, "run", "runs");
-                    format!("{runs} would have exceeded a limit of the policy and removed nothing there; limits are not played")
+                    format!("{runs} would have exceeded a limit of the policy; limits are not played")
                 }),
             ),
             (Note::InUseKept, self.keeps_in_use.then(|| format!("{IN_USE}{kept}"))),
@@ -204,8 +204,8 @@ impl Report {
 
 const GONE: &str = "what no longer exists is not seen: tags that were removed or overwritten since, and objects of the \
                     cluster that are gone";
-const IN_USE: &str = "a run keeps images in use, so it removes less than this; what still uses an image is known to have \
-                      used it since it was created";
+const IN_USE: &str = "a run keeps images in use, so it removes no more than this; what still uses an image is known to \
+                      have used it since it was created";
 
 fn some(number: u64) -> Option<u64> {
     Some(number).filter(|number| *number > 0)

@@ -1,6 +1,7 @@
 //! The tables for a terminal.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use super::{Report, advised, deployed, minute};
 use crate::plan_output::units;
@@ -34,7 +35,7 @@ fn runs(report: &Report, text: &mut String) {
         let limit = if run.exceeded { "exceeded" } else { "" };
         [minute(run.at), run.tags.to_string(), units::size(run.bytes), regret, limit.to_owned()]
     };
-    aligned(["RUN", "TAGS", "SIZE", "REGRET", "LIMIT"], 1..4, report.removing().map(row).collect(), text);
+    aligned(["RUN", "TAGS", "SIZE", "REGRET", "LIMIT"], &(1..4), report.removing().map(row).collect(), text);
 }
 
 fn regret(report: &Report, text: &mut String) {
@@ -49,7 +50,7 @@ fn regret(report: &Report, text: &mut String) {
         ]
     };
     let rows = report.findings.regret.images.iter().map(row).collect();
-    aligned(["REGRETTED", "RULE", "REMOVED", "DEPLOYED", "BY"], 0..0, rows, text);
+    aligned(["REGRETTED", "RULE", "REMOVED", "DEPLOYED", "BY"], &(0..0), rows, text);
 }
 
 fn rules(report: &Report, text: &mut String) {
@@ -66,16 +67,11 @@ fn rules(report: &Report, text: &mut String) {
         [plain(name), of.removed.to_string(), regret, age, number]
     };
     let heads = ["RULE", "REMOVED", "REGRET", "OLDERTHAN WITHOUT REGRET", "KEEPN WITHOUT REGRET"];
-    aligned(heads, 1..3, report.rules().map(row).collect(), text);
+    aligned(heads, &(1..3), report.rules().map(row).collect(), text);
 }
 
 /// A table whose columns of numbers are aligned at their end; nothing where it has no rows.
-fn aligned<const N: usize>(
-    heads: [&str; N],
-    numbers: std::ops::Range<usize>,
-    rows: Vec<[String; N]>,
-    text: &mut String,
-) {
+fn aligned<const N: usize>(heads: [&str; N], numbers: &Range<usize>, rows: Vec<[String; N]>, text: &mut String) {
     if rows.is_empty() {
         return;
     }

@@ -9,25 +9,27 @@
 //! which that is told afterwards: an object was made with it after the run that would have removed it. Where the policy
 //! keeps images in use, the run that counts is the first as of which no object that is still there had the image.
 //!
-//! [`slots`] says which runs are played, [`regret`] holds removals against objects, [`search`] finds the smallest
+//! [`slots`] says which runs are played, `played` is what came of a repository, [`regret`] holds removals against objects, [`search`] finds the smallest
 //! `olderThan` and `keepN` of a rule that regret nothing.
 
+mod played;
 mod regret;
 mod search;
 mod slots;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::compile::Rule;
-use super::in_use::{Deployment, What};
+use super::in_use::Deployment;
 use super::inventory::Inventory;
 use super::limits::Limits;
 use super::pattern::Pattern;
 use super::plan::attachments::Context;
 use super::plan::replay::{Asked, Replay};
 use super::{CompiledPolicy, Method};
+use played::{Played, record};
 
 pub use regret::{Deployed, Record, Regretted};
 pub use search::Advice;
@@ -45,20 +47,6 @@ pub struct Backtest<'p> {
     slots: Vec<Timestamp>,
     runs: Vec<Run>,
     repositories: Vec<Played>,
-}
-
-/// A repository that was played.
-#[derive(Debug)]
-pub(crate) struct Played {
-    path: String,
-    replay: Replay,
-    /// The run that removes each tag.
-    lost: Vec<Option<u32>>,
-    /// Which rule removes each of them.
-    by: BTreeMap<usize, usize>,
-    record: Record,
-    unmatched: usize,
-    bytes: u64,
 }
 
 /// What one run would have removed.
@@ -260,44 +248,6 @@ impl<'p> Backtest<'p> {
             keep_n: found.as_ref().and_then(|found| found.keep_n),
         }
     }
-}
-
-impl Played {
-    fn lost(&self, tag: usize) -> Option<usize> {
-        self.lost.get(tag).copied().flatten().and_then(|slot| usize::try_from(slot).ok())
-    }
-}
-
-/// What objects run, by the tags that have it; and how many images that somebody wrote no tag has.
-fn record(replay: &Replay, context: Context<'_>, deployments: &[Deployment]) -> (Record, usize) {
-    if deployments.is_empty() {
-        return (Record::default(), 0);
-    }
-    let mut names: HashMap<&str, usize> = HashMap::new();
-    let mut digests: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (at, planned) in replay.tags().iter().enumerate() {
-        names.insert(&planned.tag.name, at);
-        let Some(digest) = planned.tag.digest.as_deref() else { continue };
-        let inside = context.children.get(digest).into_iter().flat_map(|inside| &**inside);
-        for digest in inside.map(AsRef::as_ref).chain([digest]) {
-            digests.entry(digest).or_default().push(at);
-        }
-    }
-    let (mut deployed, mut unmatched) = (Vec::new(), std::collections::BTreeSet::new());
-    for Deployment { what, written, user, at, again, until } in deployments {
-        let tags: Vec<usize> = match what {
-            What::Tag(name) => names.get(&**name).copied().into_iter().collect(),
-            What::Digest(digest) => digests.get(&**digest).cloned().unwrap_or_default(),
-        };
-        if !tags.is_empty() {
-            deployed.push(Deployed { tags, user: user.clone(), at: *at, again: *again, until: *until });
-        } else if *written {
-            unmatched.insert(match what {
-                What::Tag(name) | What::Digest(name) => &**name,
-            });
-        }
-    }
-    (Record::new(deployed), unmatched.len())
 }
 
 #[cfg(test)]

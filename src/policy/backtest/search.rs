@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Played;
+use super::played::Played;
 use crate::policy::plan::replay::Asked;
 
 /// The largest `olderThan` that is tried, in days: ten years.

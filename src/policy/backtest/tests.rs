@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::api::Attachments;
 use crate::policy::compile::tests::spec;
+use crate::policy::in_use::What;
 use crate::policy::plan::attachments::Children;
 use crate::policy::plan::exact;
 use crate::policy::tag::{Manifest, Moment, Tag};

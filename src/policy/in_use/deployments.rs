@@ -77,7 +77,8 @@ impl Deployments {
         all
     }
 
-    /// Those of a GitLab repository, by its `location` and its `path`; see [`InUse::repository`](super::InUse::repository).
+    /// Those of a GitLab repository, by its `location` and its `path`, under the names of
+    /// [`InUse::repository`](super::InUse::repository).
     #[must_use]
     pub fn of(&self, location: &str, path: &str) -> Vec<Deployment> {
         let keys = keys(location, path, &self.aliases);

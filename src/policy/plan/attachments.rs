@@ -100,6 +100,7 @@ struct Link {
 
 /// What of a tag decides about attachments of others.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and there is one of these for each tag")]
 struct Traits {
     /// What is inside of it is not known.
     opaque: bool,

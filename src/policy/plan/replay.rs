@@ -1,8 +1,8 @@
 //! The plans of many moments over one reading of a repository, each over what the earlier ones left.
 //!
 //! Each is the plan that [`exact`](super::exact) makes as of its moment, over the tags that are left by then, where
-//! nothing is known to be in use and no date is read to the millisecond. What does not depend on the moment is found out
-//! once: the rule that decides about a tag, its group, its rank and its attachments. A plan then looks at dates alone.
+//! nothing is known to be in use and no date is read to the millisecond. What does not depend on the moment is found
+//! out once: the rule that decides about a tag, its group, its rank and its attachments. A plan then looks at dates alone.
 //!
 //! Why one number for each tag is enough to know its standing: a tag goes if `keepN` others are newer for certain
 //! ([`ties`](super::ties)). Those that may be newer stand before it in the order of the ranks, and are the same at any
@@ -110,8 +110,8 @@ impl Replay {
         }
     }
 
-    /// Lets everything go that the plan as of a moment removes, where the rules ask for this in their order. Answers the
-    /// places of the tags, each with its rule.
+    /// Lets everything go that the plan as of a moment removes, where the rules ask for this in their order. Answers
+    /// the places of the tags, each with its rule.
     pub fn carry_out(&mut self, now: Timestamp, asked: &[Asked]) -> Vec<(usize, Option<usize>)> {
         let family = self.family();
         let every: Vec<usize> = (0..self.groups.len()).collect();

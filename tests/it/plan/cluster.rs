@@ -147,7 +147,7 @@ async fn the_operators_own_rights_are_enough_and_none_are_a_clear_error() {
 }
 
 /// A kubeconfig for an account that may read policies and Secrets, and just list these workloads.
-async fn reader(world: &World, resources: &str) -> PathBuf {
+pub(super) async fn reader(world: &World, resources: &str) -> PathBuf {
     let account = format!("--serviceaccount={}:reader", world.namespace);
     world.kubectl(&["create", "serviceaccount", "reader"]);
     let policies = "--resource=registrycleanuppolicies.registrycleanup.dev,secrets";

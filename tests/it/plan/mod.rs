@@ -1,6 +1,7 @@
 //! `plan`, the program, against the real API server and a GitLab over https: what it says is what a run does, and it
 //! does nothing.
 
+mod backtest;
 mod cluster;
 mod file;
 mod outputs;
