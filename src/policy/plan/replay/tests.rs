@@ -10,7 +10,7 @@ use crate::policy::inventory::Inventory;
 use crate::policy::plan::attachments::Children;
 use crate::policy::plan::exact;
 use crate::policy::plan::tests::{digest, exact_rules, now, policy, some_tags};
-use crate::policy::tag::Tag;
+use crate::policy::tag::{Manifest, Tag};
 
 /// What is known of a repository besides its tags.
 #[derive(Clone, Debug)]
@@ -79,24 +79,50 @@ fn some_known() -> impl Strategy<Value = Known> {
     })
 }
 
-/// Tags, some with referrers, and some that were pushed a few hundredths of a second apart.
+/// Tags, some with referrers, some that were pushed a few hundredths of a second apart, and many of one moment.
 fn tags_with_referrers() -> impl Strategy<Value = Vec<Tag>> {
-    (some_tags(), proptest::collection::vec((0_u8..14, 1_u8..7, 0_i64..3, any::<bool>()), 14)).prop_map(
-        |(mut tags, more)| {
-            for (tag, (number, referrer, late, is_index)) in tags.iter_mut().zip(more) {
-                if number < 3 {
-                    tag.manifest.referrers = [digest(referrer).into()].into();
-                }
-                tag.manifest.is_index = is_index && !tag.single_image;
-                let later = |moment| match moment {
-                    Moment::At(at) => Moment::At(at + SignedDuration::from_millis(late * 20)),
-                    other => other,
-                };
-                (tag.pushed, tag.created) = (later(tag.pushed), later(tag.created));
+    let more = proptest::collection::vec((0_u8..14, 1_u8..7, 0_i64..3, any::<bool>()), 20);
+    let plain = proptest::collection::vec(0_i64..12, 0..6);
+    (some_tags(), plain, more, any::<bool>()).prop_map(|(mut tags, plain, more, coarse)| {
+        for (number, days) in plain.into_iter().enumerate() {
+            let at = Moment::At(now() - SignedDuration::from_hours(days * 24));
+            tags.push(image(&format!("x1{number}"), at, 6));
+        }
+        for (tag, (number, referrer, late, is_index)) in tags.iter_mut().zip(more) {
+            if number < 3 {
+                tag.manifest.referrers = [digest(referrer).into()].into();
             }
-            tags
-        },
-    )
+            tag.manifest.is_index = is_index && !tag.single_image;
+            let changed = |moment| match moment {
+                Moment::At(at) if coarse => Moment::At(days_of(at, 4)),
+                Moment::At(at) => Moment::At(at + SignedDuration::from_millis(late * 20)),
+                other => other,
+            };
+            (tag.pushed, tag.created) = (changed(tag.pushed), changed(tag.created));
+        }
+        tags
+    })
+}
+
+/// The last moment that is a multiple of so many days before now.
+fn days_of(at: Timestamp, days: i64) -> Timestamp {
+    let step = days * 86_400;
+    let before = now().duration_since(at).as_secs();
+    now() - SignedDuration::from_secs((before + step - 1) / step * step)
+}
+
+fn image(name: &str, at: Moment, number: u8) -> Tag {
+    Tag {
+        name: name.into(),
+        digest: Some(digest(number).into()),
+        pushed: at,
+        push_told: true,
+        created: at,
+        single_image: true,
+        protected: false,
+        bytes: None,
+        manifest: Manifest::default(),
+    }
 }
 
 proptest! {
@@ -153,25 +179,8 @@ fn a_tag_loses_its_slot_when_newer_ones_come_and_not_before() {
     let rules = json!([{"name": "all", "nameRegexDelete": ".*", "keepN": 2}]);
     let policy = policy("Exact", &rules);
     let days_ago = |days: i64| now() - SignedDuration::from_hours(days * 24);
-    let tags: Vec<Tag> = (1..=5)
-        .map(|days| {
-            let at = Moment::At(days_ago(days));
-            let name = format!("v{days}").into();
-            let manifest = crate::policy::tag::Manifest::default();
-            let digest = Some(digest(u8::try_from(days).unwrap()).into());
-            Tag {
-                name,
-                digest,
-                pushed: at,
-                push_told: true,
-                created: at,
-                single_image: true,
-                protected: false,
-                bytes: None,
-                manifest,
-            }
-        })
-        .collect();
+    let tag = |days: u8| image(&format!("v{days}"), Moment::At(days_ago(days.into())), days);
+    let tags: Vec<Tag> = (1..=5).map(tag).collect();
     let known = Known { with: Attachments::ByRule, children: Children::new(), complete: true };
     let moments: Vec<Timestamp> = (0..5).rev().map(days_ago).collect();
     let mut replay = replay(&tags, &policy, &known);
