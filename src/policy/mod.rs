@@ -39,6 +39,7 @@ pub mod limits;
 pub mod metrics;
 pub mod new_run;
 pub mod next_action;
+pub mod notifications;
 pub mod of_age;
 pub mod outcomes;
 pub mod overlap;
