@@ -18,6 +18,7 @@
 //! | [`plan_output`] | how a plan looks as text, as pure functions | waiting, clocks, I/O, Kubernetes, GitLab |
 //! | [`cluster`] | Kubernetes: Secrets, statuses, events | GitLab, decisions |
 //! | [`gitlab`] | HTTP and GitLab's registry API | Kubernetes, policies |
+//! | [`notifications`] | one receiver outside, and how to send to it | Kubernetes, what is worth telling |
 //! | [`controller`] | all of these | command line, environment |
 //! | [`app`], [`server`], [`telemetry`] | how the parts are put together and run | what policies mean |
 //! | [`cli`] | flags and environment | |
@@ -43,6 +44,8 @@ pub mod hosts;
 pub mod leadership;
 pub mod metrics;
 pub mod model;
+#[cfg(not(core_only))]
+pub mod notifications;
 pub mod plan_output;
 pub mod policy;
 #[cfg(not(core_only))]

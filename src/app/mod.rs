@@ -36,10 +36,11 @@ use crate::cluster::pause::PauseMap;
 use crate::cluster::workloads::{self, CustomWorkload, CustomWorkloadError, Options, Workloads, catalogue};
 use crate::controller::{self, Context, Leadership, PauseSwitch, Scope, until_answered};
 pub use crate::gitlab::RequestLimits;
-use crate::gitlab::{ClientSettings, GitLab};
+use crate::gitlab::{ClientSettings, GitLab, Lookup, SystemLookup};
 use crate::leadership::identity::Identity;
 use crate::leadership::step::Loss;
 use crate::leadership::timing::Timing;
+use crate::notifications::{self, Notifier};
 use crate::policy::CompileOptions;
 use crate::proxy::environment::ProxyEnvironment;
 use crate::server::{self, Probes};
@@ -78,6 +79,8 @@ pub struct OperatorOptions {
     pub in_use: Option<InUseSettings>,
     /// Of how many runs of each policy it is kept what they removed; 0 = of none.
     pub history_limit: u16,
+    /// Who is told outside of the cluster of what needs somebody; `None` = nobody.
+    pub notifications: Option<notifications::Settings>,
     /// Where the probes and the metrics are served.
     pub listen: SocketAddr,
     /// Whether metrics are served.
@@ -178,6 +181,9 @@ pub enum Error {
     /// A custom workload is not given as it should be.
     #[error("failed to understand a custom workload")]
     CustomWorkload(#[from] CustomWorkloadError),
+    /// Notifications cannot be sent as they are configured.
+    #[error("failed to set up notifications")]
+    Notifications(#[from] notifications::Error),
     /// The port cannot be had.
     #[error("failed to listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
@@ -252,6 +258,7 @@ async fn work(
         Some(context) => controller::scrape(context, format),
         None => controller::scrape_follower(format),
     });
+    let notifier = notifier(&settings)?;
     if check_definition(&client, &settings.scope, &shutdown).await?.is_none() {
         return Ok(());
     }
@@ -261,8 +268,11 @@ async fn work(
     let Some(held) = election.win(&shutdown, || probes.is_ready()).await else { return Ok(()) };
     let leadership = Arc::new(Leadership::new(held.term));
     let me = me.succeeding(held.predecessor.clone());
-    let context = context(client, &settings, shutdown.clone(), me, Arc::clone(&leadership))?;
-    let context = Arc::new(context.paused_by(pause));
+    let mut context = context(client, &settings, shutdown.clone(), me, Arc::clone(&leadership))?.paused_by(pause);
+    if let Some(notifier) = &notifier {
+        context = context.notifying(notifier.clone());
+    }
+    let context = Arc::new(context);
     let _ = leading.set(Arc::clone(&context));
     let done = CancellationToken::new();
     // A task of its own: the Lease is renewed also while the work reckons.
@@ -270,7 +280,12 @@ async fn work(
     let never = || stream::pending().boxed();
     let on_ready = move || probes.is_ready();
     let watching = Box::pin(controller::watch(context, settings.scope, settings.concurrency, never, on_ready));
-    while_it_leads(watching, keeping, &shutdown, &done).await
+    while_it_leads(watching, keeping, &shutdown, &done).await?;
+    // After the Lease is given back: whoever leads next does not wait for a receiver. One that lost it just ends.
+    if let Some(notifier) = notifier {
+        notifier.finish().await;
+    }
+    Ok(())
 }
 
 /// Works while this process holds the Lease, which it gives back once everything has ended.
@@ -352,6 +367,13 @@ fn context(
     let context = Context::new(client, gitlab, clock, policy, events, workloads, shutdown);
     let context = context.known_as(me).led_by(leadership);
     Ok(context.with_history(settings.history_limit.into()).with_shard(settings.shard.selector().clone()))
+}
+
+/// What tells somebody outside of the cluster, if anybody is to be told.
+fn notifier(settings: &OperatorOptions) -> Result<Option<Notifier>, Error> {
+    let lookup: Arc<dyn Lookup> = Arc::new(SystemLookup);
+    let notifier = |of: &notifications::Settings| Notifier::new(of.clone(), USER_AGENT, Arc::new(SystemClock), &lookup);
+    Ok(settings.notifications.as_ref().map(notifier).transpose()?)
 }
 
 fn gitlab(limits: RequestLimits, allowed_hosts: &[String], clock: Arc<dyn Clock>) -> GitLab {

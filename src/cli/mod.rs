@@ -6,6 +6,7 @@ mod history;
 mod import;
 mod in_use;
 mod leader_election;
+mod notifications;
 mod output;
 mod plan;
 mod plugin;

@@ -12,6 +12,7 @@ use crate::telemetry::{self, LogFormat};
 
 use super::arguments::{GitLabArguments, WorkloadArguments, duration, proxies, runtime};
 use super::leader_election::LeaderElectionArguments;
+use super::notifications::NotificationArguments;
 
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -76,6 +77,9 @@ pub(super) struct RunArguments {
     /// history prints. 0 keeps nothing. More than that takes the rights to create, list and delete ConfigMaps.
     #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=100))]
     history_limit: u16,
+
+    #[command(flatten)]
+    notifications: NotificationArguments,
 
     /// Where /livez, /readyz and /metrics are served. [::] is every address, of IPv4 as well, and of IPv4 alone where
     /// there is no IPv6.
@@ -147,6 +151,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         limits,
         in_use: arguments.in_use.then(|| InUseSettings { scope: arguments.in_use_scope, ..arguments.workloads.into() }),
         history_limit: arguments.history_limit,
+        notifications: arguments.notifications.into(),
         listen: arguments.listen,
         metrics: arguments.metrics,
         pod_name: arguments.pod_name,

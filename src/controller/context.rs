@@ -16,6 +16,7 @@ use crate::cluster::events::Events;
 use crate::cluster::workloads::Workloads;
 use crate::gitlab::GitLab;
 use crate::leadership::identity::Identity;
+use crate::notifications::Notifier;
 use crate::policy::bulk_ledger::Ledger;
 use crate::policy::compiled_cache::CompiledCache;
 use crate::policy::definition::Definition;
@@ -81,6 +82,8 @@ pub struct Context {
     pub(crate) counts: Counts,
     /// Of how many runs of a policy it is kept what they removed.
     pub(crate) history_limit: usize,
+    /// Who is told outside of the cluster, if anybody.
+    pub(crate) notifier: Option<Notifier>,
 }
 
 impl Context {
@@ -122,6 +125,7 @@ impl Context {
             sightings: Sightings::default(),
             counts: Counts::default(),
             history_limit: 0,
+            notifier: None,
         }
     }
 
@@ -129,6 +133,12 @@ impl Context {
     #[must_use]
     pub fn with_history(self, limit: usize) -> Self {
         Self { history_limit: limit, ..self }
+    }
+
+    /// The same, telling a receiver outside of the cluster of what needs somebody.
+    #[must_use]
+    pub fn notifying(self, notifier: Notifier) -> Self {
+        Self { notifier: Some(notifier), ..self }
     }
 
     /// The same for a process that calls itself so in the records of its runs.

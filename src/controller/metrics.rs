@@ -3,6 +3,7 @@
 use kube::ResourceExt;
 
 use crate::metrics::{Family, Format, write};
+use crate::notifications::Notifier;
 use crate::policy::metrics;
 use crate::policy::pause::Pause;
 
@@ -22,6 +23,7 @@ pub fn scrape(context: &Context, format: Format) -> String {
     all.push(invalid);
     all.extend(paused(&context.pause()));
     all.extend(context.counts.families());
+    all.extend(context.notifier.iter().flat_map(Notifier::families));
     all.extend(context.gitlab.metrics().families());
     all.extend(metrics::families(readable, context.clock.now()));
     write(&all, format)

@@ -1,5 +1,5 @@
-//! Writes what changed in a policy's status, and tells of it: the only place that publishes events, and that logs when
-//! a policy becomes ready or stops being so.
+//! Writes what changed in a policy's status, and tells of it: the only place that publishes events and notifications,
+//! and that logs when a policy becomes ready or stops being so.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::api::{PolicyStatus, RegistryCleanupPolicy};
 use crate::cluster::{events::Note, status};
 use crate::policy::events::{self, Announcement};
 use crate::policy::finished_run::{FinishedRun, Fit};
-use crate::policy::status_conditions;
+use crate::policy::{notifications, status_conditions};
 
 use super::context::Context;
 use super::error::Error;
@@ -54,6 +54,10 @@ pub(crate) async fn commit(context: &Context, change: Change) -> Result<Registry
         status::write(&policies, &live, &status, &context.dropped_fields()).await?
     };
     log_standing(&live, &status);
+    if let Some(notifier) = &context.notifier {
+        // Once it is written, and by who wrote it: nobody else tells of it.
+        notifications::of_change(&live, &status, context.clock.now()).into_iter().for_each(|it| notifier.send(it));
+    }
     let mut all = events::transitions(live.status.as_ref().unwrap_or(&PolicyStatus::default()), &status);
     all.extend(events);
     publish(context, &written, all, &action).await;

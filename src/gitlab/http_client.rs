@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use reqwest::redirect;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::certificates;
@@ -99,6 +99,31 @@ pub(super) fn build(connection: &Connection, common: &Common<'_>) -> Result<reqw
     // Whether key and certificate belong together shows only here.
     let fault = if identity.is_some() { Setting::Identity } else { Setting::Client };
     builder.build().map_err(|_| fault)
+}
+
+/// A client for a server that is no GitLab, with the same care: TLS by these authorities alone, where there are any, no
+/// redirects, and connections only to addresses that may be reached.
+///
+/// # Errors
+/// The part that cannot be used.
+pub fn guarded_client(
+    url: &Url,
+    ca_pem: Option<Vec<u8>>,
+    user_agent: &str,
+    allowed_hosts: &Arc<[String]>,
+    lookup: &Arc<dyn Lookup>,
+) -> Result<reqwest::Client, Setting> {
+    let connection = Connection {
+        base_url: url.clone(),
+        // There is none, and nothing here sends one.
+        token: SecretString::from(""),
+        ca_pem,
+        identity_pem: None,
+        proxy: None,
+        // Each request has its own.
+        timeout: Duration::ZERO,
+    };
+    build(&connection, &Common { user_agent, allowed_hosts, lookup })
 }
 
 /// Whether any connection is made over TLS: to GitLab, or to the proxy.

@@ -113,9 +113,11 @@ pub use error::{Class, Error, ErrorKind, Foreign, Grant, Operation, Setting, Tls
 pub use gate::{AlwaysOpen, FinalCheck, Gate, Stopped};
 pub use graphql::NamesOf;
 pub use graphql_removals::RemovedPart;
+pub use http_client::guarded_client;
 pub use metrics::RequestMetrics;
 pub use pagination::Gap;
 pub use protection::{AccessLevel, TagRule, TagRules};
+pub use rate_limit_headers::retry_after;
 pub use removals::Together;
 pub use resolve::{Lookup, SystemLookup};
 pub use said::Said;

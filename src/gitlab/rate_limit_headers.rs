@@ -69,6 +69,12 @@ impl Hints {
     }
 }
 
+/// What `Retry-After` asks for, counted from `now`.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    Hints::read(StatusCode::OK, headers, now).retry_after
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }

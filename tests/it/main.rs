@@ -41,6 +41,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod newer;
+mod notifications;
 mod overlap;
 mod pause;
 mod plan;

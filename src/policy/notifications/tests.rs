@@ -1,3 +1,5 @@
+//! What is told when one status follows another, and what the message has in it.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

@@ -15,6 +15,7 @@ use registry_cleanup_operator::cluster::workloads::{self, Options, Workloads};
 use registry_cleanup_operator::controller::{self, Context, Nudges, PauseSwitch, Scope};
 use registry_cleanup_operator::gitlab::{ClientSettings, GitLab, Lookup, RequestLimits, SystemLookup};
 use registry_cleanup_operator::metrics::Format;
+use registry_cleanup_operator::notifications::{self, Notifier};
 use registry_cleanup_operator::policy::CompileOptions;
 use registry_cleanup_operator::policy::label_selector::LabelSelector;
 use tokio::runtime::Runtime;
@@ -139,6 +140,8 @@ pub(crate) struct Setup {
     pub(crate) paused_by: Option<(String, String)>,
     /// Parts that one document of GraphQL has at most.
     pub(crate) graphql_batch: u16,
+    /// Who is told outside of the cluster, if anybody.
+    pub(crate) notifications: Option<notifications::Settings>,
 }
 
 impl Setup {
@@ -160,6 +163,7 @@ impl Setup {
             shard: LabelSelector::default(),
             paused_by: None,
             graphql_batch: 25,
+            notifications: None,
         }
     }
 }
@@ -201,6 +205,7 @@ impl Operator {
             shard,
             paused_by,
             graphql_batch,
+            notifications,
         } = setup;
         let kubeconfig = match kubeconfig {
             Some(kubeconfig) => kubeconfig,
@@ -223,12 +228,18 @@ impl Operator {
                 user_agent: "test".to_owned(),
                 allowed_hosts: settings.allowed_hosts.clone().into(),
             };
+            let notifier = |settings| Notifier::new(settings, "test", Arc::clone(&clock), &lookup).unwrap();
+            let notifier = notifications.map(notifier);
             let gitlab = GitLab::with_lookup(gitlab, Arc::clone(&clock), lookup);
             let events = Events::new(kube.clone(), Some("test".to_owned()));
             let workloads = in_use.map(|options| Workloads::watch(kube.clone(), options, &stop));
             let pause = paused_by.map(|(namespace, name)| PauseMap::new(kube.clone(), &namespace, name));
             let context = Context::new(kube, gitlab, clock, settings, events, workloads, stop);
             let context = context.known_as(controller::identity(Some("test"), Some(&pod_uid)));
+            let context = match &notifier {
+                Some(notifier) => context.notifying(notifier.clone()),
+                None => context,
+            };
             let context = Arc::new(paused_by_map(context.with_history(history).with_shard(shard), pause));
             share.get_or_init(|| Arc::clone(&context));
             let wakes = || nudges(nudged.clone());
@@ -237,6 +248,9 @@ impl Operator {
             })
             .await
             .unwrap();
+            if let Some(notifier) = notifier {
+                notifier.finish().await;
+            }
         });
         tokio::time::timeout(super::PATIENCE, is_ready)
             .await
