@@ -42,6 +42,20 @@ The ConfigMap whose existence pauses the operator.
 {{- end }}
 
 {{/*
+The Secret with the key that signs notifications.
+*/}}
+{{- define "registry-cleanup-operator.notificationsSecret" -}}
+{{- default (printf "%s-notifications" (include "registry-cleanup-operator.fullname" .)) .Values.notifications.secretName }}
+{{- end }}
+
+{{/*
+Where that Secret is mounted.
+*/}}
+{{- define "registry-cleanup-operator.notificationsPath" -}}
+/etc/registry-cleanup-operator/notifications
+{{- end }}
+
+{{/*
 The image. A digest says exactly what runs, so it wins over the tag.
 */}}
 {{- define "registry-cleanup-operator.image" -}}
