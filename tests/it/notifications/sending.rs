@@ -136,6 +136,7 @@ async fn a_message_is_sent_once_however_often_it_is_handed_over() {
     }
     notifier.send(message("two"));
     until_counted(&notifier, "delivered", 2).await;
+    notifier.finish().await;
     let ids: Vec<String> = receiver.requests().iter().map(|request| request.id().to_owned()).collect();
     assert_eq!(ids.len(), 2, "{ids:?}");
 }
