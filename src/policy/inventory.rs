@@ -203,6 +203,11 @@ mod tests {
         Some(7),
         true,
     )]
+    #[case::no_slots_need_no_names(
+        json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 0}]),
+        Some(7),
+        false,
+    )]
     #[case::a_rule_without_an_age(json!([{"name": "a", "nameRegexDelete": ".*", "keepN": 5}]), None, true)]
     #[case::ranks_by_creation(
         json!([{"name": "a", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 5, "sortBy": "CreatedAt"}]),
@@ -255,6 +260,16 @@ mod tests {
         assert_eq!(assemble(vec![tag("a", 9)], false, Some(names)).unwrap().newer, [Box::from("b")]);
         assert_eq!(assemble(vec![tag("a", 9)], true, Some(Vec::new())), Err(Incomplete));
         assert_eq!(assemble(Vec::new(), true, Some(Vec::new())).unwrap(), Inventory::default());
+    }
+
+    #[test]
+    fn what_was_read_and_what_was_only_named_are_known_of_and_a_tag_that_is_not_named_is_missed() {
+        let of = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect::<Vec<_>>();
+        let whole = assemble(vec![tag("a", 9)], false, Some(of(&["a", "b", "c"]))).unwrap();
+        assert_eq!((whole.len(), whole.is_empty(), whole.lacking), (3, false, false));
+        let lacking = assemble(vec![tag("a", 9), tag("gone", 8)], false, Some(of(&["a", "b"]))).unwrap();
+        assert_eq!((lacking.len(), lacking.is_empty(), lacking.lacking), (2, false, true));
+        assert!(Inventory::default().is_empty());
     }
 
     fn removed(inventory: &Inventory, rules: &[Rule], claims: &Claims, with: Attachments) -> HashSet<String> {
