@@ -484,3 +484,12 @@ fn credentials_that_work_are_checked_as_often_as_the_operator_was_told() {
     assert_eq!(case.next(NOON), Action::Wait(at("2026-11-22T12:00:01Z")));
     assert_eq!(case.next("2026-11-22T12:00:01Z"), Action::Check);
 }
+
+#[test]
+fn each_annotation_asks_for_what_it_is_named_after() {
+    let mut policy = RegistryCleanupPolicy::new("shop", spec(&json!({})));
+    assert_eq!(Tokens::of(&policy), Tokens::default());
+    let annotations = [(RUN_REQUESTED_AT, "a"), (DRY_RUN_REQUESTED_AT, "b"), (APPROVE, "c"), ("other", "d")];
+    policy.metadata.annotations = Some(annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    assert_eq!(Tokens::of(&policy), Tokens { run: Some("a"), dry_run: Some("b"), approval: Some("c") });
+}
