@@ -30,7 +30,7 @@ enum Command {
     /// Show policies and what they wait for; of one that is named, everything that is not as usual.
     Status(StatusArguments),
     /// Print what a run of a policy would remove and keep, and why. Removes nothing.
-    Plan(plan::PlanArguments),
+    Plan(Box<plan::PlanArguments>),
     /// Ask for a run in the policy's own mode, and wait for its end.
     Run(AskArguments),
     /// Ask for a run that removes nothing, whatever the policy's mode, and wait for its end.
@@ -142,7 +142,7 @@ struct WhyArguments {
 pub(super) fn run(plugin: Plugin) -> Result<ExitCode, String> {
     match plugin.command {
         Command::Status(arguments) => show_status(arguments),
-        Command::Plan(arguments) => plan::run(arguments),
+        Command::Plan(arguments) => plan::run(*arguments),
         Command::Run(arguments) => ask_for(arguments, Wish::Run),
         Command::DryRun(arguments) => ask_for(arguments, Wish::DryRun),
         Command::Approve(ApproveArguments { ask, plan, yes }) => ask_for(ask, Wish::Approve { plan, yes }),

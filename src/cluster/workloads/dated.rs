@@ -137,13 +137,13 @@ impl Found<'_> {
         let created = metadata.creation_timestamp.time().ok_or(NoObject)?;
         let uses = projection::read(kind, object)?.uses.map_err(|_| NoObject)?;
         let until = uses.finished.map(|end| end.checked_add(self.finished_for).unwrap_or(Timestamp::MAX));
-        let user = self.named(kind, &metadata);
+        let by = self.named(kind, &metadata);
         let image = |image: Image<'_>| {
             let (image, id) = match image {
                 Image::Named(name) => (name, None),
                 Image::Reported { id, name } => (name, Some(id.into())),
             };
-            DatedImage { image: image.into(), id, user: user.clone(), at: created, again: false, until }
+            DatedImage { image: image.into(), id, user: by.clone(), at: created, again: false, until }
         };
         let images: Vec<DatedImage> = uses.images.into_iter().map(image).collect();
         let number = metadata.annotations.and_then(|all| all.revision.0.parse().ok()).or(revision);
