@@ -36,7 +36,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch policies and carry them out, until told to stop.
-    Run(run::RunArguments),
+    Run(Box<run::RunArguments>),
     /// Print what a run of a policy would remove and keep, and why. Removes nothing.
     Plan(plan::PlanArguments),
     /// Print which images of a registry the cluster uses, for people or for the policies of another cluster.
@@ -95,7 +95,7 @@ fn parsed<C: Parser>() -> Result<C, ExitCode> {
 
 fn run(cli: Cli) -> Result<ExitCode, String> {
     match cli.command {
-        Command::Run(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Run(arguments) => run::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Plan(arguments) => plan::run(arguments),
         Command::InUse(arguments) => in_use::run(arguments),
         Command::Import(arguments) => import::run(arguments),

@@ -56,7 +56,9 @@ pub(crate) async fn commit(context: &Context, change: Change) -> Result<Registry
     log_standing(&live, &status);
     if let Some(notifier) = &context.notifier {
         // Once it is written, and by who wrote it: nobody else tells of it.
-        notifications::of_change(&live, &status, context.clock.now()).into_iter().for_each(|it| notifier.send(it));
+        for notification in notifications::of_change(&live, &status, context.clock.now()) {
+            notifier.send(notification);
+        }
     }
     let mut all = events::transitions(live.status.as_ref().unwrap_or(&PolicyStatus::default()), &status);
     all.extend(events);

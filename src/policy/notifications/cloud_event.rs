@@ -2,7 +2,8 @@
 //! structured mode of HTTP, cut to what a receiver takes.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::api::RegistryCleanupPolicy;
 use crate::api::conditions::shorten;
@@ -28,37 +29,66 @@ pub(super) struct CloudEvent<'a> {
     pub(super) all: u32,
 }
 
+#[derive(Serialize)]
+struct Envelope<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: String,
+    #[serde(rename = "type")]
+    type_: &'static str,
+    time: String,
+    datacontenttype: &'static str,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    policy: Policy<'a>,
+    #[serde(flatten)]
+    of_its_type: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repositories: Option<&'a [Value]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repositories_omitted: Option<u32>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Policy<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    uid: &'a str,
+}
+
 impl CloudEvent<'_> {
     /// The body: the whole event, with as many of the named repositories as fit, and how many are left out.
     pub(super) fn into_body(self) -> Vec<u8> {
-        let named = self.named;
-        let all = self.all.max(count(&named));
+        let all = self.all.max(count(&self.named));
+        if all == 0 {
+            return self.body(None, None);
+        }
+        // With the longest number, so that the body is not longer than was reckoned.
+        let room = MAX_BODY.saturating_sub(self.body(Some(&[]), Some(u32::MAX)).len());
+        let fitting = fitting(&self.named, room);
+        self.body(Some(fitting), Some(all.saturating_sub(count(fitting))))
+    }
+
+    fn body(&self, repositories: Option<&[Value]>, repositories_omitted: Option<u32>) -> Vec<u8> {
         let metadata = &self.live.metadata;
         let of = |name: &Option<String>| text(name.as_deref().unwrap_or_default(), MAX_NAME);
-        let (namespace, name) = (of(&metadata.namespace), of(&metadata.name));
-        let mut data = self.data;
-        data["policy"] = json!({"namespace": namespace, "name": name, "uid": of(&metadata.uid)});
-        let mut event = json!({
-            "specversion": "1.0",
-            "id": self.id,
-            "source": format!(
-                "/apis/registrycleanup.dev/v1alpha1/namespaces/{namespace}/registrycleanuppolicies/{name}"
-            ),
-            "type": self.type_,
-            "time": self.time.to_string(),
-            "datacontenttype": "application/json",
-            "data": data,
-        });
-        if all > 0 {
-            // The longest number first, so that the body is not longer than was reckoned.
-            event["data"]["repositories"] = json!([]);
-            event["data"]["repositoriesOmitted"] = json!(u32::MAX);
-            let room = MAX_BODY.saturating_sub(event.to_string().len());
-            let fitting = fitting(&named, room);
-            event["data"]["repositoriesOmitted"] = json!(all.saturating_sub(count(fitting)));
-            event["data"]["repositories"] = json!(fitting);
-        }
-        event.to_string().into_bytes()
+        let (namespace, name, uid) = (of(&metadata.namespace), of(&metadata.name), of(&metadata.uid));
+        let policy = Policy { namespace: &namespace, name: &name, uid: &uid };
+        let envelope = Envelope {
+            specversion: "1.0",
+            id: self.id,
+            source: format!("/apis/registrycleanup.dev/v1alpha1/namespaces/{namespace}/registrycleanuppolicies/{name}"),
+            type_: self.type_,
+            time: self.time.to_string(),
+            datacontenttype: "application/json",
+            data: Data { policy, of_its_type: &self.data, repositories, repositories_omitted },
+        };
+        // Texts, numbers and lists of them, which can always be written.
+        serde_json::to_vec(&envelope).unwrap_or_default()
     }
 }
 
