@@ -22,6 +22,8 @@ use super::error::Error;
 pub(crate) struct Session {
     pub(crate) client: Client,
     pub(crate) findings: Findings,
+    /// What GitLab tells of the token, if it tells anything.
+    pub(crate) token: Option<Token>,
 }
 
 /// Why there is no session.
@@ -86,7 +88,7 @@ pub(crate) async fn connect(
     })?;
     let token = client.token_self().await.map_err(|error| from_error(&error))?.map(known);
     let findings = token_findings(token.as_ref(), mode, clock.now());
-    if findings.trouble.is_none() { Ok(Session { client, findings }) } else { Err(findings) }
+    if findings.trouble.is_none() { Ok(Session { client, findings, token }) } else { Err(findings) }
 }
 
 fn known(info: TokenInfo) -> Token {

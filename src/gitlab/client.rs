@@ -162,11 +162,20 @@ impl Client {
     ///
     /// As [`Client::repositories`], without [`ErrorKind::Incomplete`].
     pub async fn check(&self, namespace: &Namespace) -> Result<(), Error> {
+        self.first_repository(namespace).await.map(drop)
+    }
+
+    /// One of the repositories of a project or group, if it has any: one request, one entry.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::check`].
+    pub async fn first_repository(&self, namespace: &Namespace) -> Result<Option<Repository>, Error> {
         let operation = Operation::ListRepositories;
         let mut url = self.repositories_url(operation, namespace)?;
         url.query_pairs_mut().append_pair("per_page", "1");
         let answer = self.get(operation, url, LIST_LIMIT).await?;
-        accept(operation, namespace, read(operation, &answer)?).map(drop)
+        accept(operation, namespace, read(operation, &answer)?).map(|found| found.into_iter().next())
     }
 
     /// The names of all tags of a repository, sorted byte by byte.

@@ -234,6 +234,12 @@ pub(super) fn tag_rules_body(project: &str) -> Option<Vec<u8>> {
     body(query, serde_json::json!({ "path": project }))
 }
 
+/// The request for the role in a project.
+pub(super) fn access_level_body(project: &str) -> Option<Vec<u8>> {
+    let query = "query role($path: ID!) { project(fullPath: $path) { maxAccessLevel { integerValue } } }";
+    body(query, serde_json::json!({ "path": project }))
+}
+
 /// The request for a page, or for finding out.
 pub(super) fn page_body(query: &str, repository: u64, after: Option<&str>) -> Option<Vec<u8>> {
     body(query, PageVariables { id: global_id(repository), after })

@@ -17,6 +17,12 @@ impl AccessLevel {
     /// One that later versions invented is nobody's.
     const UNKNOWN: Self = Self(u64::MAX);
 
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     /// That with this number.
     pub(super) const fn of(number: u64) -> Self {
         Self(number)

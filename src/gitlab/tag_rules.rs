@@ -44,6 +44,26 @@ impl Client {
         told.get_or_try_init(ask).await.cloned()
     }
 
+    /// The role of the token in a repository's project, where GraphQL tells it (`maxAccessLevel`, as older
+    /// versions do not); `None` where nothing is told.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::tag_rules`], and what a request for a page of tags fails with.
+    pub async fn access_level(&self, repository: &Repository) -> Result<Option<AccessLevel>, Error> {
+        if !self.capabilities(repository.id).await?.graphql {
+            return Ok(None);
+        }
+        let body = graphql::access_level_body(repository.project_path());
+        let answer = self.ask(OPERATION, body, graphql_responses::failure).await?;
+        if is_elsewhere(&answer) {
+            return Ok(None);
+        }
+        let data: Option<Data> = envelope(OPERATION, &answer)?.data.and_then(|data| serde_json::from_value(data).ok());
+        let level = data.and_then(|data| data.project?.max_access_level);
+        Ok(level.map(|level| AccessLevel::of(level.integer_value)))
+    }
+
     async fn ask_for_rules(&self, repository: &Repository) -> Result<Option<TagRules>, Error> {
         if self.capabilities(repository.id).await?.graphql {
             let body = graphql::tag_rules_body(repository.project_path());

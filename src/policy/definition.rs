@@ -173,7 +173,7 @@ impl Definition {
     }
 
     fn guards_missing(&self) -> bool {
-        self.missing.iter().flatten().any(|field| guards(field))
+        any_guards(self.dropped())
     }
 }
 
@@ -199,6 +199,12 @@ pub fn remark(missing: &[String]) -> Option<String> {
         more => format!(" and {more} more"),
     };
     (!named.is_empty()).then(|| format!("{PREFIX}: the API server drops {}{more}", named.join(", ")))
+}
+
+/// Whether nothing may be removed while the definition lacks these fields.
+#[must_use]
+pub fn any_guards(missing: &[String]) -> bool {
+    missing.iter().any(|field| guards(field))
 }
 
 fn compare(own: &Value, served: &Value, path: &str, missing: &mut Vec<String>) {

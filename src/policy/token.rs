@@ -41,6 +41,19 @@ pub struct Token {
     pub active: bool,
 }
 
+/// Whether a token has scopes of another kind than the usual ones: permissions that somebody chose one by one.
+#[must_use]
+pub fn is_fine_grained(token: &Token) -> bool {
+    !token.scopes.iter().all(|scope| CLASSIC_SCOPES.contains(&scope.as_str()))
+}
+
+/// The usual scopes among those of a token, in words of our own.
+#[must_use]
+pub fn known_scopes(token: &Token) -> Vec<&'static str> {
+    let has = |scope: &&&'static str| token.scopes.iter().any(|told| told == **scope);
+    CLASSIC_SCOPES.iter().filter(has).copied().collect()
+}
+
 /// What stands in the way of anything being done: reason and message.
 #[must_use]
 pub fn obstacle(findings: &Findings) -> (Reason, String) {
@@ -93,10 +106,9 @@ pub fn token_findings(token: Option<&Token>, mode: Mode, now: Timestamp) -> Find
     if !token.active {
         return bad_credentials(Reason::TokenExpired, "the token is no longer active".to_owned());
     }
-    let classic = token.scopes.iter().all(|scope| CLASSIC_SCOPES.contains(&scope.as_str()));
     let has = |scope: &str| token.scopes.iter().any(|known| known == scope);
     let enough = has("api") || (mode == Mode::DryRun && has("read_api"));
-    if classic && !token.scopes.is_empty() && !enough {
+    if !is_fine_grained(token) && !token.scopes.is_empty() && !enough {
         let needed = if mode == Mode::DryRun { "api or read_api" } else { "api" };
         let message =
             format!("the token has the scopes {}, mode {} needs {needed}", token.scopes.join(", "), mode.as_str());

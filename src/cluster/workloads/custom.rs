@@ -156,6 +156,12 @@ impl CustomWorkload {
         self.origin
     }
 
+    /// What messages call many of it: its kind and group.
+    #[must_use]
+    pub fn label(&self) -> String {
+        if self.group.is_empty() { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
+    }
+
     /// Whether this is the same kind, whatever the version and the paths.
     pub(super) fn is_same_kind(&self, other: &Self) -> bool {
         (&self.group, &self.kind) == (&other.group, &other.kind)

@@ -205,6 +205,13 @@ impl Index {
         unreadable.first().map(|first| (&**first, unreadable.len()))
     }
 
+    /// The names of images that the objects of a source have, each once.
+    pub(super) fn names(&self, source: SourceId) -> Vec<String> {
+        let objects = self.sources.get(source.0).into_iter().flat_map(|table| table.objects.values());
+        let names: BTreeSet<&str> = objects.flat_map(|entry| entry.names.iter().map(|name| &**name)).collect();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
     /// The images in use at a time, in alphabetical order. What finished stops counting `finished_for` later; what
     /// finished at an unknown time never does. For a reader in a namespace, users elsewhere are counted and not named.
     pub(super) fn images(&self, now: Timestamp, finished_for: SignedDuration, reader: Option<&str>) -> Vec<UsedImage> {

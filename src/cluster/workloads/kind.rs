@@ -92,8 +92,7 @@ impl Kind {
     /// What messages call many of it: the resource, as permissions name it, or kind and group of a custom one.
     pub(super) fn label(&self) -> String {
         match self {
-            Self::Custom(workload) if workload.group().is_empty() => workload.kind().to_owned(),
-            Self::Custom(workload) => format!("{}.{}", workload.kind(), workload.group()),
+            Self::Custom(workload) => workload.label(),
             built_in => built_in.resource().map(|resource| resource.plural).unwrap_or_default(),
         }
     }

@@ -31,6 +31,7 @@ mod unreadable;
 mod watch;
 mod watch_state;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -46,6 +47,7 @@ pub use custom::{CustomWorkload, CustomWorkloadError};
 pub use options::{FINISHED_FOR, Options, Scope};
 pub use watch_state::Gap;
 
+use kind::Kind;
 use watch_state::{Phase, Shared};
 
 /// The images that a cluster uses. Clones share everything.
@@ -54,6 +56,17 @@ pub struct Workloads {
     shared: Arc<Shared>,
     narrowed: Option<Arc<Narrowed>>,
     _watching: Option<Arc<DropGuard>>,
+}
+
+/// A custom kind that the cluster has.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct CustomResource {
+    /// What [gaps](Gap::kind) call it.
+    pub label: String,
+    /// Its API group; empty for the core group.
+    pub group: String,
+    /// Its resource, as permissions name it.
+    pub resource: String,
 }
 
 /// A watch of fewer namespaces, which begins when somebody wants it.
@@ -99,10 +112,16 @@ impl Workloads {
     /// # Errors
     /// With all that cannot be listed or read.
     pub async fn read_once(client: Client, options: Options) -> Result<Self, Vec<Gap>> {
+        let read = Self::read_in_part(client, options).await;
+        let gaps = read.gaps();
+        if gaps.is_empty() { Ok(read) } else { Err(gaps) }
+    }
+
+    /// The same with what can be listed, for somebody who asks for [gaps](Self::gaps) himself.
+    pub async fn read_in_part(client: Client, options: Options) -> Self {
         let shared = Arc::new(Shared::new(client, options));
         future::join_all(shared.sources.iter().map(|source| watch::read(&shared, source))).await;
-        let gaps = shared.gaps();
-        if gaps.is_empty() { Ok(Self { shared, narrowed: None, _watching: None }) } else { Err(gaps) }
+        Self { shared, narrowed: None, _watching: None }
     }
 
     /// Waits until everything is listed and watched, or until it is clear that something cannot be, but no longer than
@@ -169,6 +188,26 @@ impl Workloads {
     #[must_use]
     pub fn images_for(&self, reader: Option<&str>, now: Timestamp) -> Vec<UsedImage> {
         self.shared.index(|index| index.images(now, self.shared.finished_for, reader))
+    }
+
+    /// The names of images that objects of some custom kind have, each with the [label](Gap::kind) of the kind.
+    #[must_use]
+    pub fn named_by_custom_kinds(&self) -> Vec<(String, Vec<String>)> {
+        let custom = self.shared.sources.iter().filter(|source| matches!(source.kind, Kind::Custom(_)));
+        custom.map(|source| (source.kind.label(), self.shared.index(|index| index.names(source.id)))).collect()
+    }
+
+    /// The custom kinds that the cluster has, as far as they were found.
+    #[must_use]
+    pub fn custom_resources(&self) -> Vec<CustomResource> {
+        let found = self.shared.sources.iter().filter_map(|source| {
+            let Kind::Custom(workload) = &source.kind else { return None };
+            // The last part of a path to a list is the resource.
+            let resource = self.shared.url(source)?.rsplit('/').next()?.to_owned();
+            Some(CustomResource { label: workload.label(), group: workload.group().to_owned(), resource })
+        });
+        let found: BTreeSet<_> = found.collect();
+        found.into_iter().collect()
     }
 
     /// Where workloads are looked at.

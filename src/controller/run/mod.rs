@@ -124,7 +124,7 @@ impl Drop for UnderWay<'_> {
 async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
     not_edited(run)?;
     learn_of_others(run).await?;
-    let Session { client, findings } = run.gate.patiently(connect(run)).await?;
+    let Session { client, findings, .. } = run.gate.patiently(connect(run)).await?;
     report.findings = findings;
     let found = run.gate.patiently(list_repositories::list(&client, &run.order.policy.target)).await?;
     found.note(&mut report.findings);

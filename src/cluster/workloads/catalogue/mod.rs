@@ -29,5 +29,13 @@ pub fn and_catalogue(mut named: Vec<CustomWorkload>) -> Result<Vec<CustomWorkloa
     Ok(named)
 }
 
+/// What gaps and lists call the kinds of the catalogue that configuration does not name.
+#[must_use]
+pub fn labels_besides(named: &[CustomWorkload]) -> Vec<String> {
+    let besides =
+        catalogue().filter(|row| !named.iter().any(|named| (named.group(), named.kind()) == (row.group, row.kind)));
+    besides.filter_map(|row| row.workload().ok()).map(|workload| workload.label()).collect()
+}
+
 #[cfg(test)]
 mod tests;
