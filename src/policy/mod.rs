@@ -17,6 +17,7 @@ pub mod bulk_verification;
 pub mod compile;
 pub mod compiled_cache;
 pub mod definition;
+pub mod doctor;
 pub mod effect;
 pub mod empty_repository;
 pub mod events;
