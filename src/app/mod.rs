@@ -4,6 +4,7 @@
 pub mod backtest;
 mod cluster_config;
 mod columns;
+pub mod doctor;
 mod election;
 pub mod history;
 pub mod import;

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod completion;
+mod doctor;
 mod history;
 mod import;
 mod in_use;
@@ -45,6 +46,8 @@ enum Command {
     Import(import::ImportArguments),
     /// Print what runs of a policy removed, as far as the operator keeps it (--history-limit).
     History(history::HistoryArguments),
+    /// Check an installation: definition, rights, tokens, GitLab, clocks, images in use. Changes nothing.
+    Doctor(Box<doctor::DoctorArguments>),
     /// Print the CustomResourceDefinition.
     Crd,
     /// Print a completion script for a shell.
@@ -100,6 +103,7 @@ fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::InUse(arguments) => in_use::run(arguments),
         Command::Import(arguments) => import::run(arguments),
         Command::History(arguments) => history::run(arguments),
+        Command::Doctor(arguments) => doctor::run(*arguments),
         Command::Crd => print(crd::yaml()).map(|()| ExitCode::SUCCESS),
         Command::Completion(arguments) => completion::script::<Cli>(&arguments, "registry-cleanup-operator"),
         Command::Man => completion::manual::<Cli>(),

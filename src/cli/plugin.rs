@@ -15,7 +15,7 @@ use crate::app::{InUseScope, InUseSettings};
 
 use super::arguments::{GitLabArguments, WorkloadArguments, proxies, runtime};
 use super::output::print;
-use super::{completion, history, plan};
+use super::{completion, doctor, history, plan};
 
 /// Looks at policies that clean container registries, and asks for runs, from a terminal.
 #[derive(Debug, Parser)]
@@ -45,6 +45,8 @@ enum Command {
     History(history::HistoryArguments),
     /// Say why one tag stays or goes.
     Why(Box<WhyArguments>),
+    /// Check an installation: definition, rights, tokens, GitLab, clocks, images in use. Changes nothing.
+    Doctor(Box<doctor::DoctorArguments>),
     /// Print a completion script for a shell.
     Completion(completion::CompletionArguments),
     /// Print the manual page.
@@ -150,6 +152,7 @@ pub(super) fn run(plugin: Plugin) -> Result<ExitCode, String> {
         Command::Resume(arguments) => ask_for(arguments, Wish::Suspend(false)),
         Command::History(arguments) => history::run(arguments),
         Command::Why(arguments) => tell_why(*arguments),
+        Command::Doctor(arguments) => doctor::run(*arguments),
         Command::Completion(arguments) => completion::script::<Plugin>(&arguments, "kubectl-rcp"),
         Command::Man => completion::manual::<Plugin>(),
     }

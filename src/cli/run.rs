@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, Parser};
 use jiff::SignedDuration;
 
 use crate::app::{self, InUseScope, InUseSettings, Shard};
@@ -132,13 +132,30 @@ fn within(
 
 pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
     telemetry::init(&arguments.log_level, arguments.log_format).map_err(|error| error.to_string())?;
+    let options = options(arguments)?;
+    runtime()?.block_on(app::run(options)).map_err(|error| crate::causes::chain(&error))
+}
+
+/// The flags of an operator by themselves.
+#[derive(Debug, Parser)]
+struct Told {
+    #[command(flatten)]
+    arguments: RunArguments,
+}
+
+/// What an operator was told whose arguments these are, from `run` on; `None` where that is not understood.
+pub(super) fn understand(arguments: &[String]) -> Option<app::OperatorOptions> {
+    options(Told::try_parse_from(arguments).ok()?.arguments).ok()
+}
+
+fn options(arguments: RunArguments) -> Result<app::OperatorOptions, String> {
     let scope = if arguments.watch_namespaces.is_empty() {
         Scope::Cluster
     } else {
         Scope::Namespaces(arguments.watch_namespaces)
     };
     let limits = arguments.gitlab.limits();
-    let settings = app::OperatorOptions {
+    Ok(app::OperatorOptions {
         scope,
         shard: arguments.watch_label_selector,
         allowed_hosts: arguments.gitlab.allowed_gitlab_hosts,
@@ -159,6 +176,5 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), String> {
         pause_config_map: arguments.pause_config_map,
         leader_election: arguments.leader_election.try_into()?,
         proxies: proxies(),
-    };
-    runtime()?.block_on(app::run(settings)).map_err(|error| crate::causes::chain(&error))
+    })
 }

@@ -52,6 +52,7 @@ mod watch;
 
 pub use backtest_command::{Reading, ReadingState};
 pub use connect::connection;
+pub(crate) use connect::{Session, check_targets, connect as session, namespaces};
 pub use context::{Context, identity};
 pub use definition::{Error as DefinitionError, dropped_fields};
 pub use error::Error;

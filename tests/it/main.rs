@@ -17,6 +17,7 @@ mod careful;
 mod conflict;
 mod definition;
 mod docs;
+mod doctor;
 mod documents;
 mod effective;
 mod empty;
