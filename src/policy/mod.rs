@@ -51,6 +51,7 @@ pub mod plan;
 pub mod planning_width;
 pub mod protection_rules;
 pub mod read_ahead;
+pub mod redact;
 pub mod report;
 pub mod repository_outcome;
 pub mod request_budget;
