@@ -35,7 +35,8 @@ pub struct Versions {
 /// The definition: is it there, in the version that this program knows, and with all of its fields?
 #[must_use]
 pub fn definition(schema: &Schema, versions: Option<&Versions>, ours: &str) -> Check {
-    const INSTALL: &str = "install the CustomResourceDefinition: crds.install of the chart, or kubectl apply --server-side -f deploy/crds.yaml";
+    const INSTALL: &str = "install the CustomResourceDefinition: crds.install of the chart, or kubectl apply \
+                           --server-side -f deploy/crds.yaml";
     const UPGRADE: &str = "upgrade the CRD: docs/upgrades.md#the-definition";
     let name = CheckName::Definition;
     let missing = match schema {
@@ -144,7 +145,8 @@ pub fn own_rights(answers: &[Answer]) -> Check {
     Check::ok(name, format!("you may do all {} things that this takes", answers.len()))
 }
 
-/// What the operator's `ServiceAccount` may do: `namespace/name`, if it is known, and the answers, or why there are none.
+/// What the operator's `ServiceAccount` may do: `namespace/name`, if it is known, and the answers, or why there are
+/// none.
 #[must_use]
 pub fn operator_rights(account: Option<&str>, answers: &Result<Vec<Answer>, String>) -> Check {
     let name = CheckName::OperatorRights;
