@@ -14,6 +14,7 @@ pub mod plan;
 pub mod plan_printer;
 pub mod plugin;
 mod progress;
+pub mod report;
 mod shard;
 
 use std::net::SocketAddr;

@@ -6,11 +6,13 @@ mod doctor;
 mod history;
 mod import;
 mod in_use;
+mod installation;
 mod leader_election;
 mod notifications;
 mod output;
 mod plan;
 mod plugin;
+mod report;
 mod run;
 
 use std::fmt::Display;
@@ -48,6 +50,8 @@ enum Command {
     History(history::HistoryArguments),
     /// Check an installation: definition, rights, tokens, GitLab, clocks, images in use. Changes nothing.
     Doctor(Box<doctor::DoctorArguments>),
+    /// Write an archive for the report of a fault, without tokens and names of hosts and projects. Changes nothing.
+    Report(Box<report::ReportArguments>),
     /// Print the CustomResourceDefinition.
     Crd,
     /// Print a completion script for a shell.
@@ -104,6 +108,7 @@ fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Import(arguments) => import::run(arguments),
         Command::History(arguments) => history::run(arguments),
         Command::Doctor(arguments) => doctor::run(*arguments),
+        Command::Report(arguments) => report::run(*arguments),
         Command::Crd => print(crd::yaml()).map(|()| ExitCode::SUCCESS),
         Command::Completion(arguments) => completion::script::<Cli>(&arguments, "registry-cleanup-operator"),
         Command::Man => completion::manual::<Cli>(),

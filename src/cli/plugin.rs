@@ -15,7 +15,7 @@ use crate::app::{InUseScope, InUseSettings};
 
 use super::arguments::{GitLabArguments, WorkloadArguments, proxies, runtime};
 use super::output::print;
-use super::{completion, doctor, history, plan};
+use super::{completion, doctor, history, plan, report};
 
 /// Looks at policies that clean container registries, and asks for runs, from a terminal.
 #[derive(Debug, Parser)]
@@ -47,6 +47,8 @@ enum Command {
     Why(Box<WhyArguments>),
     /// Check an installation: definition, rights, tokens, GitLab, clocks, images in use. Changes nothing.
     Doctor(Box<doctor::DoctorArguments>),
+    /// Write an archive for the report of a fault, without tokens and names of hosts and projects. Changes nothing.
+    Report(Box<report::ReportArguments>),
     /// Print a completion script for a shell.
     Completion(completion::CompletionArguments),
     /// Print the manual page.
@@ -153,6 +155,7 @@ pub(super) fn run(plugin: Plugin) -> Result<ExitCode, String> {
         Command::History(arguments) => history::run(arguments),
         Command::Why(arguments) => tell_why(*arguments),
         Command::Doctor(arguments) => doctor::run(*arguments),
+        Command::Report(arguments) => report::run(*arguments),
         Command::Completion(arguments) => completion::script::<Plugin>(&arguments, "kubectl-rcp"),
         Command::Man => completion::manual::<Plugin>(),
     }

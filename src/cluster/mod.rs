@@ -9,6 +9,7 @@ pub mod config_maps;
 pub mod credentials;
 pub mod definition;
 pub mod events;
+pub mod evidence;
 pub mod history;
 pub mod installation;
 pub mod lease;

@@ -53,6 +53,7 @@ mod rate_limits;
 mod records;
 mod refusals;
 mod released;
+mod report;
 mod requests;
 mod resource;
 mod robustness;

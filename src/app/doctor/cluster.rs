@@ -24,7 +24,7 @@ use super::request::{Error, Request, watched};
 /// The operator as it was found.
 pub(super) struct Installed {
     seen: Operators,
-    found: Option<Installation>,
+    pub(super) found: Option<Installation>,
     /// What it was told, where that is understood.
     pub(super) options: Option<OperatorOptions>,
 }

@@ -14,6 +14,7 @@ use super::{OperatorOptions, cluster_config, lease_name};
 use crate::api::RegistryCleanupPolicy;
 use crate::causes::chain;
 use crate::clock::{Clock, SystemClock};
+use crate::cluster::installation::Installation;
 use crate::cluster::policies as stored;
 use crate::controller::Scope;
 use crate::policy::doctor::rights::Needs;
@@ -57,6 +58,11 @@ pub async fn examine(request: &Request) -> Result<Diagnosis, Error> {
     checks.push(listed);
     checks.extend(about_policies);
     Ok(Diagnosis::new(env!("CARGO_PKG_VERSION"), checks))
+}
+
+/// The operator's Deployment, if it is one that can be found.
+pub(super) async fn operator(client: &Client, request: &Request) -> Option<Installation> {
+    cluster::find(client, request).await.found
 }
 
 /// What the operator was told, with what is given here.
