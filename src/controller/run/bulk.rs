@@ -25,6 +25,7 @@ use crate::policy::plan::repository::Spared;
 use crate::policy::repository_outcome::{OfAge, Outcome};
 use crate::policy::tag::Ages;
 
+use super::ahead::ahead;
 use super::in_use_guard::Look;
 use super::job::Job;
 use super::plan_repositories::{delete_scheduled, not_planned};
@@ -104,10 +105,9 @@ pub(super) async fn run(
     let preparation = Preparation { job, rule, keep, knows_keep, version: told.clone() };
     let mut sender =
         Sender { job, rule, preparation: &preparation, request, report, pending: Vec::new(), traced: false };
-    let steps =
-        stream::iter(repositories).map(|repository| preparation.step(repository)).buffered(LISTINGS_IN_FLIGHT).boxed();
+    let steps = repositories.iter().map(|repository| preparation.step(repository));
     let sent = if job.policy.limits.over_run() {
-        let all = all_first(steps).await?;
+        let all = all_first(stream::iter(steps).buffered(LISTINGS_IN_FLIGHT).boxed()).await?;
         let removable = all
             .iter()
             .map(|(_, step)| if let Ok(Step::Ready(ready)) = step { ready.listed.removable as u64 } else { 0 });
@@ -116,7 +116,7 @@ pub(super) async fn run(
             Err(exceeded) => sender.refuse(&exceeded, all),
         }
     } else {
-        sender.send_all(steps).await
+        ahead(LISTINGS_IN_FLIGHT, steps, |steps| sender.send_all(steps)).await
     };
     // What was requested so far is told with what is known of it, also where the run was halted.
     sender.verify().await;

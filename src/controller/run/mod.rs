@@ -3,6 +3,7 @@
 //! Steps add to the [`Report`] and return a [`Halt`] when something ends the run early. The run writes its record at
 //! the beginning, `keep_record` renews it, and `notify` writes what it came to.
 
+mod ahead;
 mod attachments;
 mod begin;
 mod bulk;

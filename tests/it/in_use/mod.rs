@@ -1,6 +1,7 @@
 //! The protection of images in use from end to end: a real API server, a GitLab that behaves like one, and an operator
 //! that is asked to remove everything that is old, by both methods.
 
+mod ahead;
 mod approval;
 mod bulk;
 mod indexes;

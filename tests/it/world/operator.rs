@@ -142,6 +142,8 @@ pub(crate) struct Setup {
     pub(crate) graphql_batch: u16,
     /// Who is told outside of the cluster, if anybody.
     pub(crate) notifications: Option<notifications::Settings>,
+    /// Requests that may be under way to GitLab at the same time.
+    pub(crate) requests_in_flight: u16,
 }
 
 impl Setup {
@@ -164,6 +166,7 @@ impl Setup {
             paused_by: None,
             graphql_batch: 25,
             notifications: None,
+            requests_in_flight: 4,
         }
     }
 }
@@ -206,6 +209,7 @@ impl Operator {
             paused_by,
             graphql_batch,
             notifications,
+            requests_in_flight,
         } = setup;
         let kubeconfig = match kubeconfig {
             Some(kubeconfig) => kubeconfig,
@@ -224,7 +228,7 @@ impl Operator {
             let kube = between.map_or(kube.clone(), |between| between.client(kube));
             // As fast as GitLab can be asked: the pace has tests of its own.
             let gitlab = ClientSettings {
-                limits: RequestLimits { requests_per_second: 1000.0, graphql_batch, requests_in_flight: 4 },
+                limits: RequestLimits { requests_per_second: 1000.0, graphql_batch, requests_in_flight },
                 user_agent: "test".to_owned(),
                 allowed_hosts: settings.allowed_hosts.clone().into(),
             };
