@@ -39,7 +39,7 @@ use std::time::Duration;
 use futures::future;
 use jiff::Timestamp;
 use kube::Client;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::model::UsedImage;
@@ -49,6 +49,10 @@ pub use watch_state::Gap;
 
 use kind::Kind;
 use watch_state::{Phase, Shared};
+
+/// Pauses between looks of somebody who waits until one succeeds.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// The images that a cluster uses. Clones share everything.
 #[derive(Clone)]
@@ -136,10 +140,19 @@ impl Workloads {
         if gaps.is_empty() { Ok(()) } else { Err(gaps) }
     }
 
-    /// Resolves once nothing is missing any more that is now. What pauses after a failure tries again at once, since
-    /// somebody asks.
+    /// Resolves once a look [succeeds](Self::confirm): when what is missing is there again, or, where nothing is, by
+    /// looking again after pauses. What pauses after a failure tries again at once, since somebody asks.
     pub async fn recovered(&self) {
-        self.shared.recovered().await;
+        // What was missing and is there again needs no pause.
+        let mut pause = if self.shared.recovered().await { Duration::ZERO } else { SHORTEST_PAUSE };
+        loop {
+            sleep(pause).await;
+            if self.confirm().await.is_ok() {
+                return;
+            }
+            pause = pause.saturating_mul(2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+            self.shared.recovered().await;
+        }
     }
 
     /// What is not known just now: sources that are not completely listed, whose watch fails or was not heard of within

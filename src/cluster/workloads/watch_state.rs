@@ -6,7 +6,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future;
 use jiff::SignedDuration;
 use kube::Client;
 use kube::Resource;
@@ -189,8 +188,13 @@ impl Shared {
 
     /// Notes that the API server was heard of just now.
     pub(super) fn heard(&self, source: &Source) {
-        if let Some(standing) = self.state().standings.get_mut(source.standing) {
-            standing.heard = Instant::now();
+        let silent = {
+            let mut state = self.state();
+            let Some(standing) = state.standings.get_mut(source.standing) else { return };
+            std::mem::replace(&mut standing.heard, Instant::now()).elapsed() > STALE
+        };
+        if silent {
+            self.standings.send_replace(());
         }
     }
 
@@ -277,18 +281,15 @@ impl Shared {
         kinds
     }
 
-    /// Makes the tasks that pause after a failure try again, and waits until nothing is missing any more. Where nothing
-    /// is, there is nothing to come back.
-    pub(super) async fn recovered(&self) {
+    /// Makes the tasks that pause after a failure try again, and waits until nothing is missing any more. Answers
+    /// whether anything was.
+    pub(super) async fn recovered(&self) -> bool {
         let mut changes = self.standings.subscribe();
         let mut missing = false;
         loop {
             changes.borrow_and_update();
             if self.gaps().is_empty() {
-                if !missing {
-                    future::pending::<()>().await;
-                }
-                return;
+                return missing;
             }
             missing = true;
             for source in &self.sources {
@@ -296,7 +297,7 @@ impl Shared {
             }
             // The sender is in `self`, so there is no end to this but the one that is wanted.
             if changes.changed().await.is_err() {
-                return;
+                return missing;
             }
         }
     }
