@@ -3,6 +3,10 @@
 //!
 //! `cargo bench --bench in_use` starts a control plane, fills it, and measures in fresh processes of its own. Filling
 //! it takes some minutes. `IN_USE_PODS`, `IN_USE_IMAGES` and `IN_USE_DEPLOYMENTS` change the numbers.
+//!
+//! The looks are those of a run that removes `IN_USE_TAGS` tags in requests of several hundred, four at a time: what they
+//! cost the API server is counted request by request, with the nine kinds alone and with 25 that the cluster does not
+//! have.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,11 +22,13 @@
 use std::convert::Infallible;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::Uri;
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Uri};
 use axum::response::{IntoResponse, Response};
 use control_plane::{Cluster, Options};
 use futures::stream::{self, StreamExt};
@@ -48,6 +54,7 @@ fn main() {
     match arguments.get(1).map(String::as_str) {
         Some("index") => runtime.block_on(index(Path::new(&arguments[2]))),
         Some("events") => runtime.block_on(events()),
+        Some("looks") => runtime.block_on(looks(Path::new(&arguments[2]), arguments[3].parse().unwrap())),
         _ => runtime.block_on(all()),
     }
 }
@@ -70,6 +77,9 @@ async fn all() {
         begun.elapsed().as_secs_f64()
     );
     run_again(&["index", cluster.kubeconfig().to_str().unwrap()]);
+    for absent in ["0", "25"] {
+        run_again(&["looks", cluster.kubeconfig().to_str().unwrap(), absent]);
+    }
     run_again(&["events"]);
 }
 
@@ -253,6 +263,84 @@ fn timed(work: impl FnOnce()) -> Duration {
     let begun = Instant::now();
     work();
     begun.elapsed()
+}
+
+/// What passes by on the way to the API server.
+#[derive(Default)]
+struct Counts {
+    lists: AtomicU64,
+    watches: AtomicU64,
+    others: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// A client whose requests are counted, and the bytes of their answers.
+fn counted(kube: Client) -> (Client, Arc<Counts>) {
+    let counts = Arc::new(Counts::default());
+    let all = Arc::clone(&counts);
+    let pass_on = move |request: Request<Body>| async move {
+        let query = request.uri().query().unwrap_or_default();
+        let workloads = ["/api/v1/", "/apis/apps/v1/", "/apis/batch/v1/"];
+        let count = if query.contains("watch=true") {
+            &all.watches
+        } else if workloads.iter().any(|path| request.uri().path().starts_with(path)) {
+            &all.lists
+        } else {
+            &all.others
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        let answer = kube.send(request.map(|_| kube::client::Body::empty())).await.unwrap();
+        let counts = Arc::clone(&all);
+        let count = move |piece: &Result<Bytes, axum::Error>| {
+            let bytes = piece.as_ref().map_or(0, |piece| piece.len() as u64);
+            counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+        };
+        answer.map(|body| Body::from_stream(Body::new(body).into_data_stream().inspect(count)))
+    };
+    (Client::new(Router::new().fallback(pass_on), "default"), counts)
+}
+
+/// Tags of one request, and how long GitLab takes to remove them.
+const TAGS_A_REQUEST: usize = 500;
+const REMOVING: Duration = Duration::from_millis(500);
+
+/// What a run with many removals looks at, in a cluster in which something else happens all the time.
+async fn looks(kubeconfig: &Path, absent: usize) {
+    let kube = client(kubeconfig).await;
+    let (counted, counts) = counted(kube.clone());
+    let custom = (0..absent).map(|number| format!("absent-{number}.example.com/v1/Rollout=spec.template"));
+    let custom = custom.map(|text| workloads::CustomWorkload::parse(&text).unwrap()).collect();
+    let options = workloads::Options { custom, ..workloads::Options::default() };
+    let workloads = Workloads::watch(counted, options, &CancellationToken::new());
+    workloads.complete_within(PATIENCE).await.unwrap();
+    let something = tokio::spawn(async move {
+        for number in 0_u64.. {
+            let patch = Patch::Merge(json!({"metadata": {"annotations": {"number": number.to_string()}}}));
+            let namespaces: Api<DynamicObject> =
+                Api::all_with(kube.clone(), &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace")));
+            namespaces.patch("team-0", &PatchParams::default(), &patch).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let count = |counts: &Counts| {
+        [&counts.lists, &counts.watches, &counts.others, &counts.bytes].map(|count| count.swap(0, Ordering::Relaxed))
+    };
+    count(&counts);
+    let requests = number("IN_USE_TAGS", 21_711).div_ceil(TAGS_A_REQUEST);
+    let begun = Instant::now();
+    let look = |_| async {
+        workloads.confirm().await.unwrap();
+        tokio::time::sleep(REMOVING).await;
+    };
+    stream::iter(0..requests).map(look).buffer_unordered(4).collect::<Vec<()>>().await;
+    let seconds = begun.elapsed().as_secs_f64();
+    let [lists, watches, others, bytes] = count(&counts);
+    something.abort();
+    println!(
+        "looks of {requests} requests, {absent} absent kinds: {seconds:.0} s; {lists} lists, {watches} watches, {others} others, \
+         {:.1} MiB",
+        bytes as f64 / f64::from(1 << 20)
+    );
 }
 
 /// Changes of Pods, from the line of a watch to the index. Each changes two images of a Pod, among 10,000 Pods.

@@ -9,9 +9,11 @@
 //! index. [`Workloads::confirm`] says whether the index is behind the API server.
 //!
 //! `custom`, `catalogue`, `kind`, `pod` and `projection` say what is read of which object, `image_index` keeps it, `watch`
-//! listens, `watch_state` is how that stands, `freshness` compares with the API server. What an image text means is not
-//! known here.
+//! listens, `watch_state` is how that stands, `freshness` compares with the API server within an `allowance`, and
+//! `absent_kinds` says which kinds it still does not have. What an image text means is not known here.
 
+mod absent_kinds;
+mod allowance;
 pub mod catalogue;
 mod custom;
 pub mod dated;
@@ -41,12 +43,14 @@ use jiff::Timestamp;
 use kube::Client;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument as _;
 
 use crate::model::UsedImage;
 pub use custom::{CustomWorkload, CustomWorkloadError};
 pub use options::{FINISHED_FOR, Options, Scope};
 pub use watch_state::Gap;
 
+use freshness::Looks;
 use kind::Kind;
 use watch_state::{Phase, Shared};
 
@@ -58,6 +62,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct Workloads {
     shared: Arc<Shared>,
+    looks: Arc<Looks>,
     narrowed: Option<Arc<Narrowed>>,
     _watching: Option<Arc<DropGuard>>,
 }
@@ -100,7 +105,7 @@ impl Workloads {
                 }
             });
         }
-        Self { shared, narrowed, _watching: Some(Arc::new(stop.drop_guard())) }
+        Self { shared, looks: Arc::new(Looks::new()), narrowed, _watching: Some(Arc::new(stop.drop_guard())) }
     }
 
     /// What the [narrower](Options::narrower) namespaces use, if there are any; they are watched from the first call
@@ -125,7 +130,7 @@ impl Workloads {
     pub async fn read_in_part(client: Client, options: Options) -> Self {
         let shared = Arc::new(Shared::new(client, options));
         future::join_all(shared.sources.iter().map(|source| watch::read(&shared, source))).await;
-        Self { shared, narrowed: None, _watching: None }
+        Self { shared, looks: Arc::new(Looks::new()), narrowed: None, _watching: None }
     }
 
     /// Waits until everything is listed and watched, or until it is clear that something cannot be, but no longer than
@@ -172,13 +177,16 @@ impl Workloads {
     /// Makes sure that the index is not behind the API server: when this succeeds, every creation and every change that
     /// the API server had acknowledged before the call is in the index. Takes a tenth of a second as a rule, because an
     /// API server asks etcd for its progress that often; up to two seconds where a kind with more than 500 objects is
-    /// idle; never more than ten. How it works is in the module `freshness`. Calls at the same time share the requests,
-    /// as far as that keeps the promise.
+    /// idle, or where many looks follow one another; never more than ten. How it works is in the module `freshness`.
+    /// Calls at the same time share the requests, as far as that keeps the promise.
     ///
     /// # Errors
     /// With what is not known.
     pub async fn confirm(&self) -> Result<(), Vec<Gap>> {
-        self.shared.confirmations.next(freshness::confirm(&self.shared)).await
+        // Looks wait for each other. In a task of its own each goes on also while its caller does something else first.
+        let (looks, shared) = (Arc::clone(&self.looks), Arc::clone(&self.shared));
+        let look = tokio::spawn(async move { looks.confirm(&shared).await }.in_current_span());
+        look.await.unwrap_or_else(|_| Err(vec![Gap::of_all("the look at it was broken off")]))
     }
 
     /// Grows with every change after which [`images`](Self::images) may answer differently. Time alone does not make it

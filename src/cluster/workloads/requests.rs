@@ -21,6 +21,10 @@ use crate::cluster::CALL_TIMEOUT;
 
 use super::json_path::Text;
 
+/// The document of all kinds, and its name in the type of the answer.
+const ALL_KINDS: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const ALL_KINDS_NAME: &str = "as=APIGroupDiscoveryList";
+
 /// What went wrong with a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum WatchError {
@@ -179,9 +183,9 @@ pub(super) async fn watch(client: &Client, url: &str, after: u64, seconds: u32) 
     Ok(Box::pin(answer.map_err(|error| WatchError::of("watch", &error))?))
 }
 
-/// Reads the next line of a watch into `line`. Answers whether there was one; there is none when the watch has ended.
+/// Reads the rest of the next line of a watch into `line`, which holds what an earlier call that was given up has read
+/// of it. Answers whether there was one; there is none when the watch has ended.
 pub(super) async fn next_line(body: &mut Body, line: &mut Vec<u8>) -> bool {
-    line.clear();
     // A connection that breaks off, even in the middle of a line, is how a watch ends when a server or a proxy goes
     // away.
     body.read_until(b'\n', line).await.is_ok() && line.last() == Some(&b'\n')
@@ -216,6 +220,43 @@ pub(super) async fn discover<T: DeserializeOwned>(client: &Client, path: &str, n
     };
     timeout(CALL_TIMEOUT, read).await.map_err(|_| no_answer())??;
     serde_json::from_slice(&document).map_err(|_| WatchError::not_understood("discovery"))
+}
+
+/// The document of all kinds, or the word that it still is the known one.
+pub(super) enum AllKinds {
+    /// It has not changed.
+    Known,
+    /// This is its edition now, and its text.
+    New(String, String),
+    /// The API server does not have it.
+    None,
+}
+
+/// Asks for the document of all kinds. Where its edition is the `known` one, hardly anything is sent.
+pub(super) async fn all_kinds(client: &Client, known: Option<&str>) -> Result<AllKinds, WatchError> {
+    let unasked = || WatchError::unasked("discovery");
+    let mut request = Request::new("/apis").list(&ListParams::default()).map_err(|_| unasked())?;
+    request.headers_mut().insert("accept", ALL_KINDS.parse().map_err(|_| unasked())?);
+    if let Some(known) = known {
+        request.headers_mut().insert("if-none-match", known.parse().map_err(|_| unasked())?);
+    }
+    let read = async {
+        let answer = client.send(request.map(kube::client::Body::from)).await;
+        let (parts, body) = answer.map_err(|error| WatchError::of("discovery", &error))?.into_parts();
+        let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let edition = match parts.status.as_u16() {
+            304 if known.is_some() => return Ok(AllKinds::Known),
+            // Others know only the groups, or something in between has answered.
+            200 if header("content-type").is_some_and(|it| it.contains(ALL_KINDS_NAME)) => header("etag"),
+            200 => None,
+            code => return Err(WatchError::of_code("discovery", code)),
+        };
+        let Some(edition) = edition.map(str::to_owned) else { return Ok(AllKinds::None) };
+        let text = body.collect_bytes().await;
+        let text = text.map_err(|_| WatchError::failed("the API server broke off"))?;
+        Ok(AllKinds::New(edition, String::from_utf8_lossy(&text).into_owned()))
+    };
+    timeout(CALL_TIMEOUT, read).await.map_err(|_| no_answer())?
 }
 
 fn no_answer() -> WatchError {

@@ -34,7 +34,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Lists and watches a source for ever.
 pub(super) async fn follow(shared: Arc<Shared>, position: usize) {
     let Some(source) = shared.sources.get(position) else { return };
-    let mut follower = Follower { shared: &shared, source, failures: 0, hurried: false };
+    let mut follower = Follower { shared: &shared, source, failures: 0, wanted: 0 };
     loop {
         match follower.locate().await {
             Ok(Some(url)) => follower.list_and_watch(&url).await,
@@ -46,7 +46,7 @@ pub(super) async fn follow(shared: Arc<Shared>, position: usize) {
 
 /// Lists a source once.
 pub(super) async fn read(shared: &Shared, source: &Source) {
-    let follower = Follower { shared, source, failures: 0, hurried: false };
+    let follower = Follower { shared, source, failures: 0, wanted: 0 };
     let result = match follower.locate().await {
         Ok(Some(url)) => follower.list(&url).await.map(|_| Phase::Read),
         Ok(None) => Ok(Phase::Absent),
@@ -60,8 +60,8 @@ struct Follower<'a> {
     source: &'a Source,
     /// How often something went wrong since the API server was last heard of.
     failures: u32,
-    /// Whether somebody waits for a sign of the API server.
-    hurried: bool,
+    /// Up to where somebody waits for a sign of the API server; 0, if nobody does.
+    wanted: u64,
 }
 
 /// Why a watch ended, and after which resourceVersion it can go on, if it can.
@@ -89,7 +89,7 @@ impl Follower<'_> {
         self.shared.index(|index| index.clear(self.source.id));
         self.shared.set_phase(self.source, Phase::Absent);
         // Either is a reason to look again.
-        let _ = timeout(LOOK_AGAIN, self.source.request_bookmark.notified()).await;
+        let _ = timeout(LOOK_AGAIN, self.source.hurried.notified()).await;
     }
 
     /// Lists and watches, for as long as the resource exists.
@@ -144,8 +144,8 @@ impl Follower<'_> {
 
     /// Watches from a resourceVersion on, until the watch ends for whatever reason.
     async fn watch(&mut self, url: &str, after: u64) -> Ended {
-        let hurried = std::mem::take(&mut self.hurried);
-        let seconds = if hurried { HURRIED_WATCH_SECONDS } else { WATCH_SECONDS };
+        let wanted = std::mem::take(&mut self.wanted);
+        let seconds = if wanted > 0 { HURRIED_WATCH_SECONDS } else { WATCH_SECONDS };
         let begun = Instant::now();
         let mut body = match requests::watch(&self.shared.client, url, after, seconds).await {
             Ok(body) => body,
@@ -153,31 +153,37 @@ impl Follower<'_> {
             Err(trouble) => return Ended { trouble: Some(trouble), after: Some(after) },
         };
         self.shared.set_phase(self.source, Phase::Watched);
-        let (mut reached, mut line, mut expects_bookmark) = (after, Vec::new(), hurried);
+        let (mut reached, mut line, mut expects_bookmark) = (after, Vec::new(), wanted > 0);
         loop {
             let there_is_more = tokio::select! {
                 more = requests::next_line(&mut body, &mut line) => more,
                 () = sleep(SILENCE) => false,
                 // A second request waits until the first is answered, or no bookmark would ever come.
-                () = self.source.request_bookmark.notified(), if !expects_bookmark => {
-                    self.hurried = true;
+                wanted = self.source.hurries(reached), if !expects_bookmark => {
+                    self.wanted = wanted;
                     return Ended { trouble: None, after: Some(reached) };
                 }
             };
             if !there_is_more {
                 break;
             }
-            reached = match self.take(&line, reached) {
-                Ok((version, bookmark)) => {
-                    expects_bookmark &= !bookmark;
-                    version
-                }
+            let taken = self.take(&line, reached);
+            line.clear();
+            let (version, bookmark) = match taken {
+                Ok(taken) => taken,
                 // What is wrong with an event would be wrong again.
                 Err(trouble) => return Ended { trouble: Some(trouble), after: None },
             };
+            reached = version;
             self.failures = 0;
             self.shared.heard(self.source);
             self.source.position.send_replace(reached);
+            // The API server may know less of this kind for a moment than it has answered. The next bookmark is nearer.
+            if expects_bookmark && bookmark && after < reached && reached < wanted && wanted < u64::MAX {
+                self.wanted = wanted;
+                return Ended { trouble: None, after: Some(reached) };
+            }
+            expects_bookmark &= !bookmark;
         }
         if reached == after && begun.elapsed() < SHORTEST_WATCH {
             self.pause().await;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ pub(super) const STALE: Duration = Duration::from_secs(180);
 /// faster.
 const LISTS_AT_ONCE: usize = 4;
 
+/// How long an API server that did not say in time how far a watch is, is not relied on to do so.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+
 /// Something that is not known about the cluster's use of images.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Gap {
@@ -45,6 +49,12 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// Nothing is known of any kind.
+    pub(super) fn of_all(why: &str) -> Self {
+        let (kind, why) = ("workloads".to_owned(), why.to_owned());
+        Self { kind, namespace: None, why, forbidden: false, passing: true, objects: None }
+    }
+
     /// The same for somebody who may know the objects of this namespace: those of others are counted and not named.
     #[must_use]
     pub fn told_in(&self, reader: Option<&str>) -> String {
@@ -76,7 +86,6 @@ pub(super) struct Shared {
     pub(super) sources: Vec<Source>,
     /// Permits to list.
     pub(super) lists: Semaphore,
-    pub(super) confirmations: Rounds<Result<(), Vec<Gap>>>,
     state: Mutex<State>,
     /// Tells whenever a source stands otherwise than before.
     standings: watch::Sender<()>,
@@ -90,7 +99,13 @@ pub(super) struct Source {
     /// The index has everything that happened to this source up to this resourceVersion.
     pub(super) position: watch::Sender<u64>,
     /// Asks the task that watches to hear from the API server soon.
-    pub(super) request_bookmark: Notify,
+    pub(super) hurried: Notify,
+    /// Up to where somebody waits to hear of it.
+    wanted_up_to: AtomicU64,
+    /// When the API server last failed to say in time how far the watch is.
+    unsaid: Mutex<Option<Instant>>,
+    /// Lets those share the answer who compare its objects at the same time.
+    pub(super) comparisons: Rounds<Result<(), Gap>>,
     /// Says to the task that watches, while it pauses after a failure, that somebody wants to know.
     pub(super) wanted: Notify,
     standing: usize,
@@ -146,7 +161,10 @@ impl Shared {
                     kind: kind.clone(),
                     namespace: namespace.clone(),
                     position: watch::Sender::new(0),
-                    request_bookmark: Notify::new(),
+                    hurried: Notify::new(),
+                    wanted_up_to: AtomicU64::new(0),
+                    unsaid: Mutex::new(None),
+                    comparisons: Rounds::new(),
                     wanted: Notify::new(),
                     standing: standings.len(),
                 });
@@ -159,7 +177,6 @@ impl Shared {
             finished_for,
             sources,
             lists: Semaphore::new(LISTS_AT_ONCE),
-            confirmations: Rounds::new(),
             state: Mutex::new(State { index, standings }),
             standings: watch::Sender::new(()),
         }
@@ -253,15 +270,7 @@ impl Shared {
     pub(super) fn gaps(&self) -> Vec<Gap> {
         if self.sources.is_empty() {
             // Seeing nothing is not the same as there being nothing.
-            let why = "no namespace is watched".to_owned();
-            return vec![Gap {
-                kind: "workloads".to_owned(),
-                namespace: None,
-                why,
-                forbidden: false,
-                passing: false,
-                objects: None,
-            }];
+            return vec![Gap { passing: false, ..Gap::of_all("no namespace is watched") }];
         }
         self.sources.iter().filter_map(|source| self.gap(source)).collect()
     }
@@ -316,6 +325,35 @@ impl Shared {
 }
 
 impl Source {
+    /// Asks to hear from the API server soon that everything up to a resourceVersion has been told.
+    pub(super) fn hurry(&self, up_to: u64) {
+        self.wanted_up_to.fetch_max(up_to, Ordering::SeqCst);
+        self.hurried.notify_one();
+    }
+
+    /// Resolves once somebody waits to hear more than what was told up to here, and answers up to where.
+    pub(super) async fn hurries(&self, reached: u64) -> u64 {
+        loop {
+            self.hurried.notified().await;
+            let wanted = self.wanted_up_to.swap(0, Ordering::SeqCst);
+            // Several may have asked for what one bookmark has told since.
+            if wanted > reached {
+                return wanted;
+            }
+        }
+    }
+
+    /// Takes note whether the API server has said in time how far the watch is.
+    pub(super) fn note_bookmark(&self, came: bool) {
+        *self.unsaid.lock().unwrap_or_else(PoisonError::into_inner) = (!came).then(Instant::now);
+    }
+
+    /// Whether it is of no use to wait for the API server to say how far the watch is.
+    pub(super) fn has_no_bookmarks(&self) -> bool {
+        let unsaid = *self.unsaid.lock().unwrap_or_else(PoisonError::into_inner);
+        unsaid.is_some_and(|at| at.elapsed() < ASK_AGAIN)
+    }
+
     pub(super) fn gap(&self, why: impl Into<String>) -> Gap {
         let (kind, namespace) = (self.kind.label(), self.namespace.clone());
         Gap { kind, namespace, why: why.into(), forbidden: false, passing: true, objects: None }

@@ -4,6 +4,7 @@ mod catalogue;
 pub(crate) mod custom;
 mod fresh;
 mod kinds;
+mod looks;
 mod rights;
 mod scripted;
 
