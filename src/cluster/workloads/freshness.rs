@@ -17,7 +17,7 @@
 //!    are two ways out. The objects are *compared*: the list holds their metadata, and each must be in the index in that
 //!    version or a later one. Or the list is asked for with a selector that nothing matches, which gives R alone, and a
 //!    *bookmark* is waited for: the watch is begun anew for three seconds, and two seconds before the end of a watch the
-//!    API server sends one, and X jumps ahead.
+//!    API server sends one, and X jumps ahead. Where it does not reach R, another is asked for.
 //! 4. What the index lacks is waited for. What does not come in time is a gap.
 //!
 //! Comparing is quick, and costs the API server the metadata of all objects. So a source is compared while there is an
