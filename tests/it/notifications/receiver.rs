@@ -44,7 +44,6 @@ pub(super) struct Received {
 pub(super) struct Receiver {
     address: SocketAddr,
     requests: watch::Receiver<Vec<Received>>,
-    answers: Arc<Mutex<VecDeque<Answer>>>,
     /// Keys and authority, as the operator gets them.
     files: TempDir,
 }
@@ -57,7 +56,7 @@ pub(super) fn key(byte: u8) -> String {
 impl Received {
     pub(super) fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("no {name}: {self:?}"))
+        found.map_or_else(|| panic!("no {name}: {self:?}"), |(_, value)| value.as_str())
     }
 
     pub(super) fn id(&self) -> &str {
@@ -104,9 +103,9 @@ impl Receiver {
         std::fs::write(files.path().join("secret"), key(1)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let answers = Arc::new(Mutex::new(answers.into_iter().collect()));
+        let script = Arc::new(Mutex::new(answers.into_iter().collect()));
         let (told, requests) = watch::channel(Vec::new());
-        let (config, told, script) = (Arc::new(config), Arc::new(told), Arc::clone(&answers));
+        let (config, told) = (Arc::new(config), Arc::new(told));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (config, told, script) = (Arc::clone(&config), Arc::clone(&told), Arc::clone(&script));
@@ -114,7 +113,7 @@ impl Receiver {
                 thread::spawn(move || serve(stream, config, &told, &script));
             }
         });
-        Self { address, requests, answers, files }
+        Self { address, requests, files }
     }
 
     /// How to send to it, signed by the key 1.
@@ -133,11 +132,6 @@ impl Receiver {
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
-    }
-
-    /// What it does with the next requests.
-    pub(super) fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
-        self.answers.lock().unwrap().extend(answers);
     }
 
     /// All requests so far.
@@ -179,7 +173,7 @@ fn serve(
         told.send_modify(|all| all.push(Received { line: line.to_owned(), headers, raw }));
         match answer {
             Answer::Status(code, lines) => {
-                let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+                let lines = lines.iter().fold(String::new(), |lines, line| lines + line + "\r\n");
                 let head = format!("HTTP/1.1 {code} As said\r\ncontent-length: 0\r\n{lines}\r\n");
                 reader.get_mut().write_all(head.as_bytes()).ok()?;
                 reader.get_mut().flush().ok()?;
@@ -187,8 +181,7 @@ fn serve(
             Answer::HangUp => return None,
             Answer::Nothing => {
                 // Until the sender hangs up.
-                reader.read(&mut [0]).ok()?;
-                return None;
+                return reader.read(&mut [0]).ok().map(|_| ());
             }
         }
     }

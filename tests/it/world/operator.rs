@@ -186,6 +186,23 @@ fn paused_by_map(context: Context, map: Option<PauseMap>) -> Context {
     }
 }
 
+fn notifier(settings: notifications::Settings, clock: &Arc<dyn Clock>, lookup: &Arc<dyn Lookup>) -> Notifier {
+    Notifier::new(settings, "test", Arc::clone(clock), lookup).unwrap()
+}
+
+fn told_by(context: Context, notifier: Option<&Notifier>) -> Context {
+    match notifier {
+        Some(notifier) => context.notifying(notifier.clone()),
+        None => context,
+    }
+}
+
+async fn finish(notifier: Option<Notifier>) {
+    if let Some(notifier) = notifier {
+        notifier.finish().await;
+    }
+}
+
 impl Operator {
     /// Starts an operator that watches the world's namespace with the permissions of the install manifest, and waits
     /// until it knows all policies.
@@ -232,18 +249,14 @@ impl Operator {
                 user_agent: "test".to_owned(),
                 allowed_hosts: settings.allowed_hosts.clone().into(),
             };
-            let notifier = |settings| Notifier::new(settings, "test", Arc::clone(&clock), &lookup).unwrap();
-            let notifier = notifications.map(notifier);
+            let notifier = notifications.map(|settings| notifier(settings, &clock, &lookup));
             let gitlab = GitLab::with_lookup(gitlab, Arc::clone(&clock), lookup);
             let events = Events::new(kube.clone(), Some("test".to_owned()));
             let workloads = in_use.map(|options| Workloads::watch(kube.clone(), options, &stop));
             let pause = paused_by.map(|(namespace, name)| PauseMap::new(kube.clone(), &namespace, name));
             let context = Context::new(kube, gitlab, clock, settings, events, workloads, stop);
             let context = context.known_as(controller::identity(Some("test"), Some(&pod_uid)));
-            let context = match &notifier {
-                Some(notifier) => context.notifying(notifier.clone()),
-                None => context,
-            };
+            let context = told_by(context, notifier.as_ref());
             let context = Arc::new(paused_by_map(context.with_history(history).with_shard(shard), pause));
             share.get_or_init(|| Arc::clone(&context));
             let wakes = || nudges(nudged.clone());
@@ -252,9 +265,7 @@ impl Operator {
             })
             .await
             .unwrap();
-            if let Some(notifier) = notifier {
-                notifier.finish().await;
-            }
+            finish(notifier).await;
         });
         tokio::time::timeout(super::PATIENCE, is_ready)
             .await
