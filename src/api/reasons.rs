@@ -103,7 +103,7 @@ pub enum Reason {
     ExcludeWindowOpen,
     /// `InUseKnown`: everything that may use images is watched, and every image can be read.
     WorkloadsWatched,
-    /// InUseKnown: everything is watched, but a list of another cluster was not renewed for long and counts no more soon.
+    /// `InUseKnown`: everything is watched, but a list of another cluster counts no more soon.
     ListExpiringSoon,
     /// `InUseKnown`: an image cannot be read that may be one of the policy's repositories.
     ImageUnreadable,
