@@ -171,6 +171,7 @@ fn ninety_nights_by_three_rules(bencher: Bencher<'_, '_>) {
     playing(bencher, &three_rules(), 0);
 }
 
+/// What attachments cost besides, which is held to no budget.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn ninety_nights_with_a_signature_for_every_twentieth_tag(bencher: Bencher<'_, '_>) {
     playing(bencher, &three_rules(), 1);
