@@ -1,5 +1,5 @@
-//! `registry-cleanup-operator doctor`: the real binary, about an operator that the real API server has a Deployment of, and
-//! a simulated GitLab. Each fault is seen by its check, and by no other.
+//! `registry-cleanup-operator doctor`: the real binary, about an operator that the real API server has a Deployment of,
+//! and a simulated GitLab. Each fault is seen by its check, and by no other.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -66,8 +66,8 @@ fn rules_of(kind: &str, name: &str) -> Value {
     role.unwrap_or_else(|| panic!("no {kind} {name}"))["rules"].clone()
 }
 
-/// Installs an operator into the world's namespace, as the chart would for that namespace alone. Its Pods are said to be
-/// ready, as no node runs them.
+/// Installs an operator into the world's namespace, as the chart would for that namespace alone. Its Pods are said to
+/// be ready, as no node runs them.
 async fn install(world: &World, more: &[&str]) {
     let namespace = world.namespace.as_str();
     let mut arguments = vec!["run".to_owned(), format!("--watch-namespace={namespace}")];
@@ -75,10 +75,14 @@ async fn install(world: &World, more: &[&str]) {
     arguments.extend(more.iter().map(ToString::to_string));
     let labels = json!({"app.kubernetes.io/name": "registry-cleanup-operator"});
     let told = json!({"name": "operator", "image": "operator.test/operator:1", "args": arguments});
-    let role = |name: &str, rules: Value| json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules});
+    let rbac = "rbac.authorization.k8s.io/v1";
+    let role = |name: &str, rules: Value| {
+        let metadata = json!({"name": name});
+        json!({"apiVersion": rbac, "kind": "Role", "metadata": metadata, "rules": rules})
+    };
     let bound = |name: &str| {
         json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
+            "apiVersion": rbac, "kind": "RoleBinding", "metadata": {"name": name},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
             "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": namespace}],
         })
