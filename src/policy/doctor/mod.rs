@@ -166,6 +166,7 @@ impl Diagnosis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Verdict as V;
 
     #[test]
     fn the_result_is_the_worst_verdict_and_nothing_seen_is_nothing_known() {
@@ -173,7 +174,6 @@ mod tests {
             let checks = verdicts.iter().map(|verdict| Check::new(CheckName::Policy, *verdict, "")).collect();
             Diagnosis::new("1", checks).result
         };
-        use Verdict as V;
         assert_eq!(of(&[]), V::Unknown);
         assert_eq!(of(&[V::Ok, V::Warning]), V::Warning);
         assert_eq!(of(&[V::Unknown, V::Warning, V::Ok]), V::Unknown);

@@ -228,10 +228,8 @@ impl Operator {
             notifications,
             requests_in_flight,
         } = setup;
-        let kubeconfig = match kubeconfig {
-            Some(kubeconfig) => kubeconfig,
-            None => Box::pin(service_account_kubeconfig()).await,
-        };
+        let own = Box::pin(service_account_kubeconfig());
+        let kubeconfig = if let Some(kubeconfig) = kubeconfig { kubeconfig } else { own.await };
         let scope = Scope::Namespaces([world.namespace.clone()].into_iter().chain(also_watches).collect());
         let shutdown = CancellationToken::new();
         let (nudge, nudged) = watch::channel(());
