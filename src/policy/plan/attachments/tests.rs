@@ -238,6 +238,25 @@ fn an_index_of_unknown_images_keeps_orphans_and_what_belongs_to_an_image_that_it
     assert_eq!(of(&unknown, &lists), expected);
 }
 
+#[test]
+fn what_nobody_knows_to_be_a_single_image_may_contain_what_belongs_to_others_but_not_its_own() {
+    let everything = policy(&json!([{"name": "r", "nameRegexDelete": "[^m].*", "keepN": 0}]), &json!({}));
+    let unknown = |name, number| Tag { single_image: false, ..tag(name, number, 9) };
+    let alone = [unknown("v1", 1), attached(1, ".sig", 11, 9)];
+    assert_eq!(reasons(&planned(&everything, &alone)), ["RuleMatches", "SubjectRemoved"]);
+    let with_another = [unknown("v1", 1), attached(1, ".sig", 11, 9), unknown("v2", 2)];
+    assert_eq!(reasons(&planned(&everything, &with_another)), ["RuleMatches", "SubjectUnknown", "RuleMatches"]);
+}
+
+#[test]
+fn an_attachment_that_was_only_named_stays_though_its_image_goes() {
+    let policy = policy(&json!([{"name": "r", "nameRegexDelete": ".*", "olderThan": "5d"}]), &json!({}));
+    let newer = vec![attached(1, ".sig", 11, 1).name, Box::from("w")];
+    let inventory = Inventory { newer, read: vec![tag("v1", 1, 9)], lacking: false };
+    let plan = plan_of(&policy, inventory, &Children::new(), &Claims::default());
+    assert_eq!(reasons(&plan), ["RuleMatches", "SubjectUnknown", "TooYoung"], "and it alone has an image that goes");
+}
+
 #[rstest]
 #[case::it_has_no_digest(Some(Tag { digest: None, ..tag("main", 5, 1) }), None)]
 #[case::it_was_not_read(None, Some("main"))]
@@ -275,6 +294,8 @@ fn reading_more_is_wanted_only_where_it_can_make_a_difference() {
     };
     assert!(!of(&[tag("v1", 1, 9), attached(1, ".sig", 11, 9)]), "its image stays in any case");
     assert!(!of(&[tag("v2", 2, 9)]), "there is no attachment");
+    let both = [tag("v1", 1, 9), attached(1, ".sig", 11, 9), tag("v2", 2, 9)];
+    assert!(!of(&both), "nobody tells of referrers, and the image with the attachment stays");
     assert!(of(&[tag("v2", 2, 9), attached(2, ".sig", 11, 9)]));
 }
 
