@@ -9,8 +9,8 @@
 //! which that is told afterwards: an object was made with it after the run that would have removed it. Where the policy
 //! keeps images in use, the run that counts is the first as of which no object that is still there had the image.
 //!
-//! `slots` says which runs are played, `played` is what came of a repository, `regret` holds removals against objects, `search` finds the smallest
-//! `olderThan` and `keepN` of a rule that regret nothing.
+//! `slots` says which runs are played, `played` is what came of a repository, `regret` holds removals against objects,
+//! `search` finds the smallest `olderThan` and `keepN` of a rule that regret nothing.
 
 mod played;
 mod regret;
