@@ -4,9 +4,9 @@
 //! `cargo bench --bench in_use` starts a control plane, fills it, and measures in fresh processes of its own. Filling
 //! it takes some minutes. `IN_USE_PODS`, `IN_USE_IMAGES` and `IN_USE_DEPLOYMENTS` change the numbers.
 //!
-//! The looks are those of a run that removes `IN_USE_TAGS` tags in requests of several hundred, four at a time: what they
-//! cost the API server is counted request by request, with the nine kinds alone and with 25 that the cluster does not
-//! have.
+//! The looks are those of a run that removes `IN_USE_TAGS` tags in requests of several hundred, four at a time: what
+//! they cost the API server is counted request by request, with the nine kinds alone and with 25 that the cluster does
+//! not have.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,9 +1,10 @@
 //! Kills, freezes, cuts and faults at random, for a given time and number: `make chaos MINUTES=20 STRIKES=1000 SEED=7`.
 //!
-//! Operators in processes of their own clean a registry that changes under their hands, through a link to the API server
-//! that breaks. They take turns by a Lease, and are killed, frozen, stopped and cut off; GitLab answers late, wrongly or not at all. All the while
-//! somebody else watches the registry itself, and the log of what GitLab was asked, and says what was done that must
-//! never be done. The same seed makes the same decisions; what becomes of them depends on the machine.
+//! Operators in processes of their own clean a registry that changes under their hands, through a link to the API
+//! server that breaks. They take turns by a Lease, and are killed, frozen, stopped and cut off; GitLab answers late,
+//! wrongly or not at all. All the while somebody else watches the registry itself, and the log of what GitLab was
+//! asked, and says what was done that must never be done. The same seed makes the same decisions; what becomes of them
+//! depends on the machine.
 
 mod api_link;
 mod content;

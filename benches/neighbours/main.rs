@@ -1,5 +1,5 @@
-//! What one tenant's policies cost the others: memory of the operator, its probes, and how long an innocent policy waits
-//! until it is Ready and until a dry run of it is over.
+//! What one tenant's policies cost the others: memory of the operator, its probes, and how long an innocent policy
+//! waits until it is Ready and until a dry run of it is over.
 //!
 //! Everything is as in production: the operator in release mode as a process of its own, with its own permissions,
 //! against a real API server and a simulated GitLab. Each row has namespaces and an operator of its own. The neighbours

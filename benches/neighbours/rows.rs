@@ -12,7 +12,8 @@ use crate::support::Failure;
 
 /// How long to wait until all were looked at.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How far away the minute is in which runs begin: longer than it takes to make their policies and to start the operator.
+/// How far away the minute is in which runs begin: longer than it takes to make their policies and to start the
+/// operator.
 const DUE_IN: SignedDuration = SignedDuration::from_secs(90);
 /// After so long they have begun.
 const UNTIL_DUE: Duration = Duration::from_secs(150);

@@ -1,5 +1,5 @@
-//! What a row takes place in: two namespaces, one with the neighbours and one with the innocent policy, a GitLab, and an
-//! operator that is looked at while it works.
+//! What a row takes place in: two namespaces, one with the neighbours and one with the innocent policy, a GitLab, and
+//! an operator that is looked at while it works.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

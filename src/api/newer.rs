@@ -1,5 +1,5 @@
-//! What can be understood of a policy that a newer operator, with a newer definition, wrote: nothing is removed for it, and
-//! its hours count.
+//! What can be understood of a policy that a newer operator, with a newer definition, wrote: nothing is removed for it,
+//! and its hours count.
 //!
 //! A newer operator may have written words and fields that this one does not know. A status with such words is not read
 //! as one, since what it says of a run under way may matter; but what it says of the hour must not be lost. A field of
@@ -18,8 +18,8 @@ pub fn unknown_field(spec: &Value) -> Option<String> {
     ))
 }
 
-/// The hours that a status tells which cannot be read as one. What it names is taken to be requested by a run that has not
-/// ended, where that cannot be told.
+/// The hours that a status tells which cannot be read as one. What it names is taken to be requested by a run that has
+/// not ended, where that cannot be told.
 #[must_use]
 pub fn hours(status: &Value) -> Option<PolicyStatus> {
     let run = status.get("lastRun")?;
@@ -62,8 +62,8 @@ mod tests {
     /// A word that no version has.
     const LATER: &str = "Later";
 
-    /// Copies of a value, each with another one in one place, with the place: what `change` makes of the value there and of
-    /// its schema, if anything.
+    /// Copies of a value, each with another one in one place, with the place: what `change` makes of the value there
+    /// and of its schema, if anything.
     fn changed(
         value: &Value,
         schema: &Value,

@@ -165,8 +165,8 @@ pub struct ExcludeWindowSpec {
     #[schemars(schema_with = "schema::schedule")]
     pub schedule: Option<String>,
 
-    /// How long it lasts each time, by the clock of the time zone: one number with h, d (24 h) or w, for example 62h. One
-    /// that begins at 22:00 and lasts 8h ends at 06:00, also in the night in which clocks change.
+    /// How long it lasts each time, by the clock of the time zone: one number with h, d (24 h) or w, for example 62h.
+    /// One that begins at 22:00 and lasts 8h ends at 06:00, also in the night in which clocks change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::window_duration")]
     pub duration: Option<String>,
@@ -331,8 +331,8 @@ pub struct RuleSpec {
     pub group_by: Option<String>,
 
     /// Exact only: what makes a tag one of the keepN newest: `PushedAt` (if not given), `CreatedAt`, `SemVer` (the
-    /// highest version by the rules of Semantic Versioning; other names are kept), `Version` (the highest of one to four
-    /// numbers, such as 1.10, v2 or 2024.01.15; other names are kept) or `Name` (the last in the alphabet).
+    /// highest version by the rules of Semantic Versioning; other names are kept), `Version` (the highest of one to
+    /// four numbers, such as 1.10, v2 or 2024.01.15; other names are kept) or `Name` (the last in the alphabet).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SortBy")]
     pub sort_by: Option<SortBy>,

@@ -92,8 +92,8 @@ pub struct RunStatus {
     #[schemars(schema_with = "schema::url_text")]
     pub gitlab: String,
 
-    /// Host of its registry, as GitLab tells it: what an instance with two addresses is known by. Absent until a run has
-    /// listed repositories there.
+    /// Host of its registry, as GitLab tells it: what an instance with two addresses is known by. Absent until a run
+    /// has listed repositories there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::registry_host")]
     pub registry: Option<String>,

@@ -47,8 +47,8 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::time")]
     pub last_successful_time: Option<Time>,
 
-    /// How many runs in a row, up to the last one, did not end with Succeeded. One that had to wait for GitLab, a pause or an
-    /// exclude window does not count.
+    /// How many runs in a row, up to the last one, did not end with Succeeded. One that had to wait for GitLab, a pause
+    /// or an exclude window does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::count")]
     pub consecutive_failures: Option<u32>,
@@ -104,8 +104,8 @@ pub struct PolicyStatus {
     #[schemars(with = "InterruptedRun")]
     pub interrupted_run: Option<InterruptedRun>,
 
-    /// The repository with which the next run begins: the first that the last one did not reach. Absent where it reached
-    /// all.
+    /// The repository with which the next run begins: the first that the last one did not reach. Absent where it
+    /// reached all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::repository_path")]
     pub next_repository: Option<String>,
@@ -127,8 +127,8 @@ pub struct PolicyStatus {
     #[schemars(schema_with = "schema::time")]
     pub others_eligible_time: Option<Time>,
 
-    /// Hours of repositories that repositories and othersEligibleTime do not speak of: those of GitLab instances that the
-    /// policy had before, and those of policies that are gone. They are left out once they are over.
+    /// Hours of repositories that repositories and othersEligibleTime do not speak of: those of GitLab instances that
+    /// the policy had before, and those of policies that are gone. They are left out once they are over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::reserved_hours::<ReservedHours>")]
     pub reserved_hours: Vec<ReservedHours>,

@@ -1,5 +1,5 @@
-//! `in-use`: looks at a cluster once, or into manifests, and prints which images of a registry they use, for people or for
-//! another cluster's policies.
+//! `in-use`: looks at a cluster once, or into manifests, and prints which images of a registry they use, for people or
+//! for another cluster's policies.
 
 use std::fmt::{self, Write};
 use std::io::{self, Read};
@@ -115,8 +115,8 @@ pub async fn list(request: &Request) -> Result<List, Error> {
     Ok(List::new(&request.registry, &aliases, workloads.images(now), now))
 }
 
-/// Writes a list for policies that name the ConfigMap in `protect.inUseFrom`, under the key that they look at if they name
-/// none. A list that could not be made is not written, so the one from before stays, and grows old.
+/// Writes a list for policies that name the ConfigMap in `protect.inUseFrom`, under the key that they look at if they
+/// name none. A list that could not be made is not written, so the one from before stays, and grows old.
 ///
 /// # Errors
 /// When the API server does not take it.
@@ -133,8 +133,8 @@ async fn client(proxies: &ProxyEnvironment) -> Result<Client, Error> {
     Client::try_from(cluster_config::infer(proxies).await?).map_err(Error::Client)
 }
 
-/// Lists the images of the registry that manifests use, with the objects that are not read and may name some. The kinds of
-/// the catalogue are read in any case, as that costs nothing. `-` is standard input.
+/// Lists the images of the registry that manifests use, with the objects that are not read and may name some. The kinds
+/// of the catalogue are read in any case, as that costs nothing. `-` is standard input.
 ///
 /// # Errors
 /// When a file cannot be read, or an object in it.

@@ -56,9 +56,9 @@ impl GitLabArguments {
 /// What is looked at to know which images are in use, the same for all that look.
 #[derive(Args, Debug)]
 pub(super) struct WorkloadArguments {
-    /// A kind of workload besides those of Kubernetes itself, with the path of its pod template or the fields of an image,
-    /// for example argoproj.io/v1alpha1/Rollout=spec.template? or tekton.dev/v1/Task=spec.steps[*]{image}? (? = may be
-    /// missing; several paths are separated by commas). May be given several times.
+    /// A kind of workload besides those of Kubernetes itself, with the path of its pod template or the fields of an
+    /// image, for example argoproj.io/v1alpha1/Rollout=spec.template? or tekton.dev/v1/Task=spec.steps[*]{image}? (? =
+    /// may be missing; several paths are separated by commas). May be given several times.
     #[arg(long = "in-use-workload", value_name = "WORKLOAD")]
     pub(super) workloads: Vec<String>,
 

@@ -13,8 +13,9 @@ pub(super) struct LeaderElectionArguments {
     #[arg(long = "leader-election-namespace", env = "POD_NAMESPACE", value_name = "NAMESPACE")]
     namespace: Option<String>,
 
-    /// Name of the Lease. Operators that take turns have the same, others that work on other policies have others. Without
-    /// it, registry-cleanup-operator, and with --watch-label-selector a number behind that which the selector makes.
+    /// Name of the Lease. Operators that take turns have the same, others that work on other policies have others.
+    /// Without it, registry-cleanup-operator, and with --watch-label-selector a number behind that which the selector
+    /// makes.
     #[arg(long = "leader-election-name", value_name = "NAME")]
     name: Option<String>,
 

@@ -1,4 +1,5 @@
-//! The command line under the name `kubectl-rcp`, by which kubectl finds it as `kubectl rcp`: what people ask of policies.
+//! The command line under the name `kubectl-rcp`, by which kubectl finds it as `kubectl rcp`: what people ask of
+//! policies.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -38,7 +38,8 @@ pub enum Error {
     Timeout(String),
 }
 
-/// Sets an annotation, and answers the policy as it is then. One that was deleted and created anew meanwhile is another.
+/// Sets an annotation, and answers the policy as it is then. One that was deleted and created anew meanwhile is
+/// another.
 ///
 /// # Errors
 /// When it cannot be written.

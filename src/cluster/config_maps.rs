@@ -70,8 +70,8 @@ pub async fn version(client: &Client, namespace: &str, name: &str) -> Result<Opt
     Ok(map.metadata.resource_version)
 }
 
-/// Puts a text under a key of a ConfigMap, by server-side apply: the ConfigMap is created if it is not there, and its other
-/// keys stay.
+/// Puts a text under a key of a ConfigMap, by server-side apply: the ConfigMap is created if it is not there, and its
+/// other keys stay.
 ///
 /// # Errors
 /// When the API server does not take it, as it does not take more than 1 MiB, or does not answer.

@@ -15,7 +15,8 @@ use kube::{Api, Client, Config, ResourceExt};
 use super::{ApiError, OPERATOR, watch_one};
 use crate::leadership::record::Record;
 
-/// How long the API server keeps one watch open, in seconds. A connection that was cut off silently is noticed after it.
+/// How long the API server keeps one watch open, in seconds. A connection that was cut off silently is noticed after
+/// it.
 const WATCH_SECONDS: u32 = 60;
 
 /// Why a Lease could not be read or written.

@@ -1,5 +1,5 @@
-//! Talking to Kubernetes: policies, Secrets and ConfigMaps that are read, a status that is written, a Lease, events that are
-//! published, workloads that are watched.
+//! Talking to Kubernetes: policies, Secrets and ConfigMaps that are read, a status that is written, a Lease, events
+//! that are published, workloads that are watched.
 //!
 //! Knows nothing of GitLab and decides nothing about policies.
 

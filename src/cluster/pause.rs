@@ -1,5 +1,5 @@
-//! Reads and watches the ConfigMap whose existence pauses an installation. Nobody but an administrator makes it, and the
-//! operator never writes it.
+//! Reads and watches the ConfigMap whose existence pauses an installation. Nobody but an administrator makes it, and
+//! the operator never writes it.
 
 use std::pin::Pin;
 
@@ -11,7 +11,8 @@ use kube::{Api, Client, ResourceExt};
 
 use super::{ApiError, CALL_TIMEOUT, watch_one};
 
-/// How long the API server keeps one watch open, in seconds. A connection that was cut off silently is noticed after it.
+/// How long the API server keeps one watch open, in seconds. A connection that was cut off silently is noticed after
+/// it.
 const WATCH_SECONDS: u32 = 25;
 
 /// Why it is not known whether there is the ConfigMap.

@@ -62,8 +62,8 @@ pub struct Context {
     /// Held while a policy is read or written whole. Others may make each a megabyte, and the buffer of a connection
     /// that has carried one stays that large for as long as the connection is kept.
     pub(crate) whole_policies: Semaphore,
-    /// Held from the reading of a policy to the end of what is done about it, where that needs the API server only: what
-    /// it was compiled to is there meanwhile, a quarter of a megabyte at most.
+    /// Held from the reading of a policy to the end of what is done about it, where that needs the API server only:
+    /// what it was compiled to is there meanwhile, a quarter of a megabyte at most.
     pub(crate) steps: Semaphore,
     compiled: Mutex<CompiledCache>,
     /// Who this process is in the records of its runs.

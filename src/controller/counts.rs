@@ -93,8 +93,8 @@ impl Counts {
         self.missed.add([namespace, policy], 1.0);
     }
 
-    /// Forgets the policies that are not among these, and begins at 0 for those that are new: Prometheus sees no growth from
-    /// nothing to a number, so that the first run after a start would not count.
+    /// Forgets the policies that are not among these, and begins at 0 for those that are new: Prometheus sees no growth
+    /// from nothing to a number, so that the first run after a start would not count.
     pub(crate) fn retain(&self, known: &BTreeSet<(String, String)>) {
         for (namespace, policy) in known {
             for counter in [&self.missed, &self.requested, &self.confirmed, &self.bytes] {

@@ -136,7 +136,8 @@ impl RunGate {
         self.held.store(names as u64, Ordering::Relaxed);
     }
 
-    /// Waits for something without the permit of the run, which others can use meanwhile; the one way for a run to wait.
+    /// Waits for something without the permit of the run, which others can use meanwhile; the one way for a run to
+    /// wait.
     pub(crate) async fn aside<T>(&self, wait: impl Future<Output = T>) -> T {
         let Some(permit) = self.permit.get() else { return wait.await };
         let held = usize::try_from(self.held.load(Ordering::Relaxed)).unwrap_or(usize::MAX);

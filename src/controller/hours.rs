@@ -1,5 +1,5 @@
-//! The hour between the ledger, which ends with the process, and the cluster: what the ledger learns from a status, what a
-//! status keeps for it, and the trace in the namespace for policies whose status is gone.
+//! The hour between the ledger, which ends with the process, and the cluster: what the ledger learns from a status,
+//! what a status keeps for it, and the trace in the namespace for policies whose status is gone.
 
 use std::collections::HashSet;
 
@@ -46,8 +46,8 @@ pub(crate) fn remember(context: &Context, policy: &RegistryCleanupPolicy, status
     context.ledger().remember(owner, status, &policy.spec.target, is_edited(policy, status));
 }
 
-/// Puts into a status that is about to be written what nobody else keeps: hours of policies that are gone, and where the
-/// status itself was lost, all that is known and until when nothing is.
+/// Puts into a status that is about to be written what nobody else keeps: hours of policies that are gone, and where
+/// the status itself was lost, all that is known and until when nothing is.
 pub(crate) async fn settle(context: &Context, policy: &RegistryCleanupPolicy, status: &mut PolicyStatus) {
     let (now, uid) = (context.clock.now(), policy.uid());
     let lost = policy.status.as_ref().is_none_or(|status| status.observed_uid != uid);

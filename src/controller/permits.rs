@@ -22,8 +22,8 @@ const LOOKS: usize = 64;
 const LOOKS_PER_HOST: usize = 4;
 /// An answer that takes longer is slow: whoever waits for it is in nobody's way meanwhile.
 pub(crate) const SLOW: Duration = Duration::from_secs(2);
-/// Names of tags that runs may hold altogether without a permit while they wait: some 20 MiB. A run that holds more than
-/// what is left keeps its permit.
+/// Names of tags that runs may hold altogether without a permit while they wait: some 20 MiB. A run that holds more
+/// than what is left keeps its permit.
 const MOST_PARKED: usize = 200_000;
 
 /// All permits of the process. Clones are the same ones.
@@ -63,7 +63,8 @@ impl Permits {
         }))
     }
 
-    /// A permit, which waits in line until it is granted, for a policy of this namespace with this GitLab. Dropping it leaves the line.
+    /// A permit, which waits in line until it is granted, for a policy of this namespace with this GitLab. Dropping it
+    /// leaves the line.
     pub(crate) fn queue(&self, purpose: Purpose, host: &str, namespace: &str) -> Permit {
         let lines = Arc::clone(&self.0);
         let held = Mutex::new(Some(lines.of(purpose).join(host, namespace, false)));
@@ -76,8 +77,8 @@ impl Permits {
     }
 }
 
-/// One host leaves two permits to others, so that one is left in its namespace as well, which leaves one to others. Slow
-/// hosts leave half.
+/// One host leaves two permits to others, so that one is left in its namespace as well, which leaves one to others.
+/// Slow hosts leave half.
 fn limits(total: usize) -> Limits {
     let but = |others: usize| total.saturating_sub(others).max(1);
     Limits { total, per_host: but(2), per_namespace: but(1), slow: (total / 2).max(1) }
@@ -148,8 +149,8 @@ impl Permit {
         }
     }
 
-    /// Asks a GitLab something, as a look does. While it takes long, the permit is in nobody's way but of those who want
-    /// the same GitLab.
+    /// Asks a GitLab something, as a look does. While it takes long, the permit is in nobody's way but of those who
+    /// want the same GitLab.
     pub(crate) async fn look<T>(&self, ask: impl Future<Output = T>) -> T {
         let mut ask = std::pin::pin!(ask);
         let quick = tokio::select! {

@@ -85,8 +85,8 @@ pub(crate) async fn reconcile(
             return Ok(requeue);
         }
         let held = permit.as_ref().map(Permit::purpose);
-        // Thousands may wait at the same time, so nothing large is kept while one of them does: neither the whole policy
-        // nor what it was compiled to. What is to be done is decided again once the turn has come.
+        // Thousands may wait at the same time, so nothing large is kept while one of them does: neither the whole
+        // policy nor what it was compiled to. What is to be done is decided again once the turn has come.
         if let Some(wanted) = Wanted::of(&action, &compiled).filter(|wanted| Some(wanted.purpose) != held) {
             drop((live.take(), permit.take(), turn.take(), compiled));
             permit = match turns.wait(&wanted).await? {

@@ -1,9 +1,9 @@
-//! Lists the statuses of all policies for what they tell of the hour: at the start, and where several installations share
-//! the policies, whenever a run begins that may ask for bulk deletions.
+//! Lists the statuses of all policies for what they tell of the hour: at the start, and where several installations
+//! share the policies, whenever a run begins that may ask for bulk deletions.
 //!
 //! Of two runs of two installations that begin at the same time, one must see the other. Each has written into its
-//! status that it begins, with all hours that it may take; so each looks at all statuses **as of that write**. Writes have
-//! an order, and the later one of two sees the earlier one, which does not see it: exactly one of them goes ahead.
+//! status that it begins, with all hours that it may take; so each looks at all statuses **as of that write**. Writes
+//! have an order, and the later one of two sees the earlier one, which does not see it: exactly one of them goes ahead.
 
 use kube::api::{ListParams, VersionMatch};
 use kube::{Resource, ResourceExt};

@@ -40,8 +40,8 @@ impl Traces {
         self.0.entry(namespace.to_owned()).or_default().former = former;
     }
 
-    /// Notes until when the hours of a policy's requests last, and answers the same for the whole namespace; `unread` is
-    /// what counts for former processes while it is not known.
+    /// Notes until when the hours of a policy's requests last, and answers the same for the whole namespace; `unread`
+    /// is what counts for former processes while it is not known.
     pub(crate) fn note(&mut self, namespace: &str, uid: &str, until: Timestamp, unread: Timestamp) -> Timestamp {
         let trace = self.0.entry(namespace.to_owned()).or_default();
         trace.own.insert(uid.to_owned(), until);

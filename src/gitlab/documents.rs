@@ -10,14 +10,14 @@
 //! ```
 //!
 //! Every part stands for itself. [`parted`] makes of the answer to a document the answers that its parts would have had
-//! alone, by the path of each error; they are then read by the same functions as ever. So nothing that is believed of an
-//! answer depends on how many parts its document had. An error that names no part is an error of each.
+//! alone, by the path of each error; they are then read by the same functions as ever. So nothing that is believed of
+//! an answer depends on how many parts its document had. An error that names no part is an error of each.
 //!
-//! GitLab behaviour: a document may have 10,000 characters, of which variables are none, and 250 points for all its parts
-//! together ([limits](https://docs.gitlab.com/api/graphql/#limits)); beyond that it does nothing with it. Fields of a
-//! mutation are carried out in the order in which they stand. It has 30 s; what is not told by then is null, each for
-//! itself, with an error. The time is looked at before each field, also those of an answer to a removal: one that is null
-//! may have been carried out.
+//! GitLab behaviour: a document may have 10,000 characters, of which variables are none, and 250 points for all its
+//! parts together ([limits](https://docs.gitlab.com/api/graphql/#limits)); beyond that it does nothing with it. Fields
+//! of a mutation are carried out in the order in which they stand. It has 30 s; what is not told by then is null, each
+//! for itself, with an error. The time is looked at before each field, also those of an answer to a removal: one that
+//! is null may have been carried out.
 
 use std::collections::BTreeMap;
 

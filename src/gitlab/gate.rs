@@ -25,14 +25,14 @@ pub trait Gate: Send + Sync {
         future::ready(()).boxed()
     }
 
-    /// How long a request that removes something may take, at most, if it leaves now; asked right before it does. `None`,
-    /// if none may leave now although [`Gate::may_send`] says yes: something else has to happen first.
+    /// How long a request that removes something may take, at most, if it leaves now; asked right before it does.
+    /// `None`, if none may leave now although [`Gate::may_send`] says yes: something else has to happen first.
     fn removal_time(&self) -> Option<Duration> {
         Some(Duration::MAX)
     }
 
-    /// The same as [`Gate::opened`] for requests that remove something: resolves once [`Gate::removal_time`] has one, or
-    /// none will ever leave again.
+    /// The same as [`Gate::opened`] for requests that remove something: resolves once [`Gate::removal_time`] has one,
+    /// or none will ever leave again.
     fn removals_opened(&self) -> BoxFuture<'_, ()> {
         self.opened()
     }
@@ -40,8 +40,8 @@ pub trait Gate: Send + Sync {
     /// The instant after which nothing is sent and nothing is waited for; `None` is no limit.
     fn deadline(&self) -> Option<Timestamp>;
 
-    /// Whether a pause that the server asks for is waited out however long it is, as far as the deadline goes. Otherwise
-    /// whoever is sent away for minutes hears of it at once.
+    /// Whether a pause that the server asks for is waited out however long it is, as far as the deadline goes.
+    /// Otherwise whoever is sent away for minutes hears of it at once.
     fn is_patient(&self) -> bool {
         false
     }

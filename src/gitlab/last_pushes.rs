@@ -1,8 +1,9 @@
 //! Asks when repositories were last pushed to, many in one request.
 //!
-//! GitLab behaviour: only the details of a repository tell, `containerRepository(id:)`, with a metadata database and from
-//! 17.2 on ([`lastPublishedAt`](https://docs.gitlab.com/api/graphql/reference/#containerrepositorydetails)). It is null
-//! where that is not known. Each costs GitLab a question to its registry, so documents follow the time of the answers.
+//! GitLab behaviour: only the details of a repository tell, `containerRepository(id:)`, with a metadata database and
+//! from 17.2 on ([`lastPublishedAt`](https://docs.gitlab.com/api/graphql/reference/#containerrepositorydetails)). It is
+//! null where that is not known. Each costs GitLab a question to its registry, so documents follow the time of the
+//! answers.
 
 use jiff::Timestamp;
 use reqwest::Method;
@@ -54,8 +55,8 @@ fn failure_of_document(answer: &Answer) -> Option<Failure> {
 }
 
 impl Client {
-    /// When repositories were last pushed to, in their order. `None` where GitLab does not tell, for whatever reason that
-    /// is none to ask it for nothing else; all of them where each request is to have one part.
+    /// When repositories were last pushed to, in their order. `None` where GitLab does not tell, for whatever reason
+    /// that is none to ask it for nothing else; all of them where each request is to have one part.
     ///
     /// # Errors
     /// When nothing may be sent, or GitLab does not take the token, or is not there.

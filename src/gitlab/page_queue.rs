@@ -5,7 +5,8 @@
 //! it: a sender that gives up leaves the pages that it took to those who want them.
 //!
 //! Few documents are under way that could have had more pages, and others only as many as there may be requests at all.
-//! Meanwhile the line grows, and the next document has more pages. What a page comes to does not depend on its neighbours: one that is not told is asked for alone, as ever.
+//! Meanwhile the line grows, and the next document has more pages. What a page comes to does not depend on its
+//! neighbours: one that is not told is asked for alone, as ever.
 //!
 //! One line for each connection: those who stand in it have the same token, gate and deadline.
 
@@ -131,7 +132,8 @@ impl PageQueue {
 impl<'q> Place<'q> {
     /// Waits for what becomes of it. `most` is how many pages a document has at most by then.
     pub(super) async fn turn(&mut self, most: impl Fn() -> usize) -> Turn<'q> {
-        // Whoever wants a page at this moment comes into the line as well: those who were just told of one, for example.
+        // Whoever wants a page at this moment comes into the line as well: those who were just told of one, for
+        // example.
         for _ in 0..YIELDS {
             tokio::task::yield_now().await;
         }

@@ -37,8 +37,8 @@ impl Client {
         (!sizes.is_off()).then_some(together)
     }
 
-    /// How many tags one request removes at most just now, at least one: more while the server answers within 3 s, fewer
-    /// when it does not. A multiple of 20 it need not be.
+    /// How many tags one request removes at most just now, at least one: more while the server answers within 3 s,
+    /// fewer when it does not. A multiple of 20 it need not be.
     #[must_use]
     pub fn removable_at_once(&self) -> usize {
         self.http.host.sizes().removals()

@@ -31,8 +31,8 @@ pub(super) const MOST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 pub(super) enum Repeat {
     /// Sending it twice does no harm: every GET and every GraphQL query.
     Harmless,
-    /// The same, but what was not answered is asked for in smaller parts: a query with several of them. Sent again as it
-    /// is only where it is certain that the server did nothing.
+    /// The same, but what was not answered is asked for in smaller parts: a query with several of them. Sent again as
+    /// it is only where it is certain that the server did nothing.
     HarmlessInParts,
     /// Only where it is certain that the server did nothing: the bulk request, which GitLab counts for an hour, and
     /// every removal by name, since the name may have been pushed again meanwhile.

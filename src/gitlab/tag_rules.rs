@@ -1,9 +1,9 @@
 //! The rules by which a project protects tags from being removed, as far as GitLab tells them: by GraphQL (17.8), or by
 //! the REST API (18.7) where there is no GraphQL.
 //!
-//! GitLab behaviour: a project has at most five, and they are for Maintainers to see. GraphQL shows others an empty list
-//! without an error (`authorize :admin_container_image` of each rule), so an empty list is only believed together with
-//! the role; the REST API refuses them, and leaves immutable rules out (`.mutable`).
+//! GitLab behaviour: a project has at most five, and they are for Maintainers to see. GraphQL shows others an empty
+//! list without an error (`authorize :admin_container_image` of each rule), so an empty list is only believed together
+//! with the role; the REST API refuses them, and leaves immutable rules out (`.mutable`).
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ use super::types::Repository;
 const OPERATION: Operation = Operation::ReadTagRules;
 
 impl Client {
-    /// The rules that protect the tags of a repository's project; `None` where they are not known. Asked for once in the
-    /// life of a connection.
+    /// The rules that protect the tags of a repository's project; `None` where they are not known. Asked for once in
+    /// the life of a connection.
     ///
     /// # Errors
     ///
-    /// What concerns more than this question: [`ErrorKind::Unauthorized`](super::ErrorKind::Unauthorized), or a gate that
-    /// closes.
+    /// What concerns more than this question: [`ErrorKind::Unauthorized`](super::ErrorKind::Unauthorized), or a gate
+    /// that closes.
     pub async fn tag_rules(&self, repository: &Repository) -> Result<Option<Arc<TagRules>>, Error> {
         let told = self.http.tag_rules.of(repository.project_path());
         let ask = async || match self.ask_for_rules(repository).await {

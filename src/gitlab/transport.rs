@@ -149,8 +149,8 @@ impl Http {
         }
     }
 
-    /// Waits until fewer requests are under way than may be. `None` where the turn was lost meanwhile, since the gate has
-    /// closed or the host asked for a pause.
+    /// Waits until fewer requests are under way than may be. `None` where the turn was lost meanwhile, since the gate
+    /// has closed or the host asked for a pause.
     ///
     /// Of those that read only: what removes something waits for nothing between its last look and its leaving, and
     /// neither does what belongs to it. They count all the same, so that others wait for them. Whoever holds a permit
@@ -173,11 +173,11 @@ impl Http {
 
     /// The last look at a request before it leaves. Answers how long it may take.
     ///
-    /// Reading ends with the deadline. What removes something is given its whole time, or its fate would be lost, unless
-    /// somebody else may begin before it ends: then it is given what is left until then.
+    /// Reading ends with the deadline. What removes something is given its whole time, or its fate would be lost,
+    /// unless somebody else may begin before it ends: then it is given what is left until then.
     ///
-    /// The final check may take a while, so it ends with the gate, which is asked once more; and where that is closed for
-    /// a while, everything is looked at again afterwards.
+    /// The final check may take a while, so it ends with the gate, which is asked once more; and where that is closed
+    /// for a while, everything is looked at again afterwards.
     async fn look(&self, request: &Request) -> Result<Duration, Error> {
         if request.repeat.is_harmless() {
             let left = self.gate.deadline().map_or(Duration::MAX, |deadline| until(deadline, self.clock.now()));

@@ -73,8 +73,8 @@ pub enum Loss {
 
 /// What a process does that last renewed its Lease at `renewed`, and has seen it since.
 ///
-/// The wall clock does not end a term: it can be set. Where it says that much time has passed nothing is sent before the
-/// next renewal, which only succeeds if nobody else has written the Lease.
+/// The wall clock does not end a term: it can be set. Where it says that much time has passed nothing is sent before
+/// the next renewal, which only succeeds if nobody else has written the Lease.
 #[must_use]
 pub fn leader(seen: &Seen, me: &Identity, renewed: Moment, timing: &Timing, now: Moment) -> Leading {
     let age = renewed.elapsed_age(now);

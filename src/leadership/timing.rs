@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A request that reads may leave until the renew deadline. One that removes has to end before another operator may
-//! begin, so its time-out is cut to what is left of the lease. Where less is left than a removal needs, it waits for the
-//! next renewal instead, which is a retry period away.
+//! begin, so its time-out is cut to what is left of the lease. Where less is left than a removal needs, it waits for
+//! the next renewal instead, which is a retry period away.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ const REMOVAL_TIME: Duration = Duration::from_secs(10);
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
 /// Above this nobody would take over within a working day.
 const LONGEST_LEASE: Duration = Duration::from_secs(3600);
-/// The part of a lease that is not used, since the clocks of two machines differ in their pace: far more than quartz does.
+/// The part of a lease that is not used, since the clocks of two machines differ in their pace: far more than quartz
+/// does.
 const UNUSED_PART: u32 = 60;
 
 /// The times of a Lease, which fit together.

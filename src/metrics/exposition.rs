@@ -1,9 +1,9 @@
 //! The text that Prometheus reads: the classic format by default, and OpenMetrics 1.0 for who asks for it.
 //!
 //! Source: <https://github.com/prometheus/docs/blob/main/docs/instrumenting/exposition_formats.md> and
-//! <https://prometheus.io/docs/specs/om/open_metrics_spec/>. They differ in where `_total` belongs (the name of a counter
-//! in the classic format, of its series in OpenMetrics), in exemplars, which OpenMetrics alone has, and in the end, which it
-//! marks.
+//! <https://prometheus.io/docs/specs/om/open_metrics_spec/>. They differ in where `_total` belongs (the name of a
+//! counter in the classic format, of its series in OpenMetrics), in exemplars, which OpenMetrics alone has, and in the
+//! end, which it marks.
 
 use std::fmt::Write as _;
 
@@ -21,8 +21,8 @@ pub enum Format {
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
 impl Format {
-    /// The format that an `Accept` header asks for: OpenMetrics if it names that with a weight that nothing else that we
-    /// write exceeds.
+    /// The format that an `Accept` header asks for: OpenMetrics if it names that with a weight that nothing else that
+    /// we write exceeds.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
         let weight = |of: fn(&str) -> bool| {

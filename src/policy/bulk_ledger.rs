@@ -6,7 +6,8 @@
 //!
 //! # From when the hour counts
 //!
-//! GitLab's hour begins when it accepts a request. With its answer at hand that was when the answer came, at the latest:
+//! GitLab's hour begins when it accepts a request. With its answer at hand that was when the answer came, at the
+//! latest:
 //! [`eligible_after`]. Without it ([`eligible_after_unseen`]) the latest moment is the sum of
 //!
 //! - the latest moment at which the request can have left: now, if its answer was lost; for a run whose process went
@@ -18,8 +19,8 @@
 //!
 //! # Which repositories are the same
 //!
-//! Those with one id at one address. The same GitLab may have several addresses, but has one registry, which it tells with
-//! every repository in a list (`location`): so those with one id and one location are the same as well.
+//! Those with one id at one address. The same GitLab may have several addresses, but has one registry, which it tells
+//! with every repository in a list (`location`): so those with one id and one location are the same as well.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -33,14 +34,14 @@ use super::target::could_reach;
 
 /// How long GitLab refuses a second bulk deletion (exclusive lease of 3600 s from the first accepted request).
 pub const HOUR: SignedDuration = SignedDuration::from_secs(3600);
-/// How long GitLab works on a request at most: one with a body is dropped when it has waited for 90 s and 60 s more, and
-/// it is worked on for no longer than what is left of these (`config/initializers/rack_timeout.rb`, and the default of
-/// rack-timeout's `wait_overtime`).
+/// How long GitLab works on a request at most: one with a body is dropped when it has waited for 90 s and 60 s more,
+/// and it is worked on for no longer than what is left of these (`config/initializers/rack_timeout.rb`, and the default
+/// of rack-timeout's `wait_overtime`).
 pub const SERVER_WORKS: Duration = Duration::from_secs(150);
 /// The longest `gitlab.timeout` that the schema lets through, and a little more.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(300);
-/// How far the clocks of two processes may be apart that both remove something: each of them no more than 5 minutes from
-/// GitLab's.
+/// How far the clocks of two processes may be apart that both remove something: each of them no more than 5 minutes
+/// from GitLab's.
 const CLOCKS_APART: Duration = Duration::from_secs(600);
 
 /// A repository of some instance.
@@ -228,8 +229,8 @@ impl Ledger {
         self.sent.values().flatten().filter(|sent| sent.uid == uid).map(|sent| sent.until).max()
     }
 
-    /// Hours that the status of this policy is to keep since no other does. Those of policies that are gone, as far as they
-    /// had its name or it can reach the repositories; with `lost`, since its status was, its own as well.
+    /// Hours that the status of this policy is to keep since no other does. Those of policies that are gone, as far as
+    /// they had its name or it can reach the repositories; with `lost`, since its status was, its own as well.
     #[must_use]
     pub fn to_keep(
         &self,

@@ -80,8 +80,8 @@ impl Remains {
         self.looked_at > 0 && self.protected == self.looked_at
     }
 
-    /// Whether something had to go for all that can be known. By the first push that may be said of several tags, none of
-    /// which is young: one alone, or one among young ones, is most likely one that is pushed again and again.
+    /// Whether something had to go for all that can be known. By the first push that may be said of several tags, none
+    /// of which is young: one alone, or one among young ones, is most likely one that is pushed again and again.
     #[must_use]
     pub fn proves_failure(&self) -> bool {
         match self.dates {

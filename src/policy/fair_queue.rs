@@ -2,8 +2,8 @@
 //!
 //! Turns go round: first comes the namespace that was served longest ago, of its policies the one whose GitLab was,
 //! then the one that came first. Whoever gave its permit back to wait for something, and returns, is ahead of all who
-//! have not begun. One GitLab or namespace holds a part of the permits at most, and instances that answer slowly share a
-//! part.
+//! have not begun. One GitLab or namespace holds a part of the permits at most, and instances that answer slowly share
+//! a part.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -84,8 +84,8 @@ impl FairQueue {
         }
     }
 
-    /// The permit goes on to count for its host and namespace, but is none of the total any more: for one who only waits
-    /// for an answer.
+    /// The permit goes on to count for its host and namespace, but is none of the total any more: for one who only
+    /// waits for an answer.
     pub fn set_aside(&mut self, ticket: Ticket) {
         if let Some(claim) = self.holding.get_mut(&ticket) {
             claim.counted = false;

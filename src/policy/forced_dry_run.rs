@@ -1,7 +1,7 @@
 //! The switch with which an administrator stops every removal: each run only tells, whatever the policy says.
 //!
-//! The compiled policy has the mode `DryRun` then ([`CompiledPolicy::forced_from`]), so that nothing that decides needs to
-//! know of the switch. Here is what a policy says of it.
+//! The compiled policy has the mode `DryRun` then ([`CompiledPolicy::forced_from`]), so that nothing that decides needs
+//! to know of the switch. Here is what a policy says of it.
 
 use jiff::Timestamp;
 
@@ -16,8 +16,8 @@ pub fn remark(instead_of: Mode) -> String {
     format!("the operator runs with --force-dry-run, so nothing is removed in the mode {}", instead_of.as_str())
 }
 
-/// Records whether the switch is on for a policy. While it is, no plan waits for an approval: when it is off again, what
-/// is to be removed is planned and looked at anew.
+/// Records whether the switch is on for a policy. While it is, no plan waits for an approval: when it is off again,
+/// what is to be removed is planned and looked at anew.
 pub fn note(status: &mut PolicyStatus, policy: &CompiledPolicy, generation: i64, now: Timestamp) {
     let Some(mode) = policy.forced_from else {
         return conditions::remove(&mut status.conditions, DRY_RUN_FORCED);

@@ -1,8 +1,9 @@
 //! What a run removed, as a record that outlives the logs: a line of JSON for each tag, compressed, in parts that fit
 //! into a ConfigMap each.
 //!
-//! A digest is 32 bytes that nothing can compress, so a tag takes some 50 bytes. A part is closed below what a ConfigMap
-//! may hold, and there are a few parts at most: what does not fit is counted, and stands in the audit trail alone.
+//! A digest is 32 bytes that nothing can compress, so a tag takes some 50 bytes. A part is closed below what a
+//! ConfigMap may hold, and there are a few parts at most: what does not fit is counted, and stands in the audit trail
+//! alone.
 
 use std::io::{self, Read, Write};
 

@@ -1,5 +1,5 @@
-//! What the readers of text from outside must hold to, whatever the text is. Fuzzing looks for one that breaks it, and a
-//! test replays what is kept in `fuzz/corpus`.
+//! What the readers of text from outside must hold to, whatever the text is. Fuzzing looks for one that breaks it, and
+//! a test replays what is kept in `fuzz/corpus`.
 //!
 //! Each function panics where its reader does not hold. None of them is in the program.
 

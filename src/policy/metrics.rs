@@ -64,8 +64,8 @@ impl Of<'_> {
         vec![("namespace", text(&metadata.namespace)), ("policy", text(&metadata.name))]
     }
 
-    /// Seconds between the next two slots that no exclude window leaves out, or between the last one and the next, where
-    /// that is longer.
+    /// Seconds between the next two slots that no exclude window leaves out, or between the last one and the next,
+    /// where that is longer.
     fn interval(&self) -> Option<f64> {
         let spec = &self.policy.spec;
         let schedule = Schedule::parse(&spec.schedule, &spec.time_zone, self.now).ok()?;

@@ -1,9 +1,9 @@
 //! How many repositories of a run are planned at the same time.
 //!
-//! Pages of several repositories go into one request, so many at a time cost fewer requests. But the tags of all of them
-//! are in memory at once, until what is to go of them is gone, and nobody knows how many there are before they are read.
-//! So a run begins with a few. While repositories are small it takes more of them, and fewer again after a large one. A
-//! run that was cut short because memory did not suffice begins with a few as well.
+//! Pages of several repositories go into one request, so many at a time cost fewer requests. But the tags of all of
+//! them are in memory at once, until what is to go of them is gone, and nobody knows how many there are before they are
+//! read. So a run begins with a few. While repositories are small it takes more of them, and fewer again after a large
+//! one. A run that was cut short because memory did not suffice begins with a few as well.
 
 /// Repositories that are planned at the same time at least.
 pub const FEWEST: usize = 4;

@@ -1,5 +1,5 @@
-//! What GitLab's own rules protect in a project, as far as they are known. They only ever make a plan keep more: what is
-//! not known is left to GitLab, which refuses what it protects.
+//! What GitLab's own rules protect in a project, as far as they are known. They only ever make a plan keep more: what
+//! is not known is left to GitLab, which refuses what it protects.
 
 use super::pattern::Pattern;
 

@@ -205,7 +205,8 @@ pub enum End {
 }
 
 impl End {
-    /// Whether such a run neither succeeded nor failed: it was asked to wait, by GitLab, an administrator or its policy.
+    /// Whether such a run neither succeeded nor failed: it was asked to wait, by GitLab, an administrator or its
+    /// policy.
     #[must_use]
     pub fn is_neither(&self) -> bool {
         matches!(self, Self::Paused { .. } | Self::Stopped(Stop::Paused | Stop::ExcludeWindow))

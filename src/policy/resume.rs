@@ -38,8 +38,8 @@ pub fn offer(
 }
 
 /// Notes that the last run was cut short and may go on. What was cut short before a preview came in between is not
-/// forgotten for the preview. `approved_plan` is the one that it carried out, and `after` the moment before which GitLab
-/// lets nothing through.
+/// forgotten for the preview. `approved_plan` is the one that it carried out, and `after` the moment before which
+/// GitLab lets nothing through.
 pub fn note(
     status: &mut PolicyStatus,
     approved_plan: Option<ApprovedPlan>,

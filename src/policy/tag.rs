@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 /// Dates up to here say nothing: reproducible builds are dated 1970 or 1980. 1980-01-02T00:00:00Z, in seconds.
 const FIRST_MEANINGFUL_SECOND: i64 = 315_619_200;
 
-/// How far GitLab's clock and ours may be apart, so a date may lie so far ahead. The shortest age that a rule can have is
-/// an hour.
+/// How far GitLab's clock and ours may be apart, so a date may lie so far ahead. The shortest age that a rule can have
+/// is an hour.
 pub const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 
 /// When something happened to a tag.

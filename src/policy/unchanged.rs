@@ -1,11 +1,12 @@
 //! Whether a repository cannot have come to have anything to remove since it was read: then it is passed over, without
 //! reading a tag.
 //!
-//! What was read may only be relied on where every tag stayed for a reason that nothing but a push, an edit of the policy
-//! or the passing of time can take away, and while neither has happened:
+//! What was read may only be relied on where every tag stayed for a reason that nothing but a push, an edit of the
+//! policy or the passing of time can take away, and while neither has happened:
 //!
 //! - Nothing was pushed since the reading began, as GitLab tells, by a margin for clocks that differ.
-//! - The policy is of the same generation. What is remembered does not outlive the operator, so it is of the same version.
+//! - The policy is of the same generation. What is remembered does not outlive the operator, so it is of the same
+//!   version.
 //! - No tag stayed because it is or may be in use, because GitLab protects it, because it was pushed again, or because
 //!   something about it was not known: each may be otherwise without a push. Where none did, another list of images in
 //!   use or another protection rule keeps more, and lets nothing go.
@@ -74,7 +75,8 @@ impl Reading {
     }
 }
 
-/// Whether a tag that stays for this reason does so until it comes of age, something is pushed, or the policy is edited.
+/// Whether a tag that stays for this reason does so until it comes of age, something is pushed, or the policy is
+/// edited.
 const fn is_lasting(reason: KeepReason) -> bool {
     use KeepReason as K;
     match reason {

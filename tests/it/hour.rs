@@ -33,8 +33,8 @@ pub(crate) fn bulk_requests(world: &World) -> Vec<RequestRecord> {
     world.sim.requests_to(Endpoint::BulkDeleteTags)
 }
 
-/// Reads the server's log: of any two requests for a repository the second came an hour or more after the first, or after
-/// the moment at which GitLab accepted that; and so GitLab had none to refuse.
+/// Reads the server's log: of any two requests for a repository the second came an hour or more after the first, or
+/// after the moment at which GitLab accepted that; and so GitLab had none to refuse.
 pub(crate) fn assert_the_hour(world: &World) {
     let mut by_repository: BTreeMap<u64, Vec<RequestRecord>> = BTreeMap::new();
     for request in bulk_requests(world) {

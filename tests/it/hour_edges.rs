@@ -1,6 +1,6 @@
 //! The edges of the hour: a server that accepts late, policies that are deleted and created anew, statuses that are
-//! lost, addresses that are edited to and fro, one GitLab under two names. GitLab never gets a second bulk deletion for a
-//! repository within 3600 s of the moment at which it accepted one.
+//! lost, addresses that are edited to and fro, one GitLab under two names. GitLab never gets a second bulk deletion for
+//! a repository within 3600 s of the moment at which it accepted one.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The way to the API server through a proxy, as the environment of the program names it: the real binary, a proxy and the
-//! real API server behind it, under a name that only the proxy knows.
+//! The way to the API server through a proxy, as the environment of the program names it: the real binary, a proxy and
+//! the real API server behind it, under a name that only the proxy knows.
 
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! GitLab's limits on requests: a run waits for them, without its place, as long as it may last, and goes on later where
-//! that is not long enough.
+//! GitLab's limits on requests: a run waits for them, without its place, as long as it may last, and goes on later
+//! where that is not long enough.
 
 use gitlab_simulator::{Action, Endpoint, Fault, Matcher, RateLimit};
 use jiff::SignedDuration;

@@ -1,5 +1,5 @@
-//! The record of a run: who holds it, that it is renewed, and that what happened is not forgotten, with two operators at
-//! once and an API server that is away.
+//! The record of a run: who holds it, that it is renewed, and that what happened is not forgotten, with two operators
+//! at once and an API server that is away.
 
 use std::collections::BTreeMap;
 

@@ -20,7 +20,8 @@ async fn ready(world: &World) -> Operator {
     operator
 }
 
-/// A run on the next day, an hour later each time. Answers what each of the repositories that are named came to, and how many tags were read.
+/// A run on the next day, an hour later each time. Answers what each of the repositories that are named came to, and
+/// how many tags were read.
 async fn next_night(world: &World, token: &str) -> (Vec<(String, String)>, u64) {
     world.sim.advance(SignedDuration::from_hours(25));
     let status = run(world, token).await;

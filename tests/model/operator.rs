@@ -1,4 +1,5 @@
-//! What a controller does around the decisions: reads, writes, sends, waits. In the order in which `controller/` does it.
+//! What a controller does around the decisions: reads, writes, sends, waits. In the order in which `controller/` does
+//! it.
 
 use std::collections::VecDeque;
 use std::rc::Rc;

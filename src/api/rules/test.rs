@@ -42,8 +42,8 @@ pub(super) enum Test {
     /// The list has one entry.
     IsOne(&'static str),
     NotEmpty(&'static str),
-    /// The time at the first path is before that at the second, both in RFC 3339. What is too short for a time is told as
-    /// what it is.
+    /// The time at the first path is before that at the second, both in RFC 3339. What is too short for a time is told
+    /// as what it is.
     Before(&'static str, &'static str),
     Not(Box<Test>),
     All(Vec<Test>),

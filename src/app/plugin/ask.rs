@@ -1,5 +1,5 @@
-//! Asks something of a policy as a person would with `kubectl annotate` and `kubectl patch`, and waits for what comes of
-//! it.
+//! Asks something of a policy as a person would with `kubectl annotate` and `kubectl patch`, and waits for what comes
+//! of it.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;

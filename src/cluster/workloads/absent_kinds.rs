@@ -1,11 +1,11 @@
 //! Which custom kinds the cluster still does not have, asked for all of them at once.
 //!
-//! Kubernetes behaviour: one document describes all kinds that an API server has, and carries an `ETag` that changes with
-//! it; who names the tag of what they have seen is answered with status 304 and nothing else as long as it is the same
-//! (<https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery>, Kubernetes 1.30).
+//! Kubernetes behaviour: one document describes all kinds that an API server has, and carries an `ETag` that changes
+//! with it; who names the tag of what they have seen is answered with status 304 and nothing else as long as it is the
+//! same (<https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery>, Kubernetes 1.30).
 //!
-//! Nothing is concluded from the document alone, which may lack something for a moment after an API server has started. A
-//! kind that it does not mention, and that was looked for in its own group after the document was asked for, and not
+//! Nothing is concluded from the document alone, which may lack something for a moment after an API server has started.
+//! A kind that it does not mention, and that was looked for in its own group after the document was asked for, and not
 //! found, is still absent while the document is the same. Which kinds it mentions is told by its text: a name in quotes
 //! is enough for a mention, whatever it means there.
 

@@ -1,7 +1,7 @@
 //! How many bytes looks may ask of the API server to be answered at once.
 //!
-//! A look that compares objects takes some milliseconds and their metadata; one that waits for a bookmark takes a second
-//! or two and next to nothing. So the first looks compare, and whoever looks all the time waits.
+//! A look that compares objects takes some milliseconds and their metadata; one that waits for a bookmark takes a
+//! second or two and next to nothing. So the first looks compare, and whoever looks all the time waits.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

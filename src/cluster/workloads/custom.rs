@@ -13,11 +13,11 @@ use super::unreadable::Unreadable;
 
 /// A kind that is no part of Kubernetes itself but makes Pods, or runs images in another way that looks like a Pod.
 ///
-/// Written as `group/version/Kind=path`, with more paths after commas; kinds of the core group as `v1/Kind=path`. A path
-/// leads from the object to a pod template (which has a `spec` with `containers`) or to a pod spec (which has
-/// `containers`). Its segments are separated by dots; `*` stands for every value of a map and `name[*]` for every item of
-/// a list. A path that ends in `?` may lead nowhere; without it an object that lacks the path cannot be read, so that a
-/// mistyped path does not look like a workload without images.
+/// Written as `group/version/Kind=path`, with more paths after commas; kinds of the core group as `v1/Kind=path`. A
+/// path leads from the object to a pod template (which has a `spec` with `containers`) or to a pod spec (which has
+/// `containers`). Its segments are separated by dots; `*` stands for every value of a map and `name[*]` for every item
+/// of a list. A path that ends in `?` may lead nowhere; without it an object that lacks the path cannot be read, so
+/// that a mistyped path does not look like a workload without images.
 ///
 /// Braces at the end name the fields that an image is put together from, as they stand in a reference:
 ///

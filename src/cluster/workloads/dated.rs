@@ -5,8 +5,8 @@
 //! they name.
 //!
 //! A rollout that is undone makes no new object: Kubernetes takes the old `ReplicaSet` or `ControllerRevision` again,
-//! and gives it the highest number of a revision. So one with a higher number than another that is younger was returned to
-//! after that one was created.
+//! and gives it the highest number of a revision. So one with a higher number than another that is younger was returned
+//! to after that one was created.
 
 use std::collections::HashMap;
 

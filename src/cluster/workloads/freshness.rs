@@ -2,9 +2,9 @@
 //!
 //! A watch tells of a change a moment after it was acknowledged, or minutes after if something is stuck; the index
 //! cannot tell the difference by itself. So before something is done that cannot be undone, the API server is asked
-//! where it is. When [`Looks::confirm`] answers that all is well, then **the index shows every creation and every change
-//! of every source that the API server acknowledged before `confirm` began**; a deletion may be missing, which only
-//! protects an image for longer.
+//! where it is. When [`Looks::confirm`] answers that all is well, then **the index shows every creation and every
+//! change of every source that the API server acknowledged before `confirm` began**; a deletion may be missing, which
+//! only protects an image for longer.
 //!
 //! For each source, all at the same time:
 //!
@@ -14,23 +14,23 @@
 //!    the last event or bookmark, since a watch tells of changes in their order. If X reaches R, the index is as new as
 //!    the answer, and that is the proof.
 //! 3. Versions count the changes of the whole cluster, so X stays behind R while nothing happens to the source. There
-//!    are two ways out. The objects are *compared*: the list holds their metadata, and each must be in the index in that
-//!    version or a later one. Or the list is asked for with a selector that nothing matches, which gives R alone, and a
-//!    *bookmark* is waited for: the watch is begun anew for three seconds, and two seconds before the end of a watch the
-//!    API server sends one, and X jumps ahead. Where it does not reach R, another is asked for.
+//!    are two ways out. The objects are *compared*: the list holds their metadata, and each must be in the index in
+//!    that version or a later one. Or the list is asked for with a selector that nothing matches, which gives R alone,
+//!    and a *bookmark* is waited for: the watch is begun anew for three seconds, and two seconds before the end of a
+//!    watch the API server sends one, and X jumps ahead. Where it does not reach R, another is asked for.
 //! 4. What the index lacks is waited for. What does not come in time is a gap.
 //!
 //! Comparing is quick, and costs the API server the metadata of all objects. So a source is compared while there is an
 //! allowance for it, and always while it has no objects; a big one only where bookmarks do not come (an API server that
 //! does not ask etcd for its progress), page by page.
 //!
-//! A look has two parts. First each source is asked, once for all who look at that moment; who looks a moment later asks
-//! again, without waiting for the second part: for the proof. Bookmarks serve all looks whose R they reach.
+//! A look has two parts. First each source is asked, once for all who look at that moment; who looks a moment later
+//! asks again, without waiting for the second part: for the proof. Bookmarks serve all looks whose R they reach.
 //!
 //! Counting objects would be cheaper than comparing them, but a count does not see that a Deployment was given another
-//! image, and a rollout that adds a `ReplicaSet` and removes the oldest leaves it as it was. Asking one source for R and
-//! holding all others to it would take a ninth of the lists, but versions count together only what one etcd keeps, and
-//! an API server does not say whether there are several (`--etcd-servers-overrides`, aggregated APIs).
+//! image, and a rollout that adds a `ReplicaSet` and removes the oldest leaves it as it was. Asking one source for R
+//! and holding all others to it would take a ninth of the lists, but versions count together only what one etcd keeps,
+//! and an API server does not say whether there are several (`--etcd-servers-overrides`, aggregated APIs).
 //!
 //! An R that is less than an X that was known before the question means that the past was restored from a backup: a
 //! watch then tells nothing until the versions are used up again. This is a gap as well, and the source is listed anew.

@@ -1,8 +1,8 @@
 //! How an object names an image in fields of its own: in one text, or name, tag and digest apart.
 //!
 //! Written in braces behind a path, with the fields in the order in which they stand in a reference: `{image}`,
-//! `{repository:tag}`, `{oci://url:ref.tag@ref.digest}`. What nobody wrote down becomes a placeholder of the text, so that
-//! the text holds every repository that may come of it, and no other.
+//! `{repository:tag}`, `{oci://url:ref.tag@ref.digest}`. What nobody wrote down becomes a placeholder of the text, so
+//! that the text holds every repository that may come of it, and no other.
 
 use std::borrow::Cow;
 

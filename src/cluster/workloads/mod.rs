@@ -8,9 +8,9 @@
 //! What cannot be seen is a [`Gap`]: as long as there is one, nothing may be concluded from an image not being in the
 //! index. [`Workloads::confirm`] says whether the index is behind the API server.
 //!
-//! `custom`, `catalogue`, `kind`, `pod` and `projection` say what is read of which object, `image_index` keeps it, `watch`
-//! listens, `watch_state` is how that stands, `freshness` compares with the API server within an `allowance`, and
-//! `absent_kinds` says which kinds it still does not have. What an image text means is not known here.
+//! `custom`, `catalogue`, `kind`, `pod` and `projection` say what is read of which object, `image_index` keeps it,
+//! `watch` listens, `watch_state` is how that stands, `freshness` compares with the API server within an `allowance`,
+//! and `absent_kinds` says which kinds it still does not have. What an image text means is not known here.
 
 mod absent_kinds;
 mod allowance;

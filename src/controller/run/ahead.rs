@@ -2,8 +2,8 @@
 //!
 //! What is being prepared holds things that its user may need: a permit of the host for a request that is under way, or
 //! a page that stands in a document of its own. A stream makes its futures go on only while somebody asks it for the
-//! next one. A user that waits for what one of them holds, instead of asking, waits for ever; and so does everybody else
-//! who wants something of the same host, for as long as the user waits for anything.
+//! next one. A user that waits for what one of them holds, instead of asking, waits for ever; and so does everybody
+//! else who wants something of the same host, for as long as the user waits for anything.
 
 use std::convert::Infallible;
 use std::sync::Arc;

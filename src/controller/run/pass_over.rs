@@ -1,7 +1,7 @@
 //! Passes over the repositories in which nothing can have changed since they were read: `policy::unchanged`.
 //!
-//! Only a run that removes by its rules does so. A preview tells of every tag, and what waits for an approval is planned
-//! as a whole.
+//! Only a run that removes by its rules does so. A preview tells of every tag, and what waits for an approval is
+//! planned as a whole.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! Looks at some of the tags that are still there after a bulk request from which more was expected to go: at the oldest,
-//! by one request, or by name at a few. What cannot be found out shows nothing.
+//! Looks at some of the tags that are still there after a bulk request from which more was expected to go: at the
+//! oldest, by one request, or by name at a few. What cannot be found out shows nothing.
 
 use crate::gitlab::{Error, Repository, TagDetails, TagOrder, TagPage};
 use crate::policy::bulk_remains::{Dates, Left, Remains, sample};

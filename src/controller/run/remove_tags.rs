@@ -2,9 +2,9 @@
 //! `policy::outcomes::removal`.
 //!
 //! A request has as many tags as GitLab removes within a few seconds, 20 in each part. Each part is judged by its own
-//! answer. What was pushed again since the plan was made, or came into use, stays: `check_tags` looks right before every
-//! request leaves. Attachments go last, once it is certain that their images are gone: see `attachments`. What others
-//! removed meanwhile is told apart from what this run removed, as far as it can be known.
+//! answer. What was pushed again since the plan was made, or came into use, stays: `check_tags` looks right before
+//! every request leaves. Attachments go last, once it is certain that their images are gone: see `attachments`. What
+//! others removed meanwhile is told apart from what this run removed, as far as it can be known.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

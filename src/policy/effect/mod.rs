@@ -62,8 +62,8 @@ impl Assessment {
     }
 }
 
-/// What a message of the condition says of kinds that the operator is to watch and the cluster does not have, after what
-/// it says of the policy: a name may be mistyped, so that images in use are not seen.
+/// What a message of the condition says of kinds that the operator is to watch and the cluster does not have, after
+/// what it says of the policy: a name may be mistyped, so that images in use are not seen.
 #[must_use]
 pub fn with_note(message: &str, absent: &[String]) -> String {
     let of_policy = message.split(NOTE).next().unwrap_or_default();

@@ -64,8 +64,8 @@ pub fn judge(
     (outcome, Some(Removable { tags, source, claims: Arc::new(claims) }))
 }
 
-/// The outcome of a repository that is passed over, since nothing can have changed since it came to this by a reading of
-/// that time.
+/// The outcome of a repository that is passed over, since nothing can have changed since it came to this by a reading
+/// of that time.
 #[must_use]
 pub fn unchanged(before: &Outcome, read: Timestamp) -> Outcome {
     let read = Timestamp::from_second(read.as_second()).unwrap_or(read);
@@ -93,7 +93,8 @@ fn message(plan: &RepositoryPlan, method: &Method) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-/// What to say of a repository that ages are counted from, if it is not said of all of them together. GitLab's bulk deletion goes by the last push as well, where it is known.
+/// What to say of a repository that ages are counted from, if it is not said of all of them together. GitLab's bulk
+/// deletion goes by the last push as well, where it is known.
 fn counted_from(method: &Method, ages: Option<Ages>) -> Option<Ages> {
     match method {
         Method::Exact(_) => ages.filter(|ages| ages.remark().is_none()),

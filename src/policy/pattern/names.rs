@@ -16,7 +16,8 @@ use regex_syntax::ast::{self, Ast, RepetitionKind, RepetitionOp, RepetitionRange
 pub(super) const MOST_PLACES: usize = 200_000;
 /// Alternatives that are looked at.
 const MOST_PARTS: usize = 256;
-/// Longest tag, in characters: <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
+/// Longest tag, in characters:
+/// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
 const LONGEST_TAG: usize = 128;
 /// Longest repository path: a path of 255 for the project, and 255 for the image's name.
 const LONGEST_PATH: usize = 511;
@@ -92,7 +93,8 @@ impl Names<'_> {
     }
 }
 
-/// Whether an automaton of a whole pattern matches any of these names. `left` is how many places may still be looked at.
+/// Whether an automaton of a whole pattern matches any of these names. `left` is how many places may still be looked
+/// at.
 pub(super) fn meets(nfa: &NFA, names: Names<'_>, left: &mut usize) -> bool {
     let mut seen = BTreeSet::new();
     let mut layer = BTreeSet::from([(nfa.start_anchored(), names.begin(), Side::Nothing)]);

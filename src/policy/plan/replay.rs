@@ -2,7 +2,8 @@
 //!
 //! Each is the plan that [`exact`](super::exact) makes as of its moment, over the tags that are left by then, where
 //! nothing is known to be in use and no date is read to the millisecond. What does not depend on the moment is found
-//! out once: the rule that decides about a tag, its group, its rank and its attachments. A plan then looks at dates alone.
+//! out once: the rule that decides about a tag, its group, its rank and its attachments. A plan then looks at dates
+//! alone.
 //!
 //! Why one number for each tag is enough to know its standing: a tag goes if `keepN` others are newer for certain
 //! ([`ties`](super::ties)). Those that may be newer stand before it in the order of the ranks, and are the same at any

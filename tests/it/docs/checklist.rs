@@ -1,4 +1,5 @@
-//! `docs/checklist.md` is what `make checklist` writes: it has every row of the lists, and its sums are those of its rows.
+//! `docs/checklist.md` is what `make checklist` writes: it has every row of the lists, and its sums are those of its
+//! rows.
 
 use std::fs;
 

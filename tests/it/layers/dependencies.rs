@@ -1,5 +1,5 @@
-//! Every crate that a manifest asks for is named in the code that may use it; one that nobody uses is built and audited for
-//! nothing.
+//! Every crate that a manifest asks for is named in the code that may use it; one that nobody uses is built and audited
+//! for nothing.
 
 use std::fs;
 use std::path::PathBuf;

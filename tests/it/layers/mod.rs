@@ -4,6 +4,7 @@
 mod circles;
 mod dependencies;
 mod imports;
+mod widths;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -165,8 +165,8 @@ pub struct Tag {
 }
 
 impl Tag {
-    /// The moment of the last push that changed the tag, as the registry's database has it (gitlab-api reference 2.3): in
-    /// whole microseconds, as its cursors tell it.
+    /// The moment of the last push that changed the tag, as the registry's database has it (gitlab-api reference 2.3):
+    /// in whole microseconds, as its cursors tell it.
     pub(crate) fn published_at(&self) -> Option<Timestamp> {
         let at = self.created_at.max(self.updated_at)?;
         Some(Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at))
