@@ -11,7 +11,7 @@ use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT, RunResult, 
 use serde_json::{Value, json};
 
 use crate::support::{events_of, eventually};
-use crate::world::{Between, Operator, Setup, World, kubectl, own_cluster, path};
+use crate::world::{Between, Operator, Setup, World, established, kubectl, own_cluster, path};
 
 const PUBLISHED: &str = "/openapi/v3/apis/registrycleanup.dev/v1alpha1";
 const OUTDATED: &str = "False/DefinitionOutdated";
@@ -33,7 +33,7 @@ async fn install(cluster: &Cluster, definition: &Value) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), definition.to_string()).unwrap();
     kubectl(cluster, &["apply", "--server-side", "--force-conflicts", "--filename", file.path().to_str().unwrap()]);
-    kubectl(cluster, &["wait", "--for=condition=Established", "crd/registrycleanuppolicies.registrycleanup.dev"]);
+    established(cluster, &["crd/registrycleanuppolicies.registrycleanup.dev"]);
     let has_limits = definition.to_string().contains("maxTagsPerRun");
     eventually("the schema that the API server publishes", async || {
         let (found, text) = crate::world::try_kubectl(cluster, &["get", "--raw", PUBLISHED]);
@@ -164,7 +164,8 @@ async fn with_the_definition_of_this_version_nothing_is_said() {
     operator.stop().await;
 }
 
-/// Kubernetes does not judge again what an edit leaves as it is, so that a new rule locks nobody out; the operator does.
+/// Kubernetes does not judge again what an edit leaves as it is, so that a new rule locks nobody out; the operator
+/// does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_from_before_a_rule_can_be_edited_and_is_stalled_until_its_pattern_is_corrected() {
     let cluster = own_cluster().await;

@@ -1,5 +1,5 @@
-//! An operator that is older than the definition in the cluster and than what another one wrote, as after going back to the
-//! version before: what it does not know may guard, so nothing is removed for it, and the hour survives.
+//! An operator that is older than the definition in the cluster and than what another one wrote, as after going back to
+//! the version before: what it does not know may guard, so nothing is removed for it, and the hour survives.
 //!
 //! The operator is the program that was just built, or that of `OLDER_PROGRAM`, which `hack/test-older.sh` builds.
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::hour::bulk_requests;
 use crate::robustness::Process;
 use crate::support::eventually;
-use crate::world::{World, kubectl, own_cluster, path};
+use crate::world::{World, established, kubectl, own_cluster, path};
 
 /// The definition of a later version: a guard more, and a word more in each closed set.
 fn later() -> Value {
@@ -48,7 +48,7 @@ async fn what_a_later_version_added_is_left_alone_and_its_hours_count() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), later().to_string()).unwrap();
     kubectl(cluster, &["apply", "--server-side", "--filename", file.path().to_str().unwrap()]);
-    kubectl(cluster, &["wait", "--for=condition=Established", "crd/registrycleanuppolicies.registrycleanup.dev"]);
+    established(cluster, &["crd/registrycleanuppolicies.registrycleanup.dev"]);
     let world = World::start_on(cluster, |config| config.clock = Clock::system()).await;
     let taken = world.repository("shop/taken/web", &[("old-1", 30), ("old-2", 20), ("main", 1)]);
     let free = world.repository("shop/free/web", &[("old-1", 30), ("old-2", 20), ("main", 1)]);

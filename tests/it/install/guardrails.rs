@@ -3,7 +3,7 @@
 use control_plane::Cluster;
 
 use super::{Own, eventually, files_in};
-use crate::world::{kubectl, path, try_kubectl};
+use crate::world::{established, kubectl, path, try_kubectl};
 
 const SAMPLES: &str = "deploy/guardrails/samples";
 const LABEL: &str = "registrycleanup.dev/may-delete=true";
@@ -21,7 +21,7 @@ fn try_create(cluster: &Cluster, namespace: &str, file: &str) -> (bool, String) 
 fn cluster() -> Own {
     let own = Own::take();
     kubectl(&own, &["apply", "--server-side", "--filename", &path("deploy/crds.yaml")]);
-    kubectl(&own, &["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]);
+    established(&own, &["crd", "--all"]);
     for namespace in ["registry-cleanup", "team-a", "team-b"] {
         kubectl(&own, &["create", "namespace", namespace]);
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use control_plane::Cluster;
 
 use super::{CHART, DEFINITION, NAME, Own, copy, folders_in, values_files};
-use crate::world::{kubectl, output, path, try_kubectl};
+use crate::world::{established, kubectl, output, path, try_kubectl};
 
 /// Runs helm in the namespace of the operator and answers what it printed.
 fn helm(cluster: &Cluster, arguments: &[&str]) -> String {
@@ -26,7 +26,7 @@ fn install(cluster: &Cluster, more: &[&str]) -> String {
 
 /// A policy of a team, as a user applies it.
 fn apply_policy(cluster: &Cluster) {
-    kubectl(cluster, &["wait", "--for=condition=Established", "--timeout=60s", &format!("crd/{DEFINITION}")]);
+    established(cluster, &[&format!("crd/{DEFINITION}")]);
     kubectl(cluster, &["create", "namespace", "team-shop"]);
     let example = path("deploy/examples/project.yaml");
     kubectl(cluster, &["apply", "--server-side", "-n=team-shop", "-f", &example]);

@@ -24,7 +24,7 @@ use control_plane::{Cluster, Options, Tool, Toolbox};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use crate::world::{self, kubectl, output, path, try_kubectl};
+use crate::world::{self, established, kubectl, output, path, try_kubectl};
 
 const CHART: &str = "charts/registry-cleanup-operator";
 const NAME: &str = "registry-cleanup-operator";
@@ -47,7 +47,7 @@ impl Own {
             let cluster = Cluster::start(&Options::default()).expect("the control plane starts");
             let definitions = file(&["ServiceMonitor", "PodMonitor", "PrometheusRule"].map(monitoring).join("---\n"));
             kubectl(&cluster, &["create", "-f", name_of(&definitions)]);
-            kubectl(&cluster, &["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]);
+            established(&cluster, &["crd", "--all"]);
             Mutex::new(cluster)
         });
         let own = Self(own.lock().unwrap_or_else(PoisonError::into_inner));

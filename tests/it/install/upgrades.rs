@@ -10,7 +10,7 @@ use registry_cleanup_operator::api::crd;
 use serde_json::Value;
 
 use super::{CHART, DEFINITION, NAME, Own, files_in};
-use crate::world::{kubectl, output, path, try_kubectl};
+use crate::world::{established, kubectl, output, path, try_kubectl};
 
 fn helm(cluster: &Cluster, arguments: &[&str]) -> String {
     let usual = cluster.helm().unwrap();
@@ -29,8 +29,8 @@ fn helm(cluster: &Cluster, arguments: &[&str]) -> String {
     text
 }
 
-/// What an upgrade must not touch: the policy with its uid and generation, the account with its uid, which tokens and bindings
-/// name, and the selector of the Deployment, which Kubernetes lets nobody change.
+/// What an upgrade must not touch: the policy with its uid and generation, the account with its uid, which tokens and
+/// bindings name, and the selector of the Deployment, which Kubernetes lets nobody change.
 fn what_stays(cluster: &Cluster) -> Vec<String> {
     let told = |what: &[&str], fields: &str| {
         kubectl(cluster, &[&["get"], what, &[&format!("--output=jsonpath={fields}")]].concat())
@@ -61,7 +61,7 @@ fn an_upgrade_from_each_published_chart_keeps_policies_account_and_selector_and_
     for chart in charts {
         let own = Own::take();
         helm(&own, &["install", NAME, &chart, "--create-namespace", "--set=log.format=text"]);
-        kubectl(&own, &["wait", "--for=condition=Established", "--timeout=60s", &format!("crd/{DEFINITION}")]);
+        established(&own, &[&format!("crd/{DEFINITION}")]);
         kubectl(&own, &["create", "namespace", "team-shop"]);
         let policy = path("deploy/examples/project.yaml");
         kubectl(&own, &["apply", "--server-side", "--namespace=team-shop", "--filename", &policy]);

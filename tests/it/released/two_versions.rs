@@ -5,7 +5,7 @@ use registry_cleanup_operator::api::{RunResult, crd};
 use serde_json::{Value, json};
 
 use crate::support::eventually;
-use crate::world::{Operator, Setup, World, kubectl, own_cluster, path, try_kubectl};
+use crate::world::{Operator, Setup, World, established, kubectl, own_cluster, path, try_kubectl};
 
 const CRD: &str = "crd/registrycleanuppolicies.registrycleanup.dev";
 /// In full: kubectl looks for a version only behind such a name.
@@ -29,7 +29,7 @@ async fn install(cluster: &Cluster, definition: &Value) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), definition.to_string()).unwrap();
     kubectl(cluster, &["apply", "--server-side", "--force-conflicts", "--filename", file.path().to_str().unwrap()]);
-    kubectl(cluster, &["wait", "--for=condition=Established", CRD]);
+    established(cluster, &[CRD]);
     eventually("both versions are served", async || {
         let served = |version| try_kubectl(cluster, &["get", &format!("{KIND}.{version}.registrycleanup.dev"), "-A"]).0;
         (served("v1alpha1") && served("v1beta1")).then_some(())

@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 
 use super::process::Process;
 use crate::support::{change, eventually, in_time};
-use crate::world::{MARKER, World, client, install, kubectl, own_cluster, path};
+use crate::world::{MARKER, World, client, established, install, kubectl, own_cluster, path};
 
 pub(super) fn apply(cluster: &Cluster, file: &str) {
     kubectl(cluster, &["apply", "--server-side", "--filename", file]);
 }
 
 pub(super) fn wait_for_definition(cluster: &Cluster) {
-    kubectl(cluster, &["wait", "--for=condition=Established", "crd/registrycleanuppolicies.registrycleanup.dev"]);
+    established(cluster, &["crd/registrycleanuppolicies.registrycleanup.dev"]);
 }
 
 pub(super) fn account(cluster: &Cluster) -> PathBuf {

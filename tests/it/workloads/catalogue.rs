@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{PATIENCE, Place, names, now, pod, texts};
 use crate::support::eventually;
-use crate::world::{cluster, kubectl};
+use crate::world::{cluster, established, kubectl};
 
 fn options(scope: Scope) -> Options {
     Options { scope, custom: catalogue::and_catalogue(Vec::new()).unwrap(), ..Options::default() }
@@ -34,7 +34,7 @@ fn install(cluster: &'static Cluster, group: &str, version: &str, (kind, plural)
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), definition.to_string()).unwrap();
     kubectl(cluster, &["apply", "--filename", file.path().to_str().unwrap()]);
-    kubectl(cluster, &["wait", "--for=condition=Established", &format!("crd/{name}")]);
+    established(cluster, &[&format!("crd/{name}")]);
 }
 
 /// In one test, since what is installed is there for all others.

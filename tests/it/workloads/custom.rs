@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, Place, names, pod, texts, until_gaps, until_names};
 use crate::support::eventually;
-use crate::world::{cluster, kubectl};
+use crate::world::{cluster, established, kubectl};
 
 /// Something like Rollouts, of a group that no other test has.
 pub(crate) struct Definition {
@@ -43,7 +43,7 @@ impl Definition {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), definition.to_string()).unwrap();
         kubectl(self.cluster, &["apply", "--filename", file.path().to_str().unwrap()]);
-        kubectl(self.cluster, &["wait", "--for=condition=Established", &self.crd()]);
+        established(self.cluster, &[&self.crd()]);
     }
 
     fn remove(&self) {

@@ -7,7 +7,7 @@ mod operator;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use control_plane::{Cluster, Options};
 use gitlab_simulator::{Clock, Config, Push, Role, Simulator};
@@ -52,10 +52,7 @@ pub(crate) async fn cluster() -> &'static Cluster {
             tokio::task::spawn_blocking(|| {
                 let cluster = control_plane::shared().expect("the control plane starts");
                 install(cluster, &["--force-conflicts"]);
-                kubectl(
-                    cluster,
-                    &["wait", "--for=condition=Established", "crd/registrycleanuppolicies.registrycleanup.dev"],
-                );
+                established(cluster, &["crd/registrycleanuppolicies.registrycleanup.dev"]);
                 // Tests run side by side, each with a Lease and a pause of its own.
                 let role = file_of(LEASES);
                 kubectl(cluster, &["apply", "--server-side", "-f", role.path().to_str().expect("a path")]);
@@ -105,6 +102,20 @@ pub(crate) fn kubectl(cluster: &Cluster, arguments: &[&str]) -> String {
     let (ok, text) = try_kubectl(cluster, arguments);
     assert!(ok, "kubectl {arguments:?}: {text}");
     text
+}
+
+/// Waits until definitions are served: those of `crd/NAME`, or of `crd --all`. One that was only just created has no
+/// conditions, which kubectl takes for an error.
+pub(crate) fn established(cluster: &Cluster, which: &[&str]) {
+    let wait = [&["wait", "--for=condition=Established", "--timeout=60s"], which].concat();
+    let begun = Instant::now();
+    loop {
+        let (ok, text) = try_kubectl(cluster, &wait);
+        if ok {
+            return;
+        }
+        assert!(text.contains("accessor error") && begun.elapsed() < PATIENCE, "kubectl {wait:?}: {text}");
+    }
 }
 
 /// Runs kubectl and answers whether it succeeded and what it printed.
@@ -206,8 +217,8 @@ impl World {
         })
     }
 
-    /// A repository with so many old tags, `v0` to `v199`, that not all of them are on their way at the same time, and a
-    /// young one, `main`.
+    /// A repository with so many old tags, `v0` to `v199`, that not all of them are on their way at the same time, and
+    /// a young one, `main`.
     pub(crate) fn many_tags(&self, path: &str) -> u64 {
         let tags: Vec<String> = (0..200).map(|number| format!("v{number}")).collect();
         let tags: Vec<(&str, i64)> = tags.iter().map(|tag| (tag.as_str(), 30)).chain([("main", 1)]).collect();
