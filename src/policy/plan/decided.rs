@@ -168,3 +168,59 @@ impl TagPlan {
         self.newer = Vec::new();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::plan::RemoveReason;
+    use crate::policy::tag::{Manifest, Moment};
+
+    fn tag(name: &str, protected: bool, bytes: Option<u64>) -> Tag {
+        Tag {
+            name: name.into(),
+            digest: None,
+            pushed: Moment::Unknown,
+            push_told: true,
+            created: Moment::Unknown,
+            single_image: true,
+            protected,
+            bytes,
+            manifest: Manifest::default(),
+        }
+    }
+
+    fn plan(tags: &[Tag], newer: &[&str]) -> TagPlan {
+        let newer = newer.iter().map(|name| Box::from(*name)).collect();
+        TagPlan::undecided(Inventory { read: tags.to_vec(), newer, ..Inventory::default() })
+    }
+
+    #[test]
+    fn what_is_planned_again_has_every_tag_also_those_that_were_only_named() {
+        let again = plan(&[tag("old", false, None)], &["young"]).into_inventory();
+        assert_eq!((again.read, again.newer), (vec![tag("old", false, None)], vec![Box::from("young")]));
+    }
+
+    #[test]
+    fn all_are_protected_if_each_is_and_there_is_one() {
+        let of = |protected: &[bool]| {
+            let tags: Vec<Tag> = protected.iter().map(|protected| tag("a", *protected, None)).collect();
+            plan(&tags, &["young"]).all_protected()
+        };
+        assert_eq!([of(&[]), of(&[true]), of(&[true, false]), of(&[false])], [false, true, false, false]);
+    }
+
+    #[test]
+    fn what_gitlab_protects_is_counted_and_what_goes_is_summed_up() {
+        let mut plan = plan(&[tag("a", true, Some(5)), tag("b", false, Some(7)), tag("c", false, None)], &["d", "e"]);
+        assert_eq!((plan.protected(), plan.bytes()), (0, 0));
+        for (tag, decision) in plan.iter_mut() {
+            decision.verdict = match tag.name {
+                "b" | "c" => Verdict::Remove(RemoveReason::RuleMatches),
+                _ => Verdict::Keep(KeepReason::ProtectedByGitLab),
+            };
+        }
+        assert_eq!((plan.protected(), plan.bytes(), plan.removals()), (3, 7, 2));
+        let words: Vec<&str> = plan.iter().map(|(_, decision)| decision.verdict.as_str()).collect();
+        assert_eq!(words, ["Keep", "Remove", "Remove", "Keep", "Keep"]);
+    }
+}
