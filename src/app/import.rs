@@ -3,69 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::json;
 
-use super::RequestLimits;
-use super::input_files::{self, Token, read, read_token};
+use super::gitlab_reader::{Error, Request, yaml};
 use super::progress::Progress;
-use crate::api::{RegistryCleanupPolicySpec, RuleSpec};
+use crate::api::RuleSpec;
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::credentials::Credentials;
-use crate::controller::connection;
-use crate::gitlab::{self, AlwaysOpen, Client, Namespace, Project};
-use crate::policy::import::{Address, Import, Imported, ProjectSettings, import};
-use crate::policy::{CompileOptions, Problem, compile};
-use crate::terminal::{self, plain};
-
-/// What is wanted.
-#[derive(Debug)]
-pub struct Request {
-    /// Where GitLab is, and the Secret that the policies are to name.
-    pub address: Address,
-    /// The groups, each with its subgroups.
-    pub groups: Vec<String>,
-    /// Single projects.
-    pub projects: Vec<String>,
-    /// The namespace that the policies are to have, if any.
-    pub namespace: Option<String>,
-    /// The token for GitLab.
-    pub token: Token,
-    /// Certificates of the authorities to trust instead of the usual ones.
-    pub ca: Option<PathBuf>,
-    /// Hosts that tokens may be sent to; empty = any that is not local.
-    pub allowed_hosts: Vec<String>,
-    /// Whether http:// may be used.
-    pub allow_insecure_http: bool,
-    /// What one GitLab host is asked at most.
-    pub limits: RequestLimits,
-}
-
-/// Where GitLab is, and the Secret that the policies are to name.
-#[must_use]
-pub fn address(url: String, secret: String) -> Address {
-    Address { url, secret }
-}
-
-/// Why nothing is printed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file does not give what it should.
-    #[error(transparent)]
-    Input(#[from] input_files::Error),
-    /// GitLab may not be asked there.
-    #[error("{} ({})", .0.message, .0.reason)]
-    Address(Problem),
-    /// GitLab does not tell what is needed.
-    #[error("failed to ask GitLab about {0}")]
-    GitLab(String, #[source] gitlab::Error),
-    /// The policies cannot be written, which nothing in them should bring about.
-    #[error("failed to write the policies: {0}")]
-    Shape(String),
-}
+use crate::gitlab::Client;
+use crate::policy::import::{Import, Imported, ProjectSettings, import};
+use crate::terminal::plain;
 
 /// A policy as it stands in a file, in the order in which people read it.
 #[derive(Serialize)]
@@ -117,50 +65,19 @@ struct Target<'a> {
 /// # Errors
 /// When something could not be asked. What GitLab does not tell of a project is part of the file.
 pub async fn file(request: &Request) -> Result<String, Error> {
-    // Two libraries below use rustls; they are to agree on its provider.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let options = CompileOptions {
-        allowed_hosts: request.allowed_hosts.clone(),
-        allow_insecure_http: request.allow_insecure_http,
-        ..CompileOptions::default()
-    };
-    let client = client(request, &options, &clock)?;
+    let options = request.options();
+    let client = request.client(&options, &clock)?;
     let projects = read_all(&client, request).await?;
     let import = import(&request.address, &projects, &options, clock.now());
     text(request, &import)
 }
 
-/// A client that refuses to send anything but reading requests, to a host that a policy may name.
-fn client(request: &Request, options: &CompileOptions, clock: &Arc<dyn Clock>) -> Result<Client, Error> {
-    let Address { url, .. } = &request.address;
-    let probe = json!({
-        "gitlab": {"url": url, "insecure": request.address.is_insecure(), "secretRef": {"name": "none"}},
-        "target": {"projects": ["none"]},
-        "rules": [{"name": "none", "nameRegexDelete": "none", "keepN": 1}],
-        "schedule": "@daily",
-    });
-    let spec: RegistryCleanupPolicySpec =
-        serde_json::from_value(probe).map_err(|error| Error::Shape(error.to_string()))?;
-    let policy = compile(&spec, options, clock.now()).map_err(Error::Address)?;
-    let credentials = Credentials {
-        token: read_token(&request.token)?,
-        ca_pem: request.ca.as_deref().map(read).transpose()?,
-        identity_pem: None,
-        proxy: None,
-    };
-    let gitlab = super::gitlab(request.limits, &request.allowed_hosts, Arc::clone(clock));
-    let client = gitlab.connect(&connection(&policy, credentials), Arc::new(AlwaysOpen));
-    client.map(Client::only_reading).map_err(|error| Error::GitLab(request.address.url.clone(), error))
-}
-
 /// The cleanup policies of all projects with a repository: a project without one has nothing to clean.
 async fn read_all(client: &Client, request: &Request) -> Result<Vec<ProjectSettings>, Error> {
     let mut progress = Progress::new();
-    let groups = request.groups.iter().map(|path| (path, Namespace::Group { path: path.clone() }));
-    let single = request.projects.iter().map(|path| (path, Namespace::Project(Project::from(path.as_str()))));
     let mut projects = BTreeMap::new();
-    for (path, namespace) in groups.chain(single) {
+    for (path, namespace) in request.namespaces() {
         progress.show(&format!("looking for repositories of {}", plain(path)));
         let listed = client.repositories(&namespace).await;
         for repository in listed.map_err(|error| Error::GitLab(path.clone(), error))? {
@@ -224,14 +141,7 @@ fn document(request: &Request, policy: &Imported, number: usize) -> Result<Strin
             mode: "DryRun",
         },
     };
-    // Quoted throughout where a value holds what a terminal would obey, as in a plan.
-    let written = serde_saphyr::to_string(&manifest).map_err(|error| Error::Shape(error.to_string()))?;
-    if !terminal::is_odd(&written) {
-        return Ok(written);
-    }
-    let quoted = serde_saphyr::ser_options! { quote_all: true };
-    let written = serde_saphyr::to_string_with_options(&manifest, quoted);
-    written.map(|text| terminal::quoted_yaml(&text)).map_err(|error| Error::Shape(error.to_string()))
+    yaml(&manifest)
 }
 
 /// How GitLab's own policies are switched off afterwards. GitLab behaviour: `container_expiration_policy_attributes` of

@@ -6,6 +6,7 @@ mod cluster_config;
 mod columns;
 pub mod doctor;
 mod election;
+pub mod gitlab_reader;
 pub mod history;
 pub mod import;
 pub mod in_use;

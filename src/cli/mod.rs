@@ -12,6 +12,7 @@ mod notifications;
 mod output;
 mod plan;
 mod plugin;
+mod registry;
 mod report;
 mod run;
 
