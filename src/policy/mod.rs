@@ -23,6 +23,7 @@ pub mod empty_repository;
 pub mod events;
 pub mod exclude_windows;
 pub mod fair_queue;
+pub mod families;
 pub mod finished_run;
 pub mod forced_dry_run;
 pub mod gitlab_cleanup_policy;
