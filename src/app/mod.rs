@@ -10,6 +10,7 @@ pub mod gitlab_reader;
 pub mod history;
 pub mod import;
 pub mod in_use;
+pub mod init;
 pub mod input_files;
 pub mod plan;
 pub mod plan_printer;

@@ -6,6 +6,7 @@ mod doctor;
 mod history;
 mod import;
 mod in_use;
+mod init;
 mod installation;
 mod leader_election;
 mod notifications;
@@ -45,6 +46,8 @@ enum Command {
     Plan(plan::PlanArguments),
     /// Print which images of a registry the cluster uses, for people or for the policies of another cluster.
     InUse(in_use::InUseArguments),
+    /// Look at a registry, print its families of tags, and write a first policy for it, a dry run. Changes nothing.
+    Init(init::InitArguments),
     /// Print policies that mean the same as GitLab's own cleanup policies. Changes nothing.
     Import(import::ImportArguments),
     /// Print what runs of a policy removed, as far as the operator keeps it (--history-limit).
@@ -106,6 +109,7 @@ fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Run(arguments) => run::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Plan(arguments) => plan::run(arguments),
         Command::InUse(arguments) => in_use::run(arguments),
+        Command::Init(arguments) => init::run(arguments),
         Command::Import(arguments) => import::run(arguments),
         Command::History(arguments) => history::run(arguments),
         Command::Doctor(arguments) => doctor::run(*arguments),
