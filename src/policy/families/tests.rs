@@ -123,7 +123,7 @@ fn with_all_rules() -> Families {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn a_rule_selects_its_family_and_no_name_that_is_protected_or_not_understood(name in name()) {
