@@ -35,6 +35,7 @@ mod hour_edges;
 mod import_command;
 mod in_use;
 mod in_use_command;
+mod init_command;
 mod install;
 mod layers;
 mod leadership;
