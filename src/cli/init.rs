@@ -29,8 +29,8 @@ pub(super) struct InitArguments {
     #[command(flatten)]
     registry: RegistryArguments,
 
-    /// How many repositories are looked at, the first by their paths. Each takes about five requests, and one more for each
-    /// hundred of its tags; of one with more than 2000 tags only a sample is looked at.
+    /// How many repositories are looked at, the first by their paths. Each takes about five requests, and one more for
+    /// each hundred of its tags; of one with more than 2000 tags only a sample is looked at.
     #[arg(long, value_name = "NUMBER", default_value_t = 25, value_parser = most_repositories())]
     max_repositories: usize,
 

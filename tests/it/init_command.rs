@@ -121,8 +121,8 @@ async fn no_more_repositories_are_looked_at_than_was_said_and_the_rest_is_counte
 #[tokio::test(flavor = "multi_thread")]
 async fn without_repositories_or_enough_tags_there_is_no_policy() {
     let world = world().await;
-    world.sim.edit(|registry| registry.project("empty/backend"));
-    let printed = init(&world, &["--group", "empty"]);
+    world.sim.edit(|registry| registry.project("shop/nothing/here"));
+    let printed = init(&world, &["--group", "shop/nothing"]);
     let told = "0 repositories, 0 looked at.\nerror: no policy is written: there is no container repository\n";
     assert!(!printed.ok && printed.out.is_empty() && printed.said == told, "{printed:?}");
 
