@@ -218,7 +218,8 @@ fn without_an_operator_the_list_of_images_is_written_by_an_account_that_sees_wor
     let images =
         || kubectl(shared(), &["get", "configmap", "images-in-use", "-n", &team, "-o=jsonpath={.data.images\\.json}"]);
     let (ok, told) = write();
-    assert!(ok && told.ends_with("/images-in-use: 1 images of list.example.com\n"), "{told}");
+    // Other tests have images that may be of any registry.
+    assert!(ok && told.contains("/images-in-use: ") && told.ends_with(" images of list.example.com\n"), "{told}");
     assert!(images().contains("list.example.com/shop/web:v1"), "{}", images());
     kubectl(shared(), &["delete", "deployment", "web", "-n", &team, "--cascade=foreground"]);
     eventually("the list is another one", || write().0 && !images().contains("shop/web"));
