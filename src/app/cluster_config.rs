@@ -3,19 +3,42 @@
 //! kube reads the variables as well, but holds `NO_PROXY` against the address of the proxy, and takes no entry that is
 //! empty. So what it makes of them is replaced, and where it refuses them, the configuration is put together here.
 
-use kube::Config;
 use kube::config::{Cluster, ExecAuthCluster, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use url::Url;
 
 use crate::proxy::environment::{ProxyEnvironment, address};
 
+/// Why the API server cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreachable {
+    /// No way to it.
+    #[error("failed to find a way to the Kubernetes API server")]
+    Config(#[from] InferConfigError),
+    /// The client could not be made.
+    #[error("failed to make a Kubernetes client")]
+    Client(#[source] kube::Error),
+}
+
+/// A client for the API server of the current context, or of the Pod, and the configuration that it was made from.
+///
+/// # Errors
+/// When there is no way to an API server.
+pub(super) async fn reach(proxies: &ProxyEnvironment) -> Result<(Client, Config), Unreachable> {
+    // Two libraries below use rustls; they are to agree on its provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let config = infer(proxies).await?;
+    let client = Client::try_from(config.clone()).map_err(Unreachable::Client)?;
+    Ok((client, config))
+}
+
 /// The configuration of the current context, or that of the Pod. A Pod reaches its API server without a proxy.
 ///
 /// # Errors
 /// When there is neither.
-pub(super) async fn infer(proxies: &ProxyEnvironment) -> Result<Config, InferConfigError> {
+async fn infer(proxies: &ProxyEnvironment) -> Result<Config, InferConfigError> {
     let Ok(kubeconfig) = Kubeconfig::read() else { return Config::infer().await };
     let own = current_cluster(&kubeconfig).and_then(|cluster| cluster.proxy_url.clone());
     let loaded = Config::from_custom_kubeconfig(kubeconfig.clone(), &KubeConfigOptions::default()).await;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use kube::{Client, ResourceExt};
+use kube::ResourceExt;
 use serde::Serialize;
 
-use super::cluster_config;
+use super::cluster_config::{self, Unreachable};
 use super::columns::aligned;
 use crate::cluster::{history, policies};
 use crate::plan_output::units;
@@ -30,12 +30,9 @@ pub struct Request {
 /// Why nothing is printed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No way to the API server.
-    #[error("failed to find a way to the Kubernetes API server")]
-    Config(#[from] kube::config::InferConfigError),
-    /// The client could not be made.
-    #[error("failed to make a Kubernetes client")]
-    Client(#[source] kube::Error),
+    /// The API server cannot be asked.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     /// The cluster does not give the policy.
     #[error(transparent)]
     Policy(#[from] policies::Error),
@@ -73,11 +70,8 @@ pub enum History {
 /// # Errors
 /// When it cannot be had.
 pub async fn look(request: &Request) -> Result<History, Error> {
-    // Two libraries below use rustls; they are to agree on its provider.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config = cluster_config::infer(&request.proxies).await?;
-    let namespace = request.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config).map_err(Error::Client)?;
+    let (client, config) = cluster_config::reach(&request.proxies).await?;
+    let namespace = request.namespace.clone().unwrap_or(config.default_namespace);
     let policy = policies::read(&client, &namespace, &request.policy).await?;
     let parts = history::list(&client, &namespace, &policy.uid().unwrap_or_default()).await?;
     let kept: Vec<Kept> = parts.into_iter().filter_map(|part| Kept::read(part.name, &part.summary)).collect();

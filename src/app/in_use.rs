@@ -6,8 +6,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use kube::Client;
-
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::workloads::manifests::{self, ManifestError, Manifests};
 use crate::cluster::workloads::{CustomWorkloadError, Gap, Workloads, catalogue};
@@ -16,7 +14,8 @@ use crate::policy::compile::DEFAULT_LIST_KEY;
 use crate::policy::in_use::list::List;
 use crate::policy::in_use::{Alias, AliasError};
 
-use super::{InUseSettings, cluster_config};
+use super::InUseSettings;
+use super::cluster_config::{self, Unreachable};
 use crate::proxy::environment::ProxyEnvironment;
 use crate::terminal::{self, plain};
 
@@ -62,12 +61,9 @@ impl fmt::Display for ConfigMapName {
 /// Why nothing is printed. An incomplete list would make another cluster remove what this one uses.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No way to the API server.
-    #[error("failed to find a way to the Kubernetes API server")]
-    Config(#[from] kube::config::InferConfigError),
-    /// The client could not be made.
-    #[error("failed to make a Kubernetes client")]
-    Client(#[source] kube::Error),
+    /// The API server cannot be asked.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     /// A custom workload is not given as it should be.
     #[error("failed to understand a custom workload")]
     CustomWorkload(#[from] CustomWorkloadError),
@@ -108,7 +104,7 @@ fn named(gaps: &[Gap]) -> String {
 pub async fn list(request: &Request) -> Result<List, Error> {
     let aliases = aliases(request)?;
     let options = request.in_use.options(&[])?;
-    let client = client(&request.proxies).await?;
+    let (client, _) = cluster_config::reach(&request.proxies).await?;
     // The list is dated by when the looking began, so that it is never younger than it says.
     let now = SystemClock.now();
     let workloads = Workloads::read_once(client, options).await.map_err(Error::Incomplete)?;
@@ -123,14 +119,8 @@ pub async fn list(request: &Request) -> Result<List, Error> {
 pub async fn write(list: &List, to: &ConfigMapName, proxies: &ProxyEnvironment) -> Result<(), Error> {
     let failed = |error| Error::ConfigMap(to.clone(), error);
     let text = list.write().map_err(Error::Text)?;
-    let client = client(proxies).await?;
+    let (client, _) = cluster_config::reach(proxies).await?;
     config_maps::write(&client, &to.namespace, &to.name, DEFAULT_LIST_KEY, &text).await.map_err(failed)
-}
-
-async fn client(proxies: &ProxyEnvironment) -> Result<Client, Error> {
-    // Two libraries below use rustls; they are to agree on its provider.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    Client::try_from(cluster_config::infer(proxies).await?).map_err(Error::Client)
 }
 
 /// Lists the images of the registry that manifests use, with the objects that are not read and may name some. The kinds

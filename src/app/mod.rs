@@ -49,6 +49,7 @@ use crate::policy::CompileOptions;
 use crate::proxy::environment::ProxyEnvironment;
 use crate::server::{self, Probes};
 
+use cluster_config::Unreachable;
 use election::Election;
 pub use shard::Shard;
 
@@ -167,12 +168,9 @@ impl InUseSettings {
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No way to the API server.
-    #[error("failed to find a way to the Kubernetes API server")]
-    Config(#[from] kube::config::InferConfigError),
-    /// The client could not be made.
-    #[error("failed to make a Kubernetes client")]
-    Client(#[source] kube::Error),
+    /// The API server cannot be asked.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     /// The CustomResourceDefinition is not installed.
     #[error(
         "RegistryCleanupPolicy is not known to this cluster: install the CustomResourceDefinition first (chart: \
@@ -210,10 +208,7 @@ pub enum Error {
 /// # Errors
 /// When something it needs cannot be had at the start, or breaks for good.
 pub async fn run(settings: OperatorOptions) -> Result<(), Error> {
-    // Two libraries below use rustls; they are to agree on its provider.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config = cluster_config::infer(&settings.proxies).await?;
-    let client = Client::try_from(config.clone()).map_err(Error::Client)?;
+    let (client, config) = cluster_config::reach(&settings.proxies).await?;
     let listener = server::bind(settings.listen).await.map_err(|error| Error::Listen(settings.listen, error))?;
     let shutdown = CancellationToken::new();
     let served = CancellationToken::new();
@@ -333,7 +328,8 @@ fn lease_name(settings: &OperatorOptions) -> String {
 fn election(config: Config, settings: &OperatorOptions, me: Identity) -> Result<Election, Error> {
     let timing = settings.leader_election.timing;
     let namespace = own_namespace(&config, &settings.leader_election);
-    let client = Client::try_from(lease::without_retries(config, timing.call_timeout())).map_err(Error::Client)?;
+    let client =
+        Client::try_from(lease::without_retries(config, timing.call_timeout())).map_err(Unreachable::Client)?;
     let leases = Leases::new(client, &namespace, lease_name(settings), timing.call_timeout());
     Ok(Election { leases, me, timing, clock: Arc::new(SystemClock) })
 }

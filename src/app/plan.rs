@@ -24,10 +24,11 @@ use crate::policy::age::InvalidAge;
 use crate::policy::{self, CompiledPolicy, Method, Problem, compile};
 use crate::proxy::environment::ProxyEnvironment;
 
+use super::cluster_config::{self, Unreachable};
 use super::input_files::{self, Token, read, read_text, read_token, shown};
 use super::plan_printer::{Conclusion, Output, PrintError, Printer, SavedAs};
 use super::progress::Progress;
-use super::{InUseSettings, RequestLimits, cluster_config};
+use super::{InUseSettings, RequestLimits};
 
 /// How often the line about the progress is written.
 const TICK: Duration = Duration::from_millis(200);
@@ -128,12 +129,9 @@ pub enum Error {
     /// The policy's method knows no other moment than that of the run.
     #[error("--as-of needs a policy of method: Exact; GitLab's bulk deletion counts ages from when it gets to it")]
     NoMoment,
-    /// No way to the API server.
-    #[error("failed to find a way to the Kubernetes API server")]
-    Config(#[from] kube::config::InferConfigError),
-    /// The client could not be made.
-    #[error("failed to make a Kubernetes client")]
-    Client(#[source] kube::Error),
+    /// The API server cannot be asked.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     /// The cluster does not give the policy.
     #[error(transparent)]
     Policy(#[from] policies::Error),
@@ -312,9 +310,8 @@ async fn subject(settings: &PlanOptions, clock: &dyn Clock, progress: &mut Progr
             Ok(Subject { name, generation, policy, connection, cluster, neighbours, dropped_fields, said })
         }
         Source::Cluster { namespace, name, in_use, watched_namespaces, name_other_namespaces } => {
-            let config = cluster_config::infer(&settings.proxies).await?;
-            let namespace = namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-            let client = kube::Client::try_from(config).map_err(Error::Client)?;
+            let (client, config) = cluster_config::reach(&settings.proxies).await?;
+            let namespace = namespace.clone().unwrap_or(config.default_namespace);
             let object = policies::read(&client, &namespace, name).await?;
             let (name, policy) = understood(&object)?;
             let credentials = credentials::read(&client, &namespace, &object.spec.gitlab, &policy.base_url).await?;

@@ -29,30 +29,34 @@ use request::{Error, Given, Request, watched};
 /// # Errors
 /// When there is nothing to look at. What does not work is part of the diagnosis.
 pub async fn examine(request: &Request) -> Result<Diagnosis, Error> {
-    // Two libraries below use rustls; they are to agree on its provider.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config = cluster_config::infer(&request.proxies).await?;
-    let context_namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).map_err(Error::Client)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (client, config) = cluster_config::reach(&request.proxies).await?;
+    examine_in(&client, &config.default_namespace, request).await
+}
 
-    let installed = cluster::find(&client, request).await;
+/// The same in a cluster that was reached already, with the namespace of the context.
+pub(super) async fn examine_in(
+    client: &Client,
+    context_namespace: &str,
+    request: &Request,
+) -> Result<Diagnosis, Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let installed = cluster::find(client, request).await;
     let options = options(request, &installed)?;
-    let cluster_ahead = cluster::ahead(&client, &*clock).await;
-    let (listed, policies) = list(&client, request, &context_namespace).await;
+    let cluster_ahead = cluster::ahead(client, &*clock).await;
+    let (listed, policies) = list(client, request, context_namespace).await;
     let mut about_policies = Vec::new();
     let gitlab = super::gitlab(options.limits, &options.allowed_hosts, Arc::clone(&clock));
     let mut seen = Vec::new();
     for policy in &policies {
-        let patient = Patient { client: &client, gitlab: &gitlab, clock: &*clock, options: &options, cluster_ahead };
+        let patient = Patient { client, gitlab: &gitlab, clock: &*clock, options: &options, cluster_ahead };
         let (checks, looked) = patient.examine(policy).await;
         about_policies.extend(checks);
         seen.push(looked);
     }
-    let needs = needs(&options, &installed, &context_namespace, &policies);
-    let uses = cluster::uses(&client, &options, &seen, &*clock).await?;
-    let mut checks = vec![cluster::definition(&client).await, installed.check()];
-    checks.extend(cluster::rights(&client, &installed, request, needs, &uses).await);
+    let needs = needs(&options, &installed, context_namespace, &policies);
+    let uses = cluster::uses(client, &options, &seen, &*clock).await?;
+    let mut checks = vec![cluster::definition(client).await, installed.check()];
+    checks.extend(cluster::rights(client, &installed, request, needs, &uses).await);
     checks.push(crate::policy::doctor::cluster::clock(cluster_ahead));
     checks.extend(uses.checks());
     checks.push(listed);

@@ -1,5 +1,6 @@
 //! What is asked of `doctor`, and why there may be no answer.
 
+use crate::app::cluster_config::Unreachable;
 use crate::app::{InUseScope, OperatorOptions, RequestLimits};
 use crate::controller::Scope;
 use crate::proxy::environment::ProxyEnvironment;
@@ -41,12 +42,9 @@ pub struct Given {
 /// Why nothing could be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No way to the API server.
-    #[error("failed to find a way to the Kubernetes API server")]
-    Config(#[from] kube::config::InferConfigError),
-    /// The client could not be made.
-    #[error("failed to make a Kubernetes client")]
-    Client(#[source] kube::Error),
+    /// The API server cannot be asked.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     /// A custom workload is not given as it should be.
     #[error("failed to understand a custom workload")]
     CustomWorkload(#[from] crate::cluster::workloads::CustomWorkloadError),

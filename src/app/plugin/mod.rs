@@ -10,7 +10,7 @@ use crate::api::RegistryCleanupPolicy;
 use crate::cluster::policies;
 use crate::proxy::environment::ProxyEnvironment;
 
-use super::cluster_config;
+use super::cluster_config::{self, Unreachable};
 
 /// Where a policy is.
 #[derive(Debug)]
@@ -24,12 +24,9 @@ pub struct Whereabouts {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No way to the API server.
-    #[error("failed to find a way to the Kubernetes API server")]
-    Config(#[from] kube::config::InferConfigError),
-    /// The client could not be made.
-    #[error("failed to make a Kubernetes client")]
-    Client(#[source] kube::Error),
+    /// The API server cannot be asked.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     /// The cluster does not give the policy.
     #[error(transparent)]
     Policy(#[from] policies::Error),
@@ -55,11 +52,8 @@ struct Cluster {
 
 impl Cluster {
     async fn reach(whereabouts: &Whereabouts) -> Result<Self, Error> {
-        // Two libraries below use rustls; they are to agree on its provider.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let config = cluster_config::infer(&whereabouts.proxies).await?;
-        let namespace = whereabouts.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).map_err(Error::Client)?;
+        let (client, config) = cluster_config::reach(&whereabouts.proxies).await?;
+        let namespace = whereabouts.namespace.clone().unwrap_or(config.default_namespace);
         Ok(Self { client, namespace })
     }
 

@@ -73,11 +73,10 @@ enum Found {
 /// # Errors
 /// When there is no cluster. What could not be read is said in the report.
 pub async fn gather(request: &Request) -> Result<Report, Error> {
-    let diagnosis = doctor::examine(&request.doctor).await?;
-    let config = cluster_config::infer(&request.doctor.proxies).await.map_err(DoctorError::from)?;
+    let (client, config) = cluster_config::reach(&request.doctor.proxies).await.map_err(DoctorError::from)?;
+    let diagnosis = doctor::examine_in(&client, &config.default_namespace, &request.doctor).await?;
     let namespace = request.doctor.namespace.clone();
-    let namespace = namespace.or_else(|| request.doctor.policy.as_ref().map(|_| config.default_namespace.clone()));
-    let client = Client::try_from(config).map_err(DoctorError::Client)?;
+    let namespace = namespace.or_else(|| request.doctor.policy.as_ref().map(|_| config.default_namespace));
     let mut gathered = read(&client, request, namespace.as_deref()).await;
     let diagnosis = Found::Document(serde_json::to_value(&diagnosis)?);
     gathered.files.insert(0, ("doctor.json".to_owned(), "what doctor says of it", diagnosis));
