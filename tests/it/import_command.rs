@@ -1,33 +1,19 @@
 //! `registry-cleanup-operator import`: the real binary, asked about the cleanup policies of a simulated GitLab. What it
 //! prints is taken by `plan`, and selects what GitLab's own policy selects.
 
-use std::process::Command;
-
-use gitlab_simulator::{Action, CleanupPolicy, Clock, Endpoint, Fault, Matcher};
-use jiff::Timestamp;
+use gitlab_simulator::{Action, CleanupPolicy, Endpoint, Fault, Matcher};
 use serde_json::{Value, json};
 
-use crate::world::{MARKER, World, output};
+use crate::support::{program_with_token, world_of_today};
+use crate::world::{World, output};
 
 fn program(world: &World, arguments: &[&str]) -> (bool, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let (token, ca) = (folder.path().join("token"), folder.path().join("ca.crt"));
-    std::fs::write(&token, MARKER).unwrap();
-    std::fs::write(&ca, world.sim.ca_pem().unwrap()).unwrap();
-    let mut program = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"));
-    program.env_clear().args(arguments).args(["--allowed-gitlab-hosts", "127.0.0.1"]);
-    program.args(["--max-requests-per-second-per-host", "1000"]);
-    output(program.arg("--token-file").arg(&token).arg("--ca-file").arg(&ca))
+    let (_folder, mut program) = program_with_token(world, arguments);
+    output(&mut program)
 }
 
 fn import(world: &World, arguments: &[&str]) -> (bool, String) {
     program(world, &[&["import", "--url", world.sim.url()], arguments].concat())
-}
-
-/// A world that begins a minute before the real time, which is the program's.
-async fn world() -> World {
-    let begin = Timestamp::from_second(Timestamp::now().as_second() - 60).unwrap();
-    World::start_with(|config| config.clock = Clock::manual(begin)).await
 }
 
 /// Gives a project a cleanup policy, and answers its id.
@@ -53,7 +39,7 @@ fn enabled(delete: &str, keep: Option<&str>) -> CleanupPolicy {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_imported_is_a_dry_run_that_selects_what_gitlab_selects() {
-    let world = world().await;
+    let world = world_of_today().await;
     let tags = [("dev", 30), ("dev-important", 31), ("mytest", 32), ("v1", 33), ("domain", 34), ("dev-new", 1)];
     world.repository("shop/backend/api", &tags);
     world.repository("shop/frontend/web", &[("dev", 30)]);
@@ -96,7 +82,7 @@ async fn what_is_imported_is_a_dry_run_that_selects_what_gitlab_selects() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_project_whose_settings_are_not_told_in_full_gets_no_policy() {
-    let world = world().await;
+    let world = world_of_today().await;
     world.repository("shop/backend/api", &[("dev", 30)]);
     let project = set(&world, "shop/backend", enabled("dev.*", None));
     let (ok, text) = import(&world, &["--project", "shop/backend"]);
@@ -115,7 +101,7 @@ async fn a_project_whose_settings_are_not_told_in_full_gets_no_policy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_cannot_be_listed_is_an_error_and_prints_nothing() {
-    let world = world().await;
+    let world = world_of_today().await;
     let (ok, text) = import(&world, &["--group", "nobody/knows"]);
     assert!(!ok && text.starts_with("error: failed to ask GitLab about nobody/knows"), "{text}");
 }

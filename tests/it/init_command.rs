@@ -2,19 +2,12 @@
 //! and writes a policy that `plan` and the API server take.
 
 use std::path::Path;
-use std::process::Command;
 
-use gitlab_simulator::{Action, Clock, Endpoint, Fault, Matcher};
-use jiff::Timestamp;
+use gitlab_simulator::{Action, Endpoint, Fault, Matcher};
 use serde_json::{Value, json};
 
+use crate::support::{program_with_token, world_of_today};
 use crate::world::{MARKER, World};
-
-/// A world that begins a minute before the real time, which is the program's.
-async fn world() -> World {
-    let begin = Timestamp::from_second(Timestamp::now().as_second() - 60).unwrap();
-    World::start_with(|config| config.clock = Clock::manual(begin)).await
-}
 
 /// What a command prints, and whether it succeeded.
 #[derive(Debug)]
@@ -25,14 +18,8 @@ struct Printed {
 }
 
 fn program(world: &World, arguments: &[&str]) -> Printed {
-    let folder = tempfile::tempdir().unwrap();
-    let (token, ca) = (folder.path().join("token"), folder.path().join("ca.crt"));
-    std::fs::write(&token, MARKER).unwrap();
-    std::fs::write(&ca, world.sim.ca_pem().unwrap()).unwrap();
-    let mut program = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"));
-    program.env_clear().args(arguments).args(["--allowed-gitlab-hosts", "127.0.0.1"]);
-    program.args(["--max-requests-per-second-per-host", "1000"]);
-    let output = program.arg("--token-file").arg(&token).arg("--ca-file").arg(&ca).output().unwrap();
+    let (_folder, mut program) = program_with_token(world, arguments);
+    let output = program.output().unwrap();
     let [out, said] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert!(!out.contains(MARKER) && !said.contains(MARKER), "{out}{said}");
     Printed { ok: output.status.success(), out, said }
@@ -61,7 +48,7 @@ fn removed(world: &World, file: &Path) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_is_a_dry_run_that_the_api_server_takes_and_that_spares_what_is_not_understood() {
-    let world = world().await;
+    let world = world_of_today().await;
     shop(&world);
     let printed = init(&world, &["--group", "shop", "-n", &world.namespace]);
     assert!(printed.ok, "{printed:?}");
@@ -93,7 +80,7 @@ async fn what_is_written_is_a_dry_run_that_the_api_server_takes_and_that_spares_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_written_once_and_never_over_another() {
-    let world = world().await;
+    let world = world_of_today().await;
     shop(&world);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("policy.yaml");
@@ -109,7 +96,7 @@ async fn a_file_is_written_once_and_never_over_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_repositories_are_looked_at_than_was_said_and_the_rest_is_counted() {
-    let world = world().await;
+    let world = world_of_today().await;
     shop(&world);
     let printed = init(&world, &["--group", "shop", "--max-repositories", "1"]);
     assert!(printed.ok, "{printed:?}");
@@ -120,7 +107,7 @@ async fn no_more_repositories_are_looked_at_than_was_said_and_the_rest_is_counte
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_repositories_or_enough_tags_there_is_no_policy() {
-    let world = world().await;
+    let world = world_of_today().await;
     world.sim.edit(|registry| registry.project("shop/nothing/here"));
     let printed = init(&world, &["--group", "shop/nothing"]);
     let told = "0 repositories, 0 looked at.\nerror: no policy is written: there is no container repository\n";
@@ -136,7 +123,7 @@ async fn without_repositories_or_enough_tags_there_is_no_policy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_is_not_found_is_an_error_and_prints_nothing() {
-    let world = world().await;
+    let world = world_of_today().await;
     let printed = init(&world, &["--group", "nobody/knows"]);
     assert!(!printed.ok && printed.out.is_empty(), "{printed:?}");
     assert!(printed.said.starts_with("error: failed to ask GitLab about nobody/knows"), "{printed:?}");
@@ -144,7 +131,7 @@ async fn a_group_that_is_not_found_is_an_error_and_prints_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_that_is_gone_meanwhile_is_named_and_the_others_are_looked_at() {
-    let world = world().await;
+    let world = world_of_today().await;
     shop(&world);
     let body = json!({"message": "404 Not found"}).to_string();
     let answer = Action::Answer { status: 404, headers: vec![], body };

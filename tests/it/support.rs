@@ -1,13 +1,17 @@
 //! Small helpers that several tests need beside the world.
 
+use std::process::Command;
 use std::time::Duration;
 
+use gitlab_simulator::Clock;
+use jiff::Timestamp;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::world::World;
+use crate::world::{MARKER, World};
 
 /// Long enough for the slowest machine: nothing here is a measurement, only a test that hangs is to end.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -71,4 +75,23 @@ pub(crate) async fn events_of(world: &World, reason: &str) -> i32 {
     let events = api.list(&ListParams::default()).await.unwrap().items;
     let published = |event: &Event| event.series.as_ref().map_or(1, |series| series.count);
     events.iter().filter(|event| event.reason.as_deref() == Some(reason)).map(published).sum()
+}
+
+/// A world that begins a minute before the real time, which is that of a program.
+pub(crate) async fn world_of_today() -> World {
+    let begin = Timestamp::from_second(Timestamp::now().as_second() - 60).unwrap();
+    World::start_with(|config| config.clock = Clock::manual(begin)).await
+}
+
+/// The program with what it needs to ask the world's GitLab. The folder has the token, and goes with the test.
+pub(crate) fn program_with_token(world: &World, arguments: &[&str]) -> (TempDir, Command) {
+    let folder = tempfile::tempdir().unwrap();
+    let (token, ca) = (folder.path().join("token"), folder.path().join("ca.crt"));
+    std::fs::write(&token, MARKER).unwrap();
+    std::fs::write(&ca, world.sim.ca_pem().unwrap()).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"));
+    program.env_clear().args(arguments).args(["--allowed-gitlab-hosts", "127.0.0.1"]);
+    program.args(["--max-requests-per-second-per-host", "1000"]);
+    program.arg("--token-file").arg(&token).arg("--ca-file").arg(&ca);
+    (folder, program)
 }
