@@ -6,8 +6,10 @@
 //!
 //! ```console
 //! $ make bench                      # what takes no more than a few minutes
-//! $ make bench SHAPES="S L"         # all of these shapes, also what takes long; bulk, graphql and rest choose further
+//! $ make bench SHAPES="S L"         # all of these shapes, also what takes long
+//! $ make bench SHAPES="XL graphql paced"   # bulk, graphql, rest and usual, latency, paced, busy choose further
 //! $ make bench WRITE=docs/benchmarks.md
+//! $ cargo bench --bench clean -- D paced --workloads=450   # beside so many Pods and ReplicaSets, which are looked at
 //! ```
 
 mod names;
@@ -22,10 +24,13 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use control_plane::{Cluster, Options};
+
 use rows::Row;
 use shapes::Shape;
 use support::Failure;
 use support::cluster::Platform;
+use support::workloads;
 use table::Table;
 use world::World;
 
@@ -35,8 +40,14 @@ const MARKS: (&str, &str) = ("<!-- clean: begin -->\n", "<!-- clean: end -->\n")
 fn main() -> ExitCode {
     support::main("this is a benchmark: make bench", |arguments| {
         let choice = Choice::read(arguments)?;
-        let cluster = control_plane::shared()?;
-        support::until_interrupted(measure(cluster, &choice))?;
+        match choice.workloads {
+            None => support::until_interrupted(measure(control_plane::shared()?, &choice))?,
+            // What is filled is for nobody else.
+            Some(_) => {
+                let cluster = Cluster::start(&Options { audit: false, ..Options::default() })?;
+                support::until_interrupted(measure(&cluster, &choice))?;
+            }
+        }
         Ok(true)
     })
 }
@@ -46,7 +57,10 @@ fn main() -> ExitCode {
 struct Choice {
     shapes: Vec<Shape>,
     ways: Vec<String>,
+    speeds: Vec<String>,
     document: Option<String>,
+    /// Pods, and as many `ReplicaSet`s, that are in the cluster, all of which the operator looks at.
+    workloads: Option<usize>,
 }
 
 impl Choice {
@@ -55,12 +69,18 @@ impl Choice {
         for argument in arguments {
             if let Some(document) = argument.strip_prefix("--write=") {
                 choice.document = Some(document.to_owned());
+            } else if let Some(number) = argument.strip_prefix("--workloads=") {
+                choice.workloads = Some(number.parse()?);
             } else if let Some(shape) = Shape::ALL.into_iter().find(|shape| shape.name() == argument) {
                 choice.shapes.push(shape);
             } else if rows::all().iter().any(|row| row.way.word() == argument) {
                 choice.ways.push(argument.clone());
+            } else if rows::all().iter().any(|row| row.speed.word() == argument) {
+                choice.speeds.push(argument.clone());
             } else {
-                return Err(format!("{argument:?} is none of S, M, L, XL, bulk, graphql, rest and --write=FILE").into());
+                let shapes = Shape::ALL.map(Shape::name).join(", ");
+                let others = "bulk, graphql, rest, usual, latency, paced, busy, --workloads=NUMBER and --write=FILE";
+                return Err(format!("{argument:?} is none of {shapes}, {others}").into());
             }
         }
         Ok(choice)
@@ -68,20 +88,24 @@ impl Choice {
 
     fn wants(&self, row: Row) -> bool {
         let shape = if self.shapes.is_empty() { !row.slow } else { self.shapes.contains(&row.shape) };
-        shape && (self.ways.is_empty() || self.ways.iter().any(|way| way == row.way.word()))
+        let among = |words: &[String], word| words.is_empty() || words.iter().any(|chosen| chosen == word);
+        shape && among(&self.ways, row.way.word()) && among(&self.speeds, row.speed.word())
     }
 }
 
-async fn measure(cluster: &control_plane::Cluster, choice: &Choice) -> Result<(), Failure> {
+async fn measure(cluster: &Cluster, choice: &Choice) -> Result<(), Failure> {
     let platform = Platform::install(cluster).await?;
+    if let Some(number) = choice.workloads {
+        workloads::fill(&platform.kube, number, 2_000.min(number), number / workloads::REPLICA_SETS_EACH).await;
+    }
     let mut table = Table::default();
     let began = Instant::now();
     for row in rows::all() {
         if choice.wants(row) {
-            eprintln!("{:6.0} s  {}, {}", began.elapsed().as_secs_f64(), row.shape.name(), row.way.name());
-            clean(&platform, row, &mut table).await?;
+            eprintln!("{:6.0} s  {}, {}", began.elapsed().as_secs_f64(), row.shape.name(), row.name(0));
+            clean(&platform, row, choice.workloads.is_some(), &mut table).await?;
         } else if row.slow && choice.shapes.is_empty() {
-            let (shape, way) = (row.shape.name(), row.way.name());
+            let (shape, way) = (row.shape.name(), row.name(0));
             table.note(format!(
                 "{shape}, {way}, takes many minutes and was left out; `make bench SHAPES={shape}` has it"
             ));
@@ -96,14 +120,19 @@ async fn measure(cluster: &control_plane::Cluster, choice: &Choice) -> Result<()
     }
 }
 
-/// Measures one row.
-async fn clean(platform: &Platform, row: Row, table: &mut Table) -> Result<(), Failure> {
+/// Measures one row. With `all_workloads` the operator looks at those of the whole cluster, and it is told what the
+/// API server was asked for.
+async fn clean(platform: &Platform, row: Row, all_workloads: bool, table: &mut Table) -> Result<(), Failure> {
     let world = World::set_up(platform, row).await?;
-    let first = world.run("first").await?;
-    table.add(row, &world.content, &first, false);
-    if row.again {
-        let second = world.run("second").await?;
-        table.add(row, &world.content, &second, true);
+    let mut operator = world.operator(all_workloads).await?;
+    for number in 0..row.runs {
+        let before = platform.asked().await?;
+        let measured = world.run(&mut operator, &format!("run-{number}")).await?;
+        if all_workloads {
+            let asked = platform.asked().await?.since(before);
+            table.note(format!("{}, {}: the API server was asked for {asked}", row.shape.name(), row.name(number)));
+        }
+        table.add(row, &world.content, &measured, number);
     }
     world.tear_down().await
 }

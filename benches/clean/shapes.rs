@@ -23,10 +23,16 @@ pub(crate) enum Shape {
     M,
     L,
     Xl,
+    /// Many repositories of a group, which are cleaned night by night.
+    W,
+    /// One repository that nobody has ever cleaned: most of it is old.
+    D,
+    /// One with a million tags.
+    Xxl,
 }
 
 impl Shape {
-    pub(crate) const ALL: [Self; 4] = [Self::S, Self::M, Self::L, Self::Xl];
+    pub(crate) const ALL: [Self; 7] = [Self::S, Self::M, Self::L, Self::Xl, Self::W, Self::D, Self::Xxl];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -34,6 +40,9 @@ impl Shape {
             Self::M => "M",
             Self::L => "L",
             Self::Xl => "XL",
+            Self::W => "W",
+            Self::D => "D",
+            Self::Xxl => "XXL",
         }
     }
 
@@ -44,14 +53,19 @@ impl Shape {
             Self::M => (50, 5, 500),
             Self::L => (1, 1, 26_788),
             Self::Xl => (1, 1, 135_000),
+            Self::W => (60, 100, 40),
+            Self::D => (1, 1, 26_788),
+            Self::Xxl => (1, 1, 1_000_000),
         }
     }
 
-    /// How many of a repository's tags are old: 40 to 60 % in small ones, each another number, a third in large ones.
+    /// How many of a repository's tags are old: 40 to 60 % in small ones, each another number, a third in
+    /// large ones.
     fn old(self, repository: u64, tags: u64) -> u64 {
         match self {
-            Self::S | Self::M => tags * (40 + repository * 7 % 21) / 100,
-            Self::L | Self::Xl => tags / 3,
+            Self::S | Self::M | Self::W => tags * (40 + repository * 7 % 21) / 100,
+            Self::L | Self::Xl | Self::Xxl => tags / 3,
+            Self::D => 21_711,
         }
     }
 

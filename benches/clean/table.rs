@@ -40,12 +40,12 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Adds a line for a run. `again` is the second run over what the first has cleaned.
-    pub(crate) fn add(&mut self, row: Row, content: &Content, measured: &Measured, again: bool) {
-        let name = if again { format!("{}, second run", row.way.name()) } else { row.way.name().to_owned() };
+    /// Adds a line for a run of this number; those after the first run over what it has cleaned.
+    pub(crate) fn add(&mut self, row: Row, content: &Content, measured: &Measured, number: usize) {
+        let (name, again) = (row.name(number), number > 0);
         let to_remove = if again { 0 } else { row.way.to_remove(content) };
         let tags = if again { content.tags() - row.way.to_remove(content) } else { content.tags() };
-        let budget = if again { row.budget_of_a_second_run() } else { row.budget(content) };
+        let budget = row.budget(content, number);
         let run = measured.status.last_run.as_ref();
         let counts = run.map(|run| run.tags).unwrap_or_default();
         self.note_trouble(&format!("{}, {name}", row.shape.name()), measured);
@@ -71,7 +71,7 @@ impl Table {
         cells.push(format!("{seconds:.1}"));
         cells.push(if measured.removed > 0 { per_second(measured.removed, seconds) } else { "–".to_owned() });
         cells.push(format!("{:.1}", measured.peak_mebibytes));
-        let (limit, met) = judge(budget, all, measured.peak_mebibytes);
+        let (limit, met) = judge(budget, all, seconds, measured.peak_mebibytes);
         cells.extend([limit, met]);
         self.lines.push(line(&cells));
     }
@@ -87,7 +87,8 @@ impl Table {
             let message = run.message.as_deref().unwrap_or_default();
             self.notes.push(format!("{what}: the run ended {}: {message}", run.result.as_str()));
         }
-        let worth_telling = |reason: &str| reason != RepositoryReason::NothingToRemove.as_str();
+        let expected = [RepositoryReason::NothingToRemove.as_str(), RepositoryReason::Unchanged.as_str()];
+        let worth_telling = |reason: &str| !expected.contains(&reason);
         let mut told = measured
             .status
             .repositories
@@ -129,13 +130,19 @@ fn line(cells: &[String]) -> String {
 
 /// What was allowed, and whether it was enough.
 #[allow(clippy::cast_precision_loss, reason = "far below what a float holds exactly")]
-fn judge(budget: Budget, requests: u64, mebibytes: f64) -> (String, String) {
+fn judge(budget: Budget, requests: u64, seconds: f64, mebibytes: f64) -> (String, String) {
     let mut limits = Vec::new();
     let mut missed = Vec::new();
     if let Some(most) = budget.requests {
         limits.push(format!("{} requests", grouped(whole(most))));
         if requests as f64 > most {
             missed.push("requests");
+        }
+    }
+    if let Some(most) = budget.seconds {
+        limits.push(format!("{most} s"));
+        if seconds > most {
+            missed.push("seconds");
         }
     }
     if let Some(most) = budget.mebibytes {

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use gitlab_simulator::{Action, Config, Endpoint, Fault, Matcher, Role, Simulator};
-use jiff::SignedDuration;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::wait::await_condition;
@@ -15,14 +14,12 @@ use registry_cleanup_operator::api::conditions::is_true;
 use registry_cleanup_operator::api::{PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy};
 use serde_json::json;
 
-use crate::rows::Row;
+use crate::rows::{Row, Speed};
 use crate::shapes::{Content, GROUP};
 use crate::support::Failure;
 use crate::support::cluster::Platform;
 use crate::support::operator::Operator;
 
-/// What each request takes, and each removal inside GitLab's own job.
-const LATENCY_MILLISECONDS: i64 = 20;
 /// How often somebody looks whether the operator is still there.
 const LOOK: Duration = Duration::from_secs(1);
 /// Long enough for the slowest row.
@@ -45,6 +42,7 @@ pub(crate) struct World<'p> {
     namespace: String,
     gitlab: Simulator,
     pub(crate) content: Content,
+    speed: Speed,
 }
 
 impl<'p> World<'p> {
@@ -54,17 +52,17 @@ impl<'p> World<'p> {
         platform.namespace(&namespace).await?;
 
         let mut config = Config { tls: true, ..Config::default() };
-        config.settings.tag_delete_duration = SignedDuration::from_millis(LATENCY_MILLISECONDS);
         row.way.set_up(&mut config.settings);
+        row.speed.set_up(&mut config.settings);
         let gitlab = Simulator::start(config).await?;
         let (content, token) = gitlab.edit(|registry| {
             let content = row.shape.fill(registry);
             (content, registry.access_token(GROUP, Role::Maintainer))
         });
-        let latency = Duration::from_millis(LATENCY_MILLISECONDS.unsigned_abs());
+        let latency = Duration::from_millis(row.speed.latency().into());
         gitlab.fault(Fault::new(Matcher::any(), Action::Delay(latency)));
 
-        let world = Self { platform, namespace, gitlab, content };
+        let world = Self { platform, namespace, gitlab, content, speed: row.speed };
         platform.secret(&world.namespace, "token", "token", &token).await?;
         let authority = world.gitlab.ca_pem().unwrap_or_default();
         platform.secret(&world.namespace, "ca", "ca.crt", authority).await?;
@@ -96,11 +94,25 @@ impl<'p> World<'p> {
         Api::namespaced(self.platform.kube.clone(), &self.namespace)
     }
 
-    /// Starts an operator, waits until the policy is ready, asks for a run and waits for its end. `token` names the
-    /// request.
-    pub(crate) async fn run(&self, token: &str) -> Result<Measured, Failure> {
-        let mut operator = Operator::start(&self.platform.kubeconfig, &[&self.namespace], "127.0.0.1:0", 1000)?;
+    /// Starts an operator, which looks at the workloads of its namespace or of all, and waits until the policy is
+    /// ready.
+    pub(crate) async fn operator(&self, all_workloads: bool) -> Result<Operator, Failure> {
+        let mut more = self.speed.arguments();
+        if all_workloads {
+            more.extend(["--in-use-scope".to_owned(), "Cluster".to_owned()]);
+        }
+        let arguments: Vec<&str> =
+            ["--listen", "127.0.0.1:0"].into_iter().chain(more.iter().map(String::as_str)).collect();
+        let pace = self.speed.requests_per_second();
+        // The same Pod each time, so that nobody waits for the Lease of an operator that was killed.
+        let mut operator =
+            Operator::start_in("bench", &self.platform.kubeconfig, &[&self.namespace], &arguments, pace)?;
         self.wait(&mut operator, |status| is_true(&status.conditions, "Ready")).await?;
+        Ok(operator)
+    }
+
+    /// Asks for a run and waits for its end. `token` names the request.
+    pub(crate) async fn run(&self, operator: &mut Operator, token: &str) -> Result<Measured, Failure> {
         let before = self.tags();
         self.gitlab.clear_requests();
         let began = Instant::now();
@@ -110,7 +122,7 @@ impl<'p> World<'p> {
             status.last_handled_run_at.as_deref() == Some(token)
                 && status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some())
         };
-        let status = self.wait(&mut operator, over).await?;
+        let status = self.wait(operator, over).await?;
         Ok(Measured {
             status,
             took: began.elapsed(),

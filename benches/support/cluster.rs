@@ -1,5 +1,6 @@
 //! A cluster with the operator's definition and permissions, and what a benchmark makes in it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,6 +18,33 @@ pub(crate) struct Platform {
     pub(crate) kubeconfig: PathBuf,
     /// A client with all permissions.
     pub(crate) kube: Client,
+}
+
+/// What an API server was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    lists: f64,
+    watches: f64,
+    /// What lists and single objects came to.
+    bytes: f64,
+}
+
+impl Asked {
+    /// What came since then.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            lists: self.lists - before.lists,
+            watches: self.watches - before.watches,
+            bytes: self.bytes - before.bytes,
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lists, watches, bytes } = self;
+        write!(formatter, "{lists} lists and {watches} watches, {:.1} MiB", bytes / f64::from(1 << 20))
+    }
 }
 
 impl Platform {
@@ -42,6 +70,19 @@ impl Platform {
         let api: Api<Secret> = Api::namespaced(self.kube.clone(), namespace);
         api.create(&PostParams::default(), &secret).await?;
         Ok(())
+    }
+
+    /// What the API server was asked for since it began, by its own metrics.
+    pub(crate) async fn asked(&self) -> Result<Asked, Failure> {
+        let request = axum::http::Request::get("/metrics").body(Vec::new())?;
+        let text = self.kube.request_text(request).await?;
+        let sum = |name: &str, verb: &str| -> f64 {
+            let of = |line: &&str| line.starts_with(name) && line.contains(&format!("verb=\"{verb}\""));
+            text.lines().filter(of).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        };
+        let requests = |verb| sum("apiserver_request_total{", verb);
+        let bytes = |verb| sum("apiserver_response_sizes_sum{", verb);
+        Ok(Asked { lists: requests("LIST"), watches: requests("WATCH"), bytes: bytes("LIST") + bytes("GET") })
     }
 
     /// Removes a namespace with all that is in it.

@@ -5,6 +5,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod operator;
+pub(crate) mod workloads;
 
 use std::error::Error;
 use std::fs;

@@ -39,7 +39,9 @@ impl Operator {
         let mut command = Command::new(env!("CARGO_BIN_EXE_registry-cleanup-operator"));
         command.args(["run", "--allowed-gitlab-hosts", "127.0.0.1"]).args(arguments);
         command.args(["--max-requests-per-second-per-host", &requests_per_second.to_string()]);
-        command.args(["--in-use-scope", "WatchedNamespaces"]);
+        if !arguments.contains(&"--in-use-scope") {
+            command.args(["--in-use-scope", "WatchedNamespaces"]);
+        }
         for namespace in namespaces {
             command.args(["--watch-namespace", namespace]);
         }
