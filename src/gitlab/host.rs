@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Semaphore;
 use url::Url;
 
 use super::graphql::Parts;
+use super::in_flight::InFlight;
 use super::metrics::HostCounts;
 use super::queue::Turns;
 use super::rate_limit_headers::Hints;
@@ -41,10 +41,10 @@ pub(super) struct Host {
     pub(super) probing: tokio::sync::Mutex<()>,
     /// How far its clock is ahead of ours, by its last answer that told.
     pub(super) ahead: Mutex<Option<SignedDuration>>,
-    /// Requests that may be under way at the same time.
+    /// Requests that may be under way at the same time, at most.
     pub(super) in_flight: usize,
-    /// Those of them that are not.
-    pub(super) under_way: Semaphore,
+    /// Places for them.
+    pub(super) under_way: InFlight,
     /// How much documents of several parts ask it for.
     sizes: Mutex<Sizes>,
     /// Where its requests are counted.
@@ -72,7 +72,7 @@ impl Host {
         Self {
             turns: Turns::new(limits.requests_per_second, now),
             in_flight,
-            under_way: Semaphore::new(in_flight),
+            under_way: InFlight::new(in_flight),
             sizes: Mutex::new(Sizes::new(limits.graphql_batch.into())),
             keyset: Mutex::default(),
             told_pushes: Mutex::default(),

@@ -26,6 +26,7 @@
 //! | `graphql_named` | what its answer about tags by name means | yes |
 //! | `documents` | documents of GraphQL with several parts, and their answers taken apart | yes |
 //! | `document_size` | how much one of them asks for, by the time that answers took | yes |
+//! | `in_flight` | how many requests may be under way at the same time | |
 //! | `sizes` | the same for what reads and what removes | yes |
 //! | `remembered` | what was told of them | yes |
 //! | `contents_responses` | the same of what is inside of images | yes |
@@ -78,6 +79,7 @@ mod host;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod http_client;
+mod in_flight;
 mod last_pushes;
 mod lenient;
 mod maintenance;

@@ -11,12 +11,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode};
-use tokio::sync::SemaphorePermit;
 use url::Url;
 
 use super::error::{Error, ErrorKind, Operation, Unreached};
 use super::gate::{FinalCheck, Gate};
 use super::host::Host;
+use super::in_flight::{Condition, Place};
 use super::maintenance::is_maintenance;
 use super::page_queue::PageQueue;
 use super::protection::ToldRules;
@@ -108,9 +108,7 @@ impl Http {
             if let Err(no_turn) = self.turn().await {
                 return no_turn_for(request, no_turn, last, self.clock.now());
             }
-            let Some(permit) = self.permit(request).await? else { continue };
-            let timeout = self.look(request).await?;
-            let permit = permit.or_else(|| self.host.under_way.try_acquire().ok());
+            let Some((place, timeout)) = self.ready(request).await? else { continue };
             let (failure, result) = match self.measured(request, &url, timeout).await {
                 Ok(answer) => {
                     if let Some(next) = self.redirect(request, &answer, &url)?
@@ -124,7 +122,7 @@ impl Http {
                 }
                 Err(fault) => (fault.failure, Err(Error::new(request.operation, fault.kind))),
             };
-            drop(permit);
+            drop(place);
             let failure = failure.filter(|failure| !(failure.is_throttle() && request.operation.is_courtesy()));
             let most = if self.gate.is_patient() { MOST_PATIENCE } else { MAX_WAIT };
             let delay = failure.and_then(|failure| retry::delay(failure, request.repeat, attempt, jitter(), most));
@@ -149,52 +147,61 @@ impl Http {
         }
     }
 
-    /// Waits until fewer requests are under way than may be. `None` where the turn was lost meanwhile, since the gate
-    /// has closed or the host asked for a pause.
-    ///
-    /// Of those that read only: what removes something waits for nothing between its last look and its leaving, and
-    /// neither does what belongs to it. They count all the same, so that others wait for them. Whoever holds a permit
-    /// waits for nothing but its answer, so all of this ends.
-    async fn permit(&self, request: &Request) -> Result<Option<Option<SemaphorePermit<'_>>>, Error> {
-        if self.belongs || !request.repeat.is_harmless() {
-            return Ok(Some(None));
+    /// Waits for a place among the requests that may be under way, and looks at the request for the last time. Answers
+    /// the place and how long the request may take; `None` where the turn was lost meanwhile, since the gate has closed
+    /// or the host asked for a pause.
+    async fn ready(&self, request: &Request) -> Result<Option<(Option<Place<'_>>, Duration)>, Error> {
+        loop {
+            let Some(place) = self.place(request).await? else { return Ok(None) };
+            if let Some(timeout) = self.look(request).await? {
+                // What belongs to a removal waits for no place, but counts.
+                return Ok(Some((place.or_else(|| self.host.under_way.free_place()), timeout)));
+            }
+            // Others may use the place while the gate is closed.
+            drop(place);
+            self.gate.removals_opened().await;
+            self.gate.may_send().map_err(|_| stopped(request))?;
         }
-        if let Ok(permit) = self.host.under_way.try_acquire() {
-            return Ok(Some(Some(permit)));
-        }
-        let permit = tokio::select! {
-            biased;
-            () = self.gate.stopped() => return Err(stopped(request)),
-            permit = self.host.under_way.acquire() => permit,
-        };
-        let lost = self.gate.may_send().is_err() || self.host.turns.is_paused(self.clock.now());
-        Ok(if lost { None } else { Some(permit.ok()) })
     }
 
-    /// The last look at a request before it leaves. Answers how long it may take.
+    /// Waits until fewer requests are under way than may be. `None` where the turn was lost meanwhile.
+    ///
+    /// A removal waits before its last look, so that nothing lies between that and its leaving. What belongs to the
+    /// look does not wait, or it would wait for the place that its removal has. Whoever has a place waits for no other,
+    /// so all of this ends.
+    async fn place(&self, request: &Request) -> Result<Option<Option<Place<'_>>>, Error> {
+        if self.belongs {
+            return Ok(Some(None));
+        }
+        if let Some(place) = self.host.under_way.free_place() {
+            return Ok(Some(Some(place)));
+        }
+        let place = tokio::select! {
+            biased;
+            () = self.gate.stopped() => return Err(stopped(request)),
+            place = self.host.under_way.place() => place,
+        };
+        let lost = self.gate.may_send().is_err() || self.host.turns.is_paused(self.clock.now());
+        Ok(if lost { None } else { Some(Some(place)) })
+    }
+
+    /// The last look at a request before it leaves. Answers how long it may take; `None` where the gate is closed for a
+    /// while, after which everything is to be looked at again.
     ///
     /// Reading ends with the deadline. What removes something is given its whole time, or its fate would be lost,
     /// unless somebody else may begin before it ends: then it is given what is left until then.
     ///
-    /// The final check may take a while, so it ends with the gate, which is asked once more; and where that is closed
-    /// for a while, everything is looked at again afterwards.
-    async fn look(&self, request: &Request) -> Result<Duration, Error> {
+    /// The final check may take a while, so it ends with the gate, which is asked once more.
+    async fn look(&self, request: &Request) -> Result<Option<Duration>, Error> {
         if request.repeat.is_harmless() {
             let left = self.gate.deadline().map_or(Duration::MAX, |deadline| until(deadline, self.clock.now()));
-            return Ok(self.timeout.min(left));
+            return Ok(Some(self.timeout.min(left)));
         }
-        loop {
-            if !self.still(request).await? {
-                return Err(Error::new(request.operation, ErrorKind::Withdrawn));
-            }
-            if self.gate.may_send().is_ok()
-                && let Some(left) = self.gate.removal_time()
-            {
-                return Ok(self.timeout.min(left));
-            }
-            self.gate.removals_opened().await;
-            self.gate.may_send().map_err(|_| stopped(request))?;
+        if !self.still(request).await? {
+            return Err(Error::new(request.operation, ErrorKind::Withdrawn));
         }
+        let left = self.gate.may_send().ok().and_then(|()| self.gate.removal_time());
+        Ok(left.map(|left| self.timeout.min(left)))
     }
 
     /// What the final check says of a request that removes something.
@@ -214,6 +221,10 @@ impl Http {
         let took = self.clock.elapsed().saturating_sub(begun);
         let status = result.as_ref().ok().map(|answer| answer.status);
         self.host.counts.requested(request.operation, status, took);
+        // What the gate has ended says nothing of the host.
+        if !matches!(&result, Err(fault) if matches!(fault.kind, ErrorKind::Stopped)) {
+            self.host.under_way.note(Condition::of(status, took));
+        }
         result.map(|answer| Answer { took, ..answer })
     }
 

@@ -17,7 +17,7 @@ async fn a_request_that_is_prepared_anew_gets_its_turn_beside_repositories_that_
     // One list of names is all that has to be asked for.
     scene.apply(&json!({"rules": [{"name": "all", "nameRegexDelete": "v.*", "keepN": 0}]})).await;
     let between = Between::default();
-    let setup = Setup { between: Some(between.clone()), requests_in_flight: 2, ..Setup::of(&scene.world) };
+    let setup = Setup { between: Some(between.clone()), requests_in_flight: 3, ..Setup::of(&scene.world) };
     let operator = scene.operator_as(setup).await;
     let hold = |id: u64| {
         scene.world.sim.hold(Matcher::endpoint(Endpoint::ListTags).repository(id), HoldPoint::BeforeProcessing)
@@ -27,15 +27,15 @@ async fn a_request_that_is_prepared_anew_gets_its_turn_beside_repositories_that_
     scene.world.annotate("bulk", RUN_REQUESTED_AT, "one").await;
     first.reached().await;
 
-    // While the last look at the first repository is under way, as many lists are as there may be requests.
+    // The first has its list, and waits for a place to leave: the lists ahead have as many as there are.
     let look = between.hold("/deployments");
     first.release();
-    look.reached().await;
-    for other in &ahead[..2] {
+    for other in &ahead {
         other.reached().await;
     }
-    deploy(&scene, "late", ":v1").await;
     drop(ahead);
+    look.reached().await;
+    deploy(&scene, "late", ":v1").await;
     drop(look);
     let over = |status: &PolicyStatus| status.last_run.as_ref().is_some_and(|run| run.completion_time.is_some());
     let status = in_time("the end", scene.world.until("bulk", over)).await;
