@@ -61,6 +61,7 @@ mod robustness;
 mod run_order;
 mod runs;
 mod shards;
+mod side_by_side;
 mod stretches;
 mod support;
 mod ties;

@@ -19,7 +19,7 @@ pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut
     let mut rest = Rest::of(job, repositories);
     while !rest.is_empty() {
         job.gate.holds(0);
-        let (plans, halt) = rest.plan(job).await;
+        let (plans, halt) = rest.plan(job, 0).await;
         if halt.is_none() {
             if let Err(exceeded) = check_limits(job, &plans) {
                 let reason = RepositoryReason::DeletionLimitExceeded;

@@ -1,7 +1,12 @@
 //! The method Exact: removes what was planned over what is really there, and knows what went.
 
 use std::collections::VecDeque;
+use std::iter;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::future::{self, Either};
+use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::api::conditions::Reason;
@@ -14,14 +19,15 @@ use crate::policy::repository_outcome::{Outcome, Proposal, RepositoryReason};
 use super::dry_run::propose;
 use super::job::{Approval, Job, Task};
 use super::pass_over;
-use super::plan_repositories::{Planned, Rest, check_limits};
+use super::plan_repositories::{Planned, Plans, Rest, check_limits};
 use super::remove_tags;
 use super::remove_together;
 use super::report::{Halt, Report};
 use crate::controller::plan::archived::{closed, may_be_closed};
 use crate::controller::plan::list_repositories::{concerns_all, failure};
 
-/// Plans and removes: a few repositories at a time, or everything first where that has to be known.
+/// Plans and removes: a few repositories at a time, while those before are removed from; or everything first where that
+/// has to be known.
 pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut Report) -> Result<(), Halt> {
     if let Some(version) = outdated(job, repositories).await? {
         report.outcomes.extend(repositories.iter().map(|repository| too_old(repository, &version)));
@@ -29,30 +35,57 @@ pub(super) async fn run(job: &Job<'_>, repositories: &[Repository], report: &mut
     }
     let repositories = &pass_over::unchanged(job, repositories, report).await?;
     let mut rest = Rest::of(job, repositories);
-    while !rest.is_empty() {
-        job.gate.holds(0);
-        let (plans, halt) = rest.plan(job).await;
-        if let Some(halt) = halt {
-            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(RepositoryReason::NotReached)));
+    job.gate.holds(0);
+    let mut planned = rest.plan(job, 0).await;
+    loop {
+        let plans = allowed(job, planned, report)?;
+        let held = plans.iter().map(Planned::tags).sum();
+        job.gate.holds(usize::try_from(held).unwrap_or(usize::MAX));
+        if rest.is_empty() {
+            return carry_out(job, plans, report).await;
+        }
+        let (removed, next) = {
+            let removing = pin!(carry_out(job, plans, report));
+            let planning = pin!(rest.plan(job, held));
+            match future::select(removing, planning).await {
+                // What is only read may be given up.
+                Either::Left((Err(halt), _)) => (Err(halt), None),
+                Either::Left((Ok(()), planning)) => (Ok(()), Some(planning.await)),
+                // What is being removed goes to its end, whatever became of the plans.
+                Either::Right((plans, removing)) => (removing.await, Some(plans)),
+            }
+        };
+        let (plans, halt) = next.unwrap_or_default();
+        if let Err(halt) = removed {
+            report.outcomes.extend(left(plans));
             return Err(halt);
         }
-        if let Err(exceeded) = check_limits(job, &plans) {
-            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(RepositoryReason::DeletionLimitExceeded)));
-            return Err(Halt::Refused { reason: Reason::DeletionLimitExceeded, message: exceeded.to_string() });
-        }
-        if let Task::CarryOut(approval) = job.task
-            && let Err((proposal, message)) = compare(job, approval, &plans)
-        {
-            report.proposal = proposal;
-            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(RepositoryReason::PlanChanged)));
-            return Err(Halt::Refused { reason: Reason::PlanChanged, message });
-        }
-        if let Task::CarryOut(approval) = job.task {
-            mark(job, approval, &plans);
-        }
-        carry_out(job, plans, report).await?;
+        planned = (plans, halt);
     }
-    Ok(())
+}
+
+/// Plans that may be carried out. Where they may not, or something ends the run, they are reported as left.
+fn allowed<'r>(job: &Job<'_>, planned: Plans<'r>, report: &mut Report) -> Result<Vec<Planned<'r>>, Halt> {
+    let (plans, halt) = planned;
+    let mut leave = |plans: Vec<Planned<'r>>, reason| {
+        report.outcomes.extend(plans.into_iter().map(|plan| plan.left(reason)));
+    };
+    if let Some(halt) = halt {
+        leave(plans, RepositoryReason::NotReached);
+        return Err(halt);
+    }
+    if let Err(exceeded) = check_limits(job, &plans) {
+        leave(plans, RepositoryReason::DeletionLimitExceeded);
+        return Err(Halt::Refused { reason: Reason::DeletionLimitExceeded, message: exceeded.to_string() });
+    }
+    let Task::CarryOut(approval) = job.task else { return Ok(plans) };
+    if let Err((proposal, message)) = compare(job, approval, &plans) {
+        leave(plans, RepositoryReason::PlanChanged);
+        report.proposal = proposal;
+        return Err(Halt::Refused { reason: Reason::PlanChanged, message });
+    }
+    mark(job, approval, &plans);
+    Ok(plans)
 }
 
 /// The server's version, if removing one tag may remove others there. A server whose GraphQL knows
@@ -105,19 +138,39 @@ fn compare(job: &Job<'_>, approval: &Approval, plans: &[Planned<'_>]) -> Result<
     Err((now, message))
 }
 
-/// Removes what is planned: small repositories together, others one after the other.
+/// Removes what is planned: small repositories together, and as many at a time as there may be requests.
 async fn carry_out(job: &Job<'_>, plans: Vec<Planned<'_>>, report: &mut Report) -> Result<(), Halt> {
     let mut plans = VecDeque::from(plans);
-    while !plans.is_empty() {
-        let room = job.client.removable_together();
-        let together = room.map_or(1, |room| fitting(&plans, room));
-        let some: Vec<Planned<'_>> = plans.drain(..together).collect();
-        if let Err(halt) = remove(job, some, report).await {
-            report.outcomes.extend(plans.into_iter().map(|plan| plan.left(RepositoryReason::NotReached)));
-            return Err(halt);
+    // How many fit together is asked when their turn comes, since it follows what became of those before.
+    let together = iter::from_fn(move || {
+        let some = job.client.removable_together().map_or(1, |room| fitting(&plans, room));
+        let some: Vec<Planned<'_>> = plans.drain(..some.min(plans.len())).collect();
+        (!some.is_empty()).then_some(some)
+    });
+    // Nothing is begun any more after what ends the run, and what is under way goes to its end.
+    let ended = AtomicBool::new(false);
+    let removals = stream::iter(together).map(async |some| {
+        if ended.load(Ordering::Relaxed) {
+            return (left(some), Ok(()));
         }
+        let (outcomes, end) = remove(job, some).await;
+        if end.is_err() {
+            ended.store(true, Ordering::Relaxed);
+        }
+        (outcomes, end)
+    });
+    let mut removals = removals.buffered(job.client.in_flight()).boxed();
+    let mut end = Ok(());
+    while let Some((outcomes, ended)) = removals.next().await {
+        report.outcomes.extend(outcomes);
+        end = end.and(ended);
     }
-    Ok(())
+    end
+}
+
+/// What becomes of plans whose turn did not come.
+fn left(plans: Vec<Planned<'_>>) -> Vec<Outcome> {
+    plans.into_iter().map(|plan| plan.left(RepositoryReason::NotReached)).collect()
 }
 
 /// How many of the next plans are carried out together: as many as fit into one request, at least one.
@@ -134,9 +187,9 @@ fn fitting(plans: &VecDeque<Planned<'_>>, room: Together) -> usize {
     plans.iter().take_while(fits).count().max(1)
 }
 
-/// Removes the tags of some repositories, and reports each. What went is told, also where an error stood in the way of
+/// Removes the tags of some repositories, and tells of each. What went is told, also where an error stood in the way of
 /// the rest.
-async fn remove(job: &Job<'_>, mut plans: Vec<Planned<'_>>, report: &mut Report) -> Result<(), Halt> {
+async fn remove(job: &Job<'_>, plans: Vec<Planned<'_>>) -> (Vec<Outcome>, Result<(), Halt>) {
     let wanted: Vec<(&Repository, &Removable)> =
         plans.iter().filter_map(|plan| Some((plan.repository, plan.removal.as_ref()?))).collect();
     let done = match wanted.as_slice() {
@@ -144,23 +197,26 @@ async fn remove(job: &Job<'_>, mut plans: Vec<Planned<'_>>, report: &mut Report)
         [(repository, removable)] => vec![remove_tags::run(job, repository, removable).await],
         several => remove_together::run(job, several).await,
     };
-    let (mut done, mut end) = (done.into_iter(), Ok(()));
-    for mut plan in plans.drain(..) {
+    let (mut done, mut outcomes, mut end) = (done.into_iter(), Vec::new(), Ok(()));
+    for mut plan in plans {
         if plan.removal.is_none() {
-            report.outcomes.push(plan.outcome);
+            outcomes.push(plan.outcome);
             continue;
         }
         let Some((tally, halt)) = done.next() else { continue };
         let own = halt.as_ref().is_some_and(|halt| matches!(halt, Halt::GitLab(error) if !concerns_all(error)));
         if end.is_err() && !own && tally.is_untouched() {
-            report.outcomes.push(plan.left(RepositoryReason::NotReached));
+            outcomes.push(plan.left(RepositoryReason::NotReached));
             continue;
         }
+        if halt.is_none() && tally.gone().len() as u64 == plan.tags() {
+            pass_over::note(job, plan.repository, plan.once_gone.take());
+        }
         let ended = settle(job, plan.repository, &mut plan.outcome, tally, halt).await;
-        report.outcomes.push(plan.outcome);
+        outcomes.push(plan.outcome);
         end = end.and(ended);
     }
-    end
+    (outcomes, end)
 }
 
 /// Writes what became of one repository's tags. Answers what ends the run.

@@ -23,6 +23,7 @@ use crate::policy::history::{Closed, Record};
 use crate::policy::repository_outcome::RepositoryReason;
 use crate::policy::{CompiledPolicy, bulk_ledger};
 
+use super::places::{Place, Places};
 use super::trail::Trail;
 
 /// What to run, decided by `policy::next_action`.
@@ -180,6 +181,7 @@ pub(crate) struct Job<'a> {
     pub(crate) instance: String,
     /// What is left of each tag.
     pub(crate) trail: Trail<'a>,
+    places: Places,
     /// The repositories in which the last run asked for removals and saw none.
     pub(crate) unconfirmed: HashSet<u64>,
 }
@@ -194,6 +196,7 @@ impl<'a> Job<'a> {
         Self {
             trail,
             context: run.context,
+            places: Places::new(client.in_flight()),
             client,
             policy,
             task: &run.task,
@@ -210,6 +213,11 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Waits until fewer requests that remove tags are under way than may be. Whoever has a place waits for no other.
+    pub(crate) async fn place(&self) -> Place<'_> {
+        self.places.place().await
+    }
+
     pub(crate) fn planner(&self) -> Planner<'_> {
         let reader = TagReader {
             client: &self.client,
@@ -217,6 +225,8 @@ impl<'a> Job<'a> {
             policy: self.policy,
             as_of: self.task.as_of(),
             everything: false,
+            // Whoever looks at a plan wants to see what stays.
+            all_names: self.task.tells_every_tag(),
             read: Some(self.gate.held()),
         };
         Planner { reader, usage: self.usage.as_deref() }

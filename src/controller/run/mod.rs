@@ -18,6 +18,7 @@ mod in_use_guard;
 mod job;
 mod keep_record;
 mod pass_over;
+mod places;
 pub(super) mod plan_repositories;
 mod regain;
 mod remains;
@@ -127,7 +128,7 @@ async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
     learn_of_others(run).await?;
     let Session { client, findings, .. } = run.gate.patiently(connect(run)).await?;
     report.findings = findings;
-    let found = run.gate.patiently(list_repositories::list(&client, &run.order.policy.target)).await?;
+    let found = run.gate.patiently(list_repositories::list(&client, &run.order.policy.target, None)).await?;
     found.note(&mut report.findings);
     run.progress.of(found.repositories.len());
     tell_of_limits(run, &client, found.repositories.len());
@@ -221,8 +222,8 @@ async fn learn_of_others(run: &Run<'_>) -> Result<(), Halt> {
 async fn connect(run: &Run<'_>) -> Result<Session, Halt> {
     let Run { context, order, live, .. } = run;
     let gate = Arc::clone(&run.gate) as Arc<_>;
-    let spec = &live.spec.gitlab;
-    Ok(connect::open(context, &run.namespace, spec, order.policy, order.mode, gate).await?)
+    let policy = (&live.spec.gitlab, order.policy);
+    Ok(connect::open(context, &run.namespace, policy, order.mode, gate, None).await?)
 }
 
 fn clocks_agree(client: &Client) -> Result<(), Halt> {

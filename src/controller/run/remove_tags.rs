@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::stream::{self, StreamExt};
+use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::gitlab::{Client, Error, ErrorKind, FinalCheck, RemovedPart, Repository, TagRemoval};
 use crate::policy::audit::AuditVerdict;
@@ -33,8 +33,6 @@ use super::trail::Line;
 /// Names in one part of a request, and all that can be asked for by their names at once. GitLab behaviour: more are
 /// refused.
 const BATCH: usize = 20;
-/// Requests under way at the same time at most. The pace per host is the real limit.
-const IN_FLIGHT: usize = 4;
 /// How often one tag alone is asked for again because GitLab took too long to tell.
 const MAX_LATE: usize = 2;
 
@@ -129,7 +127,10 @@ impl<'a> Removal<'a> {
 
     /// The same where requests for the images are left.
     pub(super) async fn rest(&mut self, requests: Vec<Request<'_>>, removals: &Removals) -> Result<(), Halt> {
-        self.requests(requests).await?;
+        if !requests.is_empty() {
+            let _place = self.job.place().await;
+            self.requests(requests).await?;
+        }
         self.attached(removals).await
     }
 
@@ -149,26 +150,38 @@ impl<'a> Removal<'a> {
         Ok(())
     }
 
+    /// Removes tags with as many requests at a time as the run may have.
     async fn run(&self, planned: &[Tag]) -> Result<(), Halt> {
-        let mut rest = planned;
-        // How many fit is asked when a request begins, since it follows what became of those before.
-        let next = std::iter::from_fn(move || {
-            let (batch, left) = rest.split_at(rest.len().min(self.most(&self.way())));
-            rest = left;
-            (!batch.is_empty()).then_some(batch)
-        });
-        let mut batches = stream::iter(next)
-            .map(|batch| self.requests(vec![self.request(batch.iter().collect())]))
-            .buffer_unordered(self.job.client.in_flight().min(IN_FLIGHT))
-            .boxed();
+        let rest = Mutex::new(planned);
+        let most = self.job.client.in_flight();
+        let mut removals: FuturesUnordered<_> = (0..most).map(|_| self.next_ones(&rest)).collect();
         let mut failed = None;
-        while let Some(batch) = batches.next().await {
-            if let Err(error) = batch {
+        while let Some(done) = removals.next().await {
+            if let Err(error) = done {
                 self.stopped.store(true, Ordering::Relaxed);
                 failed.get_or_insert(error);
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Removes some of the tags that are left, and then others, until none are.
+    async fn next_ones(&self, rest: &Mutex<&[Tag]>) -> Result<(), Halt> {
+        loop {
+            let place = self.job.place().await;
+            // How many fit is asked when a request begins, since it follows what became of those before.
+            let batch = {
+                let mut rest = rest.lock().unwrap_or_else(PoisonError::into_inner);
+                let (batch, left) = rest.split_at(rest.len().min(self.most(&self.way())));
+                *rest = left;
+                batch
+            };
+            if batch.is_empty() || self.stopped.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            self.requests(vec![self.request(batch.iter().collect())]).await?;
+            drop(place);
+        }
     }
 
     /// A request for some tags.

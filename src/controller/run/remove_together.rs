@@ -31,7 +31,14 @@ pub(super) async fn run<'a>(
     let removals: Vec<Removal<'_>> =
         wanted.iter().map(|(repository, removable)| Removal::of(job, repository, removable, true)).collect();
     let images = wanted.iter().map(|(_, removable)| removable.tags.images.iter().collect());
-    let left = at_once(job, &removals, images.collect()).await;
+    let place = job.place().await;
+    let tags: Vec<Vec<&Tag>> = images.collect();
+    let left = if fit(job, &tags) {
+        at_once(job, &removals, tags).await
+    } else {
+        removals.iter().zip(tags).map(|(removal, tags)| Ok(vec![removal.request(tags)])).collect()
+    };
+    drop(place);
     let (mut done, mut over) = (Vec::new(), false);
     for ((mut removal, (_, removable)), left) in removals.into_iter().zip(wanted).zip(left) {
         let halt = match left {
@@ -43,6 +50,11 @@ pub(super) async fn run<'a>(
         done.push((removal.into_tally(), halt));
     }
     done
+}
+
+/// Whether one request still may have all of them: fewer fit into one when the server has become slower.
+fn fit(job: &Job<'_>, tags: &[Vec<&Tag>]) -> bool {
+    job.client.removable_together().is_some_and(|room| tags.iter().map(Vec::len).sum::<usize>() <= room.tags)
 }
 
 /// Requests the removal of all at once.
