@@ -7,6 +7,8 @@
 //! - Nothing was pushed since the reading began, as GitLab tells, by a margin for clocks that differ.
 //! - The policy is of the same generation. What is remembered does not outlive the operator, so it is of the same
 //!   version.
+//! - No tag went, or all that did are gone by GitLab's word, and none of the repository's tags was attached to another:
+//!   what belonged to an image that is gone may go as well.
 //! - No tag stayed because it is or may be in use, because GitLab protects it, because it was pushed again, or because
 //!   something about it was not known: each may be otherwise without a push. Where none did, another list of images in
 //!   use or another protection rule keeps more, and lets nothing go.
@@ -28,7 +30,7 @@ use super::{CompiledPolicy, Method};
 /// How long a reading is relied on at most.
 pub const READ_AGAIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// What is remembered of the reading of a repository in which there was nothing to remove.
+/// What is remembered of the reading of a repository in which there is nothing to remove, or nothing any more.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reading {
     path: Box<str>,
@@ -41,13 +43,20 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// What a plan leaves to be remembered; nothing where it may be otherwise the next time.
+    /// What a plan leaves to be remembered once all is gone that goes; nothing where it may be otherwise the next time.
     #[must_use]
     pub fn of(plan: &RepositoryPlan, policy: &CompiledPolicy, path: &str, generation: i64) -> Option<Self> {
         let Method::Exact(rules) = &policy.method else { return None };
-        let stays = |verdict| matches!(verdict, Verdict::Keep(reason) if is_lasting(reason));
+        let (mut stays, mut goes) = (false, false);
+        for (_, decision) in plan.tags.iter() {
+            match decision.verdict {
+                Verdict::Keep(reason) if is_lasting(reason) => stays = true,
+                Verdict::Keep(_) => return None,
+                Verdict::Remove(_) => goes = true,
+            }
+        }
         // A repository without tags is looked at for its own sake.
-        if plan.tags.is_empty() || !plan.tags.iter().all(|(_, decision)| stays(decision.verdict)) {
+        if !stays || (goes && plan.tags.read.iter().any(|planned| planned.attached.is_some())) {
             return None;
         }
         let at = plan.source.at;

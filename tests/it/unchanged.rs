@@ -1,6 +1,6 @@
 //! Runs in which hardly anything happened since the last: what did not change is not asked for.
 
-use gitlab_simulator::{Backend, Endpoint, Push};
+use gitlab_simulator::{Action, Backend, Endpoint, Fault, Matcher, Push};
 use jiff::SignedDuration;
 use registry_cleanup_operator::api::{PolicyStatus, RunResult};
 use serde_json::{Value, json};
@@ -70,9 +70,14 @@ async fn a_repository_is_read_again_when_something_was_pushed_came_of_age_or_was
         "{message}"
     );
 
-    // What was removed from is read once more, and then known.
-    let (told, _) = next_night(&world, "three").await;
-    assert_eq!(reasons(&told), ["Unchanged", "Unchanged", "NothingToRemove"]);
+    // What is left where something was removed is known.
+    let (told, scanned) = next_night(&world, "three").await;
+    assert_eq!((reasons(&told), scanned), (vec!["Unchanged"; 3], 0));
+    let status = world.policies().get("shop").await.unwrap().status.unwrap();
+    let removed_from = status.repositories.iter().find(|it| it.path.ends_with("c-young")).unwrap();
+    let message = removed_from.message.as_deref().unwrap();
+    assert!(message.ends_with("1 NoRuleMatches; ages by the last push"), "{message}");
+    assert_eq!((removed_from.tags.matched, removed_from.samples.len()), (0, 0));
     let (told, scanned) = next_night(&world, "four").await;
     assert_eq!((reasons(&told), scanned), (vec!["Unchanged"; 3], 0));
 
@@ -91,6 +96,24 @@ async fn a_repository_is_read_again_when_something_was_pushed_came_of_age_or_was
     let operator = Operator::start(&world).await;
     let (told, _) = next_night(&world, "seven").await;
     assert_eq!(reasons(&told), ["NothingToRemove"; 3], "a new process knows nothing of before");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_of_which_it_is_not_certain_that_all_went_is_read_again() {
+    let world = World::start().await;
+    world.repository("shop/backend/api", &[("v1", 90), ("main", 90)]);
+    let operator = ready(&world).await;
+    let lost = Fault::new(Matcher::endpoint(Endpoint::GraphqlMutation), Action::DropConnection).after_processing();
+    world.sim.fault(lost);
+    let (told, scanned) = next_night(&world, "one").await;
+    assert_eq!(scanned, 2);
+    assert_ne!(reasons(&told), ["NothingToRemove"]);
+    world.sim.clear_faults();
+    let (told, scanned) = next_night(&world, "two").await;
+    assert_eq!((reasons(&told), scanned), (vec!["NothingToRemove"], 1), "it was gone, which nobody knew");
+    let (told, _) = next_night(&world, "three").await;
+    assert_eq!(reasons(&told), ["Unchanged"]);
     operator.stop().await;
 }
 

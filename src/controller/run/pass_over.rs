@@ -9,7 +9,6 @@ use crate::gitlab::Repository;
 use crate::policy::effect::Effect;
 use crate::policy::outcomes;
 use crate::policy::plan::repository::RepositoryPlan;
-use crate::policy::repository_outcome::Outcome;
 use crate::policy::unchanged::Reading;
 
 use super::job::{Job, Task};
@@ -61,28 +60,20 @@ fn remembered(job: &Job<'_>, repositories: &[Repository]) -> Vec<(Remembered, u6
     repositories.iter().filter_map(known).collect()
 }
 
-/// What a plan leaves to be remembered.
-pub(super) fn reading(job: &Job<'_>, repository: &Repository, plan: &RepositoryPlan) -> Option<Reading> {
-    Reading::of(plan, job.policy, &repository.path, job.generation)
+/// What a plan leaves to be remembered once all is gone that goes.
+pub(super) fn reading(job: &Job<'_>, repository: &Repository, plan: &RepositoryPlan) -> Option<(Reading, Effect)> {
+    let reading = Reading::of(plan, job.policy, &repository.path, job.generation)?;
+    Some((reading, Effect::of_rest(plan, job.policy)))
 }
 
-/// Remembers a repository in which there was nothing to remove, or forgets it.
-pub(super) fn note(
-    job: &Job<'_>,
-    repository: &Repository,
-    reading: Option<Reading>,
-    outcome: &Outcome,
-    effect: Effect,
-) {
+/// Remembers a repository in which there is nothing to remove, or forgets it.
+pub(super) fn note(job: &Job<'_>, repository: &Repository, remembered: Option<Remembered>) {
     if matches!(job.task, Task::Remove) {
-        let remembered = reading.map(|reading| Remembered { reading, outcome: outcome.clone(), effect });
         job.context.memory().readings().note(&job.uid, repository.id, remembered);
     }
 }
 
 /// Forgets what is remembered of a repository that is read again.
 pub(super) fn forget(job: &Job<'_>, repository: &Repository) {
-    if matches!(job.task, Task::Remove) {
-        job.context.memory().readings().note(&job.uid, repository.id, None);
-    }
+    note(job, repository, None);
 }

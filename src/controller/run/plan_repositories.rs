@@ -8,7 +8,7 @@ use crate::policy::approval::Item;
 use crate::policy::effect::Effect;
 use crate::policy::limits::Exceeded;
 use crate::policy::outcomes;
-use crate::policy::outcomes::plan::{Removable, doubted, incomplete, judge, not_carried_out, unresolved};
+use crate::policy::outcomes::plan::{Removable, doubted, incomplete, judge, not_carried_out, once_gone, unresolved};
 use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::planning_width::Width;
 use crate::policy::repository_outcome::{Outcome, RepositoryReason};
@@ -21,6 +21,10 @@ use super::trail::Line;
 use crate::controller::plan::archived;
 use crate::controller::plan::failure::Failure;
 use crate::controller::plan::list_repositories::{concerns_all, failure};
+use crate::controller::readings::Remembered;
+
+/// Plans, and what ends the whole run after them, if something does.
+pub(crate) type Plans<'r> = (Vec<Planned<'r>>, Option<Halt>);
 
 /// A repository whose plan is made, or will never be.
 pub(crate) struct Planned<'r> {
@@ -29,6 +33,8 @@ pub(crate) struct Planned<'r> {
     pub(crate) outcome: Outcome,
     /// What is to be removed.
     pub(crate) removal: Option<Removable>,
+    /// What may be remembered of the repository once all of that is gone.
+    pub(crate) once_gone: Option<Remembered>,
 }
 
 impl Planned<'_> {
@@ -75,12 +81,13 @@ impl<'r> Rest<'r> {
         self.repositories.is_empty()
     }
 
-    /// Plans those whose plans are made before anything comes of them, in order: a few, or all that there are. Answers
-    /// the plans, up to what ends the whole run, if something does.
-    pub(crate) async fn plan(&mut self, job: &Job<'_>) -> (Vec<Planned<'r>>, Option<Halt>) {
+    /// Plans those whose plans are made before anything comes of them, in order: a few, or all that there are. So many
+    /// tags of those before are still to go meanwhile. Answers the plans, up to what ends the whole run, if something
+    /// does.
+    pub(crate) async fn plan(&mut self, job: &Job<'_>, held: u64) -> Plans<'r> {
         let mut plans = Vec::new();
         loop {
-            let (some, rest) = self.repositories.split_at(self.repositories.len().min(self.width.at_once()));
+            let (some, rest) = self.repositories.split_at(self.repositories.len().min(self.width.beside(held)));
             self.repositories = rest;
             let before = plans.len();
             if let Some(halt) = plan_all(job, some, &mut plans).await {
@@ -120,7 +127,7 @@ pub(crate) fn delete_scheduled(repository: &Repository) -> Option<Outcome> {
 }
 
 async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'r>, Halt> {
-    let only = |outcome| Planned { repository, outcome, removal: None };
+    let only = |outcome| Planned { repository, outcome, removal: None, once_gone: None };
     pass_over::forget(job, repository);
     if let Some(outcome) = delete_scheduled(repository) {
         return Ok(only(outcome));
@@ -136,10 +143,17 @@ async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'
                 if job.task.tells_every_tag() {
                     audit(job, repository, &plan);
                 }
-                let reading = pass_over::reading(job, repository, &plan);
+                let (reading, goes) = (pass_over::reading(job, repository, &plan), plan.tags.removals() > 0);
                 let (outcome, removal) = judge(repository.into(), plan, job.policy, job.context.clock.now());
-                pass_over::note(job, repository, reading, &outcome, effect);
-                Ok(Planned { repository, outcome, removal })
+                let remembered = reading.map(|(reading, effect)| {
+                    let outcome = if goes { once_gone(&outcome) } else { outcome.clone() };
+                    Remembered { reading, outcome, effect }
+                });
+                if goes {
+                    return Ok(Planned { repository, outcome, removal, once_gone: remembered });
+                }
+                pass_over::note(job, repository, remembered);
+                Ok(only(outcome))
             }
             Err(Failure::GitLab(error)) if concerns_all(&error) => Err(error.into()),
             Err(Failure::InUse(unknown)) => {

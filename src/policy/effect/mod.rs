@@ -10,6 +10,7 @@ use crate::api::conditions::{ConditionStatus, Reason};
 use super::compile::{CompiledPolicy, Method, Rule};
 use super::pattern::Pattern;
 use super::plan::repository::RepositoryPlan;
+use super::plan::{Decision, Verdict};
 use super::repository_outcome::{Outcome, RepositoryReason};
 use super::source::Extent;
 use super::target::{Matched, TargetSeen};
@@ -88,12 +89,23 @@ impl Effect {
     /// What a plan shows of a repository.
     #[must_use]
     pub fn of_plan(plan: &RepositoryPlan, policy: &CompiledPolicy) -> Self {
-        let names = plan.tags.iter().map(|(tag, _)| tag.name);
+        Self::of_some(plan, policy, |_| true)
+    }
+
+    /// What it would show once all is gone that goes.
+    #[must_use]
+    pub fn of_rest(plan: &RepositoryPlan, policy: &CompiledPolicy) -> Self {
+        Self::of_some(plan, policy, |decision| matches!(decision.verdict, Verdict::Keep(_)))
+    }
+
+    fn of_some(plan: &RepositoryPlan, policy: &CompiledPolicy, counts: fn(&Decision) -> bool) -> Self {
+        let names = plan.tags.iter().filter(|(_, decision)| counts(decision)).map(|(tag, _)| tag.name);
         let mut seen = Self::of_names(names, policy);
         seen.partial = plan.source.extent != Extent::All;
         if matches!(policy.method, Method::Exact(_)) {
-            seen.read = plan.tags.read.len() as u64;
-            seen.protected = plan.tags.read.iter().filter(|planned| planned.tag.protected).count() as u64;
+            let read = || plan.tags.read.iter().filter(|planned| counts(&planned.decision));
+            seen.read = read().count() as u64;
+            seen.protected = read().filter(|planned| planned.tag.protected).count() as u64;
         }
         seen
     }

@@ -79,6 +79,19 @@ pub fn unchanged(before: &Outcome, read: Timestamp) -> Outcome {
     }
 }
 
+/// The outcome of a repository of which all is gone that was to go, as a reading after that would come to it.
+#[must_use]
+pub fn once_gone(planned: &Outcome) -> Outcome {
+    Outcome {
+        result: RepositoryResult::Unchanged,
+        reason: Some(RepositoryReason::NothingToRemove),
+        tags: TagCounts::default(),
+        samples: Vec::new(),
+        bytes: 0,
+        ..planned.clone()
+    }
+}
+
 /// Why tags stay, which of them are in use and by whom, and what else there is to know of a plan.
 fn message(plan: &RepositoryPlan, method: &Method) -> String {
     let parts = [

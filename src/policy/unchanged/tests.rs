@@ -11,7 +11,7 @@ use crate::api::Attachments;
 use crate::policy::compile::tests::spec;
 use crate::policy::in_use::tests::of_shop_web;
 use crate::policy::inventory::Inventory;
-use crate::policy::plan::{Decision, PlannedName, PlannedTag, TagPlan, attachments, exact};
+use crate::policy::plan::{Attached, Decision, PlannedName, PlannedTag, RemoveReason, TagPlan, attachments, exact};
 use crate::policy::source::Source;
 use crate::policy::tag::{Ages, Manifest, Tag};
 use crate::policy::tag_protection::Claims;
@@ -87,7 +87,28 @@ fn only_what_stays_by_itself_is_remembered() {
         "VersionTied",
     ];
     assert_eq!(lasting, expected);
-    assert!(!remembered(Verdict::Remove(crate::policy::plan::RemoveReason::RuleMatches)));
+    assert!(!remembered(Verdict::Remove(RemoveReason::RuleMatches)));
+}
+
+#[test]
+fn where_tags_go_the_rest_is_remembered_unless_something_was_attached_to_them() {
+    let decided = |name: &str, verdict, attached: bool| PlannedTag {
+        tag: tag(name, after(now(), -DAY)),
+        decision: Decision { verdict, rule: Some(0) },
+        attached: attached.then(Attached::default),
+    };
+    let (goes, stays) = (Verdict::Remove(RemoveReason::RuleMatches), Verdict::Keep(KeepReason::TooYoung));
+    let remembered = |read: Vec<PlannedTag>| {
+        let plan = plan_of(TagPlan { read, ..TagPlan::default() }, Extent::All, now());
+        Reading::of(&plan, &thirty_days(), PATH, 3).is_some()
+    };
+    assert!(remembered(vec![decided("v1", goes, false), decided("v2", stays, false)]));
+    assert!(!remembered(vec![decided("v1", goes, false)]), "nothing is left");
+    let in_use = decided("v3", Verdict::Keep(KeepReason::InUse), false);
+    assert!(!remembered(vec![decided("v1", goes, false), decided("v2", stays, false), in_use]));
+    let attached = decided("sha256-a.sig", Verdict::Keep(KeepReason::SubjectKept), true);
+    assert!(!remembered(vec![decided("v1", goes, false), decided("v2", stays, false), attached.clone()]));
+    assert!(remembered(vec![decided("v2", stays, false), attached]), "its image stays");
 }
 
 #[test]
