@@ -17,6 +17,7 @@ use crate::policy::token::{self, Token, bad_credentials, not_asked, token_findin
 
 use super::context::Context;
 use super::error::Error;
+use super::shared_answers::{Fingerprint, SharedAnswers, Sharing, Wish};
 
 /// A way to GitLab that has been tried, with what the token says about itself.
 pub(crate) struct Session {
@@ -24,6 +25,21 @@ pub(crate) struct Session {
     pub(crate) findings: Findings,
     /// What GitLab tells of the token, if it tells anything.
     pub(crate) token: Option<Token>,
+    /// What the connection is known by.
+    fingerprint: Fingerprint,
+}
+
+impl Session {
+    /// What a look that was wanted at a moment shares with others, until its gate closes.
+    pub(crate) fn sharing<'a>(&self, answers: &'a SharedAnswers, wanted: Wish, gate: &'a dyn Gate) -> Sharing<'a> {
+        Sharing { answers, of: self.fingerprint, wanted, gate }
+    }
+
+    /// The same with a client that only reads.
+    pub(crate) fn only_reading(self) -> Self {
+        let Self { client, findings, token, fingerprint } = self;
+        Self { client: client.only_reading(), findings, token, fingerprint }
+    }
 }
 
 /// Why there is no session.
@@ -40,25 +56,32 @@ impl From<Findings> for NoSession {
     }
 }
 
-/// Opens a session with the credentials of a policy.
+/// Opens a session with the credentials of a policy. A look that was wanted at a moment shares what others have asked
+/// since.
 ///
 /// # Errors
 /// Says why there is none.
 pub(crate) async fn open(
     context: &Context,
     namespace: &str,
-    spec: &GitLabSpec,
-    policy: &CompiledPolicy,
+    policy: (&GitLabSpec, &CompiledPolicy),
     mode: Mode,
     gate: Arc<dyn Gate>,
+    wanted: Option<Wish>,
 ) -> Result<Session, NoSession> {
+    let (spec, policy) = policy;
     let credentials = credentials::read(&context.kube, namespace, spec, &policy.base_url).await;
     let credentials = credentials.map_err(|error| match error.reason() {
         Some(reason) => NoSession::Findings(bad_credentials(reason, error.to_string())),
         None => NoSession::NotAsked(Error::Secret(error)),
     })?;
     let connection = connection(policy, credentials);
-    Ok(connect(&context.gitlab, &*context.clock, &connection, mode, gate).await?)
+    let clock = &*context.clock;
+    let Some(wanted) = wanted else { return Ok(connect(&context.gitlab, clock, &connection, mode, gate).await?) };
+    let client = client(&context.gitlab, &connection, Arc::clone(&gate))?;
+    let (answers, fingerprint) = (&context.answers, context.gitlab.fingerprint(&connection));
+    let token = answers.tokens.get(answers, fingerprint, wanted, &*gate, client.token_self()).await;
+    Ok(session(client, token, fingerprint, mode, clock)?)
 }
 
 /// The way to a policy's GitLab.
@@ -82,13 +105,29 @@ pub(crate) async fn connect(
     mode: Mode,
     gate: Arc<dyn Gate>,
 ) -> Result<Session, Findings> {
-    let client = gitlab.connect(connection, gate).map_err(|error| match error.class() {
+    let client = client(gitlab, connection, gate)?;
+    let token = client.token_self().await;
+    session(client, token, gitlab.fingerprint(connection), mode, clock)
+}
+
+fn client(gitlab: &GitLab, connection: &Connection, gate: Arc<dyn Gate>) -> Result<Client, Findings> {
+    gitlab.connect(connection, gate).map_err(|error| match error.class() {
         Class::Host => from_error(&error),
         _ => bad_credentials(Reason::SecretInvalid, error.to_string()),
-    })?;
-    let token = client.token_self().await.map_err(|error| from_error(&error))?.map(known);
+    })
+}
+
+/// A session, if what GitLab says of the token allows one.
+fn session(
+    client: Client,
+    token: Result<Option<TokenInfo>, GitLabError>,
+    fingerprint: Fingerprint,
+    mode: Mode,
+    clock: &dyn Clock,
+) -> Result<Session, Findings> {
+    let token = token.map_err(|error| from_error(&error))?.map(known);
     let findings = token_findings(token.as_ref(), mode, clock.now());
-    if findings.trouble.is_none() { Ok(Session { client, findings, token }) } else { Err(findings) }
+    if findings.trouble.is_none() { Ok(Session { client, findings, token, fingerprint }) } else { Err(findings) }
 }
 
 fn known(info: TokenInfo) -> Token {
@@ -96,13 +135,17 @@ fn known(info: TokenInfo) -> Token {
     Token { scopes, expires_at, revoked, active }
 }
 
-/// Whether the targets can be listed; completes the findings of a session.
-pub(crate) async fn check_targets(session: &Session, target: &Target) -> Findings {
+/// Whether the targets can be listed; completes the findings of a session. A look shares what others have asked.
+pub(crate) async fn check_targets(session: &Session, target: &Target, sharing: Option<&Sharing<'_>>) -> Findings {
     let mut findings = session.findings.clone();
     let namespaces = namespaces(target);
     let mut missing = Vec::new();
     for (name, namespace) in &namespaces {
-        match session.client.check(namespace).await {
+        let listed = match sharing {
+            Some(sharing) => sharing.check(&session.client, namespace).await,
+            None => session.client.check(namespace).await,
+        };
+        match listed {
             Ok(()) => {}
             Err(error) if error.class() == Class::Target => missing.push(format!("{name}: {error}")),
             Err(error) => return from_error(&error),

@@ -29,8 +29,9 @@ use super::check_state::Memory;
 use super::counts::Counts;
 use super::gate::{RunGate, StillCurrent};
 use super::leadership::Leadership;
-use super::neighbours::{Guarded, Neighbours, are_ready};
+use super::neighbours::{Directory, Guarded, Neighbours, are_ready};
 use super::pause::PauseSwitch;
+use super::shared_answers::SharedAnswers;
 use super::sightings::Sightings;
 use super::traces::Traces;
 
@@ -73,6 +74,8 @@ pub struct Context {
     ledger: Mutex<Ledger>,
     traces: Mutex<Traces>,
     memory: Mutex<Memory>,
+    /// What GitLab says of tokens and targets, for all that are looked at.
+    pub(crate) answers: SharedAnswers,
     definition: Mutex<Definition>,
     /// All policies, as the watches have shown them; nothing until there are watches.
     policies: OnceLock<Vec<Store<Guarded>>>,
@@ -120,6 +123,7 @@ impl Context {
             ledger: Mutex::default(),
             traces: Mutex::default(),
             memory: Mutex::default(),
+            answers: SharedAnswers::default(),
             definition: Mutex::default(),
             policies: OnceLock::new(),
             sightings: Sightings::default(),
@@ -254,7 +258,9 @@ impl Context {
 
     /// The policies that may look after the same repositories as this one; `None` until all policies are known.
     pub(crate) fn neighbours(&self, live: &RegistryCleanupPolicy, policy: &CompiledPolicy) -> Option<Neighbours> {
-        Neighbours::of(live, &policy.base_url, self.policies.get()?)
+        let stores = self.policies.get().filter(|stores| are_ready(stores))?;
+        let directory = self.sightings.directory(|| Directory::of(stores));
+        Some(Neighbours::of(live, &policy.base_url, &directory, stores))
     }
 
     /// The fingerprint of those; `None` until all policies are known.

@@ -44,6 +44,7 @@ mod readings;
 mod reconcile;
 mod renewal;
 mod run;
+mod shared_answers;
 mod sightings;
 mod statuses;
 mod traces;

@@ -4,14 +4,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures::FutureExt;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use url::Url;
 
 use crate::api::RegistryCleanupPolicy;
 use crate::cluster::watched::Watched;
 use crate::gitlab::Repository;
-use crate::policy::overlap::{self, Neighbourhood, Other, Overlap, Place};
+use crate::policy::overlap::{self, Neighbourhood, Neighbourhoods, Other, Overlap, Place};
 
 /// A policy as it is watched: an object that cannot be read as one is an error of that object only.
 pub(super) type Guarded = Watched;
@@ -19,16 +19,45 @@ pub(super) type Guarded = Watched;
 /// The policies that may look after the same repositories as one of them does.
 pub(crate) struct Neighbours(Vec<Arc<Guarded>>);
 
-impl Neighbours {
-    /// Those of a policy whose GitLab has this address; `None` until every watch has shown what there is.
-    pub(crate) fn of(live: &RegistryCleanupPolicy, address: &Url, stores: &[Store<Guarded>]) -> Option<Self> {
-        if !are_ready(stores) {
-            return None;
+/// Where all policies look that the watches have shown. It keeps none of them, since each that it kept would be there
+/// twice as soon as its status is written.
+pub(crate) struct Directory {
+    /// The watch that has shown it, and its name.
+    policies: Vec<(usize, ObjectRef<Guarded>)>,
+    places: Neighbourhoods,
+}
+
+impl Directory {
+    /// Of everything that the watches have shown.
+    pub(crate) fn of(stores: &[Store<Guarded>]) -> Self {
+        let mut directory = Self { policies: Vec::new(), places: Neighbourhoods::default() };
+        for (watch, store) in stores.iter().enumerate() {
+            for object in store.state() {
+                let Ok(policy) = &object.0 else { continue };
+                directory.policies.push((watch, ObjectRef::from_obj(&*object)));
+                directory.places.push(Neighbourhood::of_other(&described(policy)));
+            }
         }
-        let around = Neighbourhood::of(address, &live.spec.target);
-        let mut all: Vec<Arc<Guarded>> = stores.iter().flat_map(Store::state).collect();
-        all.retain(|object| object.0.as_ref().is_ok_and(|other| is_neighbour(&around, live, other)));
-        Some(Self(all))
+        directory
+    }
+}
+
+impl Neighbours {
+    /// Those of a policy whose GitLab has this address.
+    pub(crate) fn of(
+        live: &RegistryCleanupPolicy,
+        address: &Url,
+        directory: &Directory,
+        stores: &[Store<Guarded>],
+    ) -> Self {
+        let near = directory.places.around(&Neighbourhood::of(address, &live.spec.target));
+        let object = |position: usize| {
+            let (watch, name) = directory.policies.get(position)?;
+            stores.get(*watch)?.get(name)
+        };
+        let mut all: Vec<Arc<Guarded>> = near.into_iter().filter_map(object).collect();
+        all.retain(|object| object.0.as_ref().is_ok_and(|other| is_another(live, other)));
+        Self(all)
     }
 
     /// Whether there are none.
@@ -65,12 +94,11 @@ pub fn neighbours_among(
     mut all: Vec<RegistryCleanupPolicy>,
 ) -> Vec<RegistryCleanupPolicy> {
     let around = Neighbourhood::of(address, &policy.spec.target);
-    all.retain(|other| is_neighbour(&around, policy, other));
+    let meets = |other: &RegistryCleanupPolicy| {
+        Neighbourhood::of_other(&described(other)).is_some_and(|other| around.meets(&other))
+    };
+    all.retain(|other| is_another(policy, other) && meets(other));
     all
-}
-
-fn is_neighbour(around: &Neighbourhood, policy: &RegistryCleanupPolicy, other: &RegistryCleanupPolicy) -> bool {
-    is_another(policy, other) && around.includes(&described(other))
 }
 
 /// Which of the repositories of a policy these others look after as well.

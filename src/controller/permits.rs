@@ -19,7 +19,7 @@ use crate::policy::fair_queue::{FairQueue, Limits, Ticket};
 
 /// Looks at the same time, in all and at one GitLab.
 const LOOKS: usize = 64;
-const LOOKS_PER_HOST: usize = 4;
+const LOOKS_PER_HOST: usize = 10;
 /// An answer that takes longer is slow: whoever waits for it is in nobody's way meanwhile.
 pub(crate) const SLOW: Duration = Duration::from_secs(2);
 /// Names of tags that runs may hold altogether without a permit while they wait: some 20 MiB. A run that holds more

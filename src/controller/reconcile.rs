@@ -38,6 +38,7 @@ use super::permits::{Permit, Permits};
 use super::plan::in_use::Usage;
 use super::plan::list_repositories::{self, Found};
 use super::run::{self, Order};
+use super::shared_answers::Wish;
 use super::turns::{Turns, Wanted};
 
 /// Steps in one look. Far more than any sequence needs; the bound turns a mistake into a slow loop instead of a hot
@@ -58,6 +59,7 @@ pub(crate) async fn reconcile(
     currency: &Currency,
     permits: &Permits,
 ) -> Result<Requeue, Error> {
+    let wanted = context.answers.wish();
     let ours = context.is_ours(&*object);
     let Ok(policy) = &object.0 else {
         if ours {
@@ -96,7 +98,10 @@ pub(crate) async fn reconcile(
         } else if let Some(of) = live.take() {
             tracing::debug!(%namespace, policy = name, ?action, "step");
             // A run holds a lot while it waits; most policies wait for nothing but the next slot.
-            match Box::pin(step(&context, &of, (action, compiled), currency, &mut permit)).await {
+            // An edit that the watch has not shown yet wants answers of its own.
+            let edited = of.metadata.generation != policy.metadata.generation;
+            let wanted = if edited { context.answers.wish() } else { wanted };
+            match Box::pin(step(&context, &of, (action, compiled), (currency, wanted), &mut permit)).await {
                 // Somebody wrote the policy since it was read, so what was decided may not be what is to be done now.
                 Err(error) if error.is_conflict() => {}
                 stepped => {
@@ -221,7 +226,7 @@ async fn step(
     context: &Context,
     live: &RegistryCleanupPolicy,
     (action, compiled): (Action, Compiled),
-    currency: &Currency,
+    (currency, wanted): (&Currency, Wish),
     permit: &mut Option<Permit>,
 ) -> Result<Option<RegistryCleanupPolicy>, Error> {
     let now = context.clock.now();
@@ -237,7 +242,7 @@ async fn step(
             record_interruption(context, live, compiled.as_ref().ok(), &mut status, now)
         }
         (Action::Check, Ok(policy)) => {
-            let look = check(context, live, policy, currency);
+            let look = check(context, live, policy, currency, wanted);
             let found = match permit.as_ref() {
                 Some(permit) => permit.look(look).await?,
                 None => look.await?,
@@ -343,12 +348,13 @@ async fn check(
     live: &RegistryCleanupPolicy,
     policy: &CompiledPolicy,
     currency: &Currency,
+    wanted: Wish,
 ) -> Result<Option<Look>, Error> {
     let namespace = live.namespace().ok_or(Error::Nameless)?;
     let deadline = context.clock.now().checked_add(CHECK_DEADLINE).unwrap_or(Timestamp::MAX);
     let gate = Arc::new(context.gate(deadline, currency.of(live)));
-    let (spec, by) = (&live.spec.gitlab, Arc::clone(&gate) as Arc<_>);
-    let opened = connect::open(context, &namespace, spec, policy, policy.mode, by).await;
+    let (of, by) = ((&live.spec.gitlab, policy), Arc::clone(&gate) as Arc<_>);
+    let opened = connect::open(context, &namespace, of, policy.mode, by, Some(wanted)).await;
     context.memory().note_watch(&live.uid().unwrap_or_default(), context.sees_workloads());
     let neighbours = context.neighbours(live, policy);
     if let Some(neighbours) = &neighbours {
@@ -356,12 +362,14 @@ async fn check(
     }
     let found = match opened {
         Ok(session) => {
-            let findings = connect::check_targets(&session, &policy.target).await;
+            let sharing = session.sharing(&context.answers, wanted, &*gate);
+            let findings = connect::check_targets(&session, &policy.target, Some(&sharing)).await;
             let works = findings.trouble.is_none();
             // Listed where something needs it, and then once for all that does.
             let listed = OnceCell::new();
             let list = || async {
-                let list = || async { list_repositories::list(&session.client, &policy.target).await.ok() };
+                let list =
+                    || async { list_repositories::list(&session.client, &policy.target, Some(&sharing)).await.ok() };
                 if works { listed.get_or_init(list).await.as_ref() } else { None }
             };
             let overlap = match neighbours {

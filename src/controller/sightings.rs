@@ -3,19 +3,21 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
-use super::neighbours::Guarded;
+use super::neighbours::{Directory, Guarded};
 
 /// What was made of all policies for each of them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Sightings {
     /// Grows with every change.
     version: AtomicU64,
     fingerprints: Mutex<HashMap<String, Fingerprint>>,
+    /// Where all policies look, as of a version.
+    directory: Mutex<Option<(u64, Arc<Directory>)>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +48,19 @@ impl Sightings {
         let neighbours = compute()?;
         self.fingerprints().insert(uid.to_owned(), Fingerprint { version, generation, neighbours });
         Some(neighbours)
+    }
+
+    /// Where all policies look; computed where anything has changed since it last was.
+    pub(crate) fn directory(&self, compute: impl FnOnce() -> Directory) -> Arc<Directory> {
+        // Before it is computed: what changes meanwhile makes it be computed again.
+        let version = self.version.load(Ordering::SeqCst);
+        let mut known = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, directory)) = known.as_ref().filter(|(of, _)| *of == version) {
+            return Arc::clone(directory);
+        }
+        let directory = Arc::new(compute());
+        *known = Some((version, Arc::clone(&directory)));
+        directory
     }
 
     /// Forgets the policies that are gone.

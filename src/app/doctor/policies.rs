@@ -98,9 +98,9 @@ impl Patient<'_> {
         let opened = session(self.gitlab, self.clock, &connection, policy.mode, Arc::new(AlwaysOpen)).await;
         let (told, findings) = match opened {
             Err(findings) => (Told::default(), findings),
-            Ok(Session { client, findings, token }) => {
-                let session = Session { client: client.only_reading(), findings, token };
-                let findings = check_targets(&session, &policy.target).await;
+            Ok(session) => {
+                let session = session.only_reading();
+                let findings = check_targets(&session, &policy.target, None).await;
                 let mut told = asked(&session, policy).await;
                 told.ahead = session.client.clock_ahead();
                 (told, findings)

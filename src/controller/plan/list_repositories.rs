@@ -1,6 +1,7 @@
 //! Lists the repositories of a policy's projects and groups, and turns errors about one of them into outcomes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::api::RepositoryResult;
 use crate::api::conditions::Reason;
@@ -12,6 +13,7 @@ use crate::policy::target::{Target, TargetSeen, directly_in_group};
 use crate::policy::token;
 
 use crate::controller::connect::{from_error, namespaces};
+use crate::controller::shared_answers::Sharing;
 
 impl<'a> From<&'a Repository> for RepositoryName<'a> {
     fn from(repository: &'a Repository) -> Self {
@@ -55,18 +57,23 @@ impl Found {
     }
 }
 
-/// Lists everything. A project or group that cannot be listed does not keep the others from being handled.
+/// Lists everything. A project or group that cannot be listed does not keep the others from being handled. A look
+/// shares what others have asked.
 ///
 /// # Errors
 /// What concerns the whole run: the token, the certificate, a stop.
-pub(crate) async fn list(client: &Client, target: &Target) -> Result<Found, Error> {
+pub(crate) async fn list(client: &Client, target: &Target, sharing: Option<&Sharing<'_>>) -> Result<Found, Error> {
     let namespaces = namespaces(target);
     let asked = namespaces.len();
     let mut found =
         Found { repositories: Vec::new(), failed: Vec::new(), why: None, asked, target: TargetSeen::default() };
     let (mut repositories, mut left_out) = (BTreeMap::new(), BTreeSet::new());
     for (name, namespace) in namespaces {
-        let listed = match client.repositories(&namespace).await {
+        let listed = match sharing {
+            Some(sharing) => sharing.repositories(client, &namespace).await,
+            None => client.repositories(&namespace).await.map(Arc::from),
+        };
+        let listed: Arc<[Repository]> = match listed {
             Ok(listed) => listed,
             Err(error) if concerns_all(&error) => return Err(error),
             Err(error) => {
@@ -83,12 +90,12 @@ pub(crate) async fn list(client: &Client, target: &Target) -> Result<Found, Erro
             Namespace::Group { path } if !includes_subgroups(target, path) => Some(path.clone()),
             _ => None,
         };
-        for repository in listed {
+        for repository in &*listed {
             let here = direct_only.as_ref().is_none_or(|group| directly_in_group(group, repository.project_path()));
             if here && target.selects(&repository.path) {
-                repositories.insert(repository.id, repository);
+                repositories.insert(repository.id, repository.clone());
             } else if here {
-                left_out.insert(repository.path);
+                left_out.insert(repository.path.clone());
             }
         }
     }
