@@ -90,7 +90,7 @@ impl Forecast {
         let session =
             connect::connect(gitlab, &*clock, &question.connection, Mode::DryRun, Arc::new(AlwaysOpen)).await?;
         let client = session.client.only_reading();
-        let mut found = list_repositories::list(&client, &question.policy.target).await?;
+        let mut found = list_repositories::list(&client, &question.policy.target, None).await?;
         if let Some(only) = &question.only {
             found.repositories.retain(|repository| [&repository.path, &repository.location].contains(&only));
         }
@@ -218,6 +218,7 @@ impl Forecast {
             policy: &self.question.policy,
             as_of: self.question.as_of,
             everything: self.question.everything,
+            all_names: true,
             read: Some(&self.read),
         };
         Planner { reader, usage: self.usage.as_ref() }

@@ -192,11 +192,28 @@ impl Client {
     /// [`ErrorKind::Incomplete`] instead of a part of the list; [`ErrorKind::NotFound`], [`ErrorKind::Forbidden`],
     /// [`ErrorKind::InsufficientScope`], [`ErrorKind::Unauthorized`].
     pub async fn tag_names(&self, repository: &RepositoryRef) -> Result<Vec<Box<str>>, Error> {
+        self.tag_names_by_count(repository, None).await
+    }
+
+    /// The same, held against a count of the registry's own that is known already: [`TagPage::count`]. A tag that was
+    /// pushed since then makes the list longer, which is allowed, and one that is gone is counted anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::tag_names`].
+    pub async fn tag_names_by_count(
+        &self,
+        repository: &RepositoryRef,
+        counted: Option<u64>,
+    ) -> Result<Vec<Box<str>>, Error> {
         let first = match self.list_tags(repository).await {
             Err(error) if !error.is_incomplete() => return Err(error),
             first => first,
         };
-        let counted = self.repository_tags_count(repository.id).await?;
+        let counted = match counted {
+            None => self.repository_tags_count(repository.id).await?,
+            counted => counted,
+        };
         if let Ok(names) = first
             && pagination::agree(names.len(), counted).is_ok()
         {

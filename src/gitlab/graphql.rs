@@ -94,6 +94,8 @@ pub(super) struct Page {
     pub(super) repository: u64,
     pub(super) order: TagOrder,
     pub(super) after: Option<String>,
+    /// Ask for the registry's own count of the repository's tags as well.
+    pub(super) counted: bool,
 }
 
 /// Tags of one repository that are to go.
@@ -145,9 +147,10 @@ pub(super) fn body(query: &str, variables: impl Serialize) -> Option<Vec<u8>> {
     serde_json::to_vec(&Body { query, variables }).ok()
 }
 
-/// The query of one page of at most `first` tags; `None` when the server does not know the order.
-pub(super) fn page_query(parts: Parts, order: TagOrder, first: usize) -> Option<String> {
-    Some(query(parts, first, sort(parts, order)?))
+/// The query of one page of at most `first` tags, with their count or without; `None` when the server does not know the
+/// order.
+pub(super) fn page_query(parts: Parts, order: TagOrder, first: usize, counted: bool) -> Option<String> {
+    Some(query(parts, first, sort(parts, order)?, counted))
 }
 
 /// The argument for an order of tags, which may be none; `None` when the server does not know the order.
@@ -161,18 +164,23 @@ fn sort(parts: Parts, order: TagOrder) -> Option<&'static str> {
     }
 }
 
-/// The field of one full page after the cursor in a variable; `None` when the server does not know the order.
-pub(super) fn page_field(parts: Parts, order: TagOrder, after: &str) -> Option<String> {
-    Some(tags(parts, PAGE, after, sort(parts, order)?))
+/// The fields of one full page after the cursor in a variable; `None` when the server does not know the order.
+pub(super) fn page_fields(parts: Parts, page: &Page, after: &str) -> Option<String> {
+    Some(format!("{}{}", count(page.counted), tags(parts, PAGE, after, sort(parts, page.order)?)))
 }
 
-/// The most points that GitLab counts for a page and its repository: one for each field; what is in the page, itself
+/// The field that counts tags. Every server that sorts tags by push knows it, and it is asked for of no other.
+const fn count(counted: bool) -> &'static str {
+    if counted { "tagsCount " } else { "" }
+}
+
+/// The most points that GitLab counts for a page, its repository and the count of tags: one for each field; what is in the page, itself
 /// and its order count a hundredth more for each of its tags.
 pub(super) fn page_points(parts: Parts) -> usize {
     let asked = Part::FIELDS.into_iter().filter(|(part, _)| parts.has(*part));
     let fields: usize = asked.map(|(_, text)| text.split(' ').filter(|word| !matches!(*word, "{" | "}")).count()).sum();
-    let (nodes, page_info, page, order, repository) = (2, 3, 1, 1, 1);
-    (fields + nodes + page_info + page + order) * (100 + PAGE) / 100 + repository
+    let (nodes, page_info, page, order, repository, count) = (2, 3, 1, 1, 1, 1);
+    (fields + nodes + page_info + page + order) * (100 + PAGE) / 100 + repository + count
 }
 
 /// The query that finds out whether a server knows these parts: it uses all of them, for one tag.
@@ -182,12 +190,14 @@ pub(super) fn probe_query(parts: Parts) -> String {
         (true, false) => ", sort: NAME_ASC",
         (true, true) => ", sort: PUBLISHED_AT_ASC",
     };
-    query(parts, 1, sort)
+    query(parts, 1, sort, false)
 }
 
-fn query(parts: Parts, first: usize, sort: &str) -> String {
-    let tags = tags(parts, first, "after", sort);
-    format!("query tags($id: ContainerRepositoryID!, $after: String) {{ containerRepository(id: $id) {{ {tags} }} }}")
+fn query(parts: Parts, first: usize, sort: &str, counted: bool) -> String {
+    let (count, tags) = (count(counted), tags(parts, first, "after", sort));
+    format!(
+        "query tags($id: ContainerRepositoryID!, $after: String) {{ containerRepository(id: $id) {{ {count}{tags} }} }}"
+    )
 }
 
 fn tags(parts: Parts, first: usize, after: &str, sort: &str) -> String {
@@ -293,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_page_is_asked_for_with_exactly_twenty_and_all_that_is_known() {
-        let query = page_query(Parts::ALL, TagOrder::OldestPushFirst, PAGE).unwrap();
+        let query = page_query(Parts::ALL, TagOrder::OldestPushFirst, PAGE, false).unwrap();
         assert_eq!(
             query,
             "query tags($id: ContainerRepositoryID!, $after: String) { containerRepository(id: $id) { tags(first: 20, \
@@ -304,9 +314,19 @@ mod tests {
     }
 
     #[test]
+    fn tags_are_counted_only_where_that_is_asked_for() {
+        for counted in [false, true] {
+            let query = page_query(Parts::ALL, TagOrder::OldestPushFirst, PAGE, counted).unwrap();
+            assert_eq!(query.contains("{ tagsCount tags("), counted, "{query}");
+            let page = Page { repository: 7, order: TagOrder::OldestPushFirst, after: None, counted };
+            assert_eq!(page_fields(Parts::ALL, &page, "a0").unwrap().starts_with("tagsCount tags("), counted);
+        }
+    }
+
+    #[test]
     fn what_a_server_does_not_know_is_not_asked_for() {
         for (part, text) in Part::FIELDS {
-            let query = page_query(Parts::ALL.without(part), TagOrder::Name, PAGE).unwrap();
+            let query = page_query(Parts::ALL.without(part), TagOrder::Name, PAGE, false).unwrap();
             // The digests of referrers are not those of tags.
             let of_tags = |text: &str| text.replace("{ digest }", "{}");
             let asks = |text: &str| of_tags(&query).contains(&of_tags(text));
@@ -320,11 +340,11 @@ mod tests {
     fn an_order_by_push_is_never_replaced_by_another() {
         for lacking in [Part::Sort, Part::PushOrder] {
             let parts = Parts::ALL.without(lacking);
-            assert_eq!(page_query(parts, TagOrder::OldestPushFirst, PAGE), None);
-            assert_eq!(page_query(parts, TagOrder::NewestPushFirst, PAGE), None);
+            assert_eq!(page_query(parts, TagOrder::OldestPushFirst, PAGE, false), None);
+            assert_eq!(page_query(parts, TagOrder::NewestPushFirst, PAGE, false), None);
             assert!(!capabilities(Some(parts)).sorts_by_push);
         }
-        let by_name = |parts| page_query(parts, TagOrder::Name, PAGE).unwrap();
+        let by_name = |parts| page_query(parts, TagOrder::Name, PAGE, false).unwrap();
         assert!(by_name(Parts::ALL.without(Part::PushOrder)).contains("sort: NAME_ASC"));
         assert!(!by_name(Parts::ALL.without(Part::Sort)).contains("sort"));
     }

@@ -213,6 +213,8 @@ struct RepositoryAnswer<T> {
 #[derive(Debug, Deserialize)]
 struct RepositoryPage {
     tags: Connection,
+    #[serde(default, rename = "tagsCount", deserialize_with = "lenient")]
+    count: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -305,22 +307,23 @@ impl Node {
 /// Reads a page that was asked for after a cursor; `None` when the server does not know the query (any more).
 pub(super) fn page(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<TagPage>, Error> {
     let nodes = nodes(operation, answer, after)?;
-    Ok(nodes.map(|(nodes, next)| TagPage { tags: nodes.into_iter().map(Node::tag).collect(), next }))
+    Ok(nodes.map(|(nodes, next, count)| TagPage { tags: nodes.into_iter().map(Node::tag).collect(), next, count }))
 }
 
 /// The same of a page of images with their configurations.
 pub(super) fn images(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<ImagePage>, Error> {
     let image = |node: Node| Some((node.digest?, configuration(&node.revision?)?));
     let nodes = nodes(operation, answer, after)?;
-    Ok(nodes.map(|(nodes, next)| ImagePage { images: nodes.into_iter().filter_map(image).collect(), next }))
+    Ok(nodes.map(|(nodes, next, _)| ImagePage { images: nodes.into_iter().filter_map(image).collect(), next }))
 }
 
-/// The entries of a page, and the next cursor.
-type Entries = (Vec<Node>, Option<String>);
+/// The entries of a page, the next cursor, and how many tags there are, where that was asked for.
+type Entries = (Vec<Node>, Option<String>, Option<u64>);
 
 fn nodes(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<Entries>, Error> {
-    let Some(RepositoryPage { tags }) = of_repository(operation, answer)? else { return Ok(None) };
-    accept_page(operation, tags, after).map(Some)
+    let Some(RepositoryPage { tags, count }) = of_repository(operation, answer)? else { return Ok(None) };
+    let (nodes, next) = accept_page(operation, tags, after)?;
+    Ok(Some((nodes, next, count)))
 }
 
 /// What an answer tells of the one repository that was asked about; `None` when the server does not know the query (any
@@ -345,7 +348,11 @@ pub(super) fn of_repository<T: DeserializeOwned>(operation: Operation, answer: &
     data.container_repository.map(Some).ok_or_else(|| Error::new(operation, ErrorKind::NotFound))
 }
 
-fn accept_page(operation: Operation, page: Connection, after: Option<&str>) -> Result<Entries, Error> {
+fn accept_page(
+    operation: Operation,
+    page: Connection,
+    after: Option<&str>,
+) -> Result<(Vec<Node>, Option<String>), Error> {
     let Connection { nodes, page_info } = page;
     if nodes.len() > PAGE {
         return Err(invalid(operation, "the page has more tags than were asked for"));

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn page(repository: u64) -> Page {
-        Page { repository, order: TagOrder::Name, after: None }
+        Page { repository, order: TagOrder::Name, after: None, counted: false }
     }
 
     fn repositories(document: &[Wanted]) -> Vec<u64> {
@@ -216,7 +216,8 @@ mod tests {
                     let mut own = None;
                     for wanted in document {
                         let repository_of = wanted.page.repository;
-                        let told = TagPage { tags: Vec::new(), next: Some(format!("{repository_of} of {pages}")) };
+                        let next = Some(format!("{repository_of} of {pages}"));
+                        let told = TagPage { tags: Vec::new(), next, count: None };
                         if repository_of == repository { own = Some(told) } else { wanted.tell(Some(Ok(told))) }
                     }
                     break own;

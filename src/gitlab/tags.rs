@@ -59,14 +59,28 @@ impl Client {
     /// [`ErrorKind::Unauthorized`], [`ErrorKind::InsufficientScope`]; [`ErrorKind::InvalidAnswer`] for everything else
     /// that GraphQL refuses, such as a cursor that is not its own.
     pub async fn tag_page(&self, repository: u64, order: TagOrder, after: Option<&str>) -> Result<TagPage, Error> {
-        let parts = self.parts(repository).await?;
-        if let Some(page) = self.page(repository, parts, order, after).await? {
+        self.full_page(Page { repository, order, after: after.map(str::to_owned), counted: false }).await
+    }
+
+    /// The first page of a repository's tags, those pushed longest ago, with the registry's own count of all tags, if it
+    /// tells: [`TagPage::count`]. That costs GitLab one more request to its registry.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::tag_page`].
+    pub async fn counted_page(&self, repository: u64) -> Result<TagPage, Error> {
+        self.full_page(Page { repository, order: TagOrder::OldestPushFirst, after: None, counted: true }).await
+    }
+
+    async fn full_page(&self, wanted: Page) -> Result<TagPage, Error> {
+        let parts = self.parts(wanted.repository).await?;
+        if let Some(page) = self.page(&wanted, parts).await? {
             return Ok(page);
         }
         // The server is not the one it was.
         self.remembered().take();
-        let parts = self.parts(repository).await?;
-        let page = self.page(repository, parts, order, after).await?;
+        let parts = self.parts(wanted.repository).await?;
+        let page = self.page(&wanted, parts).await?;
         page.ok_or_else(|| invalid(Operation::ReadTags, "it contradicts what the server said it knows"))
     }
 
@@ -220,18 +234,12 @@ impl Client {
     /// `None` when the server does not know the query. A server that has told pushes within the hour and tells none is
     /// asked again: its question whether there is a metadata database may have failed, and then it dates tags by their
     /// builds.
-    async fn page(
-        &self,
-        repository: u64,
-        parts: Option<Parts>,
-        order: TagOrder,
-        after: Option<&str>,
-    ) -> Result<Option<TagPage>, Error> {
+    async fn page(&self, wanted: &Page, parts: Option<Parts>) -> Result<Option<TagPage>, Error> {
         if !parts.is_some_and(|parts| parts.has(Part::PublishedAt)) {
-            return self.whole_page(repository, parts, order, after).await;
+            return self.whole_page(wanted, parts).await;
         }
         for _ in 0..2 {
-            let page = self.whole_page(repository, parts, order, after).await?;
+            let page = self.whole_page(wanted, parts).await?;
             let Some(TagPage { tags, .. }) = &page else { return Ok(page) };
             let told = tags.iter().any(|tag| tag.published_at.is_some());
             if self.http.host.tells_pushes(&self.http.api, told || tags.is_empty(), told, self.http.clock.now()) {
@@ -244,27 +252,22 @@ impl Client {
     /// What GitLab fails at is asked for again without sizes, and then in
     /// smaller and smaller pages, which come to the same: one tag without layers, or one that takes long, is no reason
     /// never to read its repository.
-    async fn whole_page(
-        &self,
-        repository: u64,
-        parts: Option<Parts>,
-        order: TagOrder,
-        after: Option<&str>,
-    ) -> Result<Option<TagPage>, Error> {
+    async fn whole_page(&self, wanted: &Page, parts: Option<Parts>) -> Result<Option<TagPage>, Error> {
         let unsupported =
             || Error::new(Operation::ReadTags, ErrorKind::Unsupported { what: "reading tags by GraphQL" });
         let parts = parts.ok_or_else(unsupported)?;
-        let wanted = Page { repository, order, after: after.map(str::to_owned) };
-        let _alone = match self.shared_page(parts, &wanted).await? {
+        let _alone = match self.shared_page(parts, wanted).await? {
             Shared::Told(page) => return Ok(Some(page)),
             Shared::Alone(permit) => permit,
         };
         let without_sizes = parts.without(Part::TotalSize);
+        let (Page { repository, order, counted, .. }, after) = (wanted, wanted.after.as_deref());
+        let failure = graphql_responses::failure_of_large;
         let mut part =
-            PartOfPage { repository, parts, order, first: PAGE, failure: graphql_responses::failure_of_large };
+            PartOfPage { repository: *repository, parts, order: *order, first: PAGE, counted: *counted, failure };
         for (smaller, first) in [(without_sizes, PAGE), (without_sizes, 5), (without_sizes, 1)] {
             match self.joined(&part, after).await {
-                Err(error) if error.is_too_much() => (part.parts, part.first) = (smaller, first),
+                Err(error) if error.is_too_much() => (part.parts, part.first, part.counted) = (smaller, first, false),
                 page => return page,
             }
         }
@@ -274,11 +277,11 @@ impl Client {
 
     /// A page that is put together from parts.
     async fn joined(&self, part: &PartOfPage, after: Option<&str>) -> Result<Option<TagPage>, Error> {
-        let mut page = TagPage { tags: Vec::new(), next: after.map(str::to_owned) };
+        let mut page = TagPage { tags: Vec::new(), next: after.map(str::to_owned), count: None };
         loop {
-            let Some(TagPage { tags, next }) = self.part(part, page.next.as_deref()).await? else { return Ok(None) };
-            page.tags.extend(tags);
-            page.next = next;
+            let Some(told) = self.part(part, page.next.as_deref()).await? else { return Ok(None) };
+            page.tags.extend(told.tags);
+            (page.next, page.count) = (told.next, told.count);
             if page.next.is_none() || page.tags.len() >= PAGE {
                 break;
             }
@@ -293,9 +296,9 @@ impl Client {
 
     async fn part(&self, part: &PartOfPage, after: Option<&str>) -> Result<Option<TagPage>, Error> {
         let operation = Operation::ReadTags;
-        let PartOfPage { repository, parts, order, first, failure } = *part;
+        let PartOfPage { repository, parts, order, first, counted, failure } = *part;
         let unsupported = || Error::new(operation, ErrorKind::Unsupported { what: "sorting tags by their last push" });
-        let query = graphql::page_query(parts, order, first).ok_or_else(unsupported)?;
+        let query = graphql::page_query(parts, order, first, counted).ok_or_else(unsupported)?;
         let answer = self.query(repository, &query, after, failure).await?;
         graphql_responses::page(operation, &answer, after)
     }
@@ -389,6 +392,7 @@ struct PartOfPage {
     parts: Parts,
     order: TagOrder,
     first: usize,
+    counted: bool,
     failure: fn(&Answer) -> Option<Failure>,
 }
 

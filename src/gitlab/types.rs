@@ -238,6 +238,8 @@ pub struct TagPage {
     /// one, like on the last page. Whether all pages together are complete is shown by
     /// [`Client::tag_names`](super::Client::tag_names) only.
     pub next: Option<String>,
+    /// The registry's own count of the repository's tags, where it was asked for and told.
+    pub count: Option<u64>,
 }
 
 /// One page of a repository's images with their configurations, at most 20 tags.

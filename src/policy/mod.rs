@@ -40,6 +40,7 @@ pub mod label_selector;
 pub mod limits;
 pub mod metrics;
 pub mod new_run;
+pub mod newest;
 pub mod next_action;
 pub mod notifications;
 pub mod of_age;

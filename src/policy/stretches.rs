@@ -124,6 +124,8 @@ pub struct Stretches<T> {
     /// Guesses that showed nothing, or what was known by then.
     in_vain: usize,
     refuted: bool,
+    /// All tags are wanted, whenever they were pushed.
+    to_the_end: bool,
 }
 
 impl<T: Pushed> Stretches<T> {
@@ -131,7 +133,13 @@ impl<T: Pushed> Stretches<T> {
     #[must_use]
     pub fn new(until: Timestamp) -> Self {
         let first = Stretch::new(0, State::Wants(After::Beginning), None, Density::default());
-        Self { until, all: vec![first], next_id: 1, nothing_after: None, in_vain: 0, refuted: false }
+        let (nothing_after, in_vain, refuted, to_the_end) = (None, 0, false, false);
+        Self { until, all: vec![first], next_id: 1, nothing_after, in_vain, refuted, to_the_end }
+    }
+
+    /// Goes on to the end of all tags instead, page by page. Only before a page was noted.
+    pub const fn read_to_the_end(&mut self) {
+        (self.until, self.to_the_end) = (Timestamp::MAX, true);
     }
 
     /// The pages to ask for now. Each is to be answered by [`Self::note`] or [`Self::refused`].
@@ -209,7 +217,7 @@ impl<T: Pushed> Stretches<T> {
     /// the tags are spread.
     pub fn cut(&mut self, most: usize, least: u64) {
         let read: usize = self.all.iter().map(|stretch| stretch.tags.len()).sum();
-        if (read as u64) < least {
+        if self.to_the_end || (read as u64) < least {
             return;
         }
         let known = self.all.iter().filter(|stretch| !stretch.tags.is_empty()).count();

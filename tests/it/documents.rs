@@ -79,7 +79,7 @@ fn requests(world: &World, endpoint: Endpoint) -> usize {
 #[case::several_with_a_number_to_keep(
     25,
     json!({"name": "old", "nameRegexDelete": ".*", "olderThan": "30d", "keepN": 50}),
-    24,
+    15,
 )]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_smallest_registry_of_the_benchmarks_costs_so_many_requests(

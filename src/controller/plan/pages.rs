@@ -25,6 +25,10 @@ const LEAST_PAGES: usize = 4;
 /// Pages of a list by name that are read one after the other, before its names are listed to read ahead.
 const LIST_NAMES_AFTER: usize = 10;
 
+/// Repositories with at most so many pages are read to the end where the names of all tags are wanted: that takes no
+/// more requests than a list of names, and the count that goes with it. Only where pages share requests.
+const SMALL_PAGES: usize = 10;
+
 /// Pages from the beginning on.
 pub(super) struct Pages {
     pub(super) tags: Vec<gitlab::Tag>,
@@ -32,6 +36,15 @@ pub(super) struct Pages {
     pub(super) to_the_end: bool,
     /// What they prove, where they come by push.
     pub(super) proofs: Vec<paging::Pages>,
+    /// The registry's own count of all tags, where it was asked for and told.
+    pub(super) count: Option<u64>,
+}
+
+impl Pages {
+    /// Whether these are all tags that the registry counts.
+    pub(super) fn are_all(&self) -> bool {
+        self.to_the_end && self.count == Some(self.tags.len() as u64)
+    }
 }
 
 impl Pushed for gitlab::Tag {
@@ -81,7 +94,9 @@ pub(super) async fn by_name(reader: &TagReader<'_>, repository: &Repository) -> 
         }
         let by_name = page.tags.last().map(|tag| &*tag.name) == page.next.as_deref();
         tags.extend(page.tags);
-        let Some(next) = page.next else { return Ok(Pages { tags, to_the_end: true, proofs: Vec::new() }) };
+        let Some(next) = page.next else {
+            return Ok(Pages { tags, to_the_end: true, proofs: Vec::new(), count: None });
+        };
         if !cursors.insert(Some(next.clone())) {
             return Err(Failure::Incomplete);
         }
@@ -111,17 +126,22 @@ fn window(reader: &TagReader<'_>, asked: usize) -> usize {
 
 /// Reads the tags that were pushed first, up to a moment or to the end. `None` where they do not come in the order of
 /// their pushes.
+///
+/// Where the names of all tags are wanted, and the registry counts few, all are read, and held against the count
+/// instead of a list of names: it is as old as the first page, so that a tag which came or went since shows.
 pub(super) async fn by_push(
     reader: &TagReader<'_>,
     repository: &Repository,
     until: Timestamp,
+    names_wanted: bool,
 ) -> Result<Option<Pages>, Failure> {
     let mut stretches = Stretches::new(until);
-    let mut cursors = None;
+    let (mut cursors, mut count) = (None, None);
+    let count_wanted = names_wanted && reader.client.reads_in_documents();
     let mut asked = FuturesUnordered::new();
     while !stretches.is_done() {
         for (id, after) in stretches.wanted() {
-            asked.push(page(reader, repository, cursors, id, after));
+            asked.push(page(reader, repository, cursors, id, (after, count_wanted)));
         }
         let mut next = asked.next().await;
         // All that came with it, so that what is asked for next is asked for at the same time.
@@ -137,6 +157,10 @@ pub(super) async fn by_push(
                 if !is_full(&page) {
                     return Err(Failure::Incomplete);
                 }
+                if page.count.is_some_and(|count| count <= (SMALL_PAGES * PAGE) as u64) {
+                    stretches.read_to_the_end();
+                }
+                count = count.or(page.count);
                 match stretches.note(id, page.tags, page.next) {
                     Ok(()) => {}
                     Err(Wrong::Order) => return Ok(None),
@@ -154,18 +178,19 @@ pub(super) async fn by_push(
         }
     }
     let Ok(Read { tags, to_the_end, proofs }) = stretches.finish() else { return Ok(None) };
-    Ok(Some(Pages { tags, to_the_end, proofs }))
+    Ok(Some(Pages { tags, to_the_end, proofs, count }))
 }
 
-/// One page in the order of pushes.
+/// One page in the order of pushes; the first with a count of all tags, if that is wanted.
 async fn page(
     reader: &TagReader<'_>,
     repository: &Repository,
     cursors: Option<PushCursor>,
     id: StretchId,
-    after: After,
+    (after, counted): (After, bool),
 ) -> (StretchId, Result<TagPage, Error>) {
     let after = match after {
+        After::Beginning if counted => return (id, reader.client.counted_page(repository.id).await),
         After::Beginning => None,
         After::Cursor(cursor) => Some(cursor),
         After::Guess(moment) => cursors.map(|cursors| cursors.write(moment, LARGE)),

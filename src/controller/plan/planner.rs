@@ -18,7 +18,7 @@ use crate::policy::plan::exact::Draft;
 use crate::policy::plan::leftover::{Leftover, orphans, spared};
 use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties::Settled;
-use crate::policy::plan::{bulk, decide_by_name, exact};
+use crate::policy::plan::{PlannedTag, bulk, decide_by_name, exact};
 use crate::policy::protection_rules::ProtectionRules;
 use crate::policy::source::{Extent, Source};
 use crate::policy::tag::{Ages, Tag, TagView};
@@ -28,9 +28,6 @@ use super::in_use::Usage;
 use super::list_repositories::concerns_all;
 use super::read_tags;
 use super::tag_reader::{PAGE, TagReader};
-
-/// Requests for the details of tags under way at the same time. The pace per host is the real limit.
-const DETAILS_IN_FLIGHT: usize = 8;
 
 /// What planning needs.
 #[derive(Clone, Copy)]
@@ -73,7 +70,11 @@ impl Planner<'_> {
     }
 
     async fn exact(&self, rules: &[Rule], repository: &Repository) -> Result<RepositoryPlan, Failure> {
-        let plan = self.exact_once(rules, repository).await?;
+        let mut plan = self.exact_once(rules, repository).await?;
+        // Of the names of others too few are known to tell which of the old ones stay by their number.
+        if plan.source.extent == Extent::Oldest && plan.tags.read.iter().any(PlannedTag::stays_by_number) {
+            plan = Self { reader: self.reader.all_names(), ..*self }.exact_once(rules, repository).await?;
+        }
         let partly_read = plan.source.extent == Extent::Oldest || !plan.tags.newer.is_empty();
         if plan.tags.wants_all && partly_read && !self.reader.everything {
             let all = Self { reader: self.reader.everything(), ..*self };
@@ -147,7 +148,7 @@ impl Planner<'_> {
             let details = self.reader.client.tag(&repository.reference(), &name).await?;
             Ok::<_, Error>((name, details.and_then(|details| details.created_at)))
         });
-        settled.extend(reads.buffered(DETAILS_IN_FLIGHT).try_collect::<Vec<_>>().await?);
+        settled.extend(reads.buffered(self.reader.details_at_once()).try_collect::<Vec<_>>().await?);
         Ok(())
     }
 
@@ -258,7 +259,7 @@ impl Planner<'_> {
             self.reader.note_read(1);
             Ok::<_, Error>(read_tags::tag(name, details, self.reader.clock.now()))
         });
-        let read: Vec<Tag> = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
+        let read: Vec<Tag> = reads.buffered(self.reader.details_at_once()).try_collect().await?;
         Ok((Inventory { read, ..Inventory::default() }, source(Some(ages))))
     }
 

@@ -2,13 +2,15 @@
 //! GraphQL. What may be concluded from it is decided by `policy::inventory`.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagDetails, TagOrder};
 use crate::policy::compile::Rule;
-use crate::policy::inventory::{Inventory, Need, ascends, assemble, need};
+use crate::policy::inventory::{Inventory, Names, Need, ascends, assemble, both_ends, need};
+use crate::policy::newest::Places;
 use crate::policy::paging;
 use crate::policy::source::{Extent, Source};
 use crate::policy::tag::{Ages, Manifest, Moment, Tag, to_the_second};
@@ -17,8 +19,11 @@ use super::failure::Failure;
 use super::pages::{self, Pages};
 use super::tag_reader::{PAGE, TagReader};
 
-/// Requests for the details of tags under way at the same time.
-const DETAILS_IN_FLIGHT: usize = 8;
+/// Names in one request of a list of all.
+const NAMES_A_REQUEST: usize = 1000;
+
+/// Pages of the newest that are read instead of a list at most: as many as that has requests, but so many in any case.
+const MOST_NEWEST: Range<usize> = 3..20;
 
 /// Reads a repository. Parts that do not fit together are read once more: somebody may have pushed in between.
 pub(crate) async fn read(
@@ -60,19 +65,24 @@ async fn by_graphql(
     at: Timestamp,
 ) -> Result<(Inventory, Source), Failure> {
     let sorts = capabilities.sorts_by_push && capabilities.published_at;
-    let everything = Need { until: None, names: true };
+    let everything = Need { until: None, names: Names::All };
     let need = if reader.everything { everything } else { need(rules, reader.policy.limits, sorts, at) };
-    let parts = match parts(reader, repository, need, at).await? {
+    let need = if reader.all_names && need.names == Names::Newest { Need { names: Names::All, ..need } } else { need };
+    let parts = match parts(reader, rules, repository, need, at).await? {
         Some(parts) => parts,
         // The order cannot be trusted, so neither can what was concluded from it.
-        None => parts(reader, repository, everything, at).await?.ok_or(Failure::Incomplete)?,
+        None => parts(reader, rules, repository, everything, at).await?.ok_or(Failure::Incomplete)?,
     };
     let Parts { tags, to_the_end, names, since } = parts;
     let ages = ages(reader.client, capabilities, &tags);
     let now = reader.clock.now();
-    let read = tags.into_iter().map(|tag| known(tag, now)).collect();
-    let extent = if names.is_some() { Extent::All } else { Extent::Oldest };
-    let mut inventory = assemble(read, to_the_end, names).map_err(|_| Failure::Incomplete)?;
+    let read: Vec<Tag> = tags.into_iter().map(|tag| known(tag, now)).collect();
+    let (inventory, extent) = match names {
+        Named::Nothing => (assemble(read, to_the_end, None), Extent::Oldest),
+        Named::Newest(names) => (Ok(both_ends(read, names)), Extent::Oldest),
+        Named::All(names) => (assemble(read, to_the_end, Some(names)), Extent::All),
+    };
+    let mut inventory = inventory.map_err(|_| Failure::Incomplete)?;
     inventory.date(&since);
     let sorts_by_push = sorts && ages == Ages::LastPush;
     Ok((inventory, Source { graphql: true, ages: Some(ages), sorts_by_push, extent, at }))
@@ -100,15 +110,23 @@ struct Parts {
     tags: Vec<gitlab::Tag>,
     /// The pages came to their end, not to the moment up to which they were wanted.
     to_the_end: bool,
-    names: Option<Vec<Box<str>>>,
+    names: Named,
     /// Of the names that were not read, those that take no slots, with their last push.
     since: HashMap<Box<str>, Timestamp>,
+}
+
+/// Which names are known of tags, whether they were read or not.
+enum Named {
+    Nothing,
+    Newest(Vec<Box<str>>),
+    All(Vec<Box<str>>),
 }
 
 /// Reads pages, names and the newest pushes, as far as they are needed. `None` where the order of the pages does not
 /// hold, or does not prove that none of the names was skipped.
 async fn parts(
     reader: &TagReader<'_>,
+    rules: &[Rule],
     repository: &Repository,
     need: Need,
     at: Timestamp,
@@ -116,14 +134,27 @@ async fn parts(
     let client = reader.client;
     let pages = match need.until {
         None => Some(pages::by_name(reader, repository).await?),
-        Some(until) => pages::by_push(reader, repository, until).await?,
+        Some(until) => pages::by_push(reader, repository, until, need.names != Names::None).await?,
     };
-    let Some(Pages { tags, to_the_end, proofs }) = pages else { return Ok(None) };
-    if !to_the_end && !need.names {
-        return Ok(Some(Parts { tags, to_the_end, names: None, since: HashMap::new() }));
+    let Some(pages) = pages else { return Ok(None) };
+    let are_all = pages.are_all();
+    let Pages { tags, to_the_end, proofs, count } = pages;
+    if !to_the_end && need.names == Names::None {
+        return Ok(Some(Parts { tags, to_the_end, names: Named::Nothing, since: HashMap::new() }));
     }
-    // Pages that ended are only believed to be all if the names say so.
-    let names = client.tag_names(&repository.reference()).await?;
+    if are_all {
+        let mut names: Vec<Box<str>> = tags.iter().map(|tag| tag.name.clone()).collect();
+        names.sort_unstable();
+        return Ok(Some(Parts { tags, to_the_end, names: Named::All(names), since: HashMap::new() }));
+    }
+    if let (Names::Newest, false, Some(until)) = (need.names, to_the_end, need.until) {
+        let places = Places::new(rules, &reader.policy.protect);
+        if let Some(Newest { names, since }) = newest(client, repository, places, until..at, count).await? {
+            return Ok(Some(Parts { tags, to_the_end, names: Named::Newest(names), since }));
+        }
+    }
+    // Pages that ended are only believed to be all if the names, or a count, say so.
+    let names = client.tag_names_by_count(&repository.reference(), count).await?;
     if need.until.is_some() {
         let read: HashSet<&str> = tags.iter().map(|tag| &*tag.name).collect();
         let mut unread = names.iter().map(|name| &**name).filter(|name| !read.contains(name)).peekable();
@@ -140,7 +171,66 @@ async fn parts(
             _ => return Ok(None),
         }
     }
-    Ok(Some(Parts { tags, to_the_end, names: Some(names), since }))
+    Ok(Some(Parts { tags, to_the_end, names: Named::All(names), since }))
+}
+
+/// The newest tags.
+struct Newest {
+    /// Those that take places.
+    names: Vec<Box<str>>,
+    /// Those that were pushed since the reading began, or ahead of it, with their last push.
+    since: HashMap<Box<str>, Timestamp>,
+}
+
+/// Reads the newest tags, until those of a time take all places. `None` where a list of all names takes no more
+/// requests, where too few are that new, and where the pages do not hold together.
+async fn newest(
+    client: &Client,
+    repository: &Repository,
+    mut places: Places<'_>,
+    time: Range<Timestamp>,
+    count: Option<u64>,
+) -> Result<Option<Newest>, Error> {
+    let wanted = usize::try_from(places.most()).unwrap_or(usize::MAX).div_ceil(PAGE);
+    let listed = count.and_then(|count| usize::try_from(count).ok()).map_or(0, |count| count.div_ceil(NAMES_A_REQUEST));
+    let most = if count.is_some() { listed.clamp(MOST_NEWEST.start, MOST_NEWEST.end) } else { 0 };
+    if wanted > most {
+        return Ok(None);
+    }
+    let at = to_the_second(time.end);
+    let mut newest = Newest { names: Vec::new(), since: HashMap::new() };
+    let (mut proof, mut all): (_, HashSet<Box<str>>) = (paging::Pages::new(true), HashSet::new());
+    let (mut cursor, mut last) = (None, None);
+    for _ in 0..most {
+        let page = client.tag_page(repository.id, TagOrder::NewestPushFirst, cursor.as_deref()).await?;
+        let dates: Vec<Option<Timestamp>> = page.tags.iter().rev().map(|tag| tag.published_at).collect();
+        if !ascends(None, dates.iter().copied().chain(last))
+            || page.tags.len() != PAGE
+            || !page.tags.iter().all(|tag| all.insert(tag.name.clone()))
+        {
+            return Ok(None);
+        }
+        proof.note(page.tags.iter().map(|tag| &*tag.name));
+        last = dates.first().copied().or(last);
+        for tag in page.tags {
+            match tag.published_at {
+                Some(pushed) if pushed >= at => _ = newest.since.insert(tag.name, pushed),
+                Some(pushed) if pushed >= time.start => {
+                    places.note(&tag.name);
+                    newest.names.push(tag.name);
+                }
+                _ => return Ok(None),
+            }
+        }
+        if places.are_taken() {
+            return Ok(proof.are_right().then_some(newest));
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(None)
 }
 
 /// The last push of a tag.
@@ -237,7 +327,7 @@ async fn by_rest(reader: &TagReader<'_>, rules: &[Rule], repository: &Repository
         reader.note_read(1);
         Ok::<_, Error>(tag(name, details, reader.clock.now()))
     });
-    let read = reads.buffered(DETAILS_IN_FLIGHT).try_collect().await?;
+    let read = reads.buffered(reader.details_at_once()).try_collect().await?;
     Ok(Inventory { read, ..Inventory::default() })
 }
 

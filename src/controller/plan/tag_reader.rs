@@ -21,11 +21,18 @@ pub(crate) struct TagReader<'a> {
     pub(crate) as_of: Option<Timestamp>,
     /// Read every tag in full, also those whose fate is clear without.
     pub(crate) everything: bool,
+    /// List all names where any are needed, also those of tags that can take no place.
+    pub(crate) all_names: bool,
     /// Counts the tags that are read, for whoever watches; those of a second attempt again.
     pub(crate) read: Option<&'a AtomicU64>,
 }
 
 impl TagReader<'_> {
+    /// The same with all names.
+    pub(crate) fn all_names(&self) -> Self {
+        Self { all_names: true, ..*self }
+    }
+
     /// The same for every tag in full.
     pub(crate) fn everything(&self) -> Self {
         Self { everything: true, ..*self }
@@ -36,5 +43,10 @@ impl TagReader<'_> {
         if let Some(read) = self.read {
             read.fetch_add(tags as u64, Ordering::Relaxed);
         }
+    }
+    /// How many details of tags are asked for at the same time: twice as many as may be under way, so that there always
+    /// is one that can leave.
+    pub(super) fn details_at_once(&self) -> usize {
+        2 * self.client.in_flight()
     }
 }

@@ -42,6 +42,14 @@ pub struct PlannedTag {
     pub attached: Option<Attached>,
 }
 
+impl PlannedTag {
+    /// Whether it stays because of how many others are newer.
+    #[must_use]
+    pub const fn stays_by_number(&self) -> bool {
+        matches!(self.decision.verdict, Verdict::Keep(KeepReason::WithinKeepN | KeepReason::DateTied))
+    }
+}
+
 /// To what a tag is attached that goes: a signature, an attestation or another referrer.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Attached {

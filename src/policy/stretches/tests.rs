@@ -24,6 +24,24 @@ fn second(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
+#[test]
+fn what_is_to_be_read_to_the_end_is_read_beyond_the_moment_and_never_cut() {
+    let tags: Vec<Place> = (0..30).map(|number| (10 * number, format!("t{number:02}"))).collect();
+    let mut server = Server::new(tags, 4, Guesses::Right);
+    let mut stretches = Stretches::new(second(3));
+    stretches.read_to_the_end();
+    while !stretches.is_done() {
+        for (id, after) in stretches.wanted() {
+            let (page, next) = server.page(&after).unwrap();
+            stretches.note(id, page, next).unwrap();
+        }
+        stretches.cut(9, 1);
+        assert!(stretches.waiting() <= 1);
+    }
+    let read = stretches.finish().unwrap();
+    assert_eq!((read.tags.len(), read.to_the_end, server.pages), (30, true, 8));
+}
+
 /// What a server does with a guess.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Guesses {

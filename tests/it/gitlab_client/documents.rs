@@ -2,12 +2,13 @@
 //! what the server bears.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::future::join_all;
+use futures::future::{self, BoxFuture, FutureExt, join_all};
 use gitlab_simulator::{Action, Endpoint, Fault, HoldPoint, Matcher, Push, RequestRecord, Settings};
 use jiff::SignedDuration;
 use registry_cleanup_operator::gitlab::{
-    AlwaysOpen, Client, ClientSettings, ErrorKind, GitLab, RemovedPart, RequestLimits, TagOrder, TagPage,
+    AlwaysOpen, Client, ClientSettings, ErrorKind, FinalCheck, GitLab, RemovedPart, RequestLimits, TagOrder, TagPage,
 };
 use rstest::rstest;
 use serde_json::json;
@@ -52,7 +53,7 @@ async fn names(client: &Client, repository: u64) -> Result<Vec<String>, ErrorKin
     let (mut names, mut cursor) = (Vec::new(), None);
     loop {
         let page = client.tag_page(repository, TagOrder::Name, cursor.as_deref()).await;
-        let TagPage { tags, next } = page.map_err(|error| error.kind().clone())?;
+        let TagPage { tags, next, .. } = page.map_err(|error| error.kind().clone())?;
         names.extend(tags.into_iter().map(|tag| String::from(tag.name)));
         cursor = next;
         if cursor.is_none() {
@@ -177,6 +178,73 @@ async fn so_many_requests_are_under_way_to_a_host_and_no_more() {
     hold.release();
     assert_eq!(soon(reading).await.unwrap().len(), 12);
     assert_eq!(world.count(Endpoint::GraphqlQuery), 12);
+}
+
+/// A last look that counts how often it was asked.
+#[derive(Default)]
+struct Counted(AtomicUsize);
+
+impl FinalCheck for Counted {
+    fn still(&self) -> BoxFuture<'_, bool> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        future::ready(true).boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_removal_waits_for_a_place_before_its_last_look_and_counts_while_it_is_under_way() {
+    let (world, ids) = repositories(&[5; 2], |_| {}).await;
+    let client = client(&world, RequestLimits { requests_in_flight: 1, ..batch(1) }).await;
+    let hold = world.sim.hold(Matcher::endpoint(Endpoint::GraphqlQuery), HoldPoint::BeforeProcessing);
+    let reading = tokio::spawn({
+        let (client, id) = (client.clone(), ids[0]);
+        async move { names(&client, id).await }
+    });
+    soon(hold.reached()).await;
+    let look = Arc::new(Counted::default());
+    let removal_held = world.sim.hold(Matcher::endpoint(Endpoint::GraphqlMutation), HoldPoint::BeforeProcessing);
+    let removing = tokio::spawn({
+        let (client, id) = (client.looking(look.clone()), ids[1]);
+        async move { client.delete_tags(id, &["1-000"]).await.map_err(|error| error.kind().clone()) }
+    });
+    // A look that nothing held back would be over by now.
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((look.0.load(Ordering::Relaxed), world.count(Endpoint::GraphqlMutation)), (0, 0));
+    hold.release();
+    assert_eq!(soon(reading).await.unwrap().unwrap().len(), 5);
+    soon(removal_held.reached()).await;
+    assert_eq!(look.0.load(Ordering::Relaxed), 1);
+
+    let others = tokio::spawn(async move { names(&client, ids[0]).await });
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.count(Endpoint::GraphqlQuery), 1, "the removal has the only place");
+    removal_held.release();
+    assert_eq!(soon(removing).await.unwrap().unwrap().len(), 1);
+    assert_eq!(soon(others).await.unwrap().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_host_that_fails_is_asked_less_at_once() {
+    let (world, ids) = repositories(&[5; 6], |_| {}).await;
+    let client = client(&world, batch(1)).await;
+    let overloaded = Action::Answer { status: 503, headers: Vec::new(), body: String::new() };
+    world.sim.fault(Fault::new(Matcher::endpoint(Endpoint::GetTag).times(4), overloaded));
+    for _ in 0..4 {
+        let _ = client.tag(&world.repository, "none").await;
+    }
+    let hold = world.sim.hold(Matcher::endpoint(Endpoint::GraphqlQuery), HoldPoint::BeforeProcessing);
+    let reading = tokio::spawn(async move { join_all(ids.iter().map(|id| names(&client, *id))).await });
+    soon(hold.reached()).await;
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(world.count(Endpoint::GraphqlQuery) < 4, "four were allowed");
+    hold.release();
+    assert_eq!(soon(reading).await.unwrap().len(), 6);
 }
 
 #[tokio::test]
