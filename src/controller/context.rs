@@ -35,6 +35,8 @@ use super::shared_answers::SharedAnswers;
 use super::sightings::Sightings;
 use super::traces::Traces;
 
+/// Tags of a repository that are planned at the same time: some 50 MiB.
+const TAGS_OF_A_PASS: u64 = 80_000;
 /// How many policies are read or written whole at the same time.
 const WHOLE_POLICIES: usize = 8;
 /// How many policies are taken from one step to the next at the same time, besides those that wait for GitLab.
@@ -87,6 +89,9 @@ pub struct Context {
     pub(crate) history_limit: usize,
     /// Who is told outside of the cluster, if anybody.
     pub(crate) notifier: Option<Notifier>,
+    /// How many tags of one repository are planned at the same time, more or less, where what goes of them is removed
+    /// before others are.
+    pub(crate) tags_of_a_pass: u64,
 }
 
 impl Context {
@@ -130,7 +135,14 @@ impl Context {
             counts: Counts::default(),
             history_limit: 0,
             notifier: None,
+            tags_of_a_pass: TAGS_OF_A_PASS,
         }
+    }
+
+    /// The same, planning about so many tags of one repository at the same time.
+    #[must_use]
+    pub fn with_passes_of(self, tags: u64) -> Self {
+        Self { tags_of_a_pass: tags, ..self }
     }
 
     /// The same, keeping of so many runs of each policy what they removed.

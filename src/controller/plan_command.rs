@@ -219,6 +219,7 @@ impl Forecast {
             as_of: self.question.as_of,
             everything: self.question.everything,
             all_names: true,
+            pass: None,
             read: Some(&self.read),
         };
         Planner { reader, usage: self.usage.as_ref() }

@@ -26,4 +26,24 @@ pub enum Extent {
     All,
     /// The oldest tags. There may be others, younger than all of these.
     Oldest,
+    /// The same, but not up to the age from which on all are too young: as many as are planned at the same time. Others
+    /// are planned once these are gone.
+    Pass {
+        /// The tags before this moment were read.
+        until: Timestamp,
+    },
+}
+
+impl Extent {
+    /// From when on tags are left for another pass, if any are.
+    #[must_use]
+    pub const fn more_from(self) -> Option<Timestamp> {
+        if let Self::Pass { until } = self { Some(until) } else { None }
+    }
+
+    /// Whether every tag is known of.
+    #[must_use]
+    pub const fn is_all(self) -> bool {
+        matches!(self, Self::All)
+    }
 }

@@ -73,6 +73,8 @@ pub struct Read<T> {
     pub tags: Vec<T>,
     /// The pages came to their end, not to the moment up to which they were wanted.
     pub to_the_end: bool,
+    /// They came to this moment, which is earlier than the one that was wanted: the rest is for another pass.
+    pub narrowed: Option<Timestamp>,
     /// What the pages of each stretch prove.
     pub proofs: Vec<Pages>,
 }
@@ -126,6 +128,17 @@ pub struct Stretches<T> {
     refuted: bool,
     /// All tags are wanted, whenever they were pushed.
     to_the_end: bool,
+    pass: Option<Pass>,
+    narrowed: bool,
+}
+
+/// How much is read in one pass of many.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Pass {
+    /// About as many tags; half as many again are no reason for another pass.
+    pub tags: u64,
+    /// It comes further than this, where the pass before has come to.
+    pub beyond: Option<Timestamp>,
 }
 
 impl<T: Pushed> Stretches<T> {
@@ -134,7 +147,14 @@ impl<T: Pushed> Stretches<T> {
     pub fn new(until: Timestamp) -> Self {
         let first = Stretch::new(0, State::Wants(After::Beginning), None, Density::default());
         let (nothing_after, in_vain, refuted, to_the_end) = (None, 0, false, false);
-        Self { until, all: vec![first], next_id: 1, nothing_after, in_vain, refuted, to_the_end }
+        let (pass, narrowed) = (None, false);
+        Self { until, all: vec![first], next_id: 1, nothing_after, in_vain, refuted, to_the_end, pass, narrowed }
+    }
+
+    /// The same, which comes to an earlier moment where more tags are expected than one pass has.
+    #[must_use]
+    pub fn in_pass(self, pass: Option<Pass>) -> Self {
+        Self { pass, ..self }
     }
 
     /// Goes on to the end of all tags instead, page by page. Only before a page was noted.
@@ -220,6 +240,7 @@ impl<T: Pushed> Stretches<T> {
         if self.to_the_end || (read as u64) < least {
             return;
         }
+        self.narrow();
         let known = self.all.iter().filter(|stretch| !stretch.tags.is_empty()).count();
         let met = self.all.iter().filter(|stretch| matches!(stretch.state, State::Met)).count();
         for _ in 0..most.min(known.saturating_mul(3)) {
@@ -239,13 +260,39 @@ impl<T: Pushed> Stretches<T> {
     /// [`Wrong::Order`] where a tag came twice.
     pub fn finish(self) -> Result<Read<T>, Wrong> {
         let to_the_end = matches!(self.all.last().map(|last| &last.state), Some(State::Over { to_the_end: true }));
-        let mut read = Read { tags: Vec::new(), to_the_end, proofs: Vec::new() };
+        let narrowed = (self.narrowed && !to_the_end).then_some(self.until);
+        let mut read = Read { tags: Vec::new(), to_the_end, narrowed, proofs: Vec::new() };
         for stretch in self.all {
             read.proofs.push(stretch.proof);
             if read.tags.is_empty() { read.tags = stretch.tags } else { read.tags.extend(stretch.tags) }
         }
         let mut names = HashSet::new();
         if read.tags.iter().all(|tag| names.insert(tag.name())) { Ok(read) } else { Err(Wrong::Order) }
+    }
+
+    /// Comes to an earlier moment where more is expected than the pass has.
+    fn narrow(&mut self) {
+        let Some(Pass { tags, beyond }) = self.pass else { return };
+        let ends = self.all.iter().skip(1).map(Stretch::begins).chain([Some(self.until)]);
+        let expected: Vec<u64> = self.all.iter().zip(ends).map(|(stretch, end)| stretch.expected(end)).collect();
+        if expected.iter().sum::<u64>() <= tags.saturating_add(tags / 2) {
+            return;
+        }
+        let mut before = 0_u64;
+        for (position, expected) in expected.into_iter().enumerate() {
+            let until = match self.all.get(position + 1) {
+                Some(next) if before.saturating_add(expected) >= tags => next.begins(),
+                Some(_) => None,
+                None => self.all.get(position).and_then(|last| last.has_come_to_after(tags.saturating_sub(before))),
+            };
+            before = before.saturating_add(expected);
+            let further = |until: &Timestamp| *until < self.until && beyond.is_none_or(|beyond| *until > beyond);
+            if let Some(until) = until.map(to_the_second).filter(further) {
+                (self.until, self.narrowed) = (until, true);
+                self.all.truncate(position + 1);
+                return;
+            }
+        }
     }
 
     fn position(&self, id: StretchId) -> Option<usize> {
@@ -396,6 +443,24 @@ impl<T: Pushed> Stretch<T> {
     /// Whether it says to be at the end with its first page, which only a page by another way can show.
     fn ends_at_once(&self) -> bool {
         matches!(self.state, State::Over { to_the_end: true }) && self.tags.len() == self.first_page
+    }
+
+    /// How many tags it is expected to have up to a moment.
+    fn expected(&self, end: Option<Timestamp>) -> u64 {
+        let read = self.tags.len() as u64;
+        let left = || {
+            let seconds = end?.as_second().checked_sub(self.has_come_to()?.as_second())?;
+            Some(self.density.of(u64::try_from(seconds).ok()?))
+        };
+        if self.is_open() { read.saturating_add(left().unwrap_or_default()) } else { read }
+    }
+
+    /// The moment up to which it is expected to have so many tags.
+    fn has_come_to_after(&self, tags: u64) -> Option<Timestamp> {
+        let left = tags.saturating_sub(self.tags.len() as u64).max(1);
+        let seconds = left.saturating_mul(self.density.seconds) / self.density.tags.max(1);
+        let seconds = i64::try_from(seconds).ok()?.max(1);
+        Timestamp::from_second(self.has_come_to()?.as_second().checked_add(seconds)?).ok()
     }
 
     /// Whether it goes on.

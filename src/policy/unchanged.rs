@@ -47,6 +47,9 @@ impl Reading {
     #[must_use]
     pub fn of(plan: &RepositoryPlan, policy: &CompiledPolicy, path: &str, generation: i64) -> Option<Self> {
         let Method::Exact(rules) = &policy.method else { return None };
+        if let Extent::Pass { .. } = plan.source.extent {
+            return None;
+        }
         let (mut stays, mut goes) = (false, false);
         for (_, decision) in plan.tags.iter() {
             match decision.verdict {

@@ -107,7 +107,7 @@ async fn a_tag_that_is_pushed_again_stays_also_where_nobody_asked_for_its_date(
     #[values(json!({"olderThan": "7d"}), json!({"keepN": 0}), json!({"keepN": 1, "sortBy": "Name"}))] rule: Value,
 ) {
     let world = World::start_with(|config| change(&mut config.settings)).await;
-    // Four requests are under way at a time: with GraphQL for twenty tags each, otherwise for one.
+    // The first request is alone until it is answered: with GraphQL for twenty tags, otherwise for one.
     let api = many(&world, 100);
     let operator = operate(&world, exact(&rule)).await;
     let removal = if world.sim.read(|registry| registry.settings.graphql) {
@@ -117,7 +117,7 @@ async fn a_tag_that_is_pushed_again_stays_also_where_nobody_asked_for_its_date(
     };
     let hold = world.sim.hold(Matcher::endpoint(removal), HoldPoint::BeforeProcessing);
     world.annotate("shop", RUN_REQUESTED_AT, "one").await;
-    crate::support::eventually("four requests", async || (hold.count() == 4).then_some(())).await;
+    hold.reached().await;
     let untouched = names(80..100);
     let asked: Vec<String> = world.sim.requests_to(removal).iter().flat_map(named).collect();
     let again: Vec<String> = untouched.into_iter().filter(|name| !asked.contains(name)).take(9).collect();
@@ -157,7 +157,7 @@ async fn a_tag_that_somebody_else_removed_meanwhile_is_told_as_gone() {
     let operator = operate(&world, older()).await;
     let hold = world.sim.hold(Matcher::endpoint(Endpoint::DeleteTag), HoldPoint::BeforeProcessing);
     world.annotate("shop", RUN_REQUESTED_AT, "one").await;
-    crate::support::eventually("four requests", async || (hold.count() == 4).then_some(())).await;
+    hold.reached().await;
     world.sim.edit(|registry| registry.remove_tag(api, "t019"));
     hold.release();
     let status = ended(&world, "shop", "one").await;
@@ -213,8 +213,8 @@ async fn where_requests_take_long_the_newest_pushes_are_looked_at_more_often() {
     let operator = operate(&world, older()).await;
     let hold = world.sim.hold(Matcher::endpoint(Endpoint::GraphqlMutation), HoldPoint::BeforeProcessing);
     world.annotate("shop", RUN_REQUESTED_AT, "one").await;
-    // Forty tags each; the oldest go first.
-    crate::support::eventually("four requests", async || (hold.count() == 4).then_some(())).await;
+    // Forty tags; the oldest go first.
+    hold.reached().await;
     world.sim.advance(SignedDuration::from_secs(30));
     let again = names(0..5);
     push(&world, api, &again, world.now());

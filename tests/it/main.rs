@@ -45,6 +45,7 @@ mod metrics;
 mod newer;
 mod notifications;
 mod overlap;
+mod passes;
 mod pause;
 mod plan;
 mod plugin;

@@ -11,6 +11,7 @@ use futures::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 
 use crate::gitlab::{self, Error, PushCursor, Repository, TagOrder, TagPage};
+use crate::policy::inventory::Names;
 use crate::policy::paging;
 use crate::policy::read_ahead::ReadAhead;
 use crate::policy::stretches::{After, LARGE, Pushed, Read, StretchId, Stretches, Wrong};
@@ -36,6 +37,8 @@ pub(super) struct Pages {
     pub(super) to_the_end: bool,
     /// What they prove, where they come by push.
     pub(super) proofs: Vec<paging::Pages>,
+    /// They came to this moment, which is earlier than the one that was wanted.
+    pub(super) narrowed: Option<Timestamp>,
     /// The registry's own count of all tags, where it was asked for and told.
     pub(super) count: Option<u64>,
 }
@@ -95,7 +98,7 @@ pub(super) async fn by_name(reader: &TagReader<'_>, repository: &Repository) -> 
         let by_name = page.tags.last().map(|tag| &*tag.name) == page.next.as_deref();
         tags.extend(page.tags);
         let Some(next) = page.next else {
-            return Ok(Pages { tags, to_the_end: true, proofs: Vec::new(), count: None });
+            return Ok(Pages { tags, to_the_end: true, proofs: Vec::new(), narrowed: None, count: None });
         };
         if !cursors.insert(Some(next.clone())) {
             return Err(Failure::Incomplete);
@@ -133,9 +136,10 @@ pub(super) async fn by_push(
     reader: &TagReader<'_>,
     repository: &Repository,
     until: Timestamp,
-    names_wanted: bool,
+    names: Names,
 ) -> Result<Option<Pages>, Failure> {
-    let mut stretches = Stretches::new(until);
+    let (names_wanted, all_names) = (names != Names::None, names == Names::All);
+    let mut stretches = Stretches::new(until).in_pass(reader.pass.filter(|_| !all_names));
     let (mut cursors, mut count) = (None, None);
     let count_wanted = names_wanted && reader.client.reads_in_documents();
     let mut asked = FuturesUnordered::new();
@@ -177,8 +181,8 @@ pub(super) async fn by_push(
             stretches.cut(wanted.room.saturating_sub(own), (pages * PAGE) as u64);
         }
     }
-    let Ok(Read { tags, to_the_end, proofs }) = stretches.finish() else { return Ok(None) };
-    Ok(Some(Pages { tags, to_the_end, proofs, count }))
+    let Ok(Read { tags, to_the_end, narrowed, proofs }) = stretches.finish() else { return Ok(None) };
+    Ok(Some(Pages { tags, to_the_end, proofs, narrowed, count }))
 }
 
 /// One page in the order of pushes; the first with a count of all tags, if that is wanted.

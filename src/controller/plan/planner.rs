@@ -72,10 +72,10 @@ impl Planner<'_> {
     async fn exact(&self, rules: &[Rule], repository: &Repository) -> Result<RepositoryPlan, Failure> {
         let mut plan = self.exact_once(rules, repository).await?;
         // Of the names of others too few are known to tell which of the old ones stay by their number.
-        if plan.source.extent == Extent::Oldest && plan.tags.read.iter().any(PlannedTag::stays_by_number) {
+        if !plan.source.extent.is_all() && plan.tags.read.iter().any(PlannedTag::stays_by_number) {
             plan = Self { reader: self.reader.all_names(), ..*self }.exact_once(rules, repository).await?;
         }
-        let partly_read = plan.source.extent == Extent::Oldest || !plan.tags.newer.is_empty();
+        let partly_read = !plan.source.extent.is_all() || !plan.tags.newer.is_empty();
         if plan.tags.wants_all && partly_read && !self.reader.everything {
             let all = Self { reader: self.reader.everything(), ..*self };
             return all.exact_once(rules, repository).await;

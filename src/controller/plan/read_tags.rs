@@ -73,7 +73,7 @@ async fn by_graphql(
         // The order cannot be trusted, so neither can what was concluded from it.
         None => parts(reader, rules, repository, everything, at).await?.ok_or(Failure::Incomplete)?,
     };
-    let Parts { tags, to_the_end, names, since } = parts;
+    let Parts { tags, to_the_end, narrowed, names, since } = parts;
     let ages = ages(reader.client, capabilities, &tags);
     let now = reader.clock.now();
     let read: Vec<Tag> = tags.into_iter().map(|tag| known(tag, now)).collect();
@@ -82,6 +82,7 @@ async fn by_graphql(
         Named::Newest(names) => (Ok(both_ends(read, names)), Extent::Oldest),
         Named::All(names) => (assemble(read, to_the_end, Some(names)), Extent::All),
     };
+    let extent = narrowed.map_or(extent, |until| Extent::Pass { until });
     let mut inventory = inventory.map_err(|_| Failure::Incomplete)?;
     inventory.date(&since);
     let sorts_by_push = sorts && ages == Ages::LastPush;
@@ -110,6 +111,8 @@ struct Parts {
     tags: Vec<gitlab::Tag>,
     /// The pages came to their end, not to the moment up to which they were wanted.
     to_the_end: bool,
+    /// They came to this moment, which is earlier than the one that was wanted.
+    narrowed: Option<Timestamp>,
     names: Named,
     /// Of the names that were not read, those that take no slots, with their last push.
     since: HashMap<Box<str>, Timestamp>,
@@ -134,23 +137,23 @@ async fn parts(
     let client = reader.client;
     let pages = match need.until {
         None => Some(pages::by_name(reader, repository).await?),
-        Some(until) => pages::by_push(reader, repository, until, need.names != Names::None).await?,
+        Some(until) => pages::by_push(reader, repository, until, need.names).await?,
     };
     let Some(pages) = pages else { return Ok(None) };
     let are_all = pages.are_all();
-    let Pages { tags, to_the_end, proofs, count } = pages;
+    let Pages { tags, to_the_end, proofs, narrowed, count } = pages;
     if !to_the_end && need.names == Names::None {
-        return Ok(Some(Parts { tags, to_the_end, names: Named::Nothing, since: HashMap::new() }));
+        return Ok(Some(Parts { tags, to_the_end, narrowed, names: Named::Nothing, since: HashMap::new() }));
     }
     if are_all {
         let mut names: Vec<Box<str>> = tags.iter().map(|tag| tag.name.clone()).collect();
         names.sort_unstable();
-        return Ok(Some(Parts { tags, to_the_end, names: Named::All(names), since: HashMap::new() }));
+        return Ok(Some(Parts { tags, to_the_end, narrowed: None, names: Named::All(names), since: HashMap::new() }));
     }
     if let (Names::Newest, false, Some(until)) = (need.names, to_the_end, need.until) {
         let places = Places::new(rules, &reader.policy.protect);
         if let Some(Newest { names, since }) = newest(client, repository, places, until..at, count).await? {
-            return Ok(Some(Parts { tags, to_the_end, names: Named::Newest(names), since }));
+            return Ok(Some(Parts { tags, to_the_end, narrowed, names: Named::Newest(names), since }));
         }
     }
     // Pages that ended are only believed to be all if the names, or a count, say so.
@@ -171,7 +174,7 @@ async fn parts(
             _ => return Ok(None),
         }
     }
-    Ok(Some(Parts { tags, to_the_end, names: Named::All(names), since }))
+    Ok(Some(Parts { tags, to_the_end, narrowed, names: Named::All(names), since }))
 }
 
 /// The newest tags.

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use crate::gitlab::{Error, Repository};
 use crate::policy::in_use::{Contents, RepositoryUse, names_subject};
 use crate::policy::inventory::Inventory;
-use crate::policy::source::{Extent, Source};
+use crate::policy::source::Source;
 use crate::policy::tag::Tag;
 use crate::policy::tag_protection::Claims;
 
@@ -110,7 +110,7 @@ impl Planner<'_> {
         for (name, _) in used.tags() {
             let known = evidence.read.get(name).copied();
             let unread = known.flatten().is_none();
-            let exists = source.extent == Extent::Oldest || known.is_some() || newer.contains(name);
+            let exists = !source.extent.is_all() || known.is_some() || newer.contains(name);
             if !exists || !((unread && (signed || evidence.lacks_digests())) || evidence.lacks_ids()) {
                 continue;
             }

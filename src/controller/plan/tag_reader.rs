@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::clock::Clock;
 use crate::gitlab::Client;
 use crate::policy::CompiledPolicy;
+use crate::policy::stretches::Pass;
 
 /// Tags in one full page. GitLab behaviour: it shows no more, and loses tags when more are asked for.
 pub(crate) const PAGE: usize = 20;
@@ -23,6 +24,9 @@ pub(crate) struct TagReader<'a> {
     pub(crate) everything: bool,
     /// List all names where any are needed, also those of tags that can take no place.
     pub(crate) all_names: bool,
+    /// How much of a very large repository is planned at the same time, where what goes of that is removed before the
+    /// rest is planned.
+    pub(crate) pass: Option<Pass>,
     /// Counts the tags that are read, for whoever watches; those of a second attempt again.
     pub(crate) read: Option<&'a AtomicU64>,
 }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::api::conditions::Reason;
 use crate::gitlab::{Age, Error, Repository, Together};
 use crate::policy::approval::{differences, is_within, tag_marks};
+use crate::policy::outcomes::passes;
 use crate::policy::outcomes::plan::Removable;
 use crate::policy::outcomes::removal::{Tally, broken_off};
 use crate::policy::repository_outcome::{Outcome, Proposal, RepositoryReason};
@@ -19,7 +20,7 @@ use crate::policy::repository_outcome::{Outcome, Proposal, RepositoryReason};
 use super::dry_run::propose;
 use super::job::{Approval, Job, Task};
 use super::pass_over;
-use super::plan_repositories::{Planned, Plans, Rest, check_limits};
+use super::plan_repositories::{Planned, Plans, Rest, check_limits, plan};
 use super::remove_tags;
 use super::remove_together;
 use super::report::{Halt, Report};
@@ -153,7 +154,7 @@ async fn carry_out(job: &Job<'_>, plans: Vec<Planned<'_>>, report: &mut Report) 
         if ended.load(Ordering::Relaxed) {
             return (left(some), Ok(()));
         }
-        let (outcomes, end) = remove(job, some).await;
+        let (outcomes, end) = in_passes(job, some).await;
         if end.is_err() {
             ended.store(true, Ordering::Relaxed);
         }
@@ -177,6 +178,10 @@ fn left(plans: Vec<Planned<'_>>) -> Vec<Outcome> {
 fn fitting(plans: &VecDeque<Planned<'_>>, room: Together) -> usize {
     let (mut tags, mut repositories) = (0, 0);
     let fits = |plan: &&Planned<'_>| {
+        // One of which there is more goes alone.
+        if plan.more_from.is_some() {
+            return false;
+        }
         let Some(removable) = &plan.removal else { return true };
         tags += removable.tags.images.len();
         repositories += 1;
@@ -185,6 +190,31 @@ fn fitting(plans: &VecDeque<Planned<'_>>, room: Together) -> usize {
         told && tags <= room.tags && repositories <= room.repositories
     };
     plans.iter().take_while(fits).count().max(1)
+}
+
+/// Removes the tags of some repositories, or of one in passes: what follows is planned once what was planned is gone.
+async fn in_passes<'r>(job: &Job<'_>, plans: Vec<Planned<'r>>) -> (Vec<Outcome>, Result<(), Halt>) {
+    let of = |plans: &[Planned<'r>]| match plans {
+        [only] => only.more_from.map(|moment| (only.repository, moment)),
+        _ => None,
+    };
+    let mut more = of(&plans);
+    let (mut outcomes, mut end) = remove(job, plans).await;
+    while end.is_ok()
+        && let Some((repository, moment)) = more
+        && let Some(before) = outcomes.pop_if(|before| passes::go_on_after(before))
+    {
+        let left = before.tags.scanned.saturating_sub(before.tags.confirmed);
+        (outcomes, end) = match plan(job, repository, Some((moment, left))).await {
+            Err(halt) => (vec![before], Err(halt)),
+            Ok(next) => {
+                more = next.more_from.map(|moment| (repository, moment));
+                let (then, end) = remove(job, vec![next]).await;
+                (then.into_iter().map(|then| passes::together(&before, then)).collect(), end)
+            }
+        };
+    }
+    (outcomes, end)
 }
 
 /// Removes the tags of some repositories, and tells of each. What went is told, also where an error stood in the way of

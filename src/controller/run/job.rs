@@ -21,6 +21,7 @@ use crate::leadership::moment::Moment;
 use crate::policy::effect::{Effect, Seen};
 use crate::policy::history::{Closed, Record};
 use crate::policy::repository_outcome::RepositoryReason;
+use crate::policy::stretches::Pass;
 use crate::policy::{CompiledPolicy, bulk_ledger};
 
 use super::places::{Place, Places};
@@ -218,6 +219,20 @@ impl<'a> Job<'a> {
         self.places.place().await
     }
 
+    /// How much of a very large repository is planned at the same time, after a pass that has come to a moment and left
+    /// so many tags, which are read again. Where somebody wants to know everything first, all of it.
+    fn pass(&self, after: Option<(Timestamp, u64)>) -> Option<Pass> {
+        let (beyond, left) = after.map_or((None, 0), |(moment, left)| (Some(moment), left));
+        let tags = self.context.tags_of_a_pass.saturating_add(left);
+        (matches!(self.task, Task::Remove) && !self.policy.limits.any()).then_some(Pass { tags, beyond })
+    }
+
+    /// What plans a repository, or a pass over it after another one.
+    pub(crate) fn planner_of_pass(&self, after: Option<(Timestamp, u64)>) -> Planner<'_> {
+        let Planner { reader, usage } = self.planner();
+        Planner { reader: TagReader { pass: self.pass(after), ..reader }, usage }
+    }
+
     pub(crate) fn planner(&self) -> Planner<'_> {
         let reader = TagReader {
             client: &self.client,
@@ -227,6 +242,7 @@ impl<'a> Job<'a> {
             everything: false,
             // Whoever looks at a plan wants to see what stays.
             all_names: self.task.tells_every_tag(),
+            pass: None,
             read: Some(self.gate.held()),
         };
         Planner { reader, usage: self.usage.as_deref() }

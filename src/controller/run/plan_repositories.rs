@@ -2,6 +2,7 @@
 //! that whoever carries plans out gets only those that may be.
 
 use futures::stream::{self, StreamExt};
+use jiff::Timestamp;
 
 use crate::gitlab::{Repository, RepositoryStatus};
 use crate::policy::approval::Item;
@@ -35,6 +36,8 @@ pub(crate) struct Planned<'r> {
     pub(crate) removal: Option<Removable>,
     /// What may be remembered of the repository once all of that is gone.
     pub(crate) once_gone: Option<Remembered>,
+    /// It is planned in passes, and this one has come to that moment.
+    pub(crate) more_from: Option<Timestamp>,
 }
 
 impl Planned<'_> {
@@ -105,7 +108,7 @@ impl<'r> Rest<'r> {
 /// Plans some repositories at the same time, in order, up to what ends the whole run, which is answered.
 async fn plan_all<'r>(job: &Job<'_>, some: &'r [Repository], plans: &mut Vec<Planned<'r>>) -> Option<Halt> {
     let width = some.len().max(1);
-    let mut steps = stream::iter(some).map(|repository| plan(job, repository)).buffered(width).boxed();
+    let mut steps = stream::iter(some).map(|repository| plan(job, repository, None)).buffered(width).boxed();
     while let Some(step) = steps.next().await {
         match step {
             Ok(plan) => plans.push(plan),
@@ -126,15 +129,21 @@ pub(crate) fn delete_scheduled(repository: &Repository) -> Option<Outcome> {
     going.then(|| outcomes::plan::delete_scheduled(repository.into()))
 }
 
-async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'r>, Halt> {
-    let only = |outcome| Planned { repository, outcome, removal: None, once_gone: None };
+/// Plans a repository, or a pass after the one that has come to a moment and left so many tags.
+pub(super) async fn plan<'r>(
+    job: &Job<'_>,
+    repository: &'r Repository,
+    after: Option<(Timestamp, u64)>,
+) -> Result<Planned<'r>, Halt> {
+    let only = |outcome| Planned { repository, outcome, removal: None, once_gone: None, more_from: None };
     pass_over::forget(job, repository);
     if let Some(outcome) = delete_scheduled(repository) {
         return Ok(only(outcome));
     }
     loop {
-        return match job.planner().plan(repository).await {
+        return match job.planner_of_pass(after).plan(repository).await {
             Ok(plan) => {
+                let more_from = plan.source.extent.more_from();
                 if let Some(outcome) = closed(job, repository, &plan).await? {
                     return Ok(only(outcome));
                 }
@@ -150,10 +159,10 @@ async fn plan<'r>(job: &Job<'_>, repository: &'r Repository) -> Result<Planned<'
                     Remembered { reading, outcome, effect }
                 });
                 if goes {
-                    return Ok(Planned { repository, outcome, removal, once_gone: remembered });
+                    return Ok(Planned { repository, outcome, removal, once_gone: remembered, more_from });
                 }
                 pass_over::note(job, repository, remembered);
-                Ok(only(outcome))
+                Ok(Planned { more_from, ..only(outcome) })
             }
             Err(Failure::GitLab(error)) if concerns_all(&error) => Err(error.into()),
             Err(Failure::InUse(unknown)) => {

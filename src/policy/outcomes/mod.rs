@@ -4,5 +4,6 @@
 pub mod bulk;
 pub mod empty_repository;
 pub mod end;
+pub mod passes;
 pub mod plan;
 pub mod removal;

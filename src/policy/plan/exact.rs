@@ -8,14 +8,14 @@
 //! newest `keepN` stay, whoever keeps them, and it makes no difference whether a tag that is too young anyhow was read.
 //! Attachments of images are no images and take none either; what becomes of them is decided last, in [`attachments`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::attachments::{self, Family, Kind};
 use super::ties::{self, Candidate, Rank, Settled};
 use super::{Decision, KeepReason, REMOVE, TagPlan, Verdict};
-use crate::api::Attachments;
+use crate::api::{Attachments, SortBy};
 use crate::policy::age::Age;
 use crate::policy::compile::Rule;
 use crate::policy::inventory::Inventory;
@@ -134,6 +134,7 @@ pub fn draft(
     let mut plan = TagPlan::undecided(inventory);
     let family = Family::of(&plan, context);
     let terms: Vec<Terms> = rules.iter().map(|rule| Terms::of(rule, now)).collect();
+    let full = full(&plan, &family, (rules, &terms), protect, claims);
     let (mut free, mut doubted) = (BTreeMap::new(), BTreeMap::new());
     let mut groups: HashMap<(usize, &str, Kind), Vec<Candidate<'_>>> = HashMap::new();
     for (at, (tag, decision)) in plan.iter_mut().enumerate() {
@@ -158,8 +159,10 @@ pub fn draft(
             Err(reason) => *decision = Decision::keep(reason, Some(rule)),
             Ok(verdict) => {
                 *decision = Decision { verdict, rule: Some(rule) };
-                // Nobody competes where there are no places, and a candidate takes more memory than a tag.
-                if let Some(rank) = rank.filter(|_| terms.keep_n > 0) {
+                // Nobody competes where there are no places, or others have them for certain, and a candidate takes
+                // more memory than a tag.
+                let hopeless = || tag.pushed != Moment::Newer && full.contains(&(rule, group.to_owned(), kind));
+                if let Some(rank) = rank.filter(|_| terms.keep_n > 0 && !hopeless()) {
                     let once = ties::pushed_once(&tag, of.sort_by);
                     let candidate = Candidate { name: tag.name, once, rank, decision };
                     groups.entry((rule, group, kind)).or_default().push(candidate);
@@ -174,6 +177,34 @@ pub fn draft(
     }
     family.settle(&mut plan, free, &doubted);
     Draft { tags: plan, open }
+}
+
+/// Where tags that were not read have all places, since they are newer than all that were: by rule, group and kind.
+fn full(
+    plan: &TagPlan,
+    family: &Family,
+    (rules, terms): (&[Rule], &[Terms]),
+    protect: &[Pattern],
+    claims: &Claims,
+) -> HashSet<(usize, String, Kind)> {
+    let by_push = |rule: &Rule| rule.sort_by == SortBy::PushedAt && rule.keep_n.is_some_and(|n| n > 0);
+    if !rules.iter().any(by_push) {
+        return HashSet::new();
+    }
+    let mut taken: HashMap<(usize, String, Kind), usize> = HashMap::new();
+    for (at, planned) in plan.newer.iter().enumerate() {
+        let kind = family.kind(plan.read.len() + at);
+        let found = entrant(&TagView::newer(&planned.name), rules, protect, claims, &Settled::default());
+        if let Ok((Entrant { rule, group, rank: Some(_), facts }, of)) = found
+            && by_push(of)
+            && kind != Kind::Attachment
+            && terms.get(rule).is_some_and(|terms| facts.verdict(terms).is_ok())
+        {
+            *taken.entry((rule, group.to_owned(), kind)).or_default() += 1;
+        }
+    }
+    let all = |rule: usize| terms.get(rule).map_or(usize::MAX, |terms| terms.keep_n);
+    taken.into_iter().filter(|((rule, ..), taken)| *taken >= all(*rule)).map(|(of, _)| of).collect()
 }
 
 /// A reason to keep a tag that takes no slot, with the rule that decided.

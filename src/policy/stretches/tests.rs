@@ -127,9 +127,21 @@ fn read(
     room: usize,
     least: u64,
     numbers: &[usize],
+    meanwhile: impl FnMut(&mut Server, usize),
+) -> (Result<Read<Seen>, Wrong>, bool) {
+    read_pass(server, (until, None), room, least, numbers, meanwhile)
+}
+
+/// The same in a pass.
+fn read_pass(
+    server: &mut Server,
+    (until, pass): (i64, Option<Pass>),
+    room: usize,
+    least: u64,
+    numbers: &[usize],
     mut meanwhile: impl FnMut(&mut Server, usize),
 ) -> (Result<Read<Seen>, Wrong>, bool) {
-    let mut stretches: Stretches<Seen> = Stretches::new(second(until));
+    let mut stretches: Stretches<Seen> = Stretches::new(second(until)).in_pass(pass);
     let mut asked: Vec<(StretchId, After)> = Vec::new();
     let mut numbers = numbers.iter().cycle();
     let mut step = 0;
@@ -194,6 +206,31 @@ proptest! {
         let read = read.unwrap();
         prop_assert_eq!(cut_off(&read.tags, until), cut_off(&plain.tags, until));
         prop_assert_eq!(read.to_the_end, plain.to_the_end);
+    }
+
+    #[test]
+    fn a_pass_shows_everything_up_to_where_it_has_come_and_each_comes_further(
+        tags in places(), size in 2_usize..6, until in 0_i64..320, room in 0_usize..8, least in 1_u64..20,
+        numbers in proptest::collection::vec(any::<usize>(), 1..40), most in 1_u64..40,
+        guesses in prop::sample::select([WRONG, [Guesses::Right; 7]].concat()),
+    ) {
+        let mut server = Server::new(tags, size, guesses);
+        let plain = page_by_page(&mut server, until);
+        let (mut beyond, mut kept) = (None, 0);
+        loop {
+            let pass = Pass { tags: most + kept, beyond };
+            let read = read_pass(&mut server, (until, Some(pass)), room, least, &numbers, |_, _| {}).0.unwrap();
+            let to = read.narrowed.map_or(until, |moment| moment.as_second());
+            prop_assert!(to <= until);
+            prop_assert_eq!(cut_off(&read.tags, to), cut_off(&plain.tags, to));
+            kept = cut_off(&read.tags, to).len() as u64;
+            let Some(moment) = read.narrowed else {
+                prop_assert_eq!(read.to_the_end, plain.to_the_end);
+                break;
+            };
+            prop_assert!(beyond.is_none_or(|beyond| moment > beyond));
+            beyond = Some(moment);
+        }
     }
 
     #[test]
@@ -266,6 +303,29 @@ fn a_long_way_is_read_ten_pages_at_a_time() {
     let (rounds, pages) = rounds(&mut server, 100_000, 10);
     assert!(rounds <= 56, "{rounds} rounds for 450 pages");
     assert!(pages <= 490, "{pages} pages");
+}
+
+#[test]
+fn a_pass_has_about_as_many_tags_as_it_is_to_have_wherever_they_crowd() {
+    let crowd = (0..81_000).map(|tag| (900_000 + tag, format!("c{tag:05}")));
+    let late: Vec<Place> = evenly(9000).into_iter().chain(crowd).collect();
+    for tags in [evenly(90_000), late] {
+        let mut server = Server::new(tags, 20, Guesses::Right);
+        let (mut beyond, mut kept, mut passes) = (None, 0, 0);
+        loop {
+            let pass = Pass { tags: 20_000 + kept, beyond };
+            let read = read_pass(&mut server, (100_000, Some(pass)), 40, 80, &[0], |_, _| {}).0.unwrap();
+            let more = read.tags.len() as u64 - kept;
+            assert!(more <= 36_000, "{more} in pass {passes}");
+            passes += 1;
+            kept = read.tags.len() as u64;
+            beyond = read.narrowed;
+            if beyond.is_none() {
+                break;
+            }
+        }
+        assert!((3..=6).contains(&passes) && kept == 90_000, "{passes} passes, {kept} tags");
+    }
 }
 
 #[test]

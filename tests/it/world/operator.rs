@@ -144,6 +144,8 @@ pub(crate) struct Setup {
     pub(crate) notifications: Option<notifications::Settings>,
     /// Requests that may be under way to GitLab at the same time.
     pub(crate) requests_in_flight: u16,
+    /// Tags of a repository that are planned at the same time, if not as many as usual.
+    pub(crate) passes_of: Option<u64>,
 }
 
 impl Setup {
@@ -167,6 +169,7 @@ impl Setup {
             graphql_batch: 25,
             notifications: None,
             requests_in_flight: 4,
+            passes_of: None,
         }
     }
 }
@@ -227,6 +230,7 @@ impl Operator {
             graphql_batch,
             notifications,
             requests_in_flight,
+            passes_of,
         } = setup;
         let own = Box::pin(service_account_kubeconfig());
         let kubeconfig = if let Some(kubeconfig) = kubeconfig { kubeconfig } else { own.await };
@@ -255,6 +259,10 @@ impl Operator {
             let context = Context::new(kube, gitlab, clock, settings, events, workloads, stop);
             let context = context.known_as(controller::identity(Some("test"), Some(&pod_uid)));
             let context = told_by(context, notifier.as_ref());
+            let context = match passes_of {
+                Some(tags) => context.with_passes_of(tags),
+                None => context,
+            };
             let context = Arc::new(paused_by_map(context.with_history(history).with_shard(shard), pause));
             share.get_or_init(|| Arc::clone(&context));
             let wakes = || nudges(nudged.clone());
