@@ -1,6 +1,8 @@
 //! The rows of the table: which shape is cleaned in which way, and how much it may cost.
 
-use gitlab_simulator::{Backend, Settings};
+use std::time::Duration;
+
+use gitlab_simulator::{Action, Backend, Settings};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -96,9 +98,15 @@ impl Speed {
     /// What GitLab is like.
     pub(crate) fn set_up(self, settings: &mut Settings) {
         settings.tag_delete_duration = SignedDuration::from_millis(self.latency().into());
-        if let Self::Busy { .. } = self {
-            settings.graphql_page_takes = SignedDuration::from_millis(200);
-            settings.graphql_removal_takes = SignedDuration::from_millis(50);
+    }
+
+    /// What happens to every request.
+    pub(crate) fn fault(self) -> Action {
+        match self {
+            Self::Busy { .. } => {
+                Action::DelayEach { field: Duration::from_millis(200), tag: Duration::from_millis(50) }
+            }
+            _ => Action::Delay(Duration::from_millis(self.latency().into())),
         }
     }
 }

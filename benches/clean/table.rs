@@ -11,7 +11,7 @@ use crate::rows::{Budget, Row};
 use crate::shapes::Content;
 use crate::world::Measured;
 
-const HEADINGS: [&str; 18] = [
+const HEADINGS: [&str; 20] = [
     "Shape",
     "Method",
     "Tags",
@@ -28,6 +28,8 @@ const HEADINGS: [&str; 18] = [
     "Other",
     "Requests",
     "Seconds",
+    "Reading",
+    "Removing",
     "Tags/s",
     "RSS MiB",
 ];
@@ -69,6 +71,7 @@ impl Table {
         cells.push(grouped(all - known.iter().sum::<u64>()));
         cells.push(grouped(all));
         cells.push(format!("{seconds:.1}"));
+        cells.extend([measured.reading, measured.removing].map(|seconds| format!("{seconds:.1}")));
         cells.push(if measured.removed > 0 { per_second(measured.removed, seconds) } else { "–".to_owned() });
         cells.push(format!("{:.1}", measured.peak_mebibytes));
         let (limit, met) = judge(budget, all, seconds, measured.peak_mebibytes);

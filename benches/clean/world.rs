@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use gitlab_simulator::{Action, Config, Endpoint, Fault, Matcher, Role, Simulator};
+use gitlab_simulator::{Config, Endpoint, Fault, Matcher, Role, Simulator};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::wait::await_condition;
@@ -31,6 +31,9 @@ pub(crate) struct Measured {
     /// Requests from the moment the run was asked for.
     pub(crate) requests: BTreeMap<Endpoint, u64>,
     pub(crate) took: Duration,
+    /// From the first request that lists or reads to the last, and from the first that removes to the last, in seconds.
+    pub(crate) reading: f64,
+    pub(crate) removing: f64,
     /// Tags that the registry has no longer.
     pub(crate) removed: u64,
     pub(crate) peak_mebibytes: f64,
@@ -59,8 +62,7 @@ impl<'p> World<'p> {
             let content = row.shape.fill(registry);
             (content, registry.access_token(GROUP, Role::Maintainer))
         });
-        let latency = Duration::from_millis(row.speed.latency().into());
-        gitlab.fault(Fault::new(Matcher::any(), Action::Delay(latency)));
+        gitlab.fault(Fault::new(Matcher::any(), row.speed.fault()));
 
         let world = Self { platform, namespace, gitlab, content, speed: row.speed };
         platform.secret(&world.namespace, "token", "token", &token).await?;
@@ -126,10 +128,26 @@ impl<'p> World<'p> {
         Ok(Measured {
             status,
             took: began.elapsed(),
+            reading: self.span(&[
+                Endpoint::ListGroupRepositories,
+                Endpoint::ListTags,
+                Endpoint::GraphqlQuery,
+                Endpoint::GetTag,
+            ]),
+            removing: self.span(&[Endpoint::GraphqlMutation, Endpoint::DeleteTag, Endpoint::BulkDeleteTags]),
             requests: self.gitlab.request_counts(),
             removed: before - self.tags(),
             peak_mebibytes: operator.peak_mebibytes()?,
         })
+    }
+
+    /// Seconds from the first request of these kinds to the last.
+    fn span(&self, kinds: &[Endpoint]) -> f64 {
+        let all = self.gitlab.requests();
+        let mut times = all.iter().filter(|request| kinds.contains(&request.endpoint)).map(|request| request.at);
+        let first = times.next();
+        let last = times.next_back().or(first);
+        first.zip(last).map_or(0.0, |(first, last)| last.duration_since(first).as_secs_f64())
     }
 
     /// Waits for a status. An operator that has ended is an error.

@@ -2,8 +2,8 @@
 //! then for a while.
 //!
 //! The operator is a process of its own, with its own permissions and its default pace, against a real API server and a
-//! simulated GitLab. All policies name one token and one group. A second operator after the first tells what a restart
-//! costs.
+//! simulated GitLab. All policies name one token, and each hundred of them one group. A second operator after the first
+//! tells what a restart costs.
 //!
 //! ```console
 //! $ cargo bench --bench many                              # 10,000 policies, looked at for 30 minutes when all are Ready
@@ -42,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(900);
 const REQUESTS_PER_SECOND: u32 = 10;
 /// What each answer of GitLab takes.
 const LATENCY: Duration = Duration::from_millis(20);
+const POLICIES_OF_A_GROUP: u64 = 100;
 /// Objects of one page.
 const PAGE: u32 = 500;
 
@@ -88,10 +89,12 @@ async fn measure(cluster: &Cluster, policies: u64, minutes: u64) -> Result<(), F
 async fn fill(platform: &Platform, policies: u64) -> Result<Simulator, Failure> {
     let gitlab = Simulator::start(Config { tls: true, ..Config::default() }).await?;
     let token = gitlab.edit(|registry| {
-        registry.project("shop/app");
-        let repository = registry.repository("shop/app/web");
         let at = registry.now() - SignedDuration::from_hours(90 * 24);
-        (0..20).for_each(|n| registry.push(repository, &format!("mr-{n}"), Push::at(at)));
+        for number in 0..policies.div_ceil(POLICIES_OF_A_GROUP) {
+            registry.project(&format!("shop/team-{number}/app"));
+            let repository = registry.repository(&format!("shop/team-{number}/app/web"));
+            (0..20).for_each(|n| registry.push(repository, &format!("mr-{n}"), Push::at(at)));
+        }
         registry.access_token("shop", Role::Maintainer)
     });
     gitlab.fault(Fault::new(Matcher::any(), Action::Delay(LATENCY)));
@@ -106,7 +109,7 @@ async fn fill(platform: &Platform, policies: u64) -> Result<Simulator, Failure> 
             "metadata": {"name": format!("policy-{number}")},
             "spec": {
                 "gitlab": {"url": url, "secretRef": {"name": "token"}, "certSecretRef": {"name": "ca"}},
-                "target": {"groups": [{"path": "shop"}]},
+                "target": {"groups": [{"path": format!("shop/team-{}", number / POLICIES_OF_A_GROUP)}]},
                 // Never while a benchmark runs, unless somebody celebrates with one.
                 "schedule": "0 0 1 1 *",
                 "rules": [{"name": "old", "nameRegexDelete": "mr-.*", "olderThan": "30d"}],

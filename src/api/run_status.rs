@@ -284,7 +284,7 @@ impl RepositoryCounts {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TagCounts {
-    /// Tags that were looked at: all of a repository, or, with Exact and rules by age alone, its oldest.
+    /// Tags that were looked at: all of a repository, or, with Exact and an age in every rule, its oldest.
     #[schemars(schema_with = "schema::tag_count")]
     pub scanned: u64,
     /// Tags that the rules select: exactly those of the plan. Only in a Delete run of the method Bulk without limits it

@@ -146,8 +146,8 @@ impl GitLab {
         self.hasher.hash_one((&connection.base_url, &connection.ca_pem, identity, proxy))
     }
 
-    /// What a connection is known by in this process, its token included: two with the same one get the same answers. It
-    /// tells nothing of the token.
+    /// What a connection is known by in this process, its token included: two with the same one get the same answers.
+    /// It tells nothing of the token.
     #[must_use]
     pub fn fingerprint(&self, connection: &Connection) -> u64 {
         self.hasher.hash_one((self.key(connection), connection.token.expose_secret()))

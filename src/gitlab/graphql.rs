@@ -174,8 +174,8 @@ const fn count(counted: bool) -> &'static str {
     if counted { "tagsCount " } else { "" }
 }
 
-/// The most points that GitLab counts for a page, its repository and the count of tags: one for each field; what is in the page, itself
-/// and its order count a hundredth more for each of its tags.
+/// The most points that GitLab counts for a page, its repository and the count of tags: one for each field; what is in
+/// the page, itself and its order count a hundredth more for each of its tags.
 pub(super) fn page_points(parts: Parts) -> usize {
     let asked = Part::FIELDS.into_iter().filter(|(part, _)| parts.has(*part));
     let fields: usize = asked.map(|(_, text)| text.split(' ').filter(|word| !matches!(*word, "{" | "}")).count()).sum();

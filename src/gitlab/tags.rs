@@ -62,8 +62,8 @@ impl Client {
         self.full_page(Page { repository, order, after: after.map(str::to_owned), counted: false }).await
     }
 
-    /// The first page of a repository's tags, those pushed longest ago, with the registry's own count of all tags, if it
-    /// tells: [`TagPage::count`]. That costs GitLab one more request to its registry.
+    /// The first page of a repository's tags, those pushed longest ago, with the registry's own count of all tags, if
+    /// it tells: [`TagPage::count`]. That costs GitLab one more request to its registry.
     ///
     /// # Errors
     ///

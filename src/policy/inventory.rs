@@ -22,9 +22,10 @@
 //! - Should the pages have come to their end before the cut-off, everything claims to have been read. The names are
 //!   listed then in any case, and one beyond proves the opposite: the repository fails. So it does where names are
 //!   missing altogether.
-//! - Where tags are ranked by their pushes alone, the names of the newest do: as many as take all slots. Each is known to
-//!   be newer by its own date. Those in between take no slot that would be free, and knowing of fewer competitors never
-//!   removes more. Where an old tag stays by its number nevertheless, all names are listed, and it is decided again.
+//! - Where tags are ranked by their pushes alone, the names of the newest do: as many as take all slots. Each is known
+//!   to be newer by its own date. Those in between take no slot that would be free, and knowing of fewer competitors
+//!   never removes more. Where an old tag stays by its number nevertheless, all names are listed, and it is decided
+//!   again.
 //! - A name that is missing from the list takes no slot, so that another tag stays in its stead. Fewer competitors
 //!   never remove more.
 //! - A plan that is made again, as of an earlier moment, keeps what was pushed since; it takes no slot, so that nothing

@@ -118,6 +118,18 @@ async fn a_repository_that_two_runs_a_day_apart_see_empty_is_deleted(
     operator.stop().await;
 }
 
+/// The last look asks GitLab while the deletion has the only place for a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_one_request_at_a_time_a_repository_is_deleted_as_well() {
+    let (world, empty) = world(Backend::MetadataDatabase).await;
+    world.apply(&world.policy("shop", &spec("Exact", "Delete"))).await.unwrap();
+    let operator = Operator::set_up(&world, Setup { requests_in_flight: 1, ..Setup::of(&world) }).await;
+    world.ready("shop").await;
+    twice(&world, DAY).await;
+    assert!(!exists(&world, empty));
+    operator.stop().await;
+}
+
 /// What keeps the repository in one case of the table below, and nothing else does.
 type Change = fn(&World, u64);
 

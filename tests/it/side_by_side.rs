@@ -105,6 +105,31 @@ async fn several_repositories_are_removed_from_at_the_same_time_once_it_is_known
     operator.stop().await;
 }
 
+/// What a request needs before it leaves is not to wait for the place that it has.
+#[rstest]
+#[case::exact_without_several_parts("Exact", 1, true)]
+#[case::exact("Exact", 25, true)]
+#[case::exact_without_graphql("Exact", 25, false)]
+#[case::bulk("Bulk", 25, true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn one_request_at_a_time_is_enough(#[case] method: &str, #[case] graphql_batch: u16, #[case] graphql: bool) {
+    let world = World::start_with(|config| config.settings.graphql = graphql).await;
+    let ids: Vec<u64> = (0..2)
+        .map(|number| {
+            world.repository(&format!("shop/backend/{number}"), &[("a", 90), ("b", 90), ("c", 90), ("v1", 1)])
+        })
+        .collect();
+    let rule = json!({"name": "old", "nameRegexDelete": ".*", "olderThan": "30d"});
+    world.apply(&world.policy("shop", &json!({"method": method, "rules": [rule]}))).await.unwrap();
+    let setup = Setup { graphql_batch, requests_in_flight: 1, ..Setup::of(&world) };
+    let operator = Operator::set_up(&world, setup).await;
+    world.ready("shop").await;
+    let status = world.run("shop", "one").await;
+    assert_eq!(status.last_run.unwrap().result, RunResult::Succeeded);
+    assert!(ids.iter().all(|id| world.tags(*id) == ["v1"]));
+    operator.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_run_has_a_limit_everything_is_read_before_anything_goes() {
     let (world, repositories, operator) = world(1, json!({"maxTagsPerRun": 1000})).await;

@@ -229,7 +229,9 @@ impl FinalCheck for StillEmpty {
                 return false;
             }
             // The cluster may change while GitLab is asked, but what it uses has no tag here to pull.
-            let empty = self.client.tag_names(&self.repository).await.is_ok_and(|names| names.is_empty());
+            // The deletion has its place already, and would wait for what waits for one.
+            let client = self.client.cutting_in();
+            let empty = client.tag_names(&self.repository).await.is_ok_and(|names| names.is_empty());
             self.has_tags.store(!empty, Ordering::Relaxed);
             empty
         }

@@ -3,7 +3,7 @@
 //! How many tags one of them has follows the answers to those before. So a run begins with one at a time, and with each
 //! that has been answered there may be one more: several that begin before anything is known would all be small.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -17,6 +17,7 @@ pub(crate) struct Places {
 /// One place, which is free again once this is dropped.
 pub(crate) struct Place<'p> {
     of: &'p Places,
+    answered: AtomicBool,
     _permit: Option<SemaphorePermit<'p>>,
 }
 
@@ -29,14 +30,23 @@ impl Places {
     /// Waits for a place.
     pub(crate) async fn place(&self) -> Place<'_> {
         // It is never closed.
-        Place { of: self, _permit: self.free.acquire().await.ok() }
+        Place { of: self, answered: AtomicBool::new(false), _permit: self.free.acquire().await.ok() }
+    }
+}
+
+impl Place<'_> {
+    /// Takes note that its request was answered.
+    pub(crate) fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let one_less = |more: usize| more.checked_sub(1);
-        if self.of.more.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+        if self.answered.load(Ordering::Relaxed)
+            && self.of.more.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+        {
             self.of.free.add_permits(1);
         }
     }
@@ -54,10 +64,14 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_at_first_and_one_more_for_each_that_is_given_back_up_to_all() {
+    fn there_is_one_at_first_and_one_more_for_each_that_was_answered_up_to_all() {
         let places = Places::new(4);
-        let seen: Vec<usize> = (0..4).map(|_| at_once(&places).len()).collect();
-        assert_eq!(seen, [1, 2, 4, 4]);
+        let round = |answered: bool| {
+            let taken = at_once(&places);
+            taken.iter().filter(|_| answered).for_each(Place::answered);
+            taken.len()
+        };
+        assert_eq!([false, true, false, true, true, true].map(round), [1, 1, 2, 2, 4, 4]);
         let taken = at_once(&places);
         assert!(places.place().now_or_never().is_none());
         drop(taken);
@@ -68,7 +82,7 @@ mod tests {
     fn where_only_one_may_be_there_is_one() {
         for most in [0, 1] {
             let places = Places::new(most);
-            drop(at_once(&places));
+            at_once(&places).iter().for_each(Place::answered);
             assert_eq!(at_once(&places).len(), 1);
         }
     }

@@ -27,6 +27,7 @@ use super::attachments::{self, Step};
 use super::check_tags::{Found, Newest, Now, TagCheck, Way};
 use super::in_use_guard::Look;
 use super::job::Job;
+use super::places::Place;
 use super::report::Halt;
 use super::trail::Line;
 
@@ -128,8 +129,8 @@ impl<'a> Removal<'a> {
     /// The same where requests for the images are left.
     pub(super) async fn rest(&mut self, requests: Vec<Request<'_>>, removals: &Removals) -> Result<(), Halt> {
         if !requests.is_empty() {
-            let _place = self.job.place().await;
-            self.requests(requests).await?;
+            let place = self.job.place().await;
+            self.requests(requests, &place).await?;
         }
         self.attached(removals).await
     }
@@ -179,8 +180,7 @@ impl<'a> Removal<'a> {
             if batch.is_empty() || self.stopped.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            self.requests(vec![self.request(batch.iter().collect())]).await?;
-            drop(place);
+            self.requests(vec![self.request(batch.iter().collect())], &place).await?;
         }
     }
 
@@ -190,7 +190,7 @@ impl<'a> Removal<'a> {
     }
 
     /// Removes the tags of some requests, less what was pushed again or came into use.
-    async fn requests(&self, mut requests: Vec<Request<'_>>) -> Result<(), Halt> {
+    async fn requests(&self, mut requests: Vec<Request<'_>>, place: &Place<'_>) -> Result<(), Halt> {
         while let Some(request) = requests.pop() {
             if self.stopped.load(Ordering::Relaxed) {
                 return Ok(());
@@ -207,7 +207,10 @@ impl<'a> Removal<'a> {
             let check = self.check(&request);
             let client = self.job.client.looking(Arc::clone(&check) as Arc<dyn FinalCheck>);
             match self.remove(&client, &request.tags, together).await {
-                Ok(parts) => requests.extend(self.told(&request, parts)?),
+                Ok(parts) => {
+                    place.answered();
+                    requests.extend(self.told(&request, parts)?);
+                }
                 Err(error) if together && refuses_several(&error) => {
                     self.go_one_by_one();
                     requests.push(request);

@@ -15,6 +15,7 @@ use crate::policy::tag::Tag;
 use super::check_tags::TagCheck;
 use super::check_together::CheckTogether;
 use super::job::Job;
+use super::places::Place;
 use super::remove_tags::{Removal, Request, fates, refuses_several};
 use super::report::Halt;
 use crate::controller::plan::list_repositories::concerns_all;
@@ -34,7 +35,7 @@ pub(super) async fn run<'a>(
     let place = job.place().await;
     let tags: Vec<Vec<&Tag>> = images.collect();
     let left = if fit(job, &tags) {
-        at_once(job, &removals, tags).await
+        at_once(job, &removals, tags, &place).await
     } else {
         removals.iter().zip(tags).map(|(removal, tags)| Ok(vec![removal.request(tags)])).collect()
     };
@@ -58,7 +59,12 @@ fn fit(job: &Job<'_>, tags: &[Vec<&Tag>]) -> bool {
 }
 
 /// Requests the removal of all at once.
-async fn at_once<'t>(job: &Job<'_>, removals: &[Removal<'_>], tags: Vec<Vec<&'t Tag>>) -> Vec<Left<'t>> {
+async fn at_once<'t>(
+    job: &Job<'_>,
+    removals: &[Removal<'_>],
+    tags: Vec<Vec<&'t Tag>>,
+    place: &Place<'_>,
+) -> Vec<Left<'t>> {
     let requests: Vec<Request<'t>> = removals.iter().zip(tags).map(|(removal, tags)| removal.request(tags)).collect();
     let all = || removals.iter().zip(&requests);
     let checks: Vec<Arc<TagCheck>> = all().map(|(removal, request)| removal.check(request)).collect();
@@ -72,6 +78,7 @@ async fn at_once<'t>(job: &Job<'_>, removals: &[Removal<'_>], tags: Vec<Vec<&'t 
     let told = client.delete_tags_of(&wanted).await;
     match told {
         Ok(parts) => {
+            place.answered();
             let told = all().zip(parts);
             told.map(|((removal, request), parts)| {
                 Ok(removal.told(request, fates(&request.tags, parts))?.into_iter().collect())

@@ -93,6 +93,16 @@ pub enum Action {
     },
     /// Waits in real time, then goes on as usual.
     Delay(#[serde(with = "milliseconds")] Duration),
+    /// Waits in real time for each field of a query of GraphQL, and for each tag that a mutation names, then goes on as
+    /// usual.
+    DelayEach {
+        /// For each field.
+        #[serde(with = "milliseconds")]
+        field: Duration,
+        /// For each tag.
+        #[serde(with = "milliseconds")]
+        tag: Duration,
+    },
     /// Moves the clock forward by this much, then goes on as usual: an answer that takes a while, without anybody
     /// waiting.
     Takes(#[serde(with = "milliseconds")] Duration),

@@ -34,7 +34,7 @@ use crate::{
     body::Sent,
     clock::locked,
     faults::{Action, HoldPoint, Rules},
-    log::{Log, RequestRecord},
+    log::{Endpoint, Log, RequestRecord},
     state::Registry,
 };
 
@@ -142,7 +142,7 @@ async fn answer(shared: &Shared, parts: Parts, body: Bytes) -> Option<Response<S
     call.probe_fails = verdict.probe_fails();
 
     verdict.wait_at(HoldPoint::BeforeProcessing).await;
-    match effect(shared, verdict.strikes_at(HoldPoint::BeforeProcessing)).await {
+    match effect(shared, verdict.strikes_at(HoldPoint::BeforeProcessing), &record).await {
         Effect::None => {}
         Effect::Cut => return None,
         Effect::Instead(response) => {
@@ -158,7 +158,7 @@ async fn answer(shared: &Shared, parts: Parts, body: Bytes) -> Option<Response<S
     });
 
     verdict.wait_at(HoldPoint::AfterProcessing).await;
-    let response = match effect(shared, verdict.strikes_at(HoldPoint::AfterProcessing)).await {
+    let response = match effect(shared, verdict.strikes_at(HoldPoint::AfterProcessing), &record).await {
         Effect::None => match verdict.slow() {
             Some(pause) => respond_slowly(processed.answer, pause),
             None => respond(processed.answer),
@@ -211,13 +211,23 @@ enum Effect {
     Instead(Response<Sent>),
 }
 
-async fn effect(shared: &Shared, action: Option<&Action>) -> Effect {
+async fn effect(shared: &Shared, action: Option<&Action>, record: &RequestRecord) -> Effect {
     let Some(action) = action else { return Effect::None };
     Effect::Instead(match action {
         Action::TruncateTags { .. } | Action::SlowBody { .. } | Action::ProbeFails => return Effect::None,
         Action::DropConnection => return Effect::Cut,
         Action::Delay(wait) => {
             tokio::time::sleep(*wait).await;
+            return Effect::None;
+        }
+        Action::DelayEach { field, tag } => {
+            let times = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            let wait = match record.endpoint {
+                Endpoint::GraphqlMutation => *tag * times(record.tag_names.len()),
+                Endpoint::GraphqlQuery => *field * times(record.fields),
+                _ => Duration::ZERO,
+            };
+            tokio::time::sleep(wait).await;
             return Effect::None;
         }
         Action::Takes(time) => {

@@ -19,7 +19,8 @@ use super::{REGISTRY, Scene, pod};
 use crate::support::{eventually, in_time};
 use crate::world::{Between, Operator, Setup};
 
-/// How many requests a run has on their way at the same time, in one repository.
+/// How many requests a run has on their way at the same time, in one repository: one at first, and one more with each
+/// that was answered.
 const AT_ONCE: u64 = 4;
 /// How a run of Exact removes tags.
 #[derive(Clone, Copy)]
@@ -157,9 +158,10 @@ async fn exact(lags: bool, removal: Removal) -> (usize, usize, usize) {
     let mut race = Race::begin(scene, "exact", endpoint, lags, graphql_batch).await;
     let (mut created, mut racing) = (Vec::<Created>::new(), Vec::<String>::new());
     let mut taken = BTreeSet::new();
-    let mut before = 0;
+    let (mut before, mut at_once) = (0, 1);
     let image = |tag: &String| format!("shop/exact/app:{tag}");
-    while race.stops(AT_ONCE).await {
+    while race.stops(at_once).await {
+        at_once = (2 * at_once).min(AT_ONCE);
         let settled = race.arrived();
         let settle = |name: String| Created { name, settled };
         created.extend(racing.drain(..).map(settle));

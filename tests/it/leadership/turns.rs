@@ -161,7 +161,7 @@ async fn a_leader_that_is_cut_off_sends_nothing_once_another_may_begin_and_exits
     world.ready("shop").await;
     world.annotate("shop", RUN_REQUESTED_AT, "one").await;
     let removals = || world.sim.requests_to(Endpoint::GraphqlMutation).len();
-    eventually("removals", async || (removals() > 2).then_some(())).await;
+    eventually("a removal", async || (removals() > 0).then_some(())).await;
     link.cut();
     let cut = world.now();
     assert_eq!(first.exit_code().await, Some(1), "{}", first.log());

@@ -222,6 +222,7 @@ async fn http_needs_the_consent_of_the_policy_and_of_the_flag() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_that_fails_does_not_hide_the_others_and_fails_the_pipeline() {
     let (world, files) = filled().await;
+    world.sim.edit(|registry| registry.settings.graphql = false);
     let [api, web] = ["shop/backend/api", "shop/frontend/web"].map(|path| world.repository(path, &[]));
     let gone = Action::Answer { status: 404, headers: Vec::new(), body: "{\"message\": \"404 Not found\"}".to_owned() };
     world.sim.fault(Fault::new(Matcher::endpoint(Endpoint::ListTags).repository(web), gone));

@@ -66,8 +66,8 @@ async fn json_yaml_table_and_markdown_say_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_known_tag_is_listed_and_what_was_not_read_is_null_unless_everything_is_asked_for() {
     let world = world().await;
-    let numbers = 0..50;
-    let names_: Vec<String> = numbers.clone().map(|number| format!("t{number:02}")).collect();
+    let numbers = 0..250;
+    let names_: Vec<String> = numbers.clone().map(|number| format!("t{number:03}")).collect();
     // The five oldest are old enough; a page of the oldest has 20.
     let ages = numbers.map(|number| if number < 5 { 30 } else { 1 });
     let tags: Vec<(&str, i64)> = names_.iter().map(String::as_str).zip(ages).collect();
@@ -80,12 +80,12 @@ async fn every_known_tag_is_listed_and_what_was_not_read_is_null_unless_everythi
     assert_eq!(brief["planHash"], all["planHash"]);
     let unread = |plan: &Value| {
         let tags = plan["repositories"][0]["tags"].as_array().unwrap();
-        assert_eq!(tags.len(), 50);
+        assert_eq!(tags.len(), 250);
         let null =
             |tag: &&Value| ["digest", "publishedAt", "createdAt", "bytes"].iter().all(|field| tag[*field].is_null());
         tags.iter().filter(null).count()
     };
-    assert_eq!((unread(&brief), unread(&all)), (30, 0));
+    assert_eq!((unread(&brief), unread(&all)), (230, 0));
 
     // Without places to count, not even the names of the younger ones are read.
     let ages_only = json!({"rules": [{"name": "old", "nameRegexDelete": ".*", "olderThan": "7d"}]});
