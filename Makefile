@@ -60,6 +60,7 @@ fuzz: ## feed the readers of text from outside with what nobody would write (SEC
 
 bench: ## measure what cleaning costs (SHAPES="S M L XL" with what takes long; WRITE=docs/benchmarks.md keeps the table)
 	cargo bench --locked --bench plan
+	cargo bench --locked --bench backtest
 	cargo bench --locked --bench clean -- $(SHAPES) $(if $(WRITE),--write=$(WRITE))
 
 bench-check: ## clean the small registries and fail where it takes a tenth more than docs/benchmarks.md says (SHAPES="S M")
