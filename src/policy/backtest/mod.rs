@@ -17,8 +17,6 @@ mod regret;
 mod search;
 mod slots;
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::compile::Rule;
@@ -29,7 +27,7 @@ use super::pattern::Pattern;
 use super::plan::attachments::Context;
 use super::plan::replay::{Asked, Replay};
 use super::{CompiledPolicy, Method};
-use played::{Played, record};
+use played::{Played, fates, record};
 
 pub use regret::{Deployed, Record, Regretted};
 pub use search::Advice;
@@ -161,26 +159,39 @@ impl<'p> Backtest<'p> {
     pub fn add(&mut self, path: &str, inventory: Inventory, context: Context<'_>, deployments: &[Deployment]) {
         let mut replay = Replay::new(inventory, self.rules, self.protect, context);
         let (record, unmatched) = record(&replay, context, deployments);
-        let mut lost = vec![None; replay.tags().len()];
-        let (mut by, mut all) = (BTreeMap::new(), 0);
+        let mut fates = fates(&replay, &record);
+        let (mut removed, mut by_rule, mut all) = (0, vec![0; self.rules.len()], 0);
         for (number, run) in self.runs.iter_mut().enumerate() {
             let left = replay.left() as u64;
             let goes = replay.carry_out(run.at, &self.asked);
             let mut bytes = 0;
             for (at, rule) in &goes {
-                if let Some(lost) = lost.get_mut(*at) {
-                    *lost = u32::try_from(number).ok();
+                if let Some(fate) = fates.get_mut(at) {
+                    fate.lost = Some((number, *rule));
                 }
-                by.extend(rule.map(|rule| (*at, rule)));
+                if let Some(number) = rule.and_then(|rule| by_rule.get_mut(rule)) {
+                    *number += 1;
+                }
                 bytes += replay.tags().get(*at).and_then(|planned| planned.tag.bytes).unwrap_or(0);
             }
             let tags = goes.len() as u64;
             run.exceeded |= self.limits.repository(tags, left).is_err();
             run.tags += tags;
             run.bytes += bytes;
+            removed += tags;
             all += bytes;
         }
-        self.repositories.push(Played { path: path.to_owned(), replay, lost, by, record, unmatched, bytes: all });
+        self.repositories.push(Played {
+            path: path.to_owned(),
+            scanned: replay.tags().len() as u64,
+            removed,
+            bytes: all,
+            by_rule,
+            contest: replay.into_contest(),
+            record,
+            fates,
+            unmatched,
+        });
     }
 
     /// What came out.
@@ -197,12 +208,13 @@ impl<'p> Backtest<'p> {
         }
         let outcome = |played: &Played| Outcome {
             path: played.path.clone(),
-            scanned: played.replay.tags().len() as u64,
-            removed: played.lost.iter().flatten().count() as u64,
+            scanned: played.scanned,
+            removed: played.removed,
             bytes: played.bytes,
         };
         let repositories = self.repositories.iter().map(outcome).collect();
-        let rules = (0..self.rules.len()).map(|rule| self.of_rule(rule, &regret)).collect();
+        let rules = self.asked.iter().enumerate();
+        let rules = rules.map(|(rule, asked)| self.of_rule(rule, asked, &regret)).collect();
         Findings { runs: self.runs, repositories, regret, rules }
     }
 
@@ -225,10 +237,11 @@ impl<'p> Backtest<'p> {
     fn told(&self, played: &Played, regretted: Regretted) -> Option<RegrettedImage> {
         let Regretted { tag, slot, first, times } = regretted;
         let deployed = played.record.deployed.get(first)?;
+        let fate = played.fates.get(&tag)?;
         Some(RegrettedImage {
             repository: played.path.clone(),
-            tag: played.replay.tags().get(tag)?.tag.name.to_string(),
-            rule: played.by.get(&tag).copied(),
+            tag: fate.name.to_string(),
+            rule: fate.lost.and_then(|(_, rule)| rule),
             removed: *self.slots.get(slot)?,
             deployed: deployed.at,
             again: deployed.again,
@@ -237,11 +250,10 @@ impl<'p> Backtest<'p> {
         })
     }
 
-    fn of_rule(&mut self, rule: usize, regret: &Regret) -> OfRule {
-        let found = search::search(&mut self.repositories, &self.slots, self.keeps_in_use, &self.asked, rule);
-        let removed = self.repositories.iter().flat_map(|played| played.by.values()).filter(|by| **by == rule);
+    fn of_rule(&self, rule: usize, asked: &Asked, regret: &Regret) -> OfRule {
+        let found = search::search(&self.repositories, &self.slots, self.keeps_in_use, rule, asked);
         OfRule {
-            removed: removed.count() as u64,
+            removed: self.repositories.iter().filter_map(|played| played.by_rule.get(rule)).sum(),
             regret: regret.images.iter().filter(|image| image.rule == Some(rule)).count() as u64,
             tested: found.is_some(),
             older_than: found.as_ref().and_then(|found| found.older_than),

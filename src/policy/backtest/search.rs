@@ -1,15 +1,15 @@
 //! The smallest `olderThan` and `keepN` of a rule with which nothing is regretted that was deployed.
 //!
-//! Found by playing the runs again, over the groups alone that have a tag which was deployed. The larger the one or the
-//! other, the later a tag goes, if at all: the newest `keepN` that compete never go, so removals of others bring none
-//! closer to them. So the search may halve what is left to try.
+//! Found by asking when the tags that were deployed would go ([`Contest`](crate::policy::plan::replay::Contest)), in
+//! their groups alone. The larger the one or the other, the later a tag goes, if at all: the newest `keepN` that compete
+//! never go, so removals of others bring none closer to them. So the search may halve what is left to try.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::played::Played;
-use crate::policy::plan::replay::Asked;
+use crate::policy::plan::replay::{Asked, Entered};
 
 /// The largest `olderThan` that is tried, in days: ten years.
 pub(super) const MOST_DAYS: u32 = 3650;
@@ -33,30 +33,23 @@ pub(super) struct Found {
 /// Searches for a rule, each with the other as it is. `None` where nothing was deployed that it may remove, so that
 /// nothing can be told.
 pub(super) fn search(
-    repositories: &mut [Played],
+    repositories: &[Played],
     slots: &[Timestamp],
     keeps_in_use: bool,
-    asked: &[Asked],
     rule: usize,
+    asked: &Asked,
 ) -> Option<Found> {
-    let mut tested: Vec<Tested<'_>> = repositories.iter_mut().filter_map(|played| Tested::of(played, rule)).collect();
-    let largest = tested.iter().map(|tested| tested.played.replay.largest(&tested.groups)).max()?;
-    let with = |change: &dyn Fn(&mut Asked)| {
-        let mut asked = asked.to_vec();
-        if let Some(asked) = asked.get_mut(rule) {
-            change(asked);
-        }
-        asked
-    };
-    let by_age = |days: u32| with(&|asked| asked.older_than = Some(SignedDuration::from_hours(i64::from(days) * 24)));
-    let by_number = |number: u32| with(&|asked| asked.keep_n = Some(number));
-    let mut holds =
-        |asked: &[Asked]| tested.iter_mut().all(|tested| tested.regrets_nothing(slots, keeps_in_use, asked));
+    let tested: Vec<Tested<'_>> = repositories.iter().filter_map(|played| Tested::of(played, rule)).collect();
+    let largest = tested.iter().flat_map(|tested| &tested.groups).map(Entered::size).max()?;
+    let by_age = |days: u32| Asked { older_than: Some(SignedDuration::from_hours(i64::from(days) * 24)), ..*asked };
+    let by_number = |number: u32| Asked { keep_n: Some(number), ..*asked };
+    let holds = |asked: &Asked| tested.iter().all(|tested| tested.regrets_nothing(slots, keeps_in_use, asked));
     let older_than = smallest(1, MOST_DAYS, |days| holds(&by_age(days)));
     let keep_n = smallest(0, u32::try_from(largest).unwrap_or(u32::MAX), |number| holds(&by_number(number)));
-    let mut advice = |value: u32, asked: &[Asked]| {
-        let removed = repositories.iter_mut().map(|played| removed(played, slots, asked, rule)).sum();
-        Advice { value, removed }
+    let advice = |value: u32, asked: &Asked| {
+        let removed =
+            |last: &Timestamp| repositories.iter().map(|played| played.contest.gone(rule, *last, asked)).sum();
+        Advice { value, removed: slots.last().map(removed).unwrap_or_default() }
     };
     Some(Found {
         older_than: older_than.map(|days| advice(days, &by_age(days))),
@@ -81,36 +74,25 @@ fn smallest(least: u32, most: u32, mut holds: impl FnMut(u32) -> bool) -> Option
     Some(high)
 }
 
-/// How many tags of a rule go.
-fn removed(played: &mut Played, slots: &[Timestamp], asked: &[Asked], rule: usize) -> u64 {
-    let groups = played.replay.groups_of(rule);
-    played.replay.restart();
-    slots.iter().map(|slot| played.replay.carry_out_in(&groups, *slot, asked).len() as u64).sum()
-}
-
 /// A repository in which the rule may remove something that was deployed.
 struct Tested<'a> {
-    played: &'a mut Played,
+    played: &'a Played,
     /// The tags that were deployed and are in these groups.
     tags: BTreeSet<usize>,
-    groups: Vec<usize>,
+    groups: Vec<Entered<'a>>,
 }
 
 impl<'a> Tested<'a> {
-    fn of(played: &'a mut Played, rule: usize) -> Option<Self> {
+    fn of(played: &'a Played, rule: usize) -> Option<Self> {
         let deployed: BTreeSet<usize> = played.record.tags().collect();
-        let (groups, tags) = played.replay.groups_with(rule, &deployed);
+        let groups = played.contest.entered(rule, &deployed);
+        let tags = groups.iter().flat_map(Entered::tags).collect();
         (!groups.is_empty()).then_some(Self { played, tags, groups })
     }
 
-    fn regrets_nothing(&mut self, slots: &[Timestamp], keeps_in_use: bool, asked: &[Asked]) -> bool {
+    fn regrets_nothing(&self, slots: &[Timestamp], keeps_in_use: bool, asked: &Asked) -> bool {
         let Self { played, tags, groups } = self;
-        played.replay.restart();
-        let mut lost: BTreeMap<usize, usize> = BTreeMap::new();
-        for (number, slot) in slots.iter().enumerate() {
-            let goes = played.replay.carry_out_in(groups, *slot, asked);
-            lost.extend(goes.into_iter().filter(|tag| tags.contains(tag)).map(|tag| (tag, number)));
-        }
+        let lost: BTreeMap<usize, usize> = groups.iter().flat_map(|group| group.first_gone(slots, asked)).collect();
         // What other rules remove stays as it is.
         let lost = |tag: usize| if tags.contains(&tag) { lost.get(&tag).copied() } else { played.lost(tag) };
         let regretted = played.record.regretted(slots, keeps_in_use, lost);

@@ -14,8 +14,7 @@
 //!   one, and a list of referrers contains no image.
 //! - Attachments of attachments follow in the same way. A circle, which no real digests can make, stays.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::decided::{Attached, TagPlan};
@@ -47,13 +46,13 @@ enum Doubt {
     Unread,
 }
 
-/// An attachment.
+/// An attachment. There may be one for each image, so that it is to be small.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Attachment {
-    /// The digests of its subject, or how they begin.
-    subjects: BTreeSet<Box<str>>,
-    /// The tags that have or contain its subject, by their place in the plan.
-    owners: BTreeSet<usize>,
+    /// The digests of its subject, or how they begin, in their order.
+    subjects: Box<[Arc<str>]>,
+    /// The tags that have or contain its subject, by their place in the plan, in their order.
+    owners: Box<[usize]>,
     /// Why these may not be all.
     doubt: Option<Doubt>,
 }
@@ -81,7 +80,7 @@ pub(super) struct Family {
 #[derive(Debug, Default)]
 pub(super) struct Kin {
     /// By their place, each with what may make it one.
-    possible: Vec<(usize, Vec<Link>)>,
+    possible: Vec<(usize, Box<[Link]>)>,
     /// Of all tags; empty where none may be an attachment and none has referrers.
     traits: Vec<Traits>,
     complete: bool,
@@ -91,11 +90,11 @@ pub(super) struct Kin {
 #[derive(Debug)]
 struct Link {
     /// The digest of its subject, or how it begins.
-    subject: Box<str>,
+    subject: Arc<str>,
     /// The tags of which GitLab tells that it refers to them; `None` if its own name says so.
-    told_of: Option<Vec<usize>>,
+    told_of: Option<Box<[usize]>>,
     /// The tags that have or contain the subject.
-    holders: Vec<usize>,
+    holders: Box<[usize]>,
 }
 
 /// What of a tag decides about attachments of others.
@@ -117,20 +116,20 @@ impl Kin {
         if plan.iter().all(none) {
             return Self::default();
         }
-        let tags: Vec<TagView<'_>> = plan.iter().map(|(tag, _)| tag).collect();
-        let found = Tags::new(&tags, context.children);
-        let possible = (0..tags.len()).map(|at| (at, found.links(at))).filter(|(_, links)| !links.is_empty());
+        let found = Tags::new(plan, context.children);
+        let possible = plan.iter().enumerate().map(|(at, (tag, _))| (at, found.links(at, &tag)));
+        let possible = possible.filter(|(_, links)| !links.is_empty()).collect();
         // Without a digest everything is in doubt anyway.
         let known = |tag: &TagView<'_>| {
             tag.single_image || tag.digest.is_none_or(|digest| context.children.contains_key(digest))
         };
-        let traits = |tag: &TagView<'_>| Traits {
-            opaque: !known(tag),
+        let traits = |(tag, _): (TagView<'_>, Decision)| Traits {
+            opaque: !known(&tag),
             is_index: tag.is_index,
             has_digest: tag.digest.is_some(),
             has_referrers: !tag.referrers.is_empty(),
         };
-        Self { possible: possible.collect(), traits: tags.iter().map(traits).collect(), complete: context.complete }
+        Self { possible, traits: plan.iter().map(traits).collect(), complete: context.complete }
     }
 
     /// The places of those that may be attachments.
@@ -160,10 +159,18 @@ impl Attachment {
     fn of(links: &[Link], there: impl Fn(usize) -> bool) -> Option<Self> {
         let holds = |link: &&Link| link.told_of.as_ref().is_none_or(|told_of| told_of.iter().any(|at| there(*at)));
         let links = || links.iter().filter(holds);
-        let subjects: BTreeSet<Box<str>> = links().map(|link| link.subject.clone()).collect();
-        let owners = links().flat_map(|link| &link.holders).copied().filter(|owner| there(*owner)).collect();
+        let subjects = in_order(links().map(|link| Arc::clone(&link.subject)));
+        let owners = in_order(links().flat_map(|link| &link.holders).copied().filter(|owner| there(*owner)));
         (!subjects.is_empty()).then_some(Self { subjects, owners, doubt: None })
     }
+}
+
+/// Each of them once.
+fn in_order<T: Ord>(all: impl Iterator<Item = T>) -> Box<[T]> {
+    let mut all: Vec<T> = all.collect();
+    all.sort_unstable();
+    all.dedup();
+    all.into()
 }
 
 impl Family {
@@ -258,49 +265,48 @@ fn attach(plan: &mut TagPlan, at: usize, own: &Attachment) {
     let name = |owner: &usize| plan.read.get(*owner).map(|planned| planned.tag.name.clone());
     let after = own.owners.iter().filter_map(name).collect();
     if let Some(planned) = plan.read.get_mut(at) {
-        planned.attached = Some(Attached { subjects: own.subjects.iter().cloned().collect(), after });
+        planned.attached =
+            Some(Attached { subjects: own.subjects.iter().map(|subject| Box::from(&**subject)).collect(), after });
     }
 }
 
 /// The tags by what they have.
 struct Tags<'t> {
-    all: &'t [TagView<'t>],
-    /// By digest: its own, and those of the images inside of it.
-    holders: BTreeMap<&'t str, Vec<usize>>,
+    plan: &'t TagPlan,
+    /// Each by its own digest and those of the images inside of it, in the order of the digests.
+    holders: Vec<(&'t str, usize)>,
     /// Those that have referrers, by the digest of the referrer.
     referred: HashMap<&'t str, Vec<usize>>,
 }
 
 impl<'t> Tags<'t> {
-    fn new(tags: &'t [TagView<'t>], children: &'t Children) -> Self {
-        let mut holders: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    fn new(plan: &'t TagPlan, children: &'t Children) -> Self {
+        let mut holders = Vec::with_capacity(plan.len());
         let mut referred: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (at, tag) in tags.iter().enumerate() {
+        for (at, (tag, _)) in plan.iter().enumerate() {
             let inside = tag.digest.and_then(|digest| children.get(digest)).into_iter().flat_map(|inside| &**inside);
-            for digest in tag.digest.into_iter().chain(inside.map(AsRef::as_ref)) {
-                holders.entry(digest).or_default().push(at);
-            }
+            holders.extend(tag.digest.into_iter().chain(inside.map(AsRef::as_ref)).map(|digest| (digest, at)));
             for referrer in tag.referrers {
                 referred.entry(referrer).or_default().push(at);
             }
         }
-        Self { all: tags, holders, referred }
+        holders.sort_unstable();
+        Self { plan, holders, referred }
     }
 
     /// What may make the tag at this place an attachment.
-    fn links(&self, at: usize) -> Vec<Link> {
-        let Some(tag) = self.all.get(at) else { return Vec::new() };
+    fn links(&self, at: usize, tag: &TagView<'_>) -> Box<[Link]> {
         let itself = |of: &Subject<'_>| tag.digest.is_some_and(|digest| of.is(digest));
         let named = attachment::subject(tag.name).filter(|of| !itself(of)).map(Subject::beginning);
         let refers = tag.digest.and_then(|digest| self.referred.get(digest));
         let mut told: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for owner in refers.into_iter().flatten() {
-            if let Some(digest) = self.all.get(*owner).and_then(|owner| owner.digest) {
+            if let Some(digest) = self.plan.read.get(*owner).and_then(|owner| owner.tag.digest.as_deref()) {
                 told.entry(digest).or_default().push(*owner);
             }
         }
-        let named = named.map(|subject| (subject.into_boxed_str(), None)).into_iter();
-        let all = named.chain(told.into_iter().map(|(subject, owners)| (Box::from(subject), Some(owners))));
+        let named = named.map(|subject| (Arc::from(subject), None)).into_iter();
+        let all = named.chain(told.into_iter().map(|(subject, owners)| (Arc::from(subject), Some(owners.into()))));
         all.map(|(subject, told_of)| {
             let holders = self.holding(&subject).filter(|owner| *owner != at).collect();
             Link { subject, told_of, holders }
@@ -309,8 +315,9 @@ impl<'t> Tags<'t> {
     }
 
     fn holding<'a>(&'a self, beginning: &'a str) -> impl Iterator<Item = usize> + 'a {
-        let range = self.holders.range::<str, _>((Bound::Included(beginning), Bound::Unbounded));
-        range.take_while(move |(digest, _)| digest.starts_with(beginning)).flat_map(|(_, tags)| tags).copied()
+        let first = self.holders.partition_point(|(digest, _)| *digest < beginning);
+        let from_there = self.holders.iter().skip(first);
+        from_there.take_while(move |(digest, _)| digest.starts_with(beginning)).map(|(_, at)| *at)
     }
 }
 
@@ -332,7 +339,7 @@ impl Opaque {
     }
 
     /// Whether a tag other than the attachment at this place and its owners may contain its subject.
-    fn may_contain(&self, at: usize, owners: &BTreeSet<usize>) -> bool {
+    fn may_contain(&self, at: usize, owners: &[usize]) -> bool {
         let own = || owners.iter().filter_map(|owner| self.tags.get(*owner));
         if own().any(|(_, is_index, attached)| *is_index && !attached) {
             return false;

@@ -10,6 +10,8 @@
 //! moment; which of them compete is not. The first `keepN` that compete end somewhere in that order, and a tag goes if
 //! those that are newer for certain reach to that end.
 
+mod contest;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
@@ -25,6 +27,8 @@ use crate::policy::pattern::Pattern;
 use crate::policy::tag::{Moment, to_the_second};
 use crate::policy::tag_protection::Claims;
 
+pub use contest::{Contest, Entered};
+
 /// What a rule asks for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Asked {
@@ -32,6 +36,12 @@ pub struct Asked {
     pub keep_n: Option<u32>,
     /// From which age on tags go.
     pub older_than: Option<SignedDuration>,
+}
+
+impl Asked {
+    fn terms(&self, now: Timestamp) -> Terms {
+        Terms::new(self.keep_n, self.older_than, now)
+    }
 }
 
 impl From<&Rule> for Asked {
@@ -103,20 +113,11 @@ impl Replay {
         self.gone.iter().filter(|gone| !**gone).count()
     }
 
-    /// Lets none have gone.
-    pub fn restart(&mut self) {
-        self.gone.fill(false);
-        for planned in &mut self.tags.read {
-            planned.decision = Decision::UNDECIDED;
-        }
-    }
-
     /// Lets everything go that the plan as of a moment removes, where the rules ask for this in their order. Answers
     /// the places of the tags, each with its rule.
     pub fn carry_out(&mut self, now: Timestamp, asked: &[Asked]) -> Vec<(usize, Option<usize>)> {
-        let family = self.family();
-        let every: Vec<usize> = (0..self.groups.len()).collect();
-        let mut goes = self.beyond(now, asked, &every, &family);
+        let family = self.kin.family(|at| self.gone.get(at) == Some(&false));
+        let mut goes = self.beyond(now, asked, &family);
         if self.free.is_empty() {
             self.let_go(&goes);
             return goes;
@@ -138,47 +139,21 @@ impl Replay {
             let decision = self.tags.read.get(at).map(|planned| planned.decision);
             goes.extend(decision.filter(|decision| decision.removes()).map(|decision| (at, decision.rule)));
         }
+        for at in self.kin.places() {
+            // To what it is attached is for those who carry a plan out.
+            if let Some(planned) = self.tags.read.get_mut(at) {
+                planned.attached = None;
+            }
+        }
         self.let_go(&goes);
         goes
     }
 
-    /// The groups of a rule.
+    /// What is left to be asked about other values of the rules, with all tags, as if none had gone.
     #[must_use]
-    pub fn groups_of(&self, rule: usize) -> Vec<usize> {
-        self.groups.iter().enumerate().filter(|(_, group)| group.rule == rule).map(|(number, _)| number).collect()
-    }
-
-    /// The groups of a rule that have one of these tags, with those of the tags that are in one: whatever becomes of
-    /// other groups says nothing of them.
-    #[must_use]
-    pub fn groups_with(&self, rule: usize, tags: &BTreeSet<usize>) -> (Vec<usize>, BTreeSet<usize>) {
-        let (mut groups, mut found) = (Vec::new(), BTreeSet::new());
-        for (number, group) in self.groups.iter().enumerate().filter(|(_, group)| group.rule == rule) {
-            let entries = group.ranked.iter().chain(&group.unranked);
-            let own: Vec<usize> = entries.map(|entry| entry.at).filter(|at| tags.contains(at)).collect();
-            if !own.is_empty() {
-                groups.push(number);
-                found.extend(own);
-            }
-        }
-        (groups, found)
-    }
-
-    /// How many tags the largest of some groups has.
-    #[must_use]
-    pub fn largest(&self, groups: &[usize]) -> usize {
-        groups.iter().filter_map(|number| self.groups.get(*number)).map(|group| group.ranked.len()).max().unwrap_or(0)
-    }
-
-    /// The same as [`carry_out`](Self::carry_out) for some groups alone, without the attachments that go with an image.
-    pub fn carry_out_in(&mut self, groups: &[usize], now: Timestamp, asked: &[Asked]) -> Vec<usize> {
-        let goes = self.beyond(now, asked, groups, &self.family());
-        self.let_go(&goes);
-        goes.into_iter().map(|(at, _)| at).collect()
-    }
-
-    fn family(&self) -> Family {
-        self.kin.family(|at| self.gone.get(at) == Some(&false))
+    pub fn into_contest(self) -> Contest {
+        let family = self.kin.family(|_| true);
+        Contest::new(self.groups, &family)
     }
 
     fn let_go(&mut self, goes: &[(usize, Option<usize>)]) {
@@ -189,17 +164,11 @@ impl Replay {
         }
     }
 
-    /// The tags of some groups that are left and go by the rules alone.
-    fn beyond(
-        &self,
-        now: Timestamp,
-        asked: &[Asked],
-        groups: &[usize],
-        family: &Family,
-    ) -> Vec<(usize, Option<usize>)> {
-        let terms: Vec<Terms> = asked.iter().map(|asked| Terms::new(asked.keep_n, asked.older_than, now)).collect();
+    /// The tags that are left and go by the rules alone.
+    fn beyond(&self, now: Timestamp, asked: &[Asked], family: &Family) -> Vec<(usize, Option<usize>)> {
+        let terms: Vec<Terms> = asked.iter().map(|asked| asked.terms(now)).collect();
         let mut goes = Vec::new();
-        for group in groups.iter().filter_map(|number| self.groups.get(*number)) {
+        for group in &self.groups {
             let Some(terms) = terms.get(group.rule) else { continue };
             let is_there = |entry: &Entry| {
                 self.gone.get(entry.at) == Some(&false)

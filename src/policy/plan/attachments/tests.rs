@@ -1,5 +1,7 @@
 //! Signatures and the like stay with their images, and go after them: tables and properties.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 use rstest::rstest;
@@ -205,6 +207,17 @@ fn orphans_follow_the_rules_and_compete_among_themselves() {
     assert_eq!(plan.read[0].attached.as_ref().unwrap().subjects, [Box::from(sha(8))].into());
     let aged = policy(&json!([{"name": "r", "nameRegexDelete": ".*", "olderThan": "30d"}]), &json!({}));
     assert_eq!(reasons(&planned(&aged, &tags))[0], "TooYoung");
+}
+
+#[test]
+fn an_image_that_is_known_twice_to_have_a_signature_counts_once_among_those_that_may_contain_others() {
+    // By the name of the signature, and by what GitLab tells of referrers.
+    let manifest = Manifest { referrers: [sha(12).into()].into(), ..Manifest::default() };
+    let signed = Tag { single_image: false, manifest, ..tag("v1", 1, 9) };
+    let other = Tag { single_image: false, ..tag("main", 5, 1) };
+    let everything = policy(&json!([{"name": "r", "nameRegexDelete": "[^m].*", "keepN": 0}]), &json!({}));
+    let tags = [signed, attached(1, ".sig", 12, 9), other];
+    assert_eq!(reasons(&planned(&everything, &tags)), ["RuleMatches", "SubjectUnknown", "NoRuleMatches"]);
 }
 
 #[test]

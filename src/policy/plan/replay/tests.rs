@@ -30,9 +30,8 @@ impl Known {
 fn by_single_plans(tags: &[Tag], policy: &CompiledPolicy, known: &Known, moments: &[Timestamp]) -> Vec<Vec<String>> {
     let mut left = tags.to_vec();
     let mut plan = |moment: &Timestamp| {
-        let inventory = Inventory { read: left.clone(), ..Inventory::default() };
         let (rules, protect) = (policy.method.rules(), &policy.protect);
-        let plan = exact::plan(inventory, rules, protect, &Claims::default(), known.context(), *moment);
+        let plan = exact::plan(inventory(&left), rules, protect, &Claims::default(), known.context(), *moment);
         let mut removed: Vec<String> = plan.removed().map(|tag| tag.name.to_string()).collect();
         removed.sort_unstable();
         left.retain(|tag| !removed.iter().any(|name| **name == *tag.name));
@@ -41,9 +40,12 @@ fn by_single_plans(tags: &[Tag], policy: &CompiledPolicy, known: &Known, moments
     moments.iter().map(&mut plan).collect()
 }
 
+fn inventory(tags: &[Tag]) -> Inventory {
+    Inventory { read: tags.to_vec(), ..Inventory::default() }
+}
+
 fn replay(tags: &[Tag], policy: &CompiledPolicy, known: &Known) -> Replay {
-    let inventory = Inventory { read: tags.to_vec(), ..Inventory::default() };
-    Replay::new(inventory, policy.method.rules(), &policy.protect, known.context())
+    Replay::new(inventory(tags), policy.method.rules(), &policy.protect, known.context())
 }
 
 fn names(replay: &Replay, places: impl IntoIterator<Item = usize>) -> Vec<String> {
@@ -140,37 +142,70 @@ proptest! {
         let mut replay = replay(&tags, &policy, &known);
         prop_assert_eq!(&played(&mut replay, &policy, &moments), &expected);
         prop_assert_eq!(replay.left(), tags.len() - expected.iter().map(Vec::len).sum::<usize>());
-        replay.restart();
-        prop_assert_eq!(&played(&mut replay, &policy, &moments), &expected, "from the beginning again");
     }
 
-    /// What a search plays: some groups alone, and attachments left where they are.
+    /// Also with another value, which a policy of its own has.
     #[test]
-    fn groups_by_themselves_lose_what_they_lose_among_all(
+    fn a_contest_tells_when_a_tag_goes_as_playing_the_moments_does(
         tags in some_tags().prop_map(|mut tags| {
             tags.retain(|tag| crate::policy::attachment::subject(&tag.name).is_none());
             tags
         }),
+        mut rules in prop::sample::select(exact_rules()),
+        moments in some_moments(),
+        other in prop::option::of((any::<bool>(), 0_u32..8)),
+    ) {
+        let rule = other.map_or(0, |(_, value)| value as usize % rules.as_array().unwrap().len());
+        let of_rules = policy("Exact", &rules);
+        let with = if let Some((by_age, value)) = other {
+            rules[rule][if by_age { "olderThan" } else { "keepN" }] =
+                if by_age { json!(format!("{}d", value + 1)) } else { json!(value) };
+            policy("Exact", &rules)
+        } else {
+            policy("Exact", &rules)
+        };
+        let known = Known { with: Attachments::ByRule, children: Children::new(), complete: true };
+        let all = played(&mut replay(&tags, &with, &known), &with, &moments);
+        let contest = replay(&tags, &of_rules, &known).into_contest();
+        let asked = Asked::from(&with.method.rules()[rule]);
+        let entered = contest.entered(rule, &(0..tags.len()).collect());
+        let first: BTreeMap<usize, usize> =
+            entered.iter().flat_map(|group| group.first_gone(&moments, &asked)).collect();
+        prop_assert_eq!(contest.gone(rule, *moments.last().unwrap(), &asked), first.len() as u64);
+        for at in entered.iter().flat_map(Entered::tags) {
+            let goes = all.iter().position(|names| names.iter().any(|name| **name == *tags[at].name));
+            prop_assert_eq!(first.get(&at).copied(), goes, "{}", tags[at].name);
+        }
+    }
+
+    /// What signs others goes with them, and is none of the tags that compete.
+    #[test]
+    fn attachments_change_nothing_about_when_images_go(
+        tags in tags_with_referrers(),
         rules in prop::sample::select(exact_rules()),
         moments in some_moments(),
     ) {
         let policy = policy("Exact", &rules);
         let known = Known { with: Attachments::ByRule, children: Children::new(), complete: true };
+        let family = Family::of(&TagPlan::undecided(inventory(&tags)), known.context());
+        let images: Vec<Tag> = (0..tags.len()).filter(|at| family.kind(*at) == Kind::Image)
+            .map(|at| tags[at].clone()).collect();
         let asked: Vec<Asked> = policy.method.rules().iter().map(Asked::from).collect();
-        let all = played(&mut replay(&tags, &policy, &known), &policy, &moments);
-        let mut some = replay(&tags, &policy, &known);
-        let every: BTreeSet<usize> = (0..tags.len()).step_by(2).collect();
-        for rule in 0..asked.len() {
-            let (groups, found) = some.groups_with(rule, &every);
-            some.restart();
-            for (moment, expected) in moments.iter().zip(&all) {
-                let lost = some.carry_out_in(&groups, *moment, &asked);
-                let lost = names(&some, lost.into_iter().filter(|at| found.contains(at)));
-                let has = |name: &String| found.iter().any(|at| *some.tags()[*at].tag.name == **name);
-                let expected: Vec<String> = expected.iter().filter(|name| has(name)).cloned().collect();
-                prop_assert_eq!(lost, expected);
+        let gone = |tags: &[Tag]| {
+            let contest = replay(tags, &policy, &known).into_contest();
+            let every: BTreeSet<usize> = (0..tags.len()).collect();
+            let groups = (0..asked.len()).flat_map(|rule| {
+                contest.entered(rule, &every).into_iter().map(move |group| (rule, group))
+            });
+            let mut gone: Vec<(String, usize)> = Vec::new();
+            for (rule, group) in groups.filter(|(_, group)| group.group.kind == Kind::Image) {
+                let first = group.first_gone(&moments, &asked[rule]);
+                gone.extend(first.map(|(at, first)| (tags[at].name.to_string(), first)));
             }
-        }
+            gone.sort_unstable();
+            gone
+        };
+        prop_assert_eq!(gone(&tags), gone(&images));
     }
 }
 
