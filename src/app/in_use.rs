@@ -2,8 +2,7 @@
 //! for another cluster's policies.
 
 use std::fmt::{self, Write};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::clock::{Clock, SystemClock};
@@ -16,6 +15,7 @@ use crate::policy::in_use::{Alias, AliasError};
 
 use super::InUseSettings;
 use super::cluster_config::{self, Unreachable};
+use super::input_files::{self, OF_MANIFESTS, text_within};
 use crate::proxy::environment::ProxyEnvironment;
 use crate::terminal::{self, plain};
 
@@ -77,8 +77,8 @@ pub enum Error {
     )]
     Registry,
     /// A file cannot be read.
-    #[error("failed to read {}", .0.display())]
-    File(PathBuf, #[source] io::Error),
+    #[error(transparent)]
+    Input(#[from] input_files::Error),
     /// A file holds something else than manifests.
     #[error("it is not known which images {} uses", .0.display())]
     Manifests(PathBuf, #[source] ManifestError),
@@ -136,22 +136,13 @@ pub fn list_of_manifests(request: &Request, files: &[PathBuf]) -> Result<(List, 
     hosts.extend(request.aliases.iter().map(|alias| alias.trim_end_matches('/')));
     let (mut images, mut unread) = (Vec::new(), Vec::new());
     for file in files {
-        let text = read_text(file).map_err(|error| Error::File(file.clone(), error))?;
+        let text = text_within(file, OF_MANIFESTS)?;
         let found = manifests::read(&text, &custom, &hosts);
         let Manifests { images: more, unread: others } = found.map_err(|why| Error::Manifests(file.clone(), why))?;
         images.extend(more);
         unread.extend(others);
     }
     Ok((List::new(&request.registry, &aliases, images, now), unread))
-}
-
-fn read_text(file: &Path) -> io::Result<String> {
-    if file != Path::new("-") {
-        return std::fs::read_to_string(file);
-    }
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text)?;
-    Ok(text)
 }
 
 fn aliases(request: &Request) -> Result<Vec<Alias>, Error> {

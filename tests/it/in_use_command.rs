@@ -97,4 +97,8 @@ fn manifests_are_read_without_a_cluster_and_objects_that_are_not_read_are_told()
     std::fs::write(file.path(), "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {}}").unwrap();
     let (ok, text) = in_use(nowhere, &["--registry=registry.example.com", "-f", name]);
     assert!(!ok && text.contains("Deployment/web cannot be read: spec.template is not understood"), "{text}");
+
+    file.as_file().set_len(64 * 1024 * 1024 + 1).unwrap();
+    let (ok, text) = in_use(nowhere, &["--registry=registry.example.com", "-f", name]);
+    assert!(!ok && text.contains(&format!("{name}: it is longer than 64 MiB")), "{text}");
 }
