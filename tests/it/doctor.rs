@@ -7,6 +7,7 @@ use std::process::Command;
 
 use gitlab_simulator::{Clock, Config, Role, Scope, TokenKind};
 use jiff::{SignedDuration, Timestamp};
+use registry_cleanup_operator::policy::in_use::list::List;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -160,9 +161,10 @@ async fn a_healthy_installation_is_told_to_be_one_with_every_check_that_is_docum
     assert!(text.ends_with("0 with a warning, 0 failed, 0 not known\n"), "{text}");
 }
 
-/// What the list of rights in the code asks for is what the chart grants, and nothing else.
+/// Each right that is asked for is granted by `deploy/operator.yaml`, and one that lacks is named. That everything which
+/// is granted there is asked for as well holds a test beside the list.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_operator_is_held_against_each_right_that_the_chart_grants() {
+async fn the_operator_is_held_against_the_rights_that_are_asked_for() {
     let world = world().await;
     for (rule, missing) in [("secrets", "get secrets token"), ("pods", "list pods"), ("events", "create events")] {
         let mut rules = rules_of("ClusterRole", "registry-cleanup-operator");
@@ -209,6 +211,46 @@ async fn an_operator_of_which_no_pod_is_ready_has_failed_and_one_that_is_not_the
     let diagnosis = doctor(&world, &flags);
     assert_eq!(diagnosis.faults(), faults(&["Operator Warning", "OperatorRights Unknown"]), "{}", diagnosis.text);
     assert_eq!(diagnosis.code, 2);
+}
+
+/// A list of what another cluster uses of the world's registry, made so many hours ago.
+fn list(world: &World, hours: i64) -> String {
+    let host = world.sim.read(|registry| registry.settings.registry_host.clone());
+    let at = Timestamp::now() - SignedDuration::from_hours(hours);
+    List::new(&host, &[], [], at).write().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_another_cluster_is_told_with_its_age_and_one_that_does_not_count_has_failed() {
+    let lists = json!({"protect": {"inUseFrom": [{"configMapRef": {"name": "west"}}]}});
+    let world = world_with(|_| {}, &[], &lists).await;
+    let look = |expected: &[&str], code: i32, said: &str| {
+        let diagnosis = doctor(&world, &[]);
+        assert_eq!((diagnosis.faults(), diagnosis.code), (faults(expected), code), "{}", diagnosis.text);
+        let (_, message) = diagnosis.said("InUseLists");
+        assert!(message.contains(said), "{message}");
+        let told = diagnosis.of("InUseLists");
+        assert_eq!(told["policy"], format!("{}/shop", world.namespace));
+        assert_eq!(told["action"].is_string(), !expected.is_empty(), "{told}");
+    };
+    let write = |key: &str, text: &str| {
+        world.kubectl(&["delete", "configmap", "west", "--ignore-not-found"]);
+        world.kubectl(&["create", "configmap", "west", &format!("--from-literal={key}={text}")]);
+    };
+    let failed = ["InUseLists Failed"];
+    look(&failed, 1, "ConfigMap west does not exist");
+    write("other", &list(&world, 1));
+    look(&failed, 1, "ConfigMap west has no images.json");
+    write("images.json", &list(&world, 1));
+    look(&[], 0, "the list in ConfigMap west is 1h old, and counts for 22h 59m");
+    write("images.json", &list(&world, 20));
+    look(&["InUseLists Warning"], 0, "is 20h old");
+    write("images.json", &list(&world, 25));
+    look(&failed, 1, "the list is too old");
+    write("images.json", &List::new("registry.elsewhere.test", &[], [], Timestamp::now()).write().unwrap());
+    look(&failed, 1, "the list is about registry.elsewhere.test, and not about ");
+    write("images.json", "[]");
+    look(&failed, 1, "does not have the form of one");
 }
 
 /// What depends on a Secret, or on a GitLab that answers.

@@ -10,11 +10,14 @@ use crate::api::RegistryCleanupPolicy;
 use crate::app::OperatorOptions;
 use crate::causes::chain;
 use crate::clock::Clock;
+use crate::cluster::config_maps::{self, Error as ListError};
 use crate::cluster::credentials::{self, Credentials, Error as SecretError};
 use crate::controller::{Session, check_targets, connection, namespaces, session};
 use crate::gitlab::{Age, AlwaysOpen, Client as GitLabClient, GitLab, Repository};
+use crate::policy::compile::ListSource;
 use crate::policy::doctor::Check;
 use crate::policy::doctor::gitlab::{self as judge, GraphQLSeen, Role, SecretSeen, VersionSeen, Way};
+use crate::policy::doctor::lists::{ListSeen, lists};
 use crate::policy::in_use::Alias;
 use crate::policy::token::Token;
 use crate::policy::{CompileOptions, CompiledPolicy, compile};
@@ -71,11 +74,25 @@ impl Patient<'_> {
         if let Ok(policy) = &compiled {
             let read = credentials::read(self.client, &namespace, &object.spec.gitlab, &policy.base_url).await;
             checks.push(judge::secret(&secret_seen(read.as_ref().err())));
-            let registry = self.look(policy, read.ok(), &mut checks).await;
+            let mut of_gitlab = Vec::new();
+            let registry = self.look(policy, read.ok(), &mut of_gitlab).await;
+            let seen = self.lists(&namespace, policy).await;
+            checks.push(lists(&seen, registry.as_deref(), self.clock.now()));
+            checks.extend(of_gitlab);
             let (wants_use, aliases) = (policy.protection.in_use, policy.protection.aliases.clone());
             looked = Looked { wants_use, registry, aliases };
         }
         (checks.into_iter().map(|check| check.of(&name)).collect(), looked)
+    }
+
+    /// Reads the lists of images in use that a run of the policy would read.
+    async fn lists(&self, namespace: &str, policy: &CompiledPolicy) -> Vec<(ListSource, ListSeen)> {
+        let mut seen = Vec::new();
+        for source in policy.protection.lists.iter().filter(|_| policy.protection.in_use) {
+            let read = config_maps::read(self.client, namespace, &source.name, &source.key).await;
+            seen.push((source.clone(), list_seen(read)));
+        }
+        seen
     }
 
     /// Asks GitLab, and answers the host of its registry.
@@ -130,6 +147,15 @@ fn secret_seen(error: Option<&SecretError>) -> SecretSeen {
         None => SecretSeen::Whole,
         Some(error @ (SecretError::Forbidden(_) | SecretError::Cluster { .. })) => SecretSeen::Unread(chain(error)),
         Some(error) => SecretSeen::Wrong(chain(error)),
+    }
+}
+
+fn list_seen(read: Result<config_maps::Text, ListError>) -> ListSeen {
+    match read {
+        Ok(found) => ListSeen::Text(found.text),
+        Err(error @ (ListError::NotFound(_) | ListError::NoKey { .. })) => ListSeen::Missing(error.to_string()),
+        Err(ListError::Forbidden(_)) => ListSeen::Unread("you may not read it".to_owned()),
+        Err(ListError::Cluster { source, .. }) => ListSeen::Unread(source.to_string()),
     }
 }
 

@@ -1,11 +1,12 @@
 //! What `doctor` says of an installation: one verdict for each thing that it looked at, from what was observed.
 //!
-//! `cluster` judges what concerns the whole installation, `gitlab` what concerns one policy and its GitLab, `rights`
-//! knows which rights are needed. Messages never hold a token, and of what a server wrote only the names of objects and
+//! `cluster` judges what concerns the whole installation, `gitlab` what concerns one policy and its GitLab, `lists` the
+//! lists of images in use that it names, `rights` knows which rights are needed. Messages never hold a token, and of what a server wrote only the names of objects and
 //! what the client lets through of a refusal, cleaned.
 
 pub mod cluster;
 pub mod gitlab;
+pub mod lists;
 pub mod rights;
 
 use serde::{Serialize, Serializer};
@@ -37,6 +38,8 @@ words! {
         Policy,
         /// A policy's Secrets.
         Secret,
+        /// The lists of images in use that a policy names.
+        InUseLists,
         /// Whether GitLab answers.
         GitLab,
         /// Whether GitLab takes the token, for what, and until when.

@@ -123,7 +123,7 @@ pub fn of_caller(policies: &[String], needs: &Needs) -> Vec<Right> {
     let mut rights: Vec<Right> = each(policies).map(|namespace| Right::new("list", POLICIES, namespace)).collect();
     rights.push(Right::new("list", ("apps", "deployments"), None));
     rights.push(Right::new("create", ("authorization.k8s.io", "subjectaccessreviews"), None));
-    rights.extend(read_by_name(&Needs { lists: Vec::new(), ..needs.clone() }));
+    rights.extend(read_by_name(needs));
     rights.extend(needs.workloads.iter().flat_map(|workloads| see(workloads, &["list"])));
     rights.sort_unstable();
     rights.dedup();
@@ -157,6 +157,8 @@ fn each(namespaces: &[String]) -> impl Iterator<Item = Option<&str>> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn named(namespace: &str, name: &str) -> Named {
@@ -211,7 +213,62 @@ mod tests {
         let rights = of_caller(&[], &needs());
         let writing: Vec<_> = rights.iter().filter(|right| !["get", "list"].contains(&right.verb)).collect();
         assert_eq!(writing.len(), 1, "{writing:?}");
-        assert!(sentences(&rights).contains(&"get secrets token in namespace team".to_owned()));
-        assert!(!sentences(&rights).iter().any(|right| right.contains("west")));
+        for named in ["get secrets token in namespace team", "get configmaps west in namespace team"] {
+            assert!(sentences(&rights).contains(&named.to_owned()), "{named}");
+        }
+    }
+
+    /// Verb, group and resource of a right, with the name of the object if it is granted for that one alone.
+    type Granted = (String, String, String, Option<String>);
+
+    /// What `deploy/operator.yaml` grants to the operator's ServiceAccount.
+    fn granted() -> Vec<Granted> {
+        let text = include_str!("../../../deploy/operator.yaml");
+        let objects: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+        let is_bound = |role: &Value| {
+            let (kind, name) = (&role["kind"], &role["metadata"]["name"]);
+            objects.iter().any(|object| object["roleRef"]["kind"] == *kind && object["roleRef"]["name"] == *name)
+        };
+        let list = |value: &Value| -> Vec<String> {
+            let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+            items.iter().map(|item| item.as_str().unwrap().to_owned()).collect()
+        };
+        let mut granted = Vec::new();
+        for rule in objects.iter().filter(|object| is_bound(object)).flat_map(|role| role["rules"].as_array().unwrap())
+        {
+            let mut names: Vec<Option<String>> = list(&rule["resourceNames"]).into_iter().map(Some).collect();
+            if names.is_empty() {
+                names.push(None);
+            }
+            for (verb, group) in list(&rule["verbs"])
+                .iter()
+                .flat_map(|verb| list(&rule["apiGroups"]).into_iter().map(move |group| (verb, group)))
+            {
+                for resource in list(&rule["resources"]) {
+                    let right = |name: &Option<String>| (verb.clone(), group.clone(), resource.clone(), name.clone());
+                    granted.extend(names.iter().map(right));
+                }
+            }
+        }
+        granted
+    }
+
+    #[test]
+    fn the_list_is_what_the_manifest_for_kubectl_grants_and_nothing_else() {
+        let lease = named("registry-cleanup", "registry-cleanup-operator");
+        let pause = named("registry-cleanup", "registry-cleanup-operator-pause");
+        let workloads = Some(Workloads::default());
+        // It grants neither what a history takes nor kinds besides Kubernetes' own.
+        let needs = Needs { watched: Vec::new(), workloads, history: false, lease, pause, ..needs() };
+        let (rights, granted) = (of_operator(&needs), granted());
+        let is = |right: &Right, (verb, group, resource, name): &Granted| {
+            let same = (right.verb, &right.group, &right.resource) == (verb.as_str(), group, resource);
+            same && (name.is_none() || right.name == *name)
+        };
+        let not_asked: Vec<&Granted> = granted.iter().filter(|it| !rights.iter().any(|right| is(right, it))).collect();
+        assert!(not_asked.is_empty(), "granted, and not in the list: {not_asked:?}");
+        let refused: Vec<&Right> = rights.iter().filter(|right| !granted.iter().any(|it| is(right, it))).collect();
+        assert!(refused.is_empty(), "in the list, and not granted: {refused:?}");
+        assert!(granted.len() > 30, "{granted:?}");
     }
 }
