@@ -92,7 +92,7 @@ fn main() -> ExitCode {
     if let [word, row] = arguments.as_slice()
         && word == "row"
     {
-        return measure(&ROWS[row.parse::<usize>().unwrap()]);
+        return measure(ROWS.get(row.parse::<usize>().unwrap()).unwrap());
     }
     // `cargo test --all-targets` starts this as well, without the word.
     if !arguments.iter().any(|argument| argument == "--bench") {
@@ -101,11 +101,12 @@ fn main() -> ExitCode {
     }
     println!("| Played | Repositories | Removed | Regretted | CPU seconds | MiB | Met |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let met = (0..ROWS.len()).map(|row| {
+    let mut all = true;
+    for row in 0..ROWS.len() {
         let program = std::env::current_exe().unwrap();
-        Command::new(program).args(["row", &row.to_string()]).status().unwrap().success()
-    });
-    if met.fold(true, |all, met| all && met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        all &= Command::new(program).args(["row", &row.to_string()]).status().unwrap().success();
+    }
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn measure(row: &Row) -> ExitCode {
@@ -138,13 +139,12 @@ fn play(row: &Row) -> (Findings, Duration) {
         let deployments: Vec<Deployment> =
             numbers().filter(|number| number % DEPLOYED == number / DEPLOYED % 9 + 1).map(deployment).collect();
         let begun = used();
-        let begun = used();
         played.add(&format!("shop/{repository}"), inventory, context, &deployments);
-        cpu += used() - begun;
+        cpu += used().saturating_sub(begun);
     }
     let begun = used();
     let findings = played.finish();
-    (findings, cpu + (used() - begun))
+    (findings, cpu + used().saturating_sub(begun))
 }
 
 fn now() -> Timestamp {

@@ -40,13 +40,12 @@ const MARKS: (&str, &str) = ("<!-- clean: begin -->\n", "<!-- clean: end -->\n")
 fn main() -> ExitCode {
     support::main("this is a benchmark: make bench", |arguments| {
         let choice = Choice::read(arguments)?;
-        match choice.workloads {
-            None => support::until_interrupted(measure(control_plane::shared()?, &choice))?,
+        if choice.workloads.is_some() {
             // What is filled is for nobody else.
-            Some(_) => {
-                let cluster = Cluster::start(&Options { audit: false, ..Options::default() })?;
-                support::until_interrupted(measure(&cluster, &choice))?;
-            }
+            let cluster = Cluster::start(&Options { audit: false, ..Options::default() })?;
+            support::until_interrupted(measure(&cluster, &choice))?;
+        } else {
+            support::until_interrupted(measure(control_plane::shared()?, &choice))?;
         }
         Ok(true)
     })

@@ -10,6 +10,8 @@
 //! $ cargo bench --bench many -- --policies=1000 --minutes=2
 //! ```
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints what it found")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -59,12 +59,9 @@ pub(crate) async fn reconcile(
     currency: &Currency,
     permits: &Permits,
 ) -> Result<Requeue, Error> {
-    let wanted = context.answers.wish();
-    let ours = context.is_ours(&*object);
+    let (wanted, ours) = (context.answers.wish(), context.is_ours(&*object));
     let Ok(policy) = &object.0 else {
-        if ours {
-            Box::pin(say_unreadable(&context, &object)).await;
-        }
+        Box::pin(say_unreadable(&context, &object)).await;
         return Ok(Requeue::await_change());
     };
     Box::pin(definition::refresh(&context)).await;
@@ -98,9 +95,7 @@ pub(crate) async fn reconcile(
         } else if let Some(of) = live.take() {
             tracing::debug!(%namespace, policy = name, ?action, "step");
             // A run holds a lot while it waits; most policies wait for nothing but the next slot.
-            // An edit that the watch has not shown yet wants answers of its own.
-            let edited = of.metadata.generation != policy.metadata.generation;
-            let wanted = if edited { context.answers.wish() } else { wanted };
+            let wanted = wish(&context, policy, &of, wanted);
             match Box::pin(step(&context, &of, (action, compiled), (currency, wanted), &mut permit)).await {
                 // Somebody wrote the policy since it was read, so what was decided may not be what is to be done now.
                 Err(error) if error.is_conflict() => {}
@@ -128,6 +123,12 @@ pub(crate) async fn reconcile(
     Ok(Requeue::requeue(Duration::from_secs(60)))
 }
 
+/// When a look at a policy was wanted: an edit that the watch has not shown yet wants answers of its own.
+fn wish(context: &Context, shown: &RegistryCleanupPolicy, live: &RegistryCleanupPolicy, wanted: Wish) -> Wish {
+    let edited = live.metadata.generation != shown.metadata.generation;
+    if edited { context.answers.wish() } else { wanted }
+}
+
 /// When to look again at a policy that is gone, or that another installation looks after.
 fn left_alone(context: &Context, live: Option<&RegistryCleanupPolicy>) -> Option<Requeue> {
     match live {
@@ -137,9 +138,9 @@ fn left_alone(context: &Context, live: Option<&RegistryCleanupPolicy>) -> Option
     }
 }
 
-/// Says that an object cannot be read as a policy.
+/// Says that an object cannot be read as a policy, where it is for this installation to say.
 async fn say_unreadable(context: &Context, object: &Guarded) {
-    let Err(invalid) = &object.0 else { return };
+    let Some(invalid) = object.0.as_ref().err().filter(|_| context.is_ours(object)) else { return };
     let text = format!("this object cannot be read as a policy and is left alone: {}", invalid.error);
     tracing::warn!(
         namespace = object.namespace(), policy = object.name_any(), error = %invalid.error,
@@ -244,7 +245,7 @@ async fn step(
         (Action::Check, Ok(policy)) => {
             let look = check(context, live, policy, currency, wanted);
             let found = match permit.as_ref() {
-                Some(permit) => permit.look(look).await?,
+                Some(permit) => Box::pin(permit.look(look)).await?,
                 None => look.await?,
             };
             let Some(found) = found else { return Ok(None) };

@@ -163,7 +163,9 @@ mod tests {
     fn strain_halves_the_places_down_to_one_and_good_answers_bring_them_back_one_by_one() {
         let places = InFlight::new(4);
         let after = |conditions: &[Condition]| {
-            conditions.iter().for_each(|condition| places.note(*condition));
+            for condition in conditions {
+                places.note(*condition);
+            }
             free(&places)
         };
         assert_eq!(after(&[Fine; 9]), 4, "never more than there may be");

@@ -86,7 +86,9 @@ mod tests {
         let policy = policy();
         let mut places = Places::new(policy.method.rules(), &policy.protect);
         assert_eq!(places.most(), 2);
-        names.iter().for_each(|name| places.note(name));
+        for name in names {
+            places.note(name);
+        }
         assert_eq!(places.are_taken(), taken);
     }
 }

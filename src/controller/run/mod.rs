@@ -89,7 +89,7 @@ async fn carry_out(
     let mut report = Report::new(Arc::clone(&run.progress));
     // A run whose time had come was begun without its permit.
     run.gate.works_with(permit).await;
-    if let Err(halt) = work(&run, &mut report).await {
+    if let Err(halt) = Box::pin(work(&run, &mut report)).await {
         report.halted(halt, &run.gate);
     }
     run.live = keeper.end();
@@ -126,9 +126,10 @@ impl Drop for UnderWay<'_> {
 async fn work(run: &Run<'_>, report: &mut Report) -> Result<(), Halt> {
     not_edited(run)?;
     learn_of_others(run).await?;
-    let Session { client, findings, .. } = run.gate.patiently(connect(run)).await?;
+    let Session { client, findings, .. } = Box::pin(run.gate.patiently(connect(run))).await?;
     report.findings = findings;
-    let found = run.gate.patiently(list_repositories::list(&client, &run.order.policy.target, None)).await?;
+    let found = list_repositories::list(&client, &run.order.policy.target, None);
+    let found = Box::pin(run.gate.patiently(found)).await?;
     found.note(&mut report.findings);
     run.progress.of(found.repositories.len());
     tell_of_limits(run, &client, found.repositories.len());

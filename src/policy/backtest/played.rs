@@ -55,20 +55,20 @@ pub(super) fn record(replay: &Replay, context: Context<'_>, deployments: &[Deplo
     }
     // The tags may be many, and what is deployed of them is little.
     let (mut names, mut digests): (HashMap<&str, usize>, HashMap<&str, Vec<usize>>) = Default::default();
-    let (mut named, mut digested) = (HashSet::new(), HashSet::new());
+    let (mut of_names, mut of_digests) = (HashSet::new(), HashSet::new());
     for deployment in deployments {
         _ = match &deployment.what {
-            What::Tag(name) => named.insert(&**name),
-            What::Digest(digest) => digested.insert(&**digest),
+            What::Tag(name) => of_names.insert(&**name),
+            What::Digest(digest) => of_digests.insert(&**digest),
         };
     }
     for (at, planned) in replay.tags().iter().enumerate() {
-        if named.contains(&*planned.tag.name) {
+        if of_names.contains(&*planned.tag.name) {
             names.insert(&planned.tag.name, at);
         }
         let Some(digest) = planned.tag.digest.as_deref() else { continue };
         let inside = context.children.get(digest).into_iter().flat_map(|inside| &**inside);
-        for digest in inside.map(AsRef::as_ref).chain([digest]).filter(|digest| digested.contains(digest)) {
+        for digest in inside.map(AsRef::as_ref).chain([digest]).filter(|digest| of_digests.contains(digest)) {
             digests.entry(digest).or_default().push(at);
         }
     }

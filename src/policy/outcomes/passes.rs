@@ -99,7 +99,7 @@ mod tests {
         let last = outcome(RepositoryResult::Changed, None, [150, 40, 40, 40, 0]);
         assert_eq!(together(&nothing, last.clone()), last);
         assert!(go_on_after(&nothing) && go_on_after(&last));
-        let lost = outcome(RepositoryResult::Changed, Some(RepositoryReason::NotConfirmed), [100, 90, 90, 20, 0]);
-        assert!(!go_on_after(&lost));
+        let trouble = outcome(RepositoryResult::Changed, Some(RepositoryReason::NotConfirmed), [100, 90, 90, 20, 0]);
+        assert!(!go_on_after(&trouble));
     }
 }

@@ -188,7 +188,9 @@ proptest! {
             Neighbourhood::of_other(&Other { url: urls[*url], ..other("a", target) })
         };
         let mut all = Neighbourhoods::default();
-        specs.iter().for_each(|spec| all.push(of(spec)));
+        for spec in &specs {
+            all.push(of(spec));
+        }
         for one in specs.iter().filter_map(of) {
             let others = specs.iter().map(of).enumerate();
             let met: BTreeSet<usize> = others

@@ -220,7 +220,7 @@ proptest! {
         loop {
             let pass = Pass { tags: most + kept, beyond };
             let read = read_pass(&mut server, (until, Some(pass)), room, least, &numbers, |_, _| {}).0.unwrap();
-            let to = read.narrowed.map_or(until, |moment| moment.as_second());
+            let to = read.narrowed.map_or(until, Timestamp::as_second);
             prop_assert!(to <= until);
             prop_assert_eq!(cut_off(&read.tags, to), cut_off(&plain.tags, to));
             kept = cut_off(&read.tags, to).len() as u64;
