@@ -35,8 +35,8 @@ use super::shared_answers::SharedAnswers;
 use super::sightings::Sightings;
 use super::traces::Traces;
 
-/// Tags of a repository that are planned at the same time: some 50 MiB.
-const TAGS_OF_A_PASS: u64 = 80_000;
+/// Tags of a repository that are planned at the same time: half as many again take some 60 MiB.
+const TAGS_OF_A_PASS: u64 = 60_000;
 /// How many policies are read or written whole at the same time.
 const WHOLE_POLICIES: usize = 8;
 /// How many policies are taken from one step to the next at the same time, besides those that wait for GitLab.
