@@ -188,7 +188,7 @@ fn three_rules() -> Value {
 }
 
 fn tag(number: u64, row: &Row) -> Tag {
-    let signs = row.signed > 0 && number % row.signed == 0;
+    let signs = row.signed > 0 && number.is_multiple_of(row.signed);
     let image = if signs { number + 1 } else { number };
     let age = SignedDuration::try_from(Duration::from_secs(names::scrambled(image) % OLDEST_SECONDS)).unwrap();
     let pushed = Moment::At(now() - age);
@@ -212,7 +212,7 @@ fn digest(number: u64) -> Box<str> {
 
 /// Half of them by digest.
 fn deployment(number: u64) -> Deployment {
-    let what = if number / DEPLOYED % 2 == 0 {
+    let what = if (number / DEPLOYED).is_multiple_of(2) {
         What::Tag(names::tag_name(number).into())
     } else {
         What::Digest(digest(number))

@@ -265,7 +265,7 @@ impl Row {
             Shape::Xxl => Some(MOST_MEBIBYTES_OF_A_MILLION),
             _ => None,
         };
-        let requests = requests.filter(|_| !matches!(self.speed, Speed::Busy { single: true, .. }));
+        let requests = requests.filter(|_| !matches!(self.speed, Speed::Busy { .. }));
         Budget { requests, seconds, mebibytes }
     }
 }

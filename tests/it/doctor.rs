@@ -161,8 +161,8 @@ async fn a_healthy_installation_is_told_to_be_one_with_every_check_that_is_docum
     assert!(text.ends_with("0 with a warning, 0 failed, 0 not known\n"), "{text}");
 }
 
-/// Each right that is asked for is granted by `deploy/operator.yaml`, and one that lacks is named. That everything which
-/// is granted there is asked for as well holds a test beside the list.
+/// Each right that is asked for is granted by `deploy/operator.yaml`, and one that lacks is named. That everything
+/// which is granted there is asked for as well holds a test beside the list.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_is_held_against_the_rights_that_are_asked_for() {
     let world = world().await;

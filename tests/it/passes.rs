@@ -34,7 +34,7 @@ fn name(number: i64) -> String {
 /// A run in passes of 150 tags. Answers the status, and how often the oldest page was read.
 async fn run(world: &World, spec: &Value) -> (PolicyStatus, usize) {
     world.apply(&world.policy("shop", spec)).await.unwrap();
-    let operator = Operator::set_up(world, Setup { passes_of: Some(150), ..Setup::of(world) }).await;
+    let operator = Operator::set_up(world, Setup { passes_of: 150, ..Setup::of(world) }).await;
     world.ready("shop").await;
     world.sim.clear_requests();
     let status = world.run("shop", "one").await;

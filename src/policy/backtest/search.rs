@@ -1,8 +1,8 @@
 //! The smallest `olderThan` and `keepN` of a rule with which nothing is regretted that was deployed.
 //!
 //! Found by asking when the tags that were deployed would go ([`Contest`](crate::policy::plan::replay::Contest)), in
-//! their groups alone. The larger the one or the other, the later a tag goes, if at all: the newest `keepN` that compete
-//! never go, so removals of others bring none closer to them. So the search may halve what is left to try.
+//! their groups alone. The larger the one or the other, the later a tag goes, if at all: the newest `keepN` that
+//! compete never go, so removals of others bring none closer to them. So the search may halve what is left to try.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
 //! What `doctor` says of an installation: one verdict for each thing that it looked at, from what was observed.
 //!
 //! `cluster` judges what concerns the whole installation, `gitlab` what concerns one policy and its GitLab, `lists` the
-//! lists of images in use that it names, `rights` knows which rights are needed. Messages never hold a token, and of what a server wrote only the names of objects and
-//! what the client lets through of a refusal, cleaned.
+//! lists of images in use that it names, `rights` knows which rights are needed. Messages never hold a token, and of
+//! what a server wrote only the names of objects and what the client lets through of a refusal, cleaned.
 
 pub mod cluster;
 pub mod gitlab;

@@ -11,16 +11,16 @@
 //! those that are newer for certain reach to that end.
 
 mod contest;
+mod group;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::attachments::{Context, Family, Kin, Kind};
-use super::exact::{Entrant, Facts, Terms, entrant, own_rule, pushed_since};
+use super::exact::{Entrant, Terms, entrant, own_rule, pushed_since};
 use super::ties::{Rank, Settled};
 use super::{Decision, PlannedTag, REMOVE, TagPlan};
-use crate::policy::age::Age;
 use crate::policy::compile::Rule;
 use crate::policy::inventory::Inventory;
 use crate::policy::pattern::Pattern;
@@ -28,27 +28,8 @@ use crate::policy::tag::{Moment, to_the_second};
 use crate::policy::tag_protection::Claims;
 
 pub use contest::{Contest, Entered};
-
-/// What a rule asks for.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Asked {
-    /// How many of the newest stay.
-    pub keep_n: Option<u32>,
-    /// From which age on tags go.
-    pub older_than: Option<SignedDuration>,
-}
-
-impl Asked {
-    fn terms(&self, now: Timestamp) -> Terms {
-        Terms::new(self.keep_n, self.older_than, now)
-    }
-}
-
-impl From<&Rule> for Asked {
-    fn from(rule: &Rule) -> Self {
-        Self { keep_n: rule.keep_n, older_than: rule.older_than.as_ref().map(Age::duration) }
-    }
-}
+pub use group::Asked;
+use group::{Entry, Group};
 
 /// The tags of a repository, with what is left of them.
 #[derive(Debug)]
@@ -60,27 +41,6 @@ pub struct Replay {
     /// Of those that may be attachments: the last push, and the rule that matches the name, where nothing of their own
     /// keeps them but a push since.
     free: BTreeMap<usize, (Moment, Option<usize>)>,
-}
-
-/// The tags that may compete for the slots of one rule and group.
-#[derive(Debug)]
-struct Group {
-    rule: usize,
-    kind: Kind,
-    /// The newest first.
-    ranked: Vec<Entry>,
-    /// Those that have no rank.
-    unranked: Vec<Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    at: usize,
-    /// How many of the group are newer for certain, if all compete.
-    newer: usize,
-    /// Whether it may turn out to be an attachment.
-    may_be_attached: bool,
-    facts: Facts,
 }
 
 impl Replay {
@@ -177,30 +137,6 @@ impl Replay {
             goes.extend(group.beyond(terms, is_there).map(|at| (at, Some(group.rule))));
         }
         goes
-    }
-}
-
-impl Group {
-    /// Those that go, of the tags that are there.
-    fn beyond<'a>(
-        &'a self,
-        terms: &'a Terms,
-        is_there: impl Fn(&Entry) -> bool + Copy + 'a,
-    ) -> impl Iterator<Item = usize> + 'a {
-        let border = self.border(terms, is_there);
-        let unranked = if terms.keep_n == 0 { self.unranked.as_slice() } else { &[] };
-        let ranked = border.and_then(|border| self.ranked.get(border..)).unwrap_or_default();
-        let beyond = ranked.iter().filter(move |entry| border.is_some_and(|border| entry.newer >= border));
-        let goes = move |entry: &&Entry| is_there(entry) && entry.facts.verdict(terms) == Ok(REMOVE);
-        beyond.chain(unranked).filter(goes).map(|entry| entry.at)
-    }
-
-    /// Where the first `keepN` end that compete; `None` where there are not so many.
-    fn border(&self, terms: &Terms, is_there: impl Fn(&Entry) -> bool) -> Option<usize> {
-        let Some(last) = terms.keep_n.checked_sub(1) else { return Some(0) };
-        let competes = |entry: &Entry| is_there(entry) && entry.facts.verdict(terms).is_ok();
-        let mut competing = self.ranked.iter().enumerate().filter(|(_, entry)| competes(entry));
-        competing.nth(last).map(|(at, _)| at + 1)
     }
 }
 

@@ -144,8 +144,8 @@ pub(crate) struct Setup {
     pub(crate) notifications: Option<notifications::Settings>,
     /// Requests that may be under way to GitLab at the same time.
     pub(crate) requests_in_flight: u16,
-    /// Tags of a repository that are planned at the same time, if not as many as usual.
-    pub(crate) passes_of: Option<u64>,
+    /// Tags of a repository that are planned at the same time.
+    pub(crate) passes_of: u64,
 }
 
 impl Setup {
@@ -169,7 +169,7 @@ impl Setup {
             graphql_batch: 25,
             notifications: None,
             requests_in_flight: 4,
-            passes_of: None,
+            passes_of: 60_000,
         }
     }
 }
@@ -258,11 +258,7 @@ impl Operator {
             let pause = paused_by.map(|(namespace, name)| PauseMap::new(kube.clone(), &namespace, name));
             let context = Context::new(kube, gitlab, clock, settings, events, workloads, stop);
             let context = context.known_as(controller::identity(Some("test"), Some(&pod_uid)));
-            let context = told_by(context, notifier.as_ref());
-            let context = match passes_of {
-                Some(tags) => context.with_passes_of(tags),
-                None => context,
-            };
+            let context = told_by(context, notifier.as_ref()).with_passes_of(passes_of);
             let context = Arc::new(paused_by_map(context.with_history(history).with_shard(shard), pause));
             share.get_or_init(|| Arc::clone(&context));
             let wakes = || nudges(nudged.clone());

@@ -1,9 +1,9 @@
 //! When tags would go under another value of their rule, without playing every run again.
 //!
-//! Attachments are left out but for orphans, and stay what they are while every tag is there. Then nothing that decides
-//! ever turns back: whatever was pushed by a moment competes from then on, whatever is old enough stays so, and the
-//! newest `keepN` that compete never go. So the tags that are gone by a moment are those that the plan as of that moment
-//! removes if nothing has gone before, and the first such moment of a tag can be looked for.
+//! Attachments are left out but for orphans, and stay what they are while every tag is there. Then nothing that
+//! decides ever turns back: whatever was pushed by a moment competes from then on, whatever is old enough stays so,
+//! and the newest `keepN` that compete never go. So the tags that are gone by a moment are those that the plan as of
+//! that moment removes if nothing has gone before, and the first such moment of a tag can be looked for.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::super::REMOVE;
 use super::super::attachments::Family;
 use super::super::exact::Terms;
-use super::{Asked, Entry, Group};
+use super::group::{Asked, Entry, Group};
 
 /// The tags of a repository that may compete, by rule and group.
 #[derive(Debug)]
@@ -97,10 +97,4 @@ fn only_its_kind(group: Group, family: &Family) -> Group {
     let recount = |entry: Entry| Entry { newer: before.get(entry.newer).copied().unwrap_or(entry.newer), ..entry };
     let ranked = ranked.into_iter().filter(|entry| is_in(entry)).map(recount).collect();
     Group { rule, kind, ranked, unranked: unranked.into_iter().filter(|entry| is_in(entry)).collect() }
-}
-
-impl Group {
-    fn all(&self) -> impl Iterator<Item = &Entry> {
-        self.ranked.iter().chain(&self.unranked)
-    }
 }

@@ -1,5 +1,6 @@
 //! That playing many moments comes to the same as a plan of its own for each, over what the earlier ones left.
 
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::json;
 
