@@ -300,10 +300,15 @@ async fn other_policies_are_told_that_whoever_asks_may_list() {
     let all = format!("{elsewhere}/all");
     let shared = json!(["shop/backend/api", "shop/frontend/web"]);
     let told = json_of(plan(&world, &[]), 0);
-    assert_eq!(told["overlapping"], json!({"policies": ["web", all], "repositories": shared}));
+    // The GitLab of another test may have had this address before, and its policies are still there.
+    let of_others = |policy: &str| policy.contains('/') && policy != all;
+    let policies = told["overlapping"]["policies"].as_array().unwrap();
+    let policies: Vec<&str> = policies.iter().filter_map(Value::as_str).filter(|policy| !of_others(policy)).collect();
+    assert_eq!((policies, &told["overlapping"]["repositories"]), (vec!["web", all.as_str()], &shared));
     let table = end(plan(&world, &[])).out;
-    let note = format!("Note: policies web and {all} also look after repositories of this policy (2 of 2, ");
-    assert!(table.contains(&note), "{table}");
+    let note = table.lines().find(|line| line.starts_with("Note: policies ")).unwrap_or_else(|| panic!("{table}"));
+    assert!(note.contains("also look after repositories of this policy (2 of 2, "), "{table}");
+    assert!(note.contains("web") && note.contains(&all), "{table}");
 
     // Somebody with rights in one namespace only.
     let resources = "registrycleanuppolicies.registrycleanup.dev,secrets";
