@@ -1,5 +1,5 @@
-//! The tags that compete for the slots of a rule, group by group, by what holds of them at any moment; and which of them
-//! go as of one.
+//! The tags that compete for the slots of a rule, group by group, by what holds of them at any moment; and which of
+//! them go as of one.
 
 use jiff::{SignedDuration, Timestamp};
 
