@@ -195,8 +195,9 @@ impl Client {
         self.tag_names_by_count(repository, None).await
     }
 
-    /// The same, held against a count of the registry's own that is known already: [`TagPage::count`]. A tag that was
-    /// pushed since then makes the list longer, which is allowed, and one that is gone is counted anew.
+    /// The same, held against a count of the registry's own that is known already:
+    /// [`TagPage::count`](super::TagPage::count). A tag that was pushed since then makes the list longer, which is
+    /// allowed, and one that is gone is counted anew.
     ///
     /// # Errors
     ///
