@@ -83,15 +83,9 @@ pub fn need(rules: &[Rule], limits: Limits, sorts_by_push: bool, now: Timestamp)
     // Who is among the newest is told by pushes, and of each group there may be any number of others.
     let by_push = ranked().all(|rule| rule.sort_by == SortBy::PushedAt && rule.group_by.is_none());
     let names = match (limits.of_all(), ranked().next()) {
-        (true, _) => Names::All,
         (false, None) => Names::None,
-        (false, Some(_)) => {
-            if by_push {
-                Names::Newest
-            } else {
-                Names::All
-            }
-        }
+        (false, Some(_)) if by_push => Names::Newest,
+        _ => Names::All,
     };
     let cutoff = |age: &Age| to_the_second(now.checked_sub(age.duration()).unwrap_or(Timestamp::MIN));
     let cutoffs: Option<Vec<Timestamp>> = rules.iter().map(|rule| rule.older_than.as_ref().map(cutoff)).collect();
