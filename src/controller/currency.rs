@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
-use tokio::sync::watch;
 
 use crate::api::{APPROVE, DRY_RUN_REQUESTED_AT, RUN_REQUESTED_AT, RegistryCleanupPolicy};
 use crate::policy::label_selector::LabelSelector;
 
+use super::changes::Changes;
 use super::gate::StillCurrent;
 use super::neighbours::Guarded;
 
@@ -18,15 +18,15 @@ use super::neighbours::Guarded;
 #[derive(Clone)]
 pub(crate) struct Currency {
     store: Store<Guarded>,
-    /// Changes with everything that the watch tells, once the store shows it.
-    told: watch::Receiver<()>,
+    /// What the watch tells, once the store shows it.
+    changes: Changes,
     /// Which policies are looked after.
     shard: LabelSelector,
 }
 
 impl Currency {
-    pub(crate) fn new(store: Store<Guarded>, told: watch::Receiver<()>, shard: LabelSelector) -> Self {
-        Self { store, told, shard }
+    pub(crate) fn new(store: Store<Guarded>, changes: Changes, shard: LabelSelector) -> Self {
+        Self { store, changes, shard }
     }
 
     /// Whether a policy is what it was for a run: the same object, of no later generation, not on its way out, and no
@@ -52,10 +52,11 @@ impl Currency {
     ) -> StillCurrent {
         let key = ObjectRef::<Guarded>::new(&policy.name_any()).within(&policy.namespace().unwrap_or_default());
         let (store, shard) = (self.store.clone(), self.shard.clone());
+        let told = self.changes.of(key.clone());
         // Not if another installation looks after it, or if it cannot be read any more.
         let is_ours = move |now: &Guarded| now.0.is_ok() && shard.selects(now.meta().labels.as_ref());
         let holds = move || store.get(&key).is_some_and(|now| is_ours(&now) && same(&now));
-        StillCurrent::new(Arc::new(holds), self.told.clone())
+        StillCurrent::new(Arc::new(holds), told)
     }
 }
 

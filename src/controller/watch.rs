@@ -19,12 +19,13 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::utils::Predicate;
 use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::policy::label_selector::LabelSelector;
 
+use super::changes::Changes;
 use super::context::Context;
 use super::currency::{Currency, version};
 use super::definition;
@@ -146,7 +147,8 @@ async fn controller(
 ) {
     let (mut changes, watching) = (Shown::default(), Arc::clone(&context));
     let config = watcher::Config::default().any_semantic().page_size(statuses::PAGE_SIZE);
-    let (tell, told) = tokio::sync::watch::channel(());
+    let told = Changes::default();
+    let tell = told.clone();
     let policies = watcher(api, config)
         .default_backoff()
         .modify(keep_labels(&context))
@@ -157,7 +159,7 @@ async fn controller(
             }
         })
         // The store shows it by now.
-        .inspect(move |_| tell.send_replace(()))
+        .inspect_ok(move |event| tell.tell(event))
         .applied_objects()
         .predicate_filter(Wakes(context.shard().clone()), kube::runtime::PredicateConfig::default());
     let currency = Currency::new(reader.clone(), told, context.shard().clone());
@@ -169,24 +171,7 @@ async fn controller(
         .graceful_shutdown_on(context.shutdown.clone().cancelled_owned())
         .run(
             move |object, context| {
-                let (currency, permits) = (currency.clone(), permits.clone());
-                // On every line that is logged on its behalf.
-                let of = tracing::error_span!("policy", namespace = object.namespace(), policy = object.name_any());
-                // A task of its own: however long it computes, the watch is listened to meanwhile.
-                let look = tokio::spawn(
-                    async move {
-                        let uid = object.uid().unwrap_or_default();
-                        let begun = context.clock.elapsed();
-                        let result = reconcile(object, Arc::clone(&context), &currency, &permits).await;
-                        let took = context.clock.elapsed().saturating_sub(begun);
-                        context.counts.looked(result.is_ok(), took);
-                        if result.is_ok() {
-                            context.memory().succeeded(&uid);
-                        }
-                        result
-                    }
-                    .instrument(of),
-                );
+                let look = look(object, context, currency.clone(), permits.clone());
                 async move {
                     match look.await.map_err(JoinError::try_into_panic) {
                         Ok(result) => result,
@@ -207,6 +192,29 @@ async fn controller(
         () = running => {}
         () = ended_before(&context.shutdown, &shown) => {}
     }
+}
+
+/// Looks at a policy in a task of its own: however long it computes, the watch is listened to meanwhile.
+fn look(
+    object: Arc<Guarded>,
+    context: Arc<Context>,
+    currency: Currency,
+    permits: Permits,
+) -> JoinHandle<Result<Requeue, Error>> {
+    // On every line that is logged on its behalf.
+    let of = tracing::error_span!("policy", namespace = object.namespace(), policy = object.name_any());
+    let looked = async move {
+        let uid = object.uid().unwrap_or_default();
+        let begun = context.clock.elapsed();
+        let result = reconcile(object, Arc::clone(&context), &currency, &permits).await;
+        let took = context.clock.elapsed().saturating_sub(begun);
+        context.counts.looked(result.is_ok(), took);
+        if result.is_ok() {
+            context.memory().succeeded(&uid);
+        }
+        result
+    };
+    tokio::spawn(looked.instrument(of))
 }
 
 /// Takes off a policy the labels that do not say whose it is.
