@@ -77,12 +77,13 @@ impl Turns<'_> {
                 () = permit.taken() => return Ok(Some(permit)),
                 () = context.shutdown.cancelled() => return Ok(None),
                 () = untouched.ended() => break,
-                () = sleep(LOOK) => {}
+                // Thousands may wait for a look, which is told nowhere and never too late.
+                () = sleep(LOOK), if wanted.purpose != Purpose::Look => {}
             }
             if wanted.until.is_some_and(|until| context.clock.now() >= until) {
                 return Ok(Some(permit));
             }
-            if wanted.purpose != Purpose::Look && !told {
+            if !told {
                 told = true;
                 Box::pin(self.tell(true)).await?;
             }

@@ -5,7 +5,7 @@
 //! have not begun. One GitLab or namespace holds a part of the permits at most, and instances that answer slowly share
 //! a part.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How many permits there are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,11 +33,19 @@ struct Claim {
     counted: bool,
 }
 
+/// Those who wait for one host in one namespace, in their order: whoever returns comes before those who have not begun.
+type Line = BTreeSet<(Begins, Ticket)>;
+/// Whether somebody who waits has not begun yet.
+type Begins = bool;
+
 /// The queue.
 #[derive(Debug)]
 pub struct FairQueue {
     limits: Limits,
-    waiting: BTreeMap<Ticket, Claim>,
+    waiting: HashMap<Ticket, Claim>,
+    /// Those who wait, by host and namespace. Thousands may wait for one host, so none of them is looked at while it
+    /// has no room.
+    lines: BTreeMap<String, BTreeMap<String, Line>>,
     holding: BTreeMap<Ticket, Claim>,
     /// Hosts that answer slowly.
     slow: HashSet<String>,
@@ -54,7 +62,8 @@ impl FairQueue {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            waiting: BTreeMap::new(),
+            waiting: HashMap::new(),
+            lines: BTreeMap::new(),
             holding: BTreeMap::new(),
             slow: HashSet::new(),
             hosts: HashMap::new(),
@@ -69,13 +78,15 @@ impl FairQueue {
         let ticket = self.next;
         self.next += 1;
         let claim = Claim { host: host.to_owned(), namespace: namespace.to_owned(), returning, counted: true };
+        let host = self.lines.entry(claim.host.clone()).or_default();
+        host.entry(claim.namespace.clone()).or_default().insert((!returning, ticket));
         self.waiting.insert(ticket, claim);
         ticket
     }
 
     /// Waits or works no longer.
     pub fn leave(&mut self, ticket: Ticket) {
-        self.waiting.remove(&ticket);
+        self.leave_line(ticket);
         self.holding.remove(&ticket);
         if self.waiting.is_empty() && self.holding.is_empty() {
             // Whoever comes next comes first.
@@ -111,7 +122,7 @@ impl FairQueue {
     pub fn grant(&mut self) -> Vec<Ticket> {
         let mut granted = Vec::new();
         while let Some(ticket) = self.first() {
-            let Some(claim) = self.waiting.remove(&ticket) else { break };
+            let Some(claim) = self.leave_line(ticket) else { break };
             self.turns += 1;
             self.hosts.insert(claim.host.clone(), self.turns);
             self.namespaces.insert(claim.namespace.clone(), self.turns);
@@ -133,18 +144,39 @@ impl FairQueue {
             *hosts.entry(claim.host.as_str()).or_insert(0) += 1;
             *namespaces.entry(claim.namespace.as_str()).or_insert(0) += 1;
         }
-        let has_room = |claim: &Claim| {
-            hosts.get(claim.host.as_str()).is_none_or(|held| *held < self.limits.per_host)
-                && namespaces.get(claim.namespace.as_str()).is_none_or(|held| *held < self.limits.per_namespace)
-                && (slow < self.limits.slow || !self.slow.contains(&claim.host))
+        let host_has_room = |host: &str| {
+            hosts.get(host).is_none_or(|held| *held < self.limits.per_host)
+                && (slow < self.limits.slow || !self.slow.contains(host))
         };
-        let order = |ticket: Ticket, claim: &Claim| {
-            let namespace = self.namespaces.get(&claim.namespace).copied().unwrap_or_default();
-            let host = self.hosts.get(&claim.host).copied().unwrap_or_default();
-            (!claim.returning, namespace, host, ticket)
-        };
-        let waiting = self.waiting.iter().filter(|(_, claim)| has_room(claim));
-        waiting.min_by_key(|(ticket, claim)| order(**ticket, claim)).map(|(ticket, _)| *ticket)
+        let has_room = |namespace: &str| namespaces.get(namespace).is_none_or(|held| *held < self.limits.per_namespace);
+        let turn = |turns: &HashMap<String, u64>, name: &str| turns.get(name).copied().unwrap_or_default();
+        let open = self.lines.iter().filter(|(host, _)| host_has_room(host));
+        open.flat_map(|(host, lines)| {
+            let host = turn(&self.hosts, host);
+            lines.iter().filter(|(namespace, _)| has_room(namespace)).filter_map(move |(namespace, line)| {
+                let (begins, ticket) = *line.first()?;
+                Some((begins, turn(&self.namespaces, namespace), host, ticket))
+            })
+        })
+        .min()
+        .map(|(.., ticket)| ticket)
+    }
+
+    /// Takes one who waits out of its line.
+    fn leave_line(&mut self, ticket: Ticket) -> Option<Claim> {
+        let claim = self.waiting.remove(&ticket)?;
+        if let Some(host) = self.lines.get_mut(&claim.host) {
+            if let Some(line) = host.get_mut(&claim.namespace) {
+                line.remove(&(!claim.returning, ticket));
+                if line.is_empty() {
+                    host.remove(&claim.namespace);
+                }
+            }
+            if host.is_empty() {
+                self.lines.remove(&claim.host);
+            }
+        }
+        Some(claim)
     }
 }
 
@@ -258,5 +290,47 @@ mod tests {
             }
             prop_assert_eq!(left, 0, "nobody is passed over for ever");
         }
+
+        #[test]
+        fn who_is_next_is_who_comes_first_of_all_that_have_room(
+            steps in proptest::collection::vec((0_u8..5, 0_u8..4, 0_u8..4, any::<prop::sample::Index>()), 1..80),
+        ) {
+            let mut queue = FairQueue::new(LIMITS);
+            for (step, host, namespace, which) in steps {
+                let holding: Vec<Ticket> = queue.holding.keys().copied().collect();
+                match step {
+                    0 | 1 => _ = queue.join(&host.to_string(), &namespace.to_string(), step == 1),
+                    2 => queue.note(&host.to_string(), namespace % 2 == 0),
+                    3 if !holding.is_empty() => queue.leave(*which.get(&holding)),
+                    4 if !holding.is_empty() => queue.set_aside(*which.get(&holding)),
+                    _ => {}
+                }
+                prop_assert_eq!(queue.first(), first_of_all(&queue));
+                if namespace < 2 {
+                    queue.grant();
+                }
+            }
+        }
+    }
+
+    /// The one who is next, found by looking at everybody who waits.
+    fn first_of_all(queue: &FairQueue) -> Option<Ticket> {
+        let held = |is: &dyn Fn(&Claim) -> bool| queue.holding.values().filter(|claim| is(claim)).count();
+        if held(&|claim| claim.counted) >= queue.limits.total {
+            return None;
+        }
+        let slow = held(&|claim| claim.counted && queue.slow.contains(&claim.host));
+        let room = |claim: &Claim| {
+            held(&|other| other.host == claim.host) < queue.limits.per_host
+                && held(&|other| other.namespace == claim.namespace) < queue.limits.per_namespace
+                && (slow < queue.limits.slow || !queue.slow.contains(&claim.host))
+        };
+        let turn = |turns: &HashMap<String, u64>, name: &String| turns.get(name).copied().unwrap_or_default();
+        let order = |ticket: Ticket, claim: &Claim| {
+            let turns = (turn(&queue.namespaces, &claim.namespace), turn(&queue.hosts, &claim.host));
+            (!claim.returning, turns, ticket)
+        };
+        let open = queue.waiting.iter().filter(|(_, claim)| room(claim));
+        open.min_by_key(|(ticket, claim)| order(**ticket, claim)).map(|(ticket, _)| *ticket)
     }
 }
