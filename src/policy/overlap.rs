@@ -3,6 +3,7 @@
 //! one of them listed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use url::Url;
 
@@ -49,11 +50,37 @@ impl Neighbourhood {
 #[derive(Default)]
 pub struct Neighbourhoods {
     all: Vec<Option<Neighbourhood>>,
-    /// By the address of the GitLab: those that name something by its id, which may lie anywhere, and those that name
-    /// something in a group at the top.
-    by_id: HashMap<String, Vec<usize>>,
-    by_top: HashMap<(String, String), Vec<usize>>,
-    by_instance: HashMap<String, Vec<usize>>,
+    /// By the address of the GitLab: all, and those that name something by its id, which may lie anywhere.
+    by_instance: Positions,
+    by_id: Positions,
+    /// By the groups that they name.
+    by_group: Positions,
+    /// By everything that they name, and by all groups that it lies in.
+    within: Positions,
+}
+
+/// Positions by the hash of an address or of a path there. Two that share one are told apart by comparing what they
+/// stand for.
+#[derive(Default)]
+struct Positions(HashMap<u64, Vec<usize>>);
+
+impl Positions {
+    fn add(&mut self, instance: &str, path: &str, position: usize) {
+        let all = self.0.entry(hash(instance, path)).or_default();
+        if all.last() != Some(&position) {
+            all.push(position);
+        }
+    }
+
+    fn at(&self, instance: &str, path: &str) -> impl Iterator<Item = usize> {
+        self.0.get(&hash(instance, path)).into_iter().flatten().copied()
+    }
+}
+
+fn hash(instance: &str, path: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (instance, path).hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Neighbourhoods {
@@ -61,12 +88,17 @@ impl Neighbourhoods {
     pub fn push(&mut self, neighbourhood: Option<Neighbourhood>) {
         let position = self.all.len();
         if let Some(Neighbourhood { instance, reach }) = &neighbourhood {
-            self.by_instance.entry(instance.clone()).or_default().push(position);
+            self.by_instance.add(instance, "", position);
             if !reach.ids.is_empty() {
-                self.by_id.entry(instance.clone()).or_default().push(position);
+                self.by_id.add(instance, "", position);
             }
-            for top in reach.tops() {
-                self.by_top.entry((instance.clone(), top.to_owned())).or_default().push(position);
+            for group in reach.groups.keys() {
+                self.by_group.add(instance, group, position);
+            }
+            for path in reach.projects.iter().chain(reach.groups.keys()) {
+                for within in [path.as_str()].into_iter().chain(ancestors(path)) {
+                    self.within.add(instance, within, position);
+                }
             }
         }
         self.all.push(neighbourhood);
@@ -75,17 +107,19 @@ impl Neighbourhoods {
     /// The positions of those that one may meet, in their order.
     #[must_use]
     pub fn around(&self, one: &Neighbourhood) -> BTreeSet<usize> {
-        let near: Vec<&Vec<usize>> = if one.reach.ids.is_empty() {
-            let of_top = |top: &str| self.by_top.get(&(one.instance.clone(), top.to_owned()));
-            one.reach.tops().into_iter().filter_map(of_top).chain(self.by_id.get(&one.instance)).collect()
+        let Neighbourhood { instance, reach } = one;
+        let mut near = BTreeSet::new();
+        if reach.ids.is_empty() {
+            near.extend(self.by_id.at(instance, ""));
+            for path in reach.projects.iter().chain(reach.groups.keys()) {
+                near.extend(self.within.at(instance, path));
+                near.extend(ancestors(path).flat_map(|group| self.by_group.at(instance, group)));
+            }
         } else {
-            self.by_instance.get(&one.instance).into_iter().collect()
-        };
-        let meets = |position: &usize| {
-            let other = self.all.get(*position).and_then(Option::as_ref);
-            other.is_some_and(|other| one.meets(other))
-        };
-        near.into_iter().flatten().copied().filter(meets).collect()
+            near.extend(self.by_instance.at(instance, ""));
+        }
+        near.retain(|position| self.all.get(*position).and_then(Option::as_ref).is_some_and(|other| one.meets(other)));
+        near
     }
 }
 
@@ -156,12 +190,6 @@ impl Reach {
         }
     }
 
-    /// The groups at the top that its paths lie in.
-    fn tops(&self) -> BTreeSet<&str> {
-        let top = |path| str::split(path, '/').next().unwrap_or_default();
-        self.projects.iter().chain(self.groups.keys()).map(String::as_str).map(top).collect()
-    }
-
     fn covers(&self, place: &Place<'_>) -> bool {
         place.project_id.is_some_and(|id| self.ids.contains(&id))
             || self.projects.contains(place.project)
@@ -170,7 +198,7 @@ impl Reach {
 
     /// Whether there may be a project that both reach. Nobody knows where a project lies that is named by its id.
     ///
-    /// Everybody is compared with everybody, so nothing here is compared with each path of the other.
+    /// Many may be compared with many, so nothing here is compared with each path of the other.
     fn may_meet(&self, other: &Self) -> bool {
         let has_paths = |reach: &Self| !reach.projects.is_empty() || !reach.groups.is_empty();
         let by_id = |one: &Self, other: &Self| !one.ids.is_empty() && has_paths(other);
