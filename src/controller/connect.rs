@@ -30,9 +30,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// What a look that was wanted at a moment shares with others, until its gate closes.
-    pub(crate) fn sharing<'a>(&self, answers: &'a SharedAnswers, wanted: Wish, gate: &'a dyn Gate) -> Sharing<'a> {
-        Sharing { answers, of: self.fingerprint, wanted, gate }
+    /// What a look that was wanted at a moment shares with others, until its gate closes. `lists` is whether it needs
+    /// the repositories.
+    pub(crate) fn sharing<'a>(
+        &self,
+        answers: &'a SharedAnswers,
+        (wanted, lists): (Wish, bool),
+        gate: &'a dyn Gate,
+    ) -> Sharing<'a> {
+        Sharing { answers, of: self.fingerprint, wanted, lists, gate }
     }
 
     /// The same with a client that only reads.

@@ -363,7 +363,9 @@ async fn check(
     }
     let found = match opened {
         Ok(session) => {
-            let sharing = session.sharing(&context.answers, wanted, &*gate);
+            let has_neighbours = neighbours.as_ref().is_some_and(|neighbours| !neighbours.is_empty());
+            let lists = has_neighbours || policy.target.has_patterns();
+            let sharing = session.sharing(&context.answers, (wanted, lists), &*gate);
             let findings = connect::check_targets(&session, &policy.target, Some(&sharing)).await;
             let works = findings.trouble.is_none();
             // Listed where something needs it, and then once for all that does.

@@ -38,14 +38,20 @@ pub(crate) struct Sharing<'a> {
     pub(crate) of: Fingerprint,
     /// When it was wanted.
     pub(crate) wanted: Wish,
+    /// Whether it needs the repositories as well, so that a list of them is no request more.
+    pub(crate) lists: bool,
     /// What ends the waiting for others.
     pub(crate) gate: &'a dyn Gate,
 }
 
 impl Sharing<'_> {
-    /// Whether the repositories of a project or group can be listed.
+    /// Whether the repositories of a project or group can be listed. What is listed anyway shows it; a long list that
+    /// fails proves less than the one entry of a check.
     pub(crate) async fn check(&self, client: &Client, namespace: &Namespace) -> Result<(), Error> {
-        let Self { answers, of, wanted, gate } = *self;
+        let Self { answers, of, wanted, lists, gate } = *self;
+        if lists && self.repositories(client, namespace).await.is_ok() {
+            return Ok(());
+        }
         answers.targets.get(answers, (of, namespace.clone()), wanted, gate, client.check(namespace)).await
     }
 
@@ -55,7 +61,7 @@ impl Sharing<'_> {
         client: &Client,
         namespace: &Namespace,
     ) -> Result<Arc<[Repository]>, Error> {
-        let Self { answers, of, wanted, gate } = *self;
+        let Self { answers, of, wanted, lists: _, gate } = *self;
         let list = async { client.repositories(namespace).await.map(Arc::from) };
         answers.lists.get(answers, (of, namespace.clone()), wanted, gate, list).await
     }

@@ -1,5 +1,6 @@
 //! Policies over the same repositories: each says so, by name or by number, once; and each goes on deciding alone.
 
+use gitlab_simulator::{Action, Endpoint, Fault, Matcher};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -150,4 +151,26 @@ async fn a_policy_of_another_namespace_is_named_only_where_the_operator_is_told_
     assert!(hour.contains(&format!(": {owner} asked GitLab ")), "{hour}");
     let status = serde_json::to_string(&world.policies().get("backend").await.unwrap().status).unwrap();
     assert_eq!(format!("{status}{events:?}").contains(&full_name), named);
+}
+
+#[rstest]
+#[case::the_list_works(None, 1)]
+#[case::the_list_does_not(Some(403), 2)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_whose_repositories_are_listed_anyway_is_checked_only_where_the_list_fails(
+    #[case] fails: Option<u16>,
+    #[case] requests: usize,
+) {
+    let world = world().await;
+    world.apply(&world.policy("backend", &project(&json!({"suspend": true})))).await.unwrap();
+    world.apply(&world.policy("all", &json!({"method": "Exact"}))).await.unwrap();
+    if let Some(status) = fails {
+        let refused = Action::Answer { status, headers: Vec::new(), body: r#"{"message": "no"}"#.to_owned() };
+        world.sim.fault(Fault::new(Matcher::endpoint(Endpoint::ListGroupRepositories).times(1), refused));
+    }
+    let operator = Operator::start(&world).await;
+    world.ready("all").await;
+    operator.stop().await;
+    let asked = world.sim.requests_to(Endpoint::ListGroupRepositories);
+    assert_eq!(asked.len(), requests, "{asked:?}");
 }
