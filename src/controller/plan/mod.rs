@@ -9,6 +9,7 @@ mod in_use_lists;
 mod indexes;
 pub(super) mod list_repositories;
 pub(super) mod newest;
+mod newest_pages;
 mod pages;
 pub(super) mod planner;
 pub(super) mod read_tags;

@@ -2,13 +2,12 @@
 //! by say which tags are the newest. Where GitLab sorts by push a few pages tell, otherwise the dates are read as a
 //! preview reads them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use crate::gitlab::{Error, Repository, TagOrder};
 use crate::policy::compile::Rule;
 use crate::policy::inventory::ascends;
 use crate::policy::of_age;
-use crate::policy::paging;
 use crate::policy::plan::doubt::Doubt;
 use crate::policy::plan::repository::RepositoryPlan;
 use crate::policy::plan::ties::MOST_READ;
@@ -18,9 +17,9 @@ use crate::policy::tag::{Ages, Tag, TagView, to_the_second};
 
 use super::failure::Failure;
 use super::list_repositories::concerns_all;
+use super::newest_pages::NewestPages;
 use super::planner::Planner;
 use super::read_tags::known;
-use super::tag_reader::PAGE;
 
 /// What the look came to.
 #[derive(Default)]
@@ -108,28 +107,15 @@ async fn newest(
     repository: &Repository,
     candidate: impl Fn(&str) -> bool,
 ) -> Result<Option<Vec<Tag>>, Error> {
-    let mut proof = paging::Pages::new(true);
-    let mut names: HashSet<Box<str>> = HashSet::new();
+    let mut pages = NewestPages::new(planner.reader.client, repository);
     let mut newest: Vec<Tag> = Vec::new();
-    let mut last = None;
-    let mut cursor: Option<String> = None;
     loop {
-        let page = planner.reader.client.tag_page(repository.id, TagOrder::NewestPushFirst, cursor.as_deref()).await?;
-        let dates: Vec<_> = page.tags.iter().rev().map(|tag| tag.published_at).collect();
-        if !ascends(None, dates.iter().copied().chain(last))
-            || (page.next.is_some() && page.tags.len() != PAGE)
-            || !page.tags.iter().all(|tag| names.insert(tag.name.clone()))
-        {
-            return Ok(None);
-        }
-        proof.note(page.tags.iter().map(|tag| &*tag.name));
-        last = dates.first().copied().or(last);
+        let Some(page) = pages.next().await? else { return Ok(None) };
         let now = planner.reader.clock.now();
-        newest.extend(page.tags.into_iter().filter(|tag| candidate(&tag.name)).map(|tag| known(tag, now)));
-        cursor = page.next;
-        let enough = newest.len() > keep_n && (cursor.is_none() || shows_border(&newest, keep_n));
-        if enough || cursor.is_none() {
-            return Ok((enough && proof.are_right()).then_some(newest));
+        newest.extend(page.into_iter().filter(|tag| candidate(&tag.name)).map(|tag| known(tag, now)));
+        let enough = newest.len() > keep_n && (pages.have_ended() || shows_border(&newest, keep_n));
+        if enough || pages.have_ended() {
+            return Ok((enough && pages.are_right()).then_some(newest));
         }
     }
 }

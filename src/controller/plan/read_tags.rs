@@ -7,15 +7,16 @@ use std::ops::Range;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagDetails, TagOrder};
+use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagDetails};
 use crate::policy::compile::Rule;
-use crate::policy::inventory::{Inventory, Names, Need, ascends, assemble, both_ends, need};
+use crate::policy::inventory::{Inventory, Names, Need, assemble, both_ends, need};
 use crate::policy::newest::Places;
 use crate::policy::paging;
 use crate::policy::source::{Extent, Source};
 use crate::policy::tag::{Ages, Manifest, Moment, Tag, to_the_second};
 
 use super::failure::Failure;
+use super::newest_pages::NewestPages;
 use super::pages::{self, Pages};
 use super::tag_reader::{PAGE, TagReader};
 
@@ -202,20 +203,11 @@ async fn newest(
     }
     let at = to_the_second(time.end);
     let mut newest = Newest { names: Vec::new(), since: HashMap::new() };
-    let (mut proof, mut all): (_, HashSet<Box<str>>) = (paging::Pages::new(true), HashSet::new());
-    let (mut cursor, mut last) = (None, None);
+    let mut pages = NewestPages::new(client, repository);
     for _ in 0..most {
-        let page = client.tag_page(repository.id, TagOrder::NewestPushFirst, cursor.as_deref()).await?;
-        let dates: Vec<Option<Timestamp>> = page.tags.iter().rev().map(|tag| tag.published_at).collect();
-        if !ascends(None, dates.iter().copied().chain(last))
-            || page.tags.len() != PAGE
-            || !page.tags.iter().all(|tag| all.insert(tag.name.clone()))
-        {
-            return Ok(None);
-        }
-        proof.note(page.tags.iter().map(|tag| &*tag.name));
-        last = dates.first().copied().or(last);
-        for tag in page.tags {
+        // Also the last page is to be full: one that ends early may lack tags.
+        let Some(page) = pages.next().await?.filter(|page| page.len() == PAGE) else { return Ok(None) };
+        for tag in page {
             match tag.published_at {
                 Some(pushed) if pushed >= at => _ = newest.since.insert(tag.name, pushed),
                 Some(pushed) if pushed >= time.start => {
@@ -226,10 +218,9 @@ async fn newest(
             }
         }
         if places.are_taken() {
-            return Ok(proof.are_right().then_some(newest));
+            return Ok(pages.are_right().then_some(newest));
         }
-        cursor = page.next;
-        if cursor.is_none() {
+        if pages.have_ended() {
             return Ok(None);
         }
     }
@@ -257,31 +248,17 @@ pub(crate) async fn pushed_since(
     at: Timestamp,
 ) -> Result<Option<Pushes>, Error> {
     let mut pushes = Pushes { tags: HashMap::new(), complete: false };
-    let mut proof = paging::Pages::new(true);
-    let mut cursor = None;
-    let mut last = None;
+    let mut pages = NewestPages::new(client, repository);
     loop {
-        let page = client.tag_page(repository.id, TagOrder::NewestPushFirst, cursor.as_deref()).await?;
-        proof.note(page.tags.iter().map(|tag| &*tag.name));
-        let mut dates: Vec<Option<Timestamp>> = page.tags.iter().map(|tag| tag.published_at).collect();
-        dates.reverse();
-        if !ascends(None, dates.iter().copied().chain(last)) || (page.next.is_some() && page.tags.len() != PAGE) {
-            return Ok(None);
-        }
-        last = dates.first().copied().or(last);
-        for tag in page.tags {
+        let Some(page) = pages.next().await? else { return Ok(None) };
+        for tag in page {
             match tag.published_at {
-                Some(date) if date >= at => {
-                    if pushes.tags.insert(tag.name, Push { at: date, digest: tag.digest }).is_some() {
-                        return Ok(None);
-                    }
-                }
+                Some(date) if date >= at => _ = pushes.tags.insert(tag.name, Push { at: date, digest: tag.digest }),
                 _ => pushes.complete = true,
             }
         }
-        cursor = page.next;
-        if pushes.complete || cursor.is_none() {
-            return Ok(proof.are_right().then_some(pushes));
+        if pushes.complete || pages.have_ended() {
+            return Ok(pages.are_right().then_some(pushes));
         }
     }
 }
