@@ -17,27 +17,28 @@
     reason = "a measurement that fails is to end, and prints what it found"
 )]
 
+#[path = "support/large.rs"]
+mod large;
 #[path = "clean/names.rs"]
 mod names;
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use registry_cleanup_operator::api::Attachments;
 use registry_cleanup_operator::policy::backtest::{Backtest, Findings};
 use registry_cleanup_operator::policy::in_use::{Deployment, What};
 use registry_cleanup_operator::policy::inventory::Inventory;
 use registry_cleanup_operator::policy::plan::attachments::{Children, Context};
-use registry_cleanup_operator::policy::tag::{Manifest, Moment, Tag};
-use registry_cleanup_operator::policy::{CompileOptions, CompiledPolicy, compile};
+use registry_cleanup_operator::policy::tag::Tag;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
+use large::{digest, now, policy, three_rules};
+
 const TAGS: u64 = 125_000;
 const NIGHTS: i64 = 90;
-/// The oldest tag is two years old.
-const OLDEST_SECONDS: u64 = 730 * 86_400;
 /// Of so many tags one was deployed within the nights.
 const DEPLOYED: u64 = 500;
 const MOST_CPU: Duration = Duration::from_secs(6);
@@ -147,10 +148,6 @@ fn play(row: &Row) -> (Findings, Duration) {
     (findings, cpu + used().saturating_sub(begun))
 }
 
-fn now() -> Timestamp {
-    Timestamp::from_second(1_795_348_800).unwrap()
-}
-
 /// CPU time of this process so far.
 fn used() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
@@ -163,51 +160,16 @@ fn most_memory() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-fn policy(rules: &Value, with: Attachments) -> CompiledPolicy {
-    let spec = json!({
-        "gitlab": {"url": "https://gitlab.example.com", "secretRef": {"name": "token"}},
-        "target": {"groups": [{"path": "shop"}]},
-        "schedule": "17 3 * * *",
-        "method": "Exact",
-        "attachments": with,
-        "rules": rules,
-    });
-    compile(&serde_json::from_value(spec).unwrap(), &CompileOptions::default(), now()).unwrap()
-}
-
 fn one_rule() -> Value {
     json!([{"name": "old", "nameRegexDelete": ".*", "olderThan": "30d", "keepN": 100}])
 }
 
-fn three_rules() -> Value {
-    json!([
-        {"name": "merge-requests", "nameRegexDelete": "mr-.*", "groupBy": "mr-([0-9]+)-.*", "keepN": 1, "olderThan": "7d"},
-        {"name": "versions", "nameRegexDelete": "v[0-9].*", "sortBy": "SemVer", "keepN": 500},
-        {"name": "commits", "nameRegexDelete": "[0-9a-f]{40}", "keepN": 1000, "olderThan": "30d"},
-    ])
-}
-
 fn tag(number: u64, row: &Row) -> Tag {
-    let signs = row.signed > 0 && number.is_multiple_of(row.signed);
-    let image = if signs { number + 1 } else { number };
-    let age = SignedDuration::try_from(Duration::from_secs(names::scrambled(image) % OLDEST_SECONDS)).unwrap();
-    let pushed = Moment::At(now() - age);
-    let name = if signs { format!("sha256-{image:064x}.sig") } else { names::tag_name(number) };
-    Tag {
-        name: name.into(),
-        digest: Some(digest(number)),
-        pushed,
-        push_told: true,
-        created: pushed,
-        single_image: true,
-        protected: false,
-        bytes: Some(50_000_000),
-        manifest: Manifest::default(),
+    if row.signed == 0 || !number.is_multiple_of(row.signed) {
+        return large::tag(number, number);
     }
-}
-
-fn digest(number: u64) -> Box<str> {
-    format!("sha256:{number:064x}").into()
+    let image = number + 1;
+    Tag { name: format!("sha256-{image:064x}.sig").into(), ..large::tag(number, image) }
 }
 
 /// Half of them by digest.

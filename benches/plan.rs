@@ -4,83 +4,41 @@
 //! $ cargo bench --bench plan
 //! ```
 
+#[path = "support/large.rs"]
+mod large;
 #[path = "clean/names.rs"]
 mod names;
 
-use std::time::Duration;
-
 use divan::{Bencher, black_box};
-use jiff::{SignedDuration, Timestamp};
 use registry_cleanup_operator::api::Attachments;
+use registry_cleanup_operator::policy::Method;
 use registry_cleanup_operator::policy::compile::Rule;
 use registry_cleanup_operator::policy::inventory::{Inventory, assemble};
 use registry_cleanup_operator::policy::plan::attachments::{Children, Context};
 use registry_cleanup_operator::policy::plan::exact::plan;
-use registry_cleanup_operator::policy::tag::{Manifest, Moment, Tag};
+use registry_cleanup_operator::policy::tag::Tag;
 use registry_cleanup_operator::policy::tag_protection::Claims;
-use registry_cleanup_operator::policy::{CompileOptions, Method, compile};
 use serde_json::{Value, json};
+
+use large::{now, policy, three_rules};
 
 /// The largest repository that is promised to work well.
 const TAGS: u64 = 135_000;
-/// The oldest tag is two years old.
-const OLDEST_SECONDS: u64 = 730 * 86_400;
 
 fn main() {
     divan::main();
 }
 
-fn now() -> Timestamp {
-    Timestamp::from_second(1_795_348_800).unwrap_or_default()
-}
-
-/// The rules of a policy with the method Exact, compiled as a run compiles them.
+/// The rules of a policy.
 fn rules(rules: &Value) -> Vec<Rule> {
-    let spec = json!({
-        "gitlab": {"url": "https://gitlab.example.com", "secretRef": {"name": "token"}},
-        "target": {"groups": [{"path": "shop"}]},
-        "schedule": "17 3 * * *",
-        "method": "Exact",
-        "rules": rules,
-    });
-    let compiled = serde_json::from_value(spec).map(|spec| compile(&spec, &CompileOptions::default(), now()));
-    match compiled {
-        Ok(Ok(policy)) => match policy.method {
-            Method::Exact(rules) => rules,
-            Method::Bulk(rule) => vec![*rule],
-        },
-        Ok(Err(problem)) => unreachable!("{}", problem.message),
-        Err(error) => unreachable!("{error}"),
-    }
-}
-
-fn three_rules() -> Value {
-    json!([
-        {"name": "merge-requests", "nameRegexDelete": "mr-.*", "groupBy": "mr-([0-9]+)-.*", "keepN": 1, "olderThan": "7d"},
-        {"name": "versions", "nameRegexDelete": "v[0-9].*", "sortBy": "SemVer", "keepN": 500},
-        {"name": "commits", "nameRegexDelete": "[0-9a-f]{40}", "keepN": 1000, "olderThan": "30d"},
-    ])
-}
-
-fn tag(number: u64) -> Tag {
-    let age = Duration::from_secs(names::scrambled(number) % OLDEST_SECONDS);
-    let age = SignedDuration::try_from(age).unwrap_or_default();
-    let pushed = now().checked_sub(age).map_or(Moment::Unknown, Moment::At);
-    Tag {
-        name: names::tag_name(number).into(),
-        digest: Some(format!("sha256:{number:064x}").into()),
-        pushed,
-        push_told: true,
-        created: pushed,
-        single_image: true,
-        protected: false,
-        bytes: Some(50_000_000),
-        manifest: Manifest::default(),
+    match policy(rules, Attachments::ByRule).method {
+        Method::Exact(rules) => rules,
+        Method::Bulk(rule) => vec![*rule],
     }
 }
 
 fn inventory() -> Inventory {
-    Inventory { read: (0..TAGS).map(tag).collect(), ..Inventory::default() }
+    Inventory { read: (0..TAGS).map(|number| large::tag(number, number)).collect(), ..Inventory::default() }
 }
 
 /// The tags, as a plan takes them, and the plan itself.

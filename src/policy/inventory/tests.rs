@@ -186,6 +186,30 @@ prop_compose! {
     }
 }
 
+/// Everything that is there, read.
+fn whole(tags: &[There]) -> Inventory {
+    Inventory { read: tags.iter().map(There::tag).collect(), ..Inventory::default() }
+}
+
+/// The same in the order of their pushes.
+fn by_push(tags: &[There]) -> Vec<There> {
+    let mut ordered = tags.to_vec();
+    ordered.sort_by_key(|tag| (tag.pushed(), tag.name.clone()));
+    ordered
+}
+
+/// What is in use where a Pod names nothing (""), a digest ("@") or a tag (":a1").
+fn claims(used: &str, inventory: &Inventory) -> Claims {
+    let reference = match used {
+        "" => None,
+        "@" => Some(format!("registry.example.com/shop/web@{SHA_1}")),
+        name => Some(format!("registry.example.com/shop/web{name}")),
+    };
+    let users: Vec<(&str, &str)> = reference.iter().map(|reference| (reference.as_str(), "prod/Pod/a")).collect();
+    let known = inventory.read.iter().map(|tag| (&*tag.name, tag.digest.as_deref()));
+    Claims::new(of_shop_web(&users), known, false)
+}
+
 proptest! {
     // Each case compiles patterns, which takes most of its time.
     #![proptest_config(ProptestConfig::with_cases(128))]
@@ -220,8 +244,7 @@ proptest! {
         let Need { until, names } = need(&rules, Limits::default(), true, now());
         let until = until.unwrap();
         prop_assert_eq!(names, Names::All);
-        let mut ordered = tags.clone();
-        ordered.sort_by_key(|tag| (tag.pushed(), tag.name.clone()));
+        let ordered = by_push(&tags);
         let cut = ordered.iter().position(|tag| tag.pushed() >= until);
         let read: Vec<Tag> = ordered.iter().take(cut.map_or(ordered.len(), |cut| cut + 1)).map(There::tag)
             .collect();
@@ -250,17 +273,9 @@ proptest! {
             .map(|tag| (tag.name.as_str().into(), tag.pushed()));
         partial.date(&since.collect());
 
-        let full = Inventory { read: there.iter().map(There::tag).collect(), ..Inventory::default() };
-        let reference = match used {
-            "" => None,
-            "@" => Some(format!("registry.example.com/shop/web@{SHA_1}")),
-            name => Some(format!("registry.example.com/shop/web{name}")),
-        };
-        let users: Vec<(&str, &str)> = reference.iter().map(|reference| (reference.as_str(), "prod/Pod/a"))
-            .collect();
+        let full = whole(&there);
         let decided = |inventory: &Inventory| {
-            let known = inventory.read.iter().map(|tag| (&*tag.name, tag.digest.as_deref()));
-            removed(inventory, &rules, &Claims::new(of_shop_web(&users), known, false), with)
+            removed(inventory, &rules, &claims(used, inventory), with)
         };
         let (partial, full) = (decided(&partial), decided(&full));
         prop_assert!(partial.is_subset(&full), "{:?} is more than {:?}", partial, full);
@@ -288,8 +303,7 @@ proptest! {
         ]));
         let Need { until, names } = need(&rules, Limits::default(), true, now());
         prop_assert_eq!(names, Names::Newest);
-        let mut ordered = tags.clone();
-        ordered.sort_by_key(|tag| (tag.pushed(), tag.name.clone()));
+        let ordered = by_push(&tags);
         let Some(cut) = ordered.iter().position(|tag| tag.pushed() >= until.unwrap()) else { return Ok(()) };
         let read: Vec<Tag> = ordered.iter().take(cut + 1).map(There::tag).collect();
         let mut places = Places::new(&rules, &[]);
@@ -309,17 +323,9 @@ proptest! {
         }
         let mut partial = both_ends(read, newest);
         partial.date(&since);
-        let full = Inventory { read: tags.iter().map(There::tag).collect(), ..Inventory::default() };
-        let reference = match used {
-            "" => None,
-            "@" => Some(format!("registry.example.com/shop/web@{SHA_1}")),
-            name => Some(format!("registry.example.com/shop/web{name}")),
-        };
-        let users: Vec<(&str, &str)> = reference.iter().map(|reference| (reference.as_str(), "prod/Pod/a"))
-            .collect();
+        let full = whole(&tags);
         let decided = |inventory: &Inventory, complete| {
-            let known = inventory.read.iter().map(|tag| (&*tag.name, tag.digest.as_deref()));
-            let claims = Claims::new(of_shop_web(&users), known, false);
+            let claims = claims(used, inventory);
             let children = Children::new();
             let context = Context { with: Attachments::ByRule, children: &children, complete };
             plan(inventory.clone(), &rules, &[], &claims, context, now())
