@@ -2,6 +2,8 @@
 //!
 //! Any namespace may write policies that take long to compile. Meanwhile the probes are to answer, and runs to go on.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::api::RegistryCleanupPolicy;
@@ -11,7 +13,7 @@ use crate::policy::{CompiledPolicy, compile, jitter};
 use super::context::Context;
 
 /// A policy as it is compiled, from the cache where it is there.
-pub(super) async fn compiled(context: &Context, policy: &RegistryCleanupPolicy, now: Timestamp) -> Outcome {
+pub(super) async fn compiled(context: &Context, policy: &RegistryCleanupPolicy, now: Timestamp) -> Arc<Outcome> {
     let metadata = &policy.metadata;
     let key = SpecKey::new(metadata.uid.as_deref(), metadata.generation, &policy.spec);
     let known = key.as_ref().and_then(|key| context.compiled().get(key));
@@ -32,8 +34,9 @@ pub(super) async fn compiled(context: &Context, policy: &RegistryCleanupPolicy, 
             Err(_) => std::future::pending().await,
         },
     };
+    let outcome = Arc::new(outcome);
     if let Some(key) = key {
-        context.compiled().put(key, outcome.clone());
+        context.compiled().put(key, Arc::clone(&outcome));
     }
     outcome
 }

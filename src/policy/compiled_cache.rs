@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use crate::api::RegistryCleanupPolicySpec;
 
 use super::compile::{CompiledPolicy, Problem};
+use super::schedule::SCHEDULE_BYTES;
 
 /// Most that all compiled policies that are kept may take, in bytes.
 pub const MAX_CACHE_BYTES: usize = 16 << 20;
-/// What an entry takes besides its patterns and texts, in bytes.
-const ENTRY: usize = 1024;
+/// What an entry takes besides its patterns, schedules and texts, in bytes.
+const ENTRY: usize = 2048;
 
 /// What was compiled: which spec of which policy.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -51,7 +53,7 @@ pub struct CompiledCache {
 #[derive(Debug)]
 struct Entry {
     key: SpecKey,
-    outcome: Outcome,
+    outcome: Arc<Outcome>,
     bytes: usize,
     turn: u64,
 }
@@ -69,22 +71,26 @@ impl CompiledCache {
         Self { most, bytes: 0, turn: 0, entries: HashMap::new(), turns: BTreeMap::new() }
     }
 
-    /// What was kept of a spec. It shares what was compiled; what matching makes belongs to the one that is handed out.
-    pub fn get(&mut self, key: &SpecKey) -> Option<Outcome> {
+    /// What was kept of a spec. Whoever matches with it takes a clone of their own: it shares what was compiled, and what
+    /// matching makes is not kept.
+    pub fn get(&mut self, key: &SpecKey) -> Option<Arc<Outcome>> {
         let entry = self.entries.get_mut(&key.uid).filter(|entry| entry.key == *key)?;
         self.turn += 1;
         self.turns.remove(&entry.turn);
         entry.turn = self.turn;
         self.turns.insert(self.turn, key.uid.clone());
-        Some(entry.outcome.clone())
+        Some(Arc::clone(&entry.outcome))
     }
 
     /// Keeps what came of compiling a spec, in the place of an older one of the same policy.
-    pub fn put(&mut self, key: SpecKey, outcome: Outcome) {
+    pub fn put(&mut self, key: SpecKey, outcome: Arc<Outcome>) {
         self.remove(&key.uid);
-        let patterns = outcome.as_ref().map_or(0, |policy| policy.pattern_bytes);
+        let compiled = outcome
+            .as_ref()
+            .as_ref()
+            .map_or(0, |policy| policy.pattern_bytes + SCHEDULE_BYTES * (1 + policy.windows.schedules()));
         // Its texts are there about twice: as they were written and as they were understood.
-        let bytes = ENTRY + 2 * key.bytes + patterns;
+        let bytes = ENTRY + 2 * key.bytes + compiled;
         if bytes > self.most {
             return;
         }
@@ -129,10 +135,11 @@ mod tests {
     use crate::policy::compile::tests::spec;
     use crate::policy::{CompileOptions, compile};
 
-    fn compiled(uid: &str, generation: i64, delete: &str) -> (SpecKey, Outcome) {
+    fn compiled(uid: &str, generation: i64, delete: &str) -> (SpecKey, Arc<Outcome>) {
         let spec = spec(&json!({"rules": [{"name": "r", "nameRegexDelete": delete, "keepN": 1}]}));
         let key = SpecKey::new(Some(uid), Some(generation), &spec).unwrap();
-        (key, compile(&spec, &CompileOptions::default(), "2026-11-22T12:00:00Z".parse().unwrap()))
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        (key, Arc::new(compile(&spec, &CompileOptions::default(), now)))
     }
 
     fn source(outcome: &Outcome) -> &str {
@@ -155,7 +162,8 @@ mod tests {
         let mut cache = CompiledCache::default();
         let (key, outcome) = compiled("a", 1, "(");
         cache.put(key.clone(), outcome.clone());
-        assert_eq!(cache.get(&key).unwrap().unwrap_err(), outcome.unwrap_err());
+        let (kept, problem) = (cache.get(&key).unwrap(), outcome.as_ref().as_ref().unwrap_err());
+        assert_eq!(kept.as_ref().as_ref().unwrap_err(), problem);
     }
 
     #[test]
@@ -200,6 +208,22 @@ mod tests {
         assert!(cache.bytes() > MAX_CACHE_BYTES / 2, "{}", cache.bytes());
         cache.retain(|_| false);
         assert_eq!((cache.bytes(), cache.turns.len(), cache.entries.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn each_schedule_counts() {
+        let bytes = |windows: &serde_json::Value| {
+            let rules = json!([{"name": "r", "nameRegexDelete": "x", "keepN": 1}]);
+            let spec = spec(&json!({"excludeWindows": windows, "rules": rules}));
+            let key = SpecKey::new(Some("a"), Some(1), &spec).unwrap();
+            let now = "2026-11-22T12:00:00Z".parse().unwrap();
+            let mut cache = CompiledCache::default();
+            cache.put(key, Arc::new(Ok(compile(&spec, &CompileOptions::default(), now).unwrap())));
+            cache.bytes()
+        };
+        let windows: Vec<_> =
+            (0..20).map(|n| json!({"name": format!("w{n}"), "schedule": "0 6 * * *", "duration": "1h"})).collect();
+        assert!(bytes(&json!(windows)) >= bytes(&json!([])) + 20 * SCHEDULE_BYTES);
     }
 
     #[test]

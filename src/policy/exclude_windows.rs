@@ -32,6 +32,14 @@ enum Span {
     Once { from: Timestamp, until: Timestamp },
 }
 
+impl Windows {
+    /// How many schedules they have.
+    #[must_use]
+    pub fn schedules(&self) -> usize {
+        self.0.iter().filter(|window| matches!(window.span, Span::Again { .. })).count()
+    }
+}
+
 /// Why there are no such windows.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum WindowError {

@@ -5,6 +5,8 @@
 
 mod fields;
 
+use std::sync::Arc;
+
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
@@ -14,11 +16,15 @@ use fields::canonical;
 
 pub use fields::FieldError;
 
+/// What a schedule takes at most, in bytes.
+pub const SCHEDULE_BYTES: usize = 8 << 10;
+
 /// A schedule in its time zone.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     text: String,
-    cron: Cron,
+    /// Shared, since it has a byte for each minute, hour, day, month and year.
+    cron: Arc<Cron>,
     zone: TimeZone,
     /// How much later than the cron says each slot is.
     delay: SignedDuration,
@@ -84,7 +90,8 @@ impl Schedule {
             .build()
             .parse(&fields)
             .map_err(|_| ScheduleError::Unreadable(expression.to_owned()))?;
-        let schedule = Self { text: expression.trim().to_owned(), cron, zone, delay: SignedDuration::ZERO };
+        let schedule =
+            Self { text: expression.trim().to_owned(), cron: Arc::new(cron), zone, delay: SignedDuration::ZERO };
         match schedule.next_after(now) {
             Some(_) => Ok(schedule),
             None => Err(ScheduleError::Never(expression.to_owned())),
