@@ -1,7 +1,7 @@
 //! Publishes events. An event that cannot be published is logged and forgotten: it never holds anything up.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,10 +28,15 @@ const TIME_IN_NAME: usize = 17;
 /// Bytes of a hash in a shortened name, each two digits.
 const HASH_BYTES: usize = 8;
 
+/// Events of which the recorder knows whether they were published before, more or less. It keeps each for six minutes,
+/// in some two kibibytes, and goes through all of them whenever one is published.
+const MOST_KNOWN: u32 = 512;
+
 /// Publishes events under the operator's name.
 #[derive(Clone)]
 pub struct Events {
-    recorder: Recorder,
+    /// With how many it has published.
+    recorder: Arc<Mutex<(Recorder, u32)>>,
     client: Client,
     reporter: Reporter,
     /// How many were published under names of their own.
@@ -59,7 +64,19 @@ impl Events {
     #[must_use]
     pub fn new(client: Client, instance: Option<String>) -> Self {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance };
-        Self { recorder: Recorder::new(client.clone(), reporter.clone()), client, reporter, published: Arc::default() }
+        let recorder = Arc::new(Mutex::new((Recorder::new(client.clone(), reporter.clone()), 0)));
+        Self { recorder, client, reporter, published: Arc::default() }
+    }
+
+    /// What publishes the next event: now and then a recorder that knows of none before.
+    fn recorder(&self) -> Recorder {
+        // Valid between any two statements.
+        let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        if recorder.1 >= MOST_KNOWN {
+            *recorder = (Recorder::new(self.client.clone(), self.reporter.clone()), 0);
+        }
+        recorder.1 += 1;
+        recorder.0.clone()
     }
 
     /// Publishes one event about an object, which happens now.
@@ -78,7 +95,7 @@ impl Events {
         };
         let publish = async {
             match shortened(about.name.as_deref().unwrap_or_default()) {
-                None => self.recorder.publish(&event, about).await,
+                None => self.recorder().publish(&event, about).await,
                 Some(name) => self.publish_as(&name, event, about, now).await,
             }
         };
@@ -174,5 +191,16 @@ mod tests {
         assert_ne!(shortened(&one), shortened(&other));
         let dotted = format!("{}.{}", "a".repeat(218), "b".repeat(34));
         assert!(!shortened(&dotted).unwrap().contains(".-"), "{:?}", shortened(&dotted));
+    }
+
+    #[tokio::test]
+    async fn a_recorder_that_knows_of_many_events_gives_way_to_another() {
+        let client = Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let events = Events::new(client, None);
+        let known = |events: &Events| events.recorder.lock().unwrap().1;
+        (0..MOST_KNOWN).for_each(|_| drop(events.recorder()));
+        assert_eq!(known(&events), MOST_KNOWN);
+        drop(events.recorder());
+        assert_eq!(known(&events), 1);
     }
 }

@@ -109,6 +109,14 @@ impl<'de> Deserialize<'de> for Watched {
 }
 
 impl Watched {
+    /// Its status, where it has one that can be read.
+    pub fn status_mut(&mut self) -> Option<&mut PolicyStatus> {
+        match &mut self.0 {
+            Ok(policy) => policy.status.as_mut(),
+            Err(unreadable) => unreadable.status.as_mut(),
+        }
+    }
+
     /// Keeps the labels of these keys only.
     pub fn keep_labels(&mut self, keep: impl Fn(&str) -> bool) {
         let labels = &mut self.meta_mut().labels;

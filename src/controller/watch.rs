@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::policy::label_selector::LabelSelector;
+use crate::policy::next_action::forget_details;
 
 use super::changes::Changes;
 use super::context::Context;
@@ -151,7 +152,7 @@ async fn controller(
     let tell = told.clone();
     let policies = watcher(api, config)
         .default_backoff()
-        .modify(keep_labels(&context))
+        .modify(keep_little(&context))
         .reflect(writer)
         .inspect_ok(move |event| {
             if changes.changes(event) {
@@ -217,10 +218,13 @@ fn look(
     tokio::spawn(looked.instrument(of))
 }
 
-/// Takes off a policy the labels that do not say whose it is.
-fn keep_labels(context: &Context) -> impl FnMut(&mut Guarded) + use<> {
+/// Takes off a policy the labels that do not say whose it is, and the details of its status: all are kept.
+fn keep_little(context: &Context) -> impl FnMut(&mut Guarded) + use<> {
     let shard = context.shard().clone();
-    move |policy| policy.keep_labels(|key| shard.names(key))
+    move |policy| {
+        policy.keep_labels(|key| shard.names(key));
+        policy.status_mut().map(forget_details);
+    }
 }
 
 /// Resolves if the operator is told to stop before a watch has shown what there is. Nothing was begun then, and the

@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::conditions::{self, STALLED};
+use crate::api::conditions::{self, CREDENTIALS_VALID, EFFECTIVE, IN_USE_KNOWN, OVERLAPPING, STALLED};
 use crate::api::limits::MAX_MESSAGE;
 use crate::api::{
     APPROVE, DRY_RUN_REQUESTED_AT, Mode, PolicyStatus, RUN_REQUESTED_AT, RegistryCleanupPolicy, Trigger,
@@ -21,6 +21,8 @@ use super::resume::{Resume, resume};
 use super::run_record::Holder;
 use super::schedule::Due;
 
+/// The conditions whose messages nothing is decided by.
+const ONLY_TOLD: [&str; 4] = [CREDENTIALS_VALID, EFFECTIVE, IN_USE_KNOWN, OVERLAPPING];
 /// Longest wait. Timers run on another clock than schedules, and a nudge may get lost; so look again now and then.
 pub const MAX_WAIT: SignedDuration = SignedDuration::from_mins(15);
 /// How often a policy that only an edit can fix is looked at.
@@ -311,6 +313,19 @@ fn under_way(holder: Holder, now: Timestamp) -> Action {
         Holder::Unseen => Action::LookAtRecord,
         Holder::Another(left) => Action::Wait(later(now, SignedDuration::try_from(left).unwrap_or(MAX_WAIT))),
     }
+}
+
+/// Forgets of a status what is told to people only. All policies are kept as the watch shows them, and most of a status
+/// is that.
+pub fn forget_details(status: &mut PolicyStatus) {
+    status.repositories = Vec::new();
+    status.overlapping = None;
+    for condition in &mut status.conditions {
+        if ONLY_TOLD.contains(&condition.type_.as_str()) {
+            condition.message = String::new();
+        }
+    }
+    status.conditions.shrink_to_fit();
 }
 
 /// The pause after so many failed checks in a row.

@@ -56,12 +56,21 @@ impl Case {
         }
     }
 
+    /// What is decided, by what the watch keeps as well as by the whole status.
     fn next(&self, now: &str) -> Action {
+        let mut kept = self.status.clone();
+        forget_details(&mut kept);
+        let decided = self.by(&self.status, now);
+        assert_eq!(self.by(&kept, now), decided);
+        decided
+    }
+
+    fn by(&self, status: &PolicyStatus, now: &str) -> Action {
         let view = View {
             generation: self.generation,
             deleting: self.deleting,
             tokens: self.tokens,
-            status: &self.status,
+            status,
             policy: self.policy.as_ref(),
             checked: self.checked,
             definition: &self.definition,
@@ -492,4 +501,25 @@ fn each_annotation_asks_for_what_it_is_named_after() {
     let annotations = [(RUN_REQUESTED_AT, "a"), (DRY_RUN_REQUESTED_AT, "b"), (APPROVE, "c"), ("other", "d")];
     policy.metadata.annotations = Some(annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
     assert_eq!(Tokens::of(&policy), Tokens { run: Some("a"), dry_run: Some("b"), approval: Some("c") });
+}
+
+#[test]
+fn what_is_told_to_people_only_is_forgotten_and_nothing_else() {
+    let condition =
+        |kind: &str| json!({"type": kind, "status": "True", "reason": "A", "message": "m", "lastTransitionTime": NOON});
+    let told =
+        |kind: &str| json!({"type": kind, "status": "True", "reason": "A", "message": "", "lastTransitionTime": NOON});
+    let rest = json!({"observedGeneration": 3, "nextScheduleTime": NOON, "lastHandledRunAt": "one"});
+    let with = |more: &Value| -> PolicyStatus {
+        let mut status = rest.clone();
+        more.as_object().unwrap().iter().for_each(|(key, value)| status[key] = value.clone());
+        serde_json::from_value(status).unwrap()
+    };
+    let mut status = with(&json!({
+        "conditions": [condition("Ready"), condition("Stalled"), condition("Overlapping")],
+        "repositories": [{"path": "shop/web", "id": 1, "result": "Unchanged"}],
+        "overlapping": {"policies": ["other"], "others": 0, "repositories": 1},
+    }));
+    forget_details(&mut status);
+    assert_eq!(status, with(&json!({"conditions": [condition("Ready"), condition("Stalled"), told("Overlapping")]})));
 }
