@@ -238,7 +238,7 @@ impl Path {
                 _ => return None,
             });
             if each {
-                steps.push(Step::Each);
+                steps.push(Step::Items);
             }
         }
         Some(Self { text: path.to_owned(), steps, image, optional })
@@ -251,7 +251,7 @@ impl Path {
             let mut next = Vec::new();
             for place in places {
                 let found = step.take(place).ok_or_else(|| Unreadable::new(self.text.clone()))?;
-                if found.is_empty() && *step != Step::Each && !self.optional {
+                if found.is_empty() && matches!(step, Step::Key(_)) && !self.optional {
                     return Err(Unreadable::new(self.text.clone()));
                 }
                 next.extend(found);
@@ -361,6 +361,8 @@ mod tests {
     #[case::something_else("spec", json!({"spec": {"template": {"spec": pod("a")}}}), "spec")]
     #[case::containers_are_none("spec", json!({"spec": {"containers": "web"}}), "spec")]
     #[case::image_is_none("spec", json!({"spec": {"containers": [{"image": 7}]}}), "spec")]
+    #[case::odd_on_the_way("spec.template.spec?", json!({"spec": {"template": 7}}), "spec.template.spec")]
+    #[case::no_list_on_the_way("spec.jobs[*].t?", json!({"spec": {"jobs": {"t": pod("a")}}}), "spec.jobs[*].t")]
     #[case::optional_and_odd("spec.template?", json!({"spec": {"template": 7}}), "spec.template")]
     #[case::no_image("spec{image}", json!({"spec": {}}), "spec{image}")]
     #[case::one_step_without("spec.steps[*]{image}", json!({"spec": {"steps": [{"image": "a"}, {}]}}), "spec.steps")]

@@ -240,6 +240,7 @@ mod tests {
     #[rstest]
     #[case::no_tag("a:t", json!({"a": "r.test:5050/a"}), "r.test:5050/a:<unknown>")]
     #[case::odd_tag("a:t", json!({"a": "r.test/a", "t": 15}), "r.test/a:<unknown>")]
+    #[case::odd_tag_before_another("a:s|t", json!({"a": "r.test/a", "s": 15, "t": "2"}), "r.test/a:<unknown>")]
     #[case::odd_way_to_the_tag("a:b.t", json!({"a": "r.test/a", "b": "c"}), "r.test/a:<unknown>")]
     #[case::range("a:v~|t", json!({"a": "r.test/a", "v": ">=1.0.0", "t": "2"}), "r.test/a:<unknown>")]
     #[case::part_of_a_version("a:v~", json!({"a": "r.test/a", "v": "1.2"}), "r.test/a:<unknown>")]

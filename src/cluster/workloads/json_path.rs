@@ -12,17 +12,20 @@ use serde_json::value::RawValue;
 pub(super) enum Step {
     /// Into the value of a key.
     Key(String),
+    /// Into every item of a list.
+    Items,
     /// Into every item of a list or every value of a map.
     Each,
 }
 
 impl Step {
     /// What is one step further; null counts as nothing. `None` where the step cannot be made: a key of a list, an item
-    /// of a text.
+    /// of a map or a text.
     pub(super) fn take<'a>(&self, place: &'a RawValue) -> Option<Vec<&'a RawValue>> {
         match self {
-            Self::Key(key) => values(place, Some(key)),
-            Self::Each => values(place, None),
+            Self::Key(key) => values(place, Values::Of(key)),
+            Self::Items => values(place, Values::Items),
+            Self::Each => values(place, Values::All),
         }
     }
 }
@@ -30,23 +33,34 @@ impl Step {
 /// The value of a key, if there is one and it is not null. `None` where the place is no object.
 #[expect(clippy::option_option, reason = "being no object and having no such key differ")]
 pub(super) fn at_key<'a>(place: &'a RawValue, key: &str) -> Option<Option<&'a RawValue>> {
-    values(place, Some(key)).map(|found| found.first().copied())
+    values(place, Values::Of(key)).map(|found| found.first().copied())
 }
 
-fn values<'a>(place: &'a RawValue, key: Option<&str>) -> Option<Vec<&'a RawValue>> {
+fn values<'a>(place: &'a RawValue, wanted: Values<'_>) -> Option<Vec<&'a RawValue>> {
     let mut reader = serde_json::Deserializer::from_str(place.get());
-    let found = reader.deserialize_any(Values(key)).ok()?;
+    let found = reader.deserialize_any(wanted).ok()?;
     Some(found.into_iter().filter(|value| value.get() != "null").collect())
 }
 
-/// Collects the value of a key, or all values.
-struct Values<'s>(Option<&'s str>);
+/// Collects values.
+enum Values<'s> {
+    /// That of a key.
+    Of(&'s str),
+    /// Those of a list.
+    Items,
+    /// Those of a list or a map.
+    All,
+}
 
 impl<'de> Visitor<'de> for Values<'_> {
     type Value = Vec<&'de RawValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "an object" } else { "a list or an object" })
+        f.write_str(match self {
+            Self::Of(_) => "an object",
+            Self::Items => "a list",
+            Self::All => "a list or an object",
+        })
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
@@ -54,9 +68,14 @@ impl<'de> Visitor<'de> for Values<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let wanted = match self {
+            Self::Of(key) => Some(key),
+            Self::All => None,
+            Self::Items => return Err(serde::de::Error::invalid_type(serde::de::Unexpected::Map, &self)),
+        };
         let mut values = Vec::new();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if self.0.is_none_or(|wanted| wanted == key) {
+            if wanted.is_none_or(|wanted| wanted == key) {
                 values.push(map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -66,7 +85,7 @@ impl<'de> Visitor<'de> for Values<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        if self.0.is_some() {
+        if matches!(self, Self::Of(_)) {
             return Err(serde::de::Error::invalid_type(serde::de::Unexpected::Seq, &self));
         }
         let mut values = Vec::new();

@@ -90,4 +90,7 @@ fn a_kind_that_configuration_names_is_read_as_it_says() {
     let rollouts: Vec<_> = all.iter().filter(|it| it.kind() == "Rollout").collect();
     assert_eq!(rollouts, [&named]);
     assert_eq!(all.len(), catalogue().count());
+    let labels = labels_besides(&[named]);
+    assert!(!labels.contains(&"Rollout.argoproj.io".to_owned()), "{labels:?}");
+    assert_eq!(labels.len() + 1, catalogue().count());
 }
