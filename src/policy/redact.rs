@@ -210,6 +210,8 @@ mod tests {
 
     #[rstest]
     #[case("group shop: 404", "group name1: 404")]
+    #[case("Group Shop: 404", "Group name1: 404")]
+    #[case("cannot reach registry.acme.com.", "cannot reach host2.example.")]
     #[case("shop/backend/api:v1 stays.", "name1/name2/api:v1 stays.")]
     #[case("Shop/Backend/Billing", "name1/name2/name3")]
     #[case("https://gitlab.acme.com:8443/shop", "https://host1.example:8443/name1")]
@@ -217,6 +219,7 @@ mod tests {
     #[case("10.2.3.4 refused", "host2.example refused")]
     #[case("workshop and shopping stay", "workshop and shopping stay")]
     #[case("0.1.0 of registrycleanup.dev/v1alpha1", "0.1.0 of registrycleanup.dev/v1alpha1")]
+    #[case("gl-sast-report stays", "gl-sast-report stays")]
     #[case("It ends. Then more", "It ends. Then more")]
     #[case("team-a/nightly: spec.limits, ca.crt", "team-a/nightly: spec.limits, ca.crt")]
     fn names_become_pseudonyms_and_other_words_stay(#[case] text: &str, #[case] expected: &str) {
@@ -236,6 +239,7 @@ mod tests {
     #[rstest]
     #[case("the token glpat-marker-7f is wrong", "the token [token] is wrong")]
     #[case("PRIVATE-TOKEN: abc, next", "PRIVATE-TOKEN: [token], next")]
+    #[case("Bearer  abc", "Bearer  [token]")]
     #[case("Authorization: Bearer abc", "Authorization: Bearer [token]")]
     #[case("https://me:abc@gitlab.test/x", "https://[token]@gitlab.test/x")]
     #[case("?private_token=abc&per_page=1", "?[token]&per_page=1")]

@@ -102,11 +102,16 @@ fn the_report_says_of_all_tags_what_the_json_says() {
 
 #[test]
 fn the_reasons_of_the_first_screen_and_of_the_rules_add_up_to_all_tags() {
-    let all = listing(about(&json!({})), Retain::Everything);
+    let mut all = listing(about(&json!({})), Retain::Everything);
+    let mut plan = planned(vec![tag("t4", 2, YOUNG)]);
+    plan.tags.newer = vec![newer("t12", YOUNG)];
+    all.add(repository(11, "shop/more", State::Planned(plan)), Retain::Everything);
     let page = Page::new(&all);
     let reasons = page.reasons.iter().flat_map(|column| &column.reasons);
     assert_eq!(reasons.map(|reason| reason.count.value).sum::<u64>(), all.totals.scanned);
-    assert_eq!((page.rules[0].remove.as_str(), page.rules[0].kept.as_str()), ("2", "1 TooYoung"));
+    let stays: Vec<(&str, u64)> = page.reasons[1].reasons.iter().map(|one| (one.name, one.count.value)).collect();
+    assert_eq!(stays, [("TooYoung", 3), ("Latest", 1)], "the most first");
+    assert_eq!((page.rules[0].remove.as_str(), page.rules[0].kept.as_str()), ("2", "3 TooYoung"));
     let sentence = page.rules[0].parts.iter().map(|part| format!("{}[{}]{}", part.words, part.code, part.end));
     assert_eq!(sentence.collect::<Vec<_>>().concat(), "Selects[t.*], once older than 7d[]; 1 stays[]: the newest[].");
 }
@@ -274,4 +279,51 @@ fn the_parts_of_a_bar_come_to_the_whole() {
     assert!((99.9..=100.0).contains(&sum), "{sum}");
     assert_eq!((parts[0].x.as_str(), parts[1].x.as_str(), parts[0].width.as_str()), ("0.00", "28.57", "28.57"));
     assert!(shares([]).is_empty());
+}
+
+#[test]
+fn rules_and_protections_are_told_as_they_are_written_each_with_what_it_decided() {
+    let rules = json!([
+        {"name": "old", "nameRegexDelete": "t.*", "nameRegexKeep": "t-keep", "olderThan": "7d", "keepN": 0},
+        {"name": "rest", "nameRegexDelete": "r.*", "olderThan": "1d"},
+    ]);
+    let mut all = Listing::new(about(&json!({"rules": rules, "protect": {"nameRegex": ["main", "v.*"]}})));
+    let mut by_the_rest = tag("r1", 20, GOES);
+    by_the_rest.decision.rule = Some(1);
+    let tags = vec![tag("t1", 20, GOES), tag("t2", 20, GOES), by_the_rest];
+    all.add(repository(7, "shop/api", State::Planned(planned(tags))), Retain::Everything);
+    let page = Page::new(&all);
+    let removed: Vec<(&str, &str)> = page.rules.iter().map(|rule| (&*rule.name, &*rule.remove)).collect();
+    assert_eq!(removed, [("old", "2"), ("rest", "1")]);
+    let sentence = page.rules[0].parts.iter().map(|part| format!("{}[{}]{}", part.words, part.code, part.end));
+    assert_eq!(sentence.collect::<String>(), "Selects[t.*], but not[t-keep], once older than 7d[].");
+    let [protection] = &page.protections[..] else { panic!("one sentence") };
+    assert!(protection.words.ends_with("nor what protect.nameRegex matches:"), "{}", protection.words);
+    assert_eq!(protection.codes, ["main", "v.*"]);
+    assert!(page.lead.ends_with("Its mode is Delete: what a run removes does not come back."), "{}", page.lead);
+}
+
+#[test]
+fn what_is_long_is_folded_and_the_oldest_tags_stand_first() {
+    let goes = |number: i64| (0..number).map(|day| tag(&format!("t{day}"), 20 + day, GOES)).collect::<Vec<_>>();
+    let view = |number: i64| RepositoryView::new(&of_tags(goes(number)), &of_tags(goes(number)).repositories[0], true);
+    assert_eq!((view(25).groups[0].open, view(26).groups[0].open), (true, false));
+    let rows: Vec<String> = view(3).groups.remove(0).rows.into_iter().map(|row| row.name).collect();
+    assert_eq!(rows, ["t2", "t1", "t0"]);
+
+    let opened = |repositories: u64| -> Vec<bool> {
+        let verdict = |id: u64| if id == 2 { GOES } else { YOUNG };
+        let one = |id| repository(id, &format!("shop/{id}"), State::Planned(planned(vec![tag("t1", 20, verdict(id))])));
+        Page::new(&with((1..=repositories).map(one).collect())).repositories.iter().map(|one| one.open).collect()
+    };
+    assert_eq!(opened(3), [true, true, true]);
+    assert_eq!(opened(4), [false, true, false, false]);
+}
+
+#[test]
+fn the_columns_of_a_chart_reach_from_now_to_the_oldest_tag() {
+    let page = Page::new(&of_tags(vec![tag("t1", 100, GOES), tag("t2", 0, YOUNG)]));
+    let titles: Vec<&str> =
+        page.repositories[0].chart.as_ref().unwrap().columns.iter().map(|column| column.title.as_str()).collect();
+    assert!(titles[0].starts_with("1 recent, 0s to ") && titles[1].ends_with(" to 102d old"), "{titles:?}");
 }

@@ -184,3 +184,13 @@ fn settings_of_which_a_part_is_missing_are_not_known() {
         assert!(serde_json::from_value::<CleanupSettings>(odd).is_err(), "{field}");
     }
 }
+
+#[test]
+fn a_policy_for_a_gitlab_without_tls_says_so() {
+    let address = Address { url: "http://gitlab.example.com".to_owned(), ..address() };
+    let project = ProjectSettings { path: "shop/web".to_owned(), settings: Some(settings("dev.*", None)) };
+    let options = CompileOptions { allow_insecure_http: true, ..CompileOptions::default() };
+    let import = import(&address, &[project], &options, now());
+    assert!(import.left.is_empty(), "{import:?}");
+    assert!(import.policies[0].spec(&address).unwrap().gitlab.insecure);
+}
