@@ -120,7 +120,7 @@ impl PlanHeader {
     /// The rule that decided about a tag, if one did.
     #[must_use]
     pub fn rule(&self, decision: Decision) -> Option<&str> {
-        self.rules.get(decision.rule?).map(|rule| rule.name.as_str())
+        self.rules.get(decision.rule()?).map(|rule| rule.name.as_str())
     }
 }
 

@@ -41,12 +41,12 @@ pub(super) fn tag(name: &str, days: i64, verdict: Verdict) -> PlannedTag {
         manifest: tag::Manifest::default(),
     };
     let rule = (verdict != Verdict::Keep(KeepReason::Latest)).then_some(0);
-    PlannedTag { tag, decision: Decision { verdict, rule }, attached: None }
+    PlannedTag { tag, decision: Decision::new(verdict, rule), attached: None }
 }
 
 /// A tag that was not read.
 pub(super) fn newer(name: &str, verdict: Verdict) -> PlannedName {
-    PlannedName { name: name.into(), decision: Decision { verdict, rule: Some(0) } }
+    PlannedName { name: name.into(), decision: Decision::new(verdict, Some(0)) }
 }
 
 pub(super) fn planned(tags: Vec<PlannedTag>) -> Box<Planned> {

@@ -26,7 +26,7 @@ pub fn in_plan(plan: &TagPlan, rules: &[Rule], now: Timestamp) -> Option<OfAge> 
     let young = plan.iter().filter(|(_, decision)| decision.verdict == Verdict::Keep(KeepReason::TooYoung));
     among(
         young.filter_map(|(tag, decision)| match tag.pushed {
-            Moment::At(pushed) => Some((pushed, rules.get(decision.rule?)?)),
+            Moment::At(pushed) => Some((pushed, rules.get(decision.rule()?)?)),
             _ => None,
         }),
         now,

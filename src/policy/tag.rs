@@ -109,13 +109,36 @@ pub struct Tag {
     pub manifest: Manifest,
 }
 
-/// What is known of a tag's manifest besides its digest; by default nothing.
+/// What is known of a tag's manifest besides its digest; by default nothing, which then takes no memory.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Manifest {
+pub struct Manifest(Option<Box<Known>>);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Known {
+    is_index: bool,
+    referrers: Box<[Box<str>]>,
+}
+
+impl Manifest {
+    /// Of what is known to be an index of several images, or not, and of the digests of manifests that say that they
+    /// belong to it, as far as GitLab tells them.
+    #[must_use]
+    pub fn new(is_index: bool, referrers: impl Into<Box<[Box<str>]>>) -> Self {
+        let referrers = referrers.into();
+        Self((is_index || !referrers.is_empty()).then(|| Box::new(Known { is_index, referrers })))
+    }
+
     /// Whether it is known to be an index of several images.
-    pub is_index: bool,
-    /// Digests of manifests that say that they belong to it, as far as GitLab tells them.
-    pub referrers: Box<[Box<str>]>,
+    #[must_use]
+    pub fn is_index(&self) -> bool {
+        self.0.as_ref().is_some_and(|known| known.is_index)
+    }
+
+    /// Digests of manifests that say that they belong to it.
+    #[must_use]
+    pub fn referrers(&self) -> &[Box<str>] {
+        self.0.as_ref().map(|known| &*known.referrers).unwrap_or_default()
+    }
 }
 
 /// A tag as the rules see it, whether it was read or is known by its name only.
@@ -150,8 +173,8 @@ impl Tag {
             digest: self.digest.as_deref(),
             single_image: self.single_image,
             protected: self.protected,
-            is_index: self.manifest.is_index,
-            referrers: &self.manifest.referrers,
+            is_index: self.manifest.is_index(),
+            referrers: self.manifest.referrers(),
         }
     }
 }

@@ -119,7 +119,7 @@ fn first_of_age(plan: &RepositoryPlan, rules: &[Rule]) -> Option<Timestamp> {
         if decision.verdict != Verdict::Keep(KeepReason::TooYoung) || tag.pushed == Moment::Newer {
             continue;
         }
-        let age = rules.get(decision.rule?)?.older_than.as_ref()?;
+        let age = rules.get(decision.rule()?)?.older_than.as_ref()?;
         let Moment::At(pushed) = tag.pushed else { return None };
         first = first.min(of_age(pushed, age));
     }

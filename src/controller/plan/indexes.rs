@@ -20,10 +20,10 @@ impl Planner<'_> {
     pub(super) async fn children(&self, inventory: &Inventory, repository: &Repository) -> Result<Children, Error> {
         let attached = |tag: &Tag| attachment::subject(&tag.name).is_some();
         let mut children = Children::new();
-        if !inventory.read.iter().any(|tag| attached(tag) || !tag.manifest.referrers.is_empty()) {
+        if !inventory.read.iter().any(|tag| attached(tag) || !tag.manifest.referrers().is_empty()) {
             return Ok(children);
         }
-        let mut indexes: Vec<&Tag> = inventory.read.iter().filter(|tag| tag.manifest.is_index).collect();
+        let mut indexes: Vec<&Tag> = inventory.read.iter().filter(|tag| tag.manifest.is_index()).collect();
         indexes.sort_by_key(|tag| (attached(tag), Reverse(tag.pushed)));
         let mut asked = 0;
         for tag in indexes {

@@ -273,7 +273,7 @@ pub(crate) fn known(tag: gitlab::Tag, now: Timestamp) -> Tag {
         single_image: tag.single_image,
         protected: tag.protected,
         bytes: tag.total_size,
-        manifest: Manifest { is_index: tag.is_index, referrers: tag.referrers.into() },
+        manifest: Manifest::new(tag.is_index, tag.referrers),
     }
 }
 

@@ -200,7 +200,7 @@ fn audit(job: &Job<'_>, repository: &Repository, plan: &RepositoryPlan) {
     let read = plan.tags.read.iter().map(|planned| (planned.tag.view(), planned.decision, planned.tag.bytes));
     let newer = plan.tags.newer.iter().map(|planned| (TagView::newer(&planned.name), planned.decision, None));
     for (tag, decision, bytes) in read.chain(newer) {
-        let rule = decision.rule.and_then(|rule| job.policy.method.rules().get(rule)).map(|rule| rule.name.as_str());
+        let rule = decision.rule().and_then(|rule| job.policy.method.rules().get(rule)).map(|rule| rule.name.as_str());
         let users = plan.claims.certain(tag.name, tag.digest).map(|users| users.to_string());
         let (digest, used_by) = (tag.digest, users.as_deref());
         let line = Line::new(tag.name, decision.verdict.into(), decision.verdict.reason());

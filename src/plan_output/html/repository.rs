@@ -89,7 +89,7 @@ fn groups(listing: &Listing, tags: &[Tag<'_>]) -> Vec<Group> {
     let mut parts: BTreeMap<(Family, Verdict, Option<usize>), Vec<&Tag<'_>>> = BTreeMap::new();
     for tag in tags {
         let verdict = tag.decision.verdict;
-        parts.entry((Family::of(verdict), verdict, tag.decision.rule)).or_default().push(tag);
+        parts.entry((Family::of(verdict), verdict, tag.decision.rule())).or_default().push(tag);
     }
     parts.into_iter().map(|((family, verdict, _), tags)| group(listing, family, verdict, tags)).collect()
 }

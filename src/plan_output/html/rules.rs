@@ -31,10 +31,10 @@ pub(super) fn rules(listing: &Listing) -> Vec<RuleView> {
         .iter()
         .filter_map(Repository::planned)
         .flat_map(|planned| planned.tags.iter().map(|(_, decision)| decision))
-        .filter(|decision| decision.rule.is_some())
+        .filter(|decision| decision.rule().is_some())
         .collect();
     let view = |(number, rule): (usize, &RuleSummary)| {
-        let own = decisions.iter().filter(|decision| decision.rule == Some(number)).map(|decision| decision.verdict);
+        let own = decisions.iter().filter(|decision| decision.rule() == Some(number)).map(|decision| decision.verdict);
         let remove = own.clone().filter(|verdict| matches!(verdict, Verdict::Remove(_))).count() as u64;
         RuleView {
             name: plain(&rule.name),

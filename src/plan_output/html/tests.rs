@@ -13,7 +13,7 @@ use super::super::{PlanHeader, Planned, Retain, State};
 use super::*;
 use crate::policy::in_use::tests::of_shop_web;
 use crate::policy::limits::Exceeded;
-use crate::policy::plan::{KeepReason, PlannedTag};
+use crate::policy::plan::{Decision, KeepReason, PlannedTag};
 use crate::policy::tag::Moment;
 use crate::policy::tag_protection::Claims;
 
@@ -289,7 +289,7 @@ fn rules_and_protections_are_told_as_they_are_written_each_with_what_it_decided(
     ]);
     let mut all = Listing::new(about(&json!({"rules": rules, "protect": {"nameRegex": ["main", "v.*"]}})));
     let mut by_the_rest = tag("r1", 20, GOES);
-    by_the_rest.decision.rule = Some(1);
+    by_the_rest.decision = Decision::new(GOES, Some(1));
     let tags = vec![tag("t1", 20, GOES), tag("t2", 20, GOES), by_the_rest];
     all.add(repository(7, "shop/api", State::Planned(planned(tags))), Retain::Everything);
     let page = Page::new(&all);

@@ -206,7 +206,7 @@ mod tests {
                 bytes: Some(5),
                 manifest: Manifest::default(),
             },
-            decision: Decision { verdict, rule: None },
+            decision: Decision::new(verdict, None),
             attached: None,
         };
         let mut read =

@@ -218,9 +218,9 @@ impl Family {
                     set(plan, at, Decision::keep(KeepReason::SubjectUnknown, rule));
                     continue;
                 }
-                let of_owner = || own.owners.iter().find_map(|owner| decision(plan, *owner)?.rule);
+                let of_owner = || own.owners.iter().find_map(|owner| decision(plan, *owner)?.rule());
                 let rule = rule.or_else(of_owner);
-                set(plan, at, Decision { verdict: Verdict::Remove(RemoveReason::SubjectRemoved), rule });
+                set(plan, at, Decision::new(Verdict::Remove(RemoveReason::SubjectRemoved), rule));
                 attach(plan, at, own);
             }
         }
@@ -265,8 +265,8 @@ fn attach(plan: &mut TagPlan, at: usize, own: &Attachment) {
     let name = |owner: &usize| plan.read.get(*owner).map(|planned| planned.tag.name.clone());
     let after = own.owners.iter().filter_map(name).collect();
     if let Some(planned) = plan.read.get_mut(at) {
-        planned.attached =
-            Some(Attached { subjects: own.subjects.iter().map(|subject| Box::from(&**subject)).collect(), after });
+        let subjects = own.subjects.iter().map(|subject| Box::from(&**subject)).collect();
+        planned.attached = Some(Box::new(Attached { subjects, after }));
     }
 }
 

@@ -55,7 +55,7 @@ pub fn plan(tags: Vec<Tag>, rule: &Rule, protect: &[Pattern], in_use: &BTreeSet<
             _ if rank < keep_n => Verdict::Keep(KeepReason::WithinKeepN),
             _ => REMOVE,
         };
-        *decision = Decision { verdict, rule: Some(0) };
+        *decision = Decision::new(verdict, Some(0));
     }
     plan
 }
@@ -72,7 +72,7 @@ pub fn spare_protected(plan: &mut TagPlan, protects: impl Fn(&str) -> bool) {
 #[must_use]
 pub fn candidates(plan: &TagPlan) -> Vec<TagView<'_>> {
     let by_name = Verdict::Keep(KeepReason::KeptByPattern);
-    let may_go = |decision: Decision| decision.rule.is_some() && decision.verdict != by_name;
+    let may_go = |decision: Decision| decision.rule().is_some() && decision.verdict != by_name;
     plan.iter().filter(|(_, decision)| may_go(*decision)).map(|(tag, _)| tag).collect()
 }
 
@@ -197,7 +197,7 @@ mod tests {
         let plan = planned(&policy, &tags, &in_use);
         let decisions: Vec<Decision> = plan.iter().map(|(_, decision)| decision).collect();
         let within = Decision::keep(KeepReason::WithinKeepN, Some(0));
-        let removed = Decision { verdict: REMOVE, rule: Some(0) };
+        let removed = Decision::new(REMOVE, Some(0));
         assert_eq!(decisions, [removed, within, Decision::keep(KeepReason::InUse, None)]);
     }
 

@@ -10,18 +10,31 @@ use crate::policy::tag::{Tag, TagView};
 pub struct Decision {
     /// What becomes of it, and why.
     pub verdict: Verdict,
-    /// The rule that decided, by its place in the list.
-    pub rule: Option<usize>,
+    /// The rule that decided, by its place in the list. There are hundreds of thousands of decisions, and a few rules.
+    rule: Option<u16>,
 }
 
 impl Decision {
     /// What holds until a rule says otherwise: the tag stays.
     pub const UNDECIDED: Self = Self { verdict: Verdict::Keep(KeepReason::NoRuleMatches), rule: None };
 
+    /// What a rule decides, or none.
+    #[must_use]
+    pub fn new(verdict: Verdict, rule: Option<usize>) -> Self {
+        // A policy has ten at most.
+        Self { verdict, rule: rule.and_then(|rule| rule.try_into().ok()) }
+    }
+
     /// The tag stays, for this reason.
     #[must_use]
-    pub const fn keep(reason: KeepReason, rule: Option<usize>) -> Self {
-        Self { verdict: Verdict::Keep(reason), rule }
+    pub fn keep(reason: KeepReason, rule: Option<usize>) -> Self {
+        Self::new(Verdict::Keep(reason), rule)
+    }
+
+    /// The rule that decided, by its place in the list.
+    #[must_use]
+    pub fn rule(self) -> Option<usize> {
+        self.rule.map(usize::from)
     }
 
     /// Whether the tag goes.
@@ -39,7 +52,7 @@ pub struct PlannedTag {
     /// The decision.
     pub decision: Decision,
     /// To what it is attached, if it goes and is no image.
-    pub attached: Option<Attached>,
+    pub attached: Option<Box<Attached>>,
 }
 
 impl PlannedTag {

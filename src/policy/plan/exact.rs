@@ -158,7 +158,7 @@ pub fn draft(
         match facts.verdict(terms) {
             Err(reason) => *decision = Decision::keep(reason, Some(rule)),
             Ok(verdict) => {
-                *decision = Decision { verdict, rule: Some(rule) };
+                *decision = Decision::new(verdict, Some(rule));
                 // Nobody competes where there are no places, or others have them for certain, and a candidate takes
                 // more memory than a tag.
                 let hopeless = || tag.pushed != Moment::Newer && full.contains(&(rule, group.to_owned(), kind));

@@ -23,7 +23,7 @@ impl Removals {
         let mut rest = Vec::new();
         for PlannedTag { tag, decision, attached } in plan.read {
             match (attached, decision.verdict) {
-                (Some(attached), Verdict::Remove(reason)) => rest.push((tag, attached, reason)),
+                (Some(attached), Verdict::Remove(reason)) => rest.push((tag, *attached, reason)),
                 (None, Verdict::Remove(_)) => removals.images.push(tag),
                 (_, Verdict::Keep(_)) => {}
             }

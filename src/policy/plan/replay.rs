@@ -84,7 +84,7 @@ impl Replay {
         }
         for (at, rule) in &goes {
             if let Some(planned) = self.tags.read.get_mut(*at) {
-                planned.decision = Decision { verdict: REMOVE, rule: *rule };
+                planned.decision = Decision::new(REMOVE, *rule);
             }
         }
         let since = to_the_second(now);
@@ -97,7 +97,7 @@ impl Replay {
         family.settle(&mut self.tags, free, &BTreeMap::new());
         for at in places {
             let decision = self.tags.read.get(at).map(|planned| planned.decision);
-            goes.extend(decision.filter(|decision| decision.removes()).map(|decision| (at, decision.rule)));
+            goes.extend(decision.filter(|decision| decision.removes()).map(|decision| (at, decision.rule())));
         }
         for at in self.kin.places() {
             // To what it is attached is for those who carry a plan out.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::exact::tests::context;
 use super::ties::{self, Settled, Standing};
-use super::{Decision, KeepReason, RemoveReason, TagPlan, Verdict, bulk, exact};
+use super::{Decision, KeepReason, PlannedTag, RemoveReason, TagPlan, Verdict, bulk, exact};
 use crate::api::{Attachments, SortBy};
 use crate::policy::attachment;
 use crate::policy::compile::tests::spec;
@@ -284,4 +284,9 @@ proptest! {
             prop_assert_eq!(decision.verdict, expected, "{:?} of {:?}", tag, plan);
         }
     }
+}
+
+#[test]
+fn a_tag_that_was_read_takes_128_bytes_with_what_is_decided_about_it() {
+    assert!(size_of::<PlannedTag>() <= 128, "{} bytes", size_of::<PlannedTag>());
 }

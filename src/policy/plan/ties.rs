@@ -199,7 +199,7 @@ pub(super) fn to_read<'a, 'r: 'a>(
 pub fn sentence(plan: &TagPlan, rules: &[Rule]) -> Option<String> {
     let mut shared: HashMap<Timestamp, usize> = HashMap::new();
     for (tag, decision) in plan.iter() {
-        let Some(rule) = decision.rule.and_then(|rule| rules.get(rule)) else { continue };
+        let Some(rule) = decision.rule().and_then(|rule| rules.get(rule)) else { continue };
         let date = if rule.sort_by == SortBy::CreatedAt { tag.created } else { tag.pushed };
         if let (Verdict::Keep(KeepReason::DateTied), Moment::At(date)) = (decision.verdict, date) {
             *shared.entry(to_the_second(date)).or_default() += 1;
@@ -220,7 +220,7 @@ pub fn unranked(plan: &TagPlan, rules: &[Rule]) -> Option<String> {
     let (mut unranked, mut ranked_by_version) = (0_usize, 0_usize);
     for (tag, decision) in plan.iter().filter(|(_, decision)| decision.verdict == Verdict::Keep(KeepReason::NoVersion))
     {
-        let rule = decision.rule.and_then(|rule| rules.get(rule));
+        let rule = decision.rule().and_then(|rule| rules.get(rule));
         let strict = rule.is_some_and(|rule| rule.sort_by == SortBy::SemVer);
         unranked += 1;
         ranked_by_version += usize::from(strict && NamedVersion::parse(tag.name).is_some());

@@ -11,7 +11,7 @@ use crate::api::Attachments;
 use crate::policy::compile::tests::spec;
 use crate::policy::in_use::tests::of_shop_web;
 use crate::policy::inventory::Inventory;
-use crate::policy::plan::{Attached, Decision, PlannedName, PlannedTag, RemoveReason, TagPlan, attachments, exact};
+use crate::policy::plan::{Decision, PlannedName, PlannedTag, RemoveReason, TagPlan, attachments, exact};
 use crate::policy::source::Source;
 use crate::policy::tag::{Ages, Manifest, Tag};
 use crate::policy::tag_protection::Claims;
@@ -57,7 +57,7 @@ fn plan_of(tags: TagPlan, extent: Extent, at: Timestamp) -> RepositoryPlan {
 
 /// A plan in which one tag, a day old, has this verdict.
 fn of_verdict(verdict: Verdict) -> RepositoryPlan {
-    let decision = Decision { verdict, rule: Some(0) };
+    let decision = Decision::new(verdict, Some(0));
     let read = vec![PlannedTag { tag: tag("v1", after(now(), -DAY)), decision, attached: None }];
     plan_of(TagPlan { read, ..TagPlan::default() }, Extent::All, now())
 }
@@ -94,8 +94,8 @@ fn only_what_stays_by_itself_is_remembered() {
 fn where_tags_go_the_rest_is_remembered_unless_something_was_attached_to_them() {
     let decided = |name: &str, verdict, attached: bool| PlannedTag {
         tag: tag(name, after(now(), -DAY)),
-        decision: Decision { verdict, rule: Some(0) },
-        attached: attached.then(Attached::default),
+        decision: Decision::new(verdict, Some(0)),
+        attached: attached.then(Box::default),
     };
     let (goes, stays) = (Verdict::Remove(RemoveReason::RuleMatches), Verdict::Keep(KeepReason::TooYoung));
     let remembered = |read: Vec<PlannedTag>| {

@@ -48,7 +48,7 @@ fn attached(to: usize, suffix: &str, number: usize, days: i64) -> Tag {
 }
 
 fn index(name: &str, number: usize, days: i64) -> Tag {
-    let manifest = Manifest { is_index: true, ..Manifest::default() };
+    let manifest = Manifest::new(true, []);
     Tag { single_image: false, manifest, ..tag(name, number, days) }
 }
 
@@ -84,7 +84,7 @@ fn an_attachment_takes_no_slot_and_goes_with_the_last_tag_of_its_image() {
     let tags = [tag("v1", 1, 9), attached(1, ".sig", 11, 9), tag("v2", 2, 8), attached(2, ".sig", 12, 8)];
     let plan = planned(&all_but_the_newest(), &tags);
     assert_eq!(reasons(&plan), ["RuleMatches", "SubjectRemoved", "WithinKeepN", "SubjectKept"]);
-    assert_eq!(plan.read[1].decision.rule, Some(0));
+    assert_eq!(plan.read[1].decision.rule(), Some(0));
     // Another tag of the same image is enough, whatever keeps it.
     let tags = [tag("v1", 1, 9), attached(1, ".sig", 11, 9), tag("v2", 2, 8), tag("latest", 1, 1)];
     assert_eq!(reasons(&planned(&all_but_the_newest(), &tags))[1], "SubjectKept");
@@ -212,7 +212,7 @@ fn orphans_follow_the_rules_and_compete_among_themselves() {
 #[test]
 fn an_image_that_is_known_twice_to_have_a_signature_counts_once_among_those_that_may_contain_others() {
     // By the name of the signature, and by what GitLab tells of referrers.
-    let manifest = Manifest { referrers: [sha(12).into()].into(), ..Manifest::default() };
+    let manifest = Manifest::new(false, [sha(12).into()]);
     let signed = Tag { single_image: false, manifest, ..tag("v1", 1, 9) };
     let other = Tag { single_image: false, ..tag("main", 5, 1) };
     let everything = policy(&json!([{"name": "r", "nameRegexDelete": "[^m].*", "keepN": 0}]), &json!({}));
@@ -314,10 +314,7 @@ fn reading_more_is_wanted_only_where_it_can_make_a_difference() {
 
 #[test]
 fn what_gitlab_tells_to_refer_to_an_image_is_attached_to_it_whatever_its_name() {
-    let referred = |days| Tag {
-        manifest: Manifest { referrers: [Box::from(sha(21))].into(), is_index: false },
-        ..tag("v1", 1, days)
-    };
+    let referred = |days| Tag { manifest: Manifest::new(false, [Box::from(sha(21))]), ..tag("v1", 1, days) };
     let all = all_but_the_newest();
     let tags = [referred(9), tag("sbom-of-v1", 21, 1), tag("v2", 2, 8)];
     assert_eq!(reasons(&planned(&all, &tags)), ["RuleMatches", "SubjectRemoved", "WithinKeepN"]);

@@ -74,8 +74,8 @@ fn every_tag_gets_the_first_reason_that_holds_and_the_rule_that_decided() {
     ]);
     let policy = policy(&rules, &["x1"]);
     let unknown = Moment::Unknown;
-    let keep = |reason, rule| Decision { verdict: Verdict::Keep(reason), rule };
-    let remove = |rule| Decision { verdict: REMOVE, rule: Some(rule) };
+    let keep = |reason, rule| Decision::new(Verdict::Keep(reason), rule);
+    let remove = |rule| Decision::new(REMOVE, Some(rule));
     let cases = [
         (tag("latest", 90), keep(K::Latest, None)),
         (tag("x1", 90), keep(K::Protected, None)),
@@ -270,7 +270,7 @@ proptest! {
             let stays = tag.name == "latest" || tag.protected || tag.name.starts_with("v1")
                 || tag.name.starts_with("w2") || tag.name.starts_with('p');
             prop_assert!(!(stays && decision.verdict == REMOVE), "{}", tag.name);
-            prop_assert_eq!(decision.rule.is_none(),
+            prop_assert_eq!(decision.rule().is_none(),
                 tag.name == "latest" || tag.name.starts_with("w2") || tag.name.starts_with('p'));
         }
     }

@@ -92,10 +92,8 @@ fn tags_with_referrers() -> impl Strategy<Value = Vec<Tag>> {
             tags.push(image(&format!("x1{number}"), at, 6));
         }
         for (tag, (number, referrer, late, is_index)) in tags.iter_mut().zip(more) {
-            if number < 3 {
-                tag.manifest.referrers = [digest(referrer).into()].into();
-            }
-            tag.manifest.is_index = is_index && !tag.single_image;
+            let referrers = (number < 3).then(|| digest(referrer).into());
+            tag.manifest = Manifest::new(is_index && !tag.single_image, referrers.into_iter().collect::<Box<[_]>>());
             let changed = |moment| match moment {
                 Moment::At(at) if coarse => Moment::At(days_of(at, 4)),
                 Moment::At(at) => Moment::At(at + SignedDuration::from_millis(late * 20)),
