@@ -1,5 +1,5 @@
-//! Tells whoever works on a policy, or waits to, that the watch has shown something of it. Thousands may wait at the same
-//! time, and the operator writes the status of one after another: nobody is woken for another's sake.
+//! Tells whoever works on a policy, or waits to, that the watch has shown something of it. Thousands may wait at the
+//! same time, and the operator writes the status of one after another: nobody is woken for another's sake.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -71,8 +71,8 @@ impl CompiledCache {
         Self { most, bytes: 0, turn: 0, entries: HashMap::new(), turns: BTreeMap::new() }
     }
 
-    /// What was kept of a spec. Whoever matches with it takes a clone of their own: it shares what was compiled, and what
-    /// matching makes is not kept.
+    /// What was kept of a spec. Whoever matches with it takes a clone of their own: it shares what was compiled, and
+    /// what matching makes is not kept.
     pub fn get(&mut self, key: &SpecKey) -> Option<Arc<Outcome>> {
         let entry = self.entries.get_mut(&key.uid).filter(|entry| entry.key == *key)?;
         self.turn += 1;

@@ -29,8 +29,8 @@ impl<'a> NewestPages<'a> {
         Self { client, repository, proof, names, pushes: Vec::new(), cursor: None }
     }
 
-    /// The tags of the next page. `None` where it does not go on where the one before ended: its tags are not older, one
-    /// came before, or it is not full although there is another one.
+    /// The tags of the next page. `None` where it does not go on where the one before ended: its tags are not older,
+    /// one came before, or it is not full although there is another one.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Tag>>, Error> {
         let Self { client, repository, cursor, .. } = self;
         let page = client.tag_page(repository.id, TagOrder::NewestPushFirst, cursor.as_deref()).await?;

@@ -1,5 +1,7 @@
 //! What is to be done in which situation, as tables.
 
+mod definition;
+mod details;
 mod forced;
 mod paused;
 mod windows;
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::conditions::{READY, Reason};
 use crate::policy::compile::tests::spec;
-use crate::policy::{CompileOptions, compile, definition, status_conditions};
+use crate::policy::{CompileOptions, compile, status_conditions};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -58,9 +60,8 @@ impl Case {
 
     /// What is decided, by what the watch keeps as well as by the whole status.
     fn next(&self, now: &str) -> Action {
-        let mut kept = self.status.clone();
+        let (decided, mut kept) = (self.by(&self.status, now), self.status.clone());
         forget_details(&mut kept);
-        let decided = self.by(&self.status, now);
         assert_eq!(self.by(&kept, now), decided);
         decided
     }
@@ -324,7 +325,7 @@ fn a_run_that_gitlab_sent_away_waits_until_it_may_go_on() {
 
 #[test]
 fn a_run_that_was_cut_short_does_not_go_on_under_an_older_definition_or_in_another_mode() {
-    let mut held = held(&delete());
+    let mut held = definition::held(&delete());
     held.status.interrupted_run = cut_short(&delete(), "Schedule", "Delete").status.interrupted_run;
     assert!(matches!(held.next(NOON), Action::Wait(_)));
     assert_eq!(cut_short(&json!({}), "Schedule", "Delete").next(NOON), Action::DropInterrupted);
@@ -366,95 +367,6 @@ fn the_pause_after_failures_grows_to_half_an_hour() {
     let pauses: Vec<i64> = (1..=9).map(|failures| check_pause(failures).as_secs()).collect();
     assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1800, 1800, 1800]);
     assert_eq!(check_pause(u32::MAX).as_secs(), 1800);
-}
-
-/// A policy that says that it is held, as of the last check.
-fn held(changes: &Value) -> Case {
-    let mut case = Case::at_rest(changes);
-    case.definition = definition::tests::lacking(&["spec.limits"], 0);
-    let hold = case.definition.hold(case.policy.as_ref().unwrap(), &case.status, 3, at(NOON)).unwrap();
-    let outdated = Reason::DefinitionOutdated;
-    conditions::set(&mut case.status.conditions, READY, false, outdated, &hold.message, Some(3), at(NOON));
-    case
-}
-
-#[test]
-fn under_an_older_definition_a_slot_waits_for_the_upgrade_and_its_pause_and_a_request_is_refused() {
-    let mut case = held(&delete());
-    assert_eq!(case.next(NOON), Action::Wait(at("2026-11-22T12:01:00Z")));
-    case.tokens.run = Some("a");
-    assert_eq!(case.next(NOON), Action::RefuseRun(Refusal::Held));
-    status_conditions::handled_run(&mut case.status, Some("a"));
-    let night = Checked { generation: 3, at: at("2026-11-23T03:00:00Z"), failures: 0 };
-    case.checked = Some(night);
-    assert!(matches!(case.next("2026-11-23T03:18:00Z"), Action::Wait(until) if until <= at("2026-11-23T03:33:00Z")));
-    assert!(matches!(case.next("2026-11-23T04:18:00Z"), Action::SkipSlot(_)), "but a slot does not wait for ever");
-
-    case.definition.note(Vec::new(), at("2026-11-23T03:20:00Z"));
-    assert_eq!(case.next("2026-11-23T03:20:00Z"), Action::Check, "the message is another one now");
-    let hold = case.definition.hold(case.policy.as_ref().unwrap(), &case.status, 3, at("2026-11-23T03:20:00Z"));
-    let outdated = Reason::DefinitionOutdated;
-    let message = hold.unwrap().message;
-    conditions::set(&mut case.status.conditions, READY, false, outdated, &message, Some(3), at(NOON));
-    assert_eq!(case.next("2026-11-23T03:20:00Z"), Action::Wait(at("2026-11-23T03:30:00Z")));
-    let slot = Some(at("2026-11-23T03:17:00Z"));
-    let begin = Action::Begin { trigger: Trigger::Schedule, mode: Mode::Delete, slot };
-    assert_eq!(case.next("2026-11-23T03:30:00Z"), begin);
-}
-
-#[test]
-fn under_an_older_definition_dry_runs_go_on() {
-    let mut case = held(&delete());
-    case.tokens.dry_run = Some("a");
-    assert!(matches!(case.next(NOON), Action::Begin { mode: Mode::DryRun, .. }));
-    let mut case = Case::at_rest(&json!({}));
-    case.definition = definition::tests::lacking(&["spec.limits"], 0);
-    case.tokens.run = Some("a");
-    assert!(matches!(case.next(NOON), Action::Begin { mode: Mode::DryRun, .. }));
-    assert!(matches!(case.next("2026-11-23T03:17:00Z"), Action::Begin { mode: Mode::DryRun, .. }));
-}
-
-#[test]
-fn under_an_older_definition_plans_are_proposed_and_an_approval_waits() {
-    let mut case = held(&json!({"mode": "RequireApproval", "method": "Exact"}));
-    case.tokens.run = Some("a");
-    let propose = Action::Begin { trigger: Trigger::RunRequested, mode: Mode::RequireApproval, slot: None };
-    assert_eq!(case.next(NOON), propose);
-    case.tokens = Tokens { approval: Some("4f2a"), ..Tokens::default() };
-    let plan = json!({"planHash": "4f2a", "tags": 7, "repositories": 1, "time": "2026-11-22T03:17:00Z"});
-    case.status.pending_approval = serde_json::from_value(plan).unwrap();
-    assert!(matches!(case.next(NOON), Action::Wait(_)));
-    case.definition = Definition::default();
-    case.status.conditions.clear();
-    assert!(matches!(case.next(NOON), Action::Begin { trigger: Trigger::Approved, .. }));
-}
-
-#[rstest]
-#[case::ready(json!({}), Reason::Scheduled, Action::Check)]
-#[case::suspended(json!({"suspend": true}), Reason::Suspended, Action::Observe { refusal: None })]
-fn what_becomes_known_of_the_definition_is_said_and_taken_back(
-    #[case] changes: Value,
-    #[case] why: Reason,
-    #[case] expected: Action,
-) {
-    let mut case = Case::at_rest(&changes);
-    if changes["suspend"] == true {
-        case.status.next_schedule_time = None;
-    }
-    let remark = definition::tests::lacking(&["status.history"], 0).remark().unwrap();
-    for (said, known, expected) in [
-        ("all is well", Definition::default(), None),
-        ("all is well", definition::tests::lacking(&["status.history"], 0), Some(&expected)),
-        (&*remark, definition::tests::lacking(&["status.history"], 0), None),
-        (&*remark, definition::tests::lacking(&[], 0), Some(&expected)),
-    ] {
-        conditions::set(&mut case.status.conditions, READY, true, why, said, Some(3), at(NOON));
-        case.definition = known;
-        match (case.next(NOON), expected) {
-            (Action::Wait(_), None) => {}
-            (action, expected) => assert_eq!(Some(&action), expected, "{said}"),
-        }
-    }
 }
 
 #[test]
@@ -501,25 +413,4 @@ fn each_annotation_asks_for_what_it_is_named_after() {
     let annotations = [(RUN_REQUESTED_AT, "a"), (DRY_RUN_REQUESTED_AT, "b"), (APPROVE, "c"), ("other", "d")];
     policy.metadata.annotations = Some(annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
     assert_eq!(Tokens::of(&policy), Tokens { run: Some("a"), dry_run: Some("b"), approval: Some("c") });
-}
-
-#[test]
-fn what_is_told_to_people_only_is_forgotten_and_nothing_else() {
-    let condition =
-        |kind: &str| json!({"type": kind, "status": "True", "reason": "A", "message": "m", "lastTransitionTime": NOON});
-    let told =
-        |kind: &str| json!({"type": kind, "status": "True", "reason": "A", "message": "", "lastTransitionTime": NOON});
-    let rest = json!({"observedGeneration": 3, "nextScheduleTime": NOON, "lastHandledRunAt": "one"});
-    let with = |more: &Value| -> PolicyStatus {
-        let mut status = rest.clone();
-        more.as_object().unwrap().iter().for_each(|(key, value)| status[key] = value.clone());
-        serde_json::from_value(status).unwrap()
-    };
-    let mut status = with(&json!({
-        "conditions": [condition("Ready"), condition("Stalled"), condition("Overlapping")],
-        "repositories": [{"path": "shop/web", "id": 1, "result": "Unchanged"}],
-        "overlapping": {"policies": ["other"], "others": 0, "repositories": 1},
-    }));
-    forget_details(&mut status);
-    assert_eq!(status, with(&json!({"conditions": [condition("Ready"), condition("Stalled"), told("Overlapping")]})));
 }
