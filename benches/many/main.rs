@@ -6,7 +6,7 @@
 //! tells what a restart costs.
 //!
 //! ```console
-//! $ cargo bench --bench many                              # 10,000 policies, looked at for 30 minutes when all are Ready
+//! $ cargo bench --bench many                              # 10,000 policies, looked at for 30 minutes
 //! $ cargo bench --bench many -- --policies=1000 --minutes=2
 //! ```
 
