@@ -14,6 +14,10 @@ use crate::policy::history::{Fate, Kept, Removed, Summary, read};
 use crate::proxy::environment::ProxyEnvironment;
 use crate::terminal::{self, plain};
 
+/// What a table without rows would not say.
+const NO_RUNS: &str =
+    "nothing is kept: no run has removed anything since --history-limit (chart: history.limit) is set\n";
+
 /// What is wanted.
 #[derive(Debug)]
 pub struct Request {
@@ -99,6 +103,7 @@ fn runs(kept: Vec<Kept>) -> Vec<Summary> {
 #[must_use]
 pub fn table(history: &History) -> String {
     match history {
+        History::Runs(runs) if runs.is_empty() => NO_RUNS.to_owned(),
         History::Runs(runs) => aligned(&["RUN", "ENDED", "RESULT", "REMOVED", "UNKNOWN", "SIZE"], runs.iter().map(row)),
         History::Run { summary, tags } => {
             let mut text = aligned(&["REPOSITORY", "TAG", "DIGEST", "SIZE", "FATE"], tags.iter().map(tag));
@@ -188,5 +193,11 @@ a     2026-11-22 12:05:00 UTC   Succeeded   2         1         1.0 MiB
         assert!(!terminal::is_odd(&table) && !terminal::is_odd(&json), "{table:?} {json:?}");
         let read: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!((&read["run"], &read["tags"][1]["tag"]), (&value!("a"), &value!("v2\u{1b}[2J\u{202e}")));
+    }
+
+    #[test]
+    fn where_nothing_is_kept_a_terminal_is_told_why_that_may_be() {
+        assert!(table(&History::Runs(Vec::new())).contains("--history-limit"));
+        assert_eq!(json(&History::Runs(Vec::new())).unwrap(), "[]\n");
     }
 }
