@@ -5,9 +5,17 @@
 //! knowing of fewer only keeps more. So it is enough to know as many of the newest as take all places of every rule,
 //! and nothing of those in between. Whoever relies on that looks at the plan: where an old tag stays by its number
 //! nevertheless, since one in use took no place for example, all names are needed.
+//!
+//! The newest are read page by page; [`Pages`] says how long they can be believed.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
 
 use super::attachment;
 use super::compile::Rule;
+use super::inventory::ascends;
+use super::paging;
 use super::pattern::Pattern;
 
 /// The places of all rules.
@@ -51,9 +59,52 @@ impl<'a> Places<'a> {
     }
 }
 
+/// Pages of the tags that were pushed last, the newest first, as long as each goes on where the one before ended.
+pub struct Pages {
+    /// Tags of a full page.
+    size: usize,
+    proof: paging::Pages,
+    names: HashSet<Box<str>>,
+    /// The pushes of the page that was read last, the oldest first.
+    pushes: Vec<Option<Timestamp>>,
+}
+
+impl Pages {
+    /// None yet, of so many tags each.
+    #[must_use]
+    pub fn new(size: usize) -> Self {
+        Self { size, proof: paging::Pages::new(true), names: HashSet::new(), pushes: Vec::new() }
+    }
+
+    /// Takes note of the next page, by names and pushes in their order, and of whether another one follows. Answers
+    /// whether it goes on: its tags are older, none came before, and it is full if it is not the last one.
+    #[must_use]
+    pub fn go_on<'t>(
+        &mut self,
+        page: impl DoubleEndedIterator<Item = (&'t str, Option<Timestamp>)> + Clone,
+        is_followed: bool,
+    ) -> bool {
+        let pushes: Vec<Option<Timestamp>> = page.clone().rev().map(|(_, pushed)| pushed).collect();
+        if !ascends(None, pushes.iter().chain(self.pushes.first()).copied())
+            || (is_followed && pushes.len() != self.size)
+            || !page.clone().all(|(name, _)| self.names.insert(name.into()))
+        {
+            return false;
+        }
+        self.proof.note(page.map(|(name, _)| name));
+        self.pushes = pushes;
+        true
+    }
+
+    /// Whether the pages prove that they skipped none.
+    #[must_use]
+    pub fn are_right(&self) -> bool {
+        self.proof.are_right()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use rstest::rstest;
     use serde_json::json;
 
@@ -90,5 +141,34 @@ mod tests {
             places.note(name);
         }
         assert_eq!(places.are_taken(), taken);
+    }
+
+    /// Whether each of these pages goes on, by names and seconds.
+    fn go_on(pages: &[&[(&str, Option<i64>)]]) -> (Vec<bool>, bool) {
+        let mut all = Pages::new(2);
+        let second = |second: i64| Timestamp::from_second(second).unwrap();
+        let mut on = Vec::new();
+        for (number, page) in pages.iter().enumerate() {
+            on.push(all.go_on(page.iter().map(|(name, at)| (*name, at.map(second))), number + 1 < pages.len()));
+        }
+        (on, all.are_right())
+    }
+
+    #[test]
+    fn pages_go_on_while_their_tags_are_older_and_none_comes_twice() {
+        let first: &[_] = &[("c", Some(9)), ("b", Some(7))];
+        assert_eq!(go_on(&[first, &[("d", Some(7)), ("a", Some(1))]]), (vec![true, true], true));
+        assert_eq!(go_on(&[first, &[("a", Some(7))]]), (vec![true, true], false), "the wrong way shows the same");
+        assert_eq!(go_on(&[first, &[]]).0, [true, true]);
+        for wrong in [
+            &[("a", Some(8))][..],
+            &[("a", Some(1)), ("e", Some(2))],
+            &[("a", None)],
+            &[("a", Some(1)), ("b", Some(1))],
+            &[("a", Some(1)), ("a", Some(1))],
+        ] {
+            assert_eq!(go_on(&[first, wrong]).0, [true, false], "{wrong:?}");
+        }
+        assert_eq!(go_on(&[&first[..1], &[]]).0, [false, true], "it is not full, and another one follows");
     }
 }

@@ -363,3 +363,19 @@ fn every_way_to_go_wrong_is_noticed_and_costs_no_more_than_reading_once_more() {
         assert!(server.pages <= 200, "{guesses:?}: {} pages for 100", server.pages);
     }
 }
+
+#[test]
+fn pages_that_show_a_tag_twice_or_lead_in_a_circle_prove_nothing() {
+    let page =
+        |names: &[&str], at: i64| -> Vec<Seen> { names.iter().map(|name| Seen((*name).to_owned(), at)).collect() };
+    let noted = |second_page: Vec<Seen>, cursor: &str| {
+        let mut stretches = Stretches::new(second(100));
+        let id = stretches.wanted()[0].0;
+        stretches.note(id, page(&["a", "b"], 1), Some("one".to_owned())).unwrap();
+        let id = stretches.wanted()[0].0;
+        stretches.note(id, second_page, Some(cursor.to_owned()))
+    };
+    assert_eq!(noted(page(&["c", "d"], 2), "two"), Ok(()));
+    assert_eq!(noted(page(&["c", "b"], 2), "two"), Err(Wrong::Order));
+    assert_eq!(noted(page(&["c", "d"], 2), "one"), Err(Wrong::Circle));
+}

@@ -306,3 +306,10 @@ fn a_repository_in_which_nothing_happens_is_read_once_in_seven_nights() {
     nights.clean(&policy, 2, &BTreeSet::new(), Some(after(now(), -DAY)), after(now(), 22 * DAY));
     assert_eq!(nights.passed_over, 18, "the policy was edited");
 }
+
+#[test]
+fn a_pass_over_a_part_of_the_tags_is_not_remembered() {
+    let mut plan = of_verdict(Verdict::Keep(KeepReason::TooYoung));
+    plan.source.extent = Extent::Pass { until: now() };
+    assert_eq!(Reading::of(&plan, &thirty_days(), PATH, 3), None);
+}
