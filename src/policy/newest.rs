@@ -8,7 +8,8 @@
 //!
 //! The newest are read page by page; [`Pages`] says how long they can be believed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use jiff::Timestamp;
 
@@ -17,6 +18,7 @@ use super::compile::Rule;
 use super::inventory::ascends;
 use super::paging;
 use super::pattern::Pattern;
+use super::tag::to_the_second;
 
 /// The places of all rules.
 pub struct Places<'a> {
@@ -103,6 +105,62 @@ impl Pages {
     }
 }
 
+/// The newest tags, read until those of a time take all places.
+pub struct Newest<'a> {
+    places: Places<'a>,
+    pages: Pages,
+    /// From the moment up to which the old end was read to the one at which that began.
+    time: Range<Timestamp>,
+    /// Those that take places.
+    pub names: Vec<Box<str>>,
+    /// Those that were pushed since the reading began, or ahead of it, with their last push.
+    pub since: HashMap<Box<str>, Timestamp>,
+}
+
+/// What is to be done after a page of the newest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// The next page is to be read.
+    GoOn,
+    /// All places are taken.
+    Enough,
+    /// The pages do not hold together, or fewer tags are that new: all names are to be listed.
+    InVain,
+}
+
+impl<'a> Newest<'a> {
+    /// None is read yet, of so many tags a page.
+    #[must_use]
+    pub fn new(places: Places<'a>, size: usize, time: Range<Timestamp>) -> Self {
+        Self { places, pages: Pages::new(size), time, names: Vec::new(), since: HashMap::new() }
+    }
+
+    /// Takes note of the next page, by names and pushes in their order, and of whether another one follows.
+    pub fn note(&mut self, page: Vec<(Box<str>, Option<Timestamp>)>, is_followed: bool) -> Step {
+        let told = page.iter().map(|(name, pushed)| (&**name, *pushed));
+        // Also the last page is to be full: one that ends early may lack tags.
+        if page.len() != self.pages.size || !self.pages.go_on(told, is_followed) {
+            return Step::InVain;
+        }
+        let began = to_the_second(self.time.end);
+        for (name, pushed) in page {
+            match pushed {
+                Some(pushed) if pushed >= began => _ = self.since.insert(name, pushed),
+                Some(pushed) if pushed >= self.time.start => {
+                    self.places.note(&name);
+                    self.names.push(name);
+                }
+                _ => return Step::InVain,
+            }
+        }
+        match (self.places.are_taken(), is_followed) {
+            (true, _) if self.pages.are_right() => Step::Enough,
+            (false, true) => Step::GoOn,
+            _ => Step::InVain,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -170,5 +228,40 @@ mod tests {
             assert_eq!(go_on(&[first, wrong]).0, [true, false], "{wrong:?}");
         }
         assert_eq!(go_on(&[&first[..1], &[]]).0, [false, true], "it is not full, and another one follows");
+    }
+
+    /// What is to be done after these pages of two tags, where three tags take places between second 10 and 20.
+    fn newest(pages: &[&[(&str, i64)]]) -> (Step, Vec<String>, Vec<String>) {
+        let rules = json!([{"name": "r", "nameRegexDelete": ".*", "olderThan": "7d", "keepN": 3}]);
+        let spec = spec(&json!({"method": "Exact", "rules": rules}));
+        let policy = compile(&spec, &CompileOptions::default(), Timestamp::UNIX_EPOCH).unwrap();
+        let second = |second: i64| Timestamp::from_second(second).unwrap();
+        let mut newest = Newest::new(Places::new(policy.method.rules(), &[]), 2, second(10)..second(20));
+        let mut step = Step::GoOn;
+        for (number, page) in pages.iter().enumerate() {
+            assert_eq!(step, Step::GoOn);
+            let page = page.iter().map(|(name, at)| (Box::from(*name), Some(second(*at)))).collect();
+            step = newest.note(page, number + 1 < pages.len());
+        }
+        let mut since: Vec<String> = newest.since.keys().map(ToString::to_string).collect();
+        since.sort();
+        (step, newest.names.iter().map(ToString::to_string).collect(), since)
+    }
+
+    #[test]
+    fn the_newest_are_read_until_they_take_all_places_and_not_from_pages_that_may_lack_some() {
+        let first: &[_] = &[("e", 25), ("b", 19)];
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let (step, taken, since) = newest(&[first, &[("d", 18), ("a", 17)]]);
+        assert_eq!((step, taken, since), (Step::Enough, names(&["b", "d", "a"]), names(&["e"])));
+        for (why, pages) in [
+            ("the last page is not full", &[first, &[("d", 18)]][..]),
+            ("one is older than what was read of the old end", &[first, &[("d", 18), ("a", 9)]]),
+            ("places are left", &[&[("e", 25), ("f", 21)], &[("d", 18), ("a", 17)]]),
+            ("the wrong way would show the same", &[first, &[("a", 18), ("A", 17)]]),
+            ("they do not go on", &[first, &[("d", 24), ("a", 17)]]),
+        ] {
+            assert_eq!(newest(pages).0, Step::InVain, "{why}");
+        }
     }
 }

@@ -7,10 +7,10 @@ use std::ops::Range;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagDetails};
+use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagDetails, TagOrder};
 use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Names, Need, assemble, both_ends, need};
-use crate::policy::newest::Places;
+use crate::policy::newest::{Newest, Places, Step};
 use crate::policy::paging;
 use crate::policy::source::{Extent, Source};
 use crate::policy::tag::{Ages, Manifest, Moment, Tag, to_the_second};
@@ -153,7 +153,7 @@ async fn parts(
     }
     if let (Names::Newest, false, Some(until)) = (need.names, to_the_end, need.until) {
         let places = Places::new(rules, &reader.policy.protect);
-        if let Some(Newest { names, since }) = newest(client, repository, places, until..at, count).await? {
+        if let Some(Newest { names, since, .. }) = newest(client, repository, places, until..at, count).await? {
             return Ok(Some(Parts { tags, to_the_end, narrowed, names: Named::Newest(names), since }));
         }
     }
@@ -178,50 +178,29 @@ async fn parts(
     Ok(Some(Parts { tags, to_the_end, narrowed, names: Named::All(names), since }))
 }
 
-/// The newest tags.
-struct Newest {
-    /// Those that take places.
-    names: Vec<Box<str>>,
-    /// Those that were pushed since the reading began, or ahead of it, with their last push.
-    since: HashMap<Box<str>, Timestamp>,
-}
-
 /// Reads the newest tags, until those of a time take all places. `None` where a list of all names takes no more
 /// requests, where too few are that new, and where the pages do not hold together.
-async fn newest(
+async fn newest<'a>(
     client: &Client,
     repository: &Repository,
-    mut places: Places<'_>,
+    places: Places<'a>,
     time: Range<Timestamp>,
     count: Option<u64>,
-) -> Result<Option<Newest>, Error> {
+) -> Result<Option<Newest<'a>>, Error> {
     let wanted = usize::try_from(places.most()).unwrap_or(usize::MAX).div_ceil(PAGE);
     let listed = count.and_then(|count| usize::try_from(count).ok()).map_or(0, |count| count.div_ceil(NAMES_A_REQUEST));
     let most = if count.is_some() { listed.clamp(MOST_NEWEST.start, MOST_NEWEST.end) } else { 0 };
     if wanted > most {
         return Ok(None);
     }
-    let at = to_the_second(time.end);
-    let mut newest = Newest { names: Vec::new(), since: HashMap::new() };
-    let mut pages = NewestPages::new(client, repository);
+    let (mut newest, mut cursor) = (Newest::new(places, PAGE, time), None);
     for _ in 0..most {
-        // Also the last page is to be full: one that ends early may lack tags.
-        let Some(page) = pages.next().await?.filter(|page| page.len() == PAGE) else { return Ok(None) };
-        for tag in page {
-            match tag.published_at {
-                Some(pushed) if pushed >= at => _ = newest.since.insert(tag.name, pushed),
-                Some(pushed) if pushed >= time.start => {
-                    places.note(&tag.name);
-                    newest.names.push(tag.name);
-                }
-                _ => return Ok(None),
-            }
-        }
-        if places.are_taken() {
-            return Ok(pages.are_right().then_some(newest));
-        }
-        if pages.have_ended() {
-            return Ok(None);
+        let page = client.tag_page(repository.id, TagOrder::NewestPushFirst, cursor.as_deref()).await?;
+        let told = page.tags.into_iter().map(|tag| (tag.name, tag.published_at)).collect();
+        match newest.note(told, page.next.is_some()) {
+            Step::Enough => return Ok(Some(newest)),
+            Step::InVain => return Ok(None),
+            Step::GoOn => cursor = page.next,
         }
     }
     Ok(None)
