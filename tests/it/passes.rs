@@ -91,3 +91,16 @@ async fn whoever_wants_to_know_everything_first_gets_one_plan(#[case] changes: V
     assert_eq!(first_pages, 1, "{status:#?}");
     assert_eq!(status.last_run.unwrap().tags.matched, 810);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_very_large_repository_among_small_ones_is_cleaned_whole() {
+    let (world, id) = world().await;
+    for small in ["a1", "a2", "a3", "z1", "z2"] {
+        world.repository(&format!("shop/backend/{small}"), &[("t-1", 40), ("t-2", 41), ("t-3", 2)]);
+    }
+    let rule = json!({"name": "old", "nameRegexDelete": ".*", "nameRegexKeep": "keep-.*", "olderThan": "30d"});
+    let (status, _) = run(&world, &json!({"method": "Exact", "rules": [rule]})).await;
+    let run = status.last_run.as_ref().unwrap();
+    assert_eq!((run.result, run.tags.confirmed), (RunResult::Succeeded, 810 + 10), "{status:#?}");
+    assert_eq!(world.tags(id).len(), 190);
+}
