@@ -255,11 +255,11 @@ mod tests {
         let (step, taken, since) = newest(&[first, &[("d", 18), ("a", 17)]]);
         assert_eq!((step, taken, since), (Step::Enough, names(&["b", "d", "a"]), names(&["e"])));
         for (why, pages) in [
-            ("the last page is not full", &[first, &[("d", 18)]][..]),
+            ("the last page is not full", &[&[("c", 19), ("b", 19)][..], &[("d", 18)]][..]),
             ("one is older than what was read of the old end", &[first, &[("d", 18), ("a", 9)]]),
             ("places are left", &[&[("e", 25), ("f", 21)], &[("d", 18), ("a", 17)]]),
             ("the wrong way would show the same", &[first, &[("a", 18), ("A", 17)]]),
-            ("they do not go on", &[first, &[("d", 24), ("a", 17)]]),
+            ("they do not go on", &[&[("c", 15), ("b", 15)], &[("d", 18), ("a", 17)]]),
         ] {
             assert_eq!(newest(pages).0, Step::InVain, "{why}");
         }

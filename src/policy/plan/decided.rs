@@ -99,7 +99,7 @@ impl TagPlan {
         let Inventory { read, newer, .. } = inventory;
         let decision = Decision::UNDECIDED;
         Self {
-            read: read.into_iter().map(|tag| PlannedTag { tag, decision, attached: None }).collect(),
+            read: each_moved(read, |tag| PlannedTag { tag, decision, attached: None }),
             newer: newer.into_iter().map(|name| PlannedName { name, decision }).collect(),
             wants_all: false,
         }
@@ -109,7 +109,7 @@ impl TagPlan {
     #[must_use]
     pub fn into_inventory(self) -> Inventory {
         Inventory {
-            read: self.read.into_iter().map(|planned| planned.tag).collect(),
+            read: each_moved(self.read, |planned| planned.tag),
             newer: self.newer.into_iter().map(|planned| planned.name).collect(),
             ..Inventory::default()
         }
@@ -188,6 +188,23 @@ impl TagPlan {
         self.read.shrink_to_fit();
         self.newer = Vec::new();
     }
+}
+
+/// After how many items a list gives back the memory of those that were taken out.
+const GIVEN_BACK: usize = 4096;
+
+/// The same items in another form, in their order. Two lists of all tags of a large repository would be half of what
+/// its plan takes, so the first one shrinks while the second one grows.
+fn each_moved<T, U>(mut from: Vec<T>, form: impl Fn(T) -> U) -> Vec<U> {
+    let mut to = Vec::with_capacity(from.len());
+    from.reverse();
+    while let Some(item) = from.pop() {
+        to.push(form(item));
+        if from.len().is_multiple_of(GIVEN_BACK) {
+            from.shrink_to_fit();
+        }
+    }
+    to
 }
 
 #[cfg(test)]
