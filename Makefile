@@ -25,6 +25,8 @@ demo: ## see the operator at work: a real API server, a simulated GitLab, one po
 demo-stop: ## end what `make demo KEEP=1` left up
 	@hack/demo.sh stop
 
+# Most of them wait for something most of the time.
+test: export RUST_TEST_THREADS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 4); [ "$$n" -gt 4 ] && echo "$$n" || echo 4)
 test: ## run every test, also those that need Kubernetes and helm (built on first use)
 	cargo test --workspace --locked --no-fail-fast
 

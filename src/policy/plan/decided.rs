@@ -261,4 +261,11 @@ mod tests {
         let words: Vec<&str> = plan.iter().map(|(_, decision)| decision.verdict.as_str()).collect();
         assert_eq!(words, ["Keep", "Remove", "Remove", "Keep", "Keep"]);
     }
+
+    #[test]
+    fn items_keep_their_order_when_they_move() {
+        let many = 2 * GIVEN_BACK + 7;
+        assert_eq!(each_moved((0..many).collect(), |number| number + 1), (1..=many).collect::<Vec<_>>());
+        assert!(each_moved(Vec::<u8>::new(), |number| number).is_empty());
+    }
 }
