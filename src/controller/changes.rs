@@ -58,11 +58,13 @@ mod tests {
     use super::*;
 
     fn policy(name: &str) -> Guarded {
-        serde_json::from_value(json!({"metadata": {"name": name, "namespace": "team"}, "spec": {}})).unwrap()
+        let metadata = json!({"name": name, "namespace": "team", "uid": "u-1", "resourceVersion": "7"});
+        serde_json::from_value(json!({"metadata": metadata, "spec": {}})).unwrap()
     }
 
     fn listen(changes: &Changes, name: &str) -> watch::Receiver<()> {
-        changes.of(ObjectRef::from_obj(&policy(name)))
+        // By name alone: the object may have another version by now, or be another one.
+        changes.of(ObjectRef::new(name).within("team"))
     }
 
     /// Which of these two were told something.
