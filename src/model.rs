@@ -1,8 +1,12 @@
 //! Plain data that two sides speak of, the one that reads or sends it and the one that decides: what the cluster uses
-//! and since when, what GitLab says a repository holds, and a bulk deletion.
+//! and since when, digests, what GitLab says a repository holds, and a bulk deletion.
+
+mod digest;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use digest::{Digest, DigestText};
 
 /// An image that something in the cluster uses.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
