@@ -1,6 +1,8 @@
 //! The tags of a repository, each with what is decided about it: what both methods plan, and what everybody reads who
 //! carries a plan out or shows it. A tag and its decision are never apart.
 
+use std::iter;
+
 use super::{KeepReason, Verdict, reasons_to_keep};
 use crate::policy::inventory::Inventory;
 use crate::policy::tag::{Tag, TagView};
@@ -115,6 +117,11 @@ impl TagPlan {
         }
     }
 
+    /// The tags that were read, in their order, for a list of some of them.
+    pub fn into_read(self) -> impl Iterator<Item = PlannedTag> {
+        drained(self.read)
+    }
+
     /// Every tag with its decision: those that were read, then the newer ones.
     pub fn iter(&self) -> impl Iterator<Item = (TagView<'_>, Decision)> + Clone {
         let read = self.read.iter().map(|planned| (planned.tag.view(), planned.decision));
@@ -193,17 +200,23 @@ impl TagPlan {
 /// After how many items a list gives back the memory of those that were taken out.
 const GIVEN_BACK: usize = 4096;
 
-/// The same items in another form, in their order. Two lists of all tags of a large repository would be half of what
-/// its plan takes, so the first one shrinks while the second one grows.
-fn each_moved<T, U>(mut from: Vec<T>, form: impl Fn(T) -> U) -> Vec<U> {
-    let mut to = Vec::with_capacity(from.len());
+/// The items of a list, in their order. Two lists of all tags of a large repository would be half of what its plan
+/// takes, so this one shrinks while another grows.
+fn drained<T>(mut from: Vec<T>) -> impl Iterator<Item = T> {
     from.reverse();
-    while let Some(item) = from.pop() {
-        to.push(form(item));
+    iter::from_fn(move || {
+        let item = from.pop()?;
         if from.len().is_multiple_of(GIVEN_BACK) {
             from.shrink_to_fit();
         }
-    }
+        Some(item)
+    })
+}
+
+/// The same items in another form, in their order.
+fn each_moved<T, U>(from: Vec<T>, form: impl Fn(T) -> U) -> Vec<U> {
+    let mut to = Vec::with_capacity(from.len());
+    to.extend(drained(from).map(form));
     to
 }
 

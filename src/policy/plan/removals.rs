@@ -21,7 +21,7 @@ impl Removals {
     pub fn of(plan: TagPlan) -> Self {
         let mut removals = Removals::default();
         let mut rest = Vec::new();
-        for PlannedTag { tag, decision, attached } in plan.read {
+        for PlannedTag { tag, decision, attached } in plan.into_read() {
             match (attached, decision.verdict) {
                 (Some(attached), Verdict::Remove(reason)) => rest.push((tag, *attached, reason)),
                 (None, Verdict::Remove(_)) => removals.images.push(tag),
