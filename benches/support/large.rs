@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use registry_cleanup_operator::api::Attachments;
+use registry_cleanup_operator::model::Digest;
 use registry_cleanup_operator::policy::tag::{Manifest, Moment, Tag};
 use registry_cleanup_operator::policy::{CompileOptions, CompiledPolicy, compile};
 use serde_json::{Value, json};
@@ -60,6 +61,6 @@ pub(super) fn tag(number: u64, aged_as: u64) -> Tag {
 }
 
 /// What a tag points to.
-pub(super) fn digest(number: u64) -> Box<str> {
+pub(super) fn digest(number: u64) -> Digest {
     format!("sha256:{number:064x}").into()
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::cluster_config::{self, Unreachable};
 use super::columns::aligned;
 use crate::cluster::{history, policies};
+use crate::model::Digest;
 use crate::plan_output::units;
 use crate::policy::history::{Fate, Kept, Removed, Summary, read};
 use crate::proxy::environment::ProxyEnvironment;
@@ -132,13 +133,14 @@ fn row(run: &Summary) -> Vec<String> {
 
 fn tag(removed: &Removed) -> Vec<String> {
     let Removed { repository, tag, digest, bytes, fate } = removed;
-    let or_dash = |text: &Option<Box<str>>| text.as_deref().map_or_else(|| "-".to_owned(), plain);
+    let or_dash = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), plain);
+    let digest = digest.as_ref().map(Digest::text);
     let size = bytes.map_or_else(|| "-".to_owned(), units::size);
     let fate = match fate {
         Fate::Removed => "Removed",
         Fate::Unknown => "Unknown",
     };
-    vec![plain(repository), or_dash(tag), or_dash(digest), size, fate.to_owned()]
+    vec![plain(repository), or_dash(tag.as_deref()), or_dash(digest.as_deref()), size, fate.to_owned()]
 }
 
 #[cfg(test)]

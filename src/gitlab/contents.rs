@@ -13,11 +13,12 @@ use super::graphql_responses;
 use super::remembered::{Contents, REMEMBERED, Way};
 use super::transport::by_status;
 use super::types::{ImagePage, is_tag_name};
+use crate::model::Digest;
 
 impl Client {
     /// The digests of the images in an index, as far as somebody asked before.
     #[must_use]
-    pub fn known_children(&self, digest: &str) -> Option<Arc<[Box<str>]>> {
+    pub fn known_children(&self, digest: &Digest) -> Option<Arc<[Digest]>> {
         self.lock().children.get(digest).cloned()
     }
 
@@ -37,8 +38,8 @@ impl Client {
         &self,
         repository: u64,
         tag: &str,
-        digest: &str,
-    ) -> Result<Option<Arc<[Box<str>]>>, Error> {
+        digest: &Digest,
+    ) -> Result<Option<Arc<[Digest]>>, Error> {
         let operation = Operation::ReadTag;
         if let Some(known) = self.known_children(digest) {
             return Ok(Some(known));
@@ -54,7 +55,8 @@ impl Client {
                     contents_responses::tag_details(operation, &answer, digest)?
                 }
                 Way::Manifest => {
-                    let answer = self.ask(operation, graphql::manifest_body(repository, digest), by_status).await?;
+                    let answer =
+                        self.ask(operation, graphql::manifest_body(repository, &digest.text()), by_status).await?;
                     contents_responses::manifest(operation, &answer)?
                 }
                 Way::No => return Ok(None),

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::error::{Error, Operation};
 use super::graphql_responses::{GraphqlFault, SINGLE_IMAGES, envelope, is_elsewhere};
-use super::lenient::lenient;
+use super::lenient::{lenient, lenient_digest};
 use super::transport::Answer;
+use crate::model::Digest;
 
 /// What an answer tells of the images in an index.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,15 +19,15 @@ pub(super) enum Inside {
     /// It does not tell, or not everything.
     Untold,
     /// The digests of all of them; each is a single image.
-    Told(Vec<Box<str>>),
+    Told(Vec<Digest>),
 }
 
 /// A manifest as far as it lists others.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Listed {
-    #[serde(default, deserialize_with = "lenient")]
-    digest: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient_digest")]
+    digest: Option<Digest>,
     #[serde(default, deserialize_with = "lenient")]
     media_type: Option<Box<str>>,
     /// GitLab behaviour: null for what is no index.
@@ -39,7 +40,7 @@ impl Listed {
     fn inside(self) -> Inside {
         let single = |listed: Self| {
             let single = listed.media_type.is_some_and(|media_type| SINGLE_IMAGES.contains(&&*media_type));
-            listed.digest.filter(|digest| single && !digest.is_empty())
+            listed.digest.filter(|_| single)
         };
         let digests = self.manifests.and_then(|manifests| manifests.into_iter().map(single).collect());
         digests.filter(|digests: &Vec<_>| !digests.is_empty()).map_or(Inside::Untold, Inside::Told)
@@ -47,10 +48,10 @@ impl Listed {
 }
 
 /// Reads what a tag contains, if it still points at this digest.
-pub(super) fn tag_details(operation: Operation, answer: &Answer, digest: &str) -> Result<Inside, Error> {
+pub(super) fn tag_details(operation: Operation, answer: &Answer, digest: &Digest) -> Result<Inside, Error> {
     inside(operation, answer, "tagDetails", |found| {
         let listed: Listed = serde_json::from_value(found).ok()?;
-        (listed.digest.as_deref() == Some(digest)).then(|| listed.inside())
+        (listed.digest.as_ref() == Some(digest)).then(|| listed.inside())
     })
 }
 
@@ -97,7 +98,7 @@ mod tests {
     const READ: Operation = Operation::ReadTag;
 
     fn told(digests: &[&str]) -> Inside {
-        Inside::Told(digests.iter().map(|digest| Box::from(*digest)).collect())
+        Inside::Told(digests.iter().map(|digest| Digest::new(digest)).collect())
     }
 
     const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -120,7 +121,7 @@ mod tests {
     #[case::no_such_tag(json!(null), Inside::Untold)]
     fn what_is_inside_of_a_tag_is_told_as_a_whole_or_not_at_all(#[case] found: Value, #[case] expected: Inside) {
         let body = json!({"data": {"containerRepository": {"tagDetails": found}}}).to_string();
-        assert_eq!(tag_details(READ, &answer(200, &body), "d").unwrap(), expected);
+        assert_eq!(tag_details(READ, &answer(200, &body), &"d".into()).unwrap(), expected);
     }
 
     #[rstest]
@@ -137,12 +138,12 @@ mod tests {
     #[test]
     fn a_field_that_a_server_does_not_know_is_told_from_one_that_fails() {
         let unknown = errors(&["Field 'tagDetails' doesn't exist on type 'ContainerRepositoryDetails'"]);
-        assert_eq!(tag_details(READ, &answer(200, &unknown), "d").unwrap(), Inside::NoSuchField);
-        assert_eq!(tag_details(READ, &answer(404, ""), "d").unwrap(), Inside::NoSuchField);
+        assert_eq!(tag_details(READ, &answer(200, &unknown), &"d".into()).unwrap(), Inside::NoSuchField);
+        assert_eq!(tag_details(READ, &answer(404, ""), &"d".into()).unwrap(), Inside::NoSuchField);
         for text in [HIDDEN, DOWN, "Timeout on ContainerRepositoryDetails.tagDetails"] {
-            assert_eq!(tag_details(READ, &answer(200, &errors(&[text])), "d").unwrap(), Inside::Untold);
+            assert_eq!(tag_details(READ, &answer(200, &errors(&[text])), &"d".into()).unwrap(), Inside::Untold);
         }
-        let refused = tag_details(READ, &answer(401, "{}"), "d").unwrap_err();
+        let refused = tag_details(READ, &answer(401, "{}"), &"d".into()).unwrap_err();
         assert!(matches!(refused.kind(), ErrorKind::Unauthorized(_)));
     }
 }

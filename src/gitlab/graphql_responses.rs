@@ -18,6 +18,7 @@ use super::responses::{configuration, incomplete, invalid, is_challenge, is_page
 use super::retry::Failure;
 use super::transport::{Answer, by_status};
 use super::types::{ImagePage, Tag, TagPage, is_tag_name};
+use crate::model::Digest;
 
 /// What an answer to a query says that may pass: the registry may be back in a moment, like a server after a 503.
 pub(super) fn failure(answer: &Answer) -> Option<Failure> {
@@ -257,7 +258,7 @@ pub(super) struct Node {
 
 #[derive(Debug, Deserialize)]
 struct Referrer {
-    digest: Box<str>,
+    digest: Digest,
 }
 
 #[derive(Debug, Deserialize)]
@@ -292,7 +293,7 @@ impl Node {
         let permitted = self.user_permissions.and_then(|may| may.destroy_container_repository_tag) != Some(false);
         Tag {
             name: self.name,
-            digest: self.digest.filter(|digest| !digest.is_empty()),
+            digest: self.digest.as_deref().and_then(Digest::told),
             published_at: self.published_at,
             created_at: self.created_at,
             total_size,
@@ -312,7 +313,7 @@ pub(super) fn page(operation: Operation, answer: &Answer, after: Option<&str>) -
 
 /// The same of a page of images with their configurations.
 pub(super) fn images(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<ImagePage>, Error> {
-    let image = |node: Node| Some((node.digest?, configuration(&node.revision?)?));
+    let image = |node: Node| Some((Digest::new(&node.digest?), configuration(&node.revision?)?));
     let nodes = nodes(operation, answer, after)?;
     Ok(nodes.map(|(nodes, next, _)| ImagePage { images: nodes.into_iter().filter_map(image).collect(), next }))
 }

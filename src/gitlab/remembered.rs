@@ -6,6 +6,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
+use crate::model::Digest;
+
 /// How long is remembered what a server can do; after that, one request notices an upgrade.
 pub(super) const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 
@@ -45,7 +47,7 @@ impl KeysetPaging {
     }
 }
 
-/// Most digests that are remembered for a host. One takes some 100 bytes; beyond it, everything is asked anew.
+/// Most digests that are remembered for a host. One takes some 40 bytes; beyond it, everything is asked anew.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// What was told of the contents of images.
@@ -54,7 +56,7 @@ pub(super) struct Contents {
     /// How a server can be asked, and when that was found out.
     pub(super) way: Option<(Url, Way, Timestamp)>,
     /// The images in an index, by its digest.
-    pub(super) children: HashMap<Box<str>, Arc<[Box<str>]>>,
+    pub(super) children: HashMap<Digest, Arc<[Digest]>>,
     /// How many digests these are.
     remembered: usize,
 }
@@ -81,13 +83,13 @@ impl Way {
 
 impl Contents {
     /// Remembers the images in an index.
-    pub(super) fn remember(&mut self, digest: &str, children: Arc<[Box<str>]>) -> Arc<[Box<str>]> {
+    pub(super) fn remember(&mut self, digest: &Digest, children: Arc<[Digest]>) -> Arc<[Digest]> {
         if self.remembered + children.len() > MAX_REMEMBERED {
             self.children.clear();
             self.remembered = 0;
         }
         self.remembered += children.len();
-        self.children.insert(digest.into(), Arc::clone(&children));
+        self.children.insert(digest.clone(), Arc::clone(&children));
         children
     }
 }

@@ -19,7 +19,7 @@ use super::transport::Answer;
 use super::types::{
     Closed, Namespace, Project, Repository, RepositoryNow, RepositoryStatus, TagDetails, is_repository_path,
 };
-use crate::model::{CleanupSettings, RepositoryContents};
+use crate::model::{CleanupSettings, Digest, RepositoryContents};
 
 /// Reads the JSON of a success; any other status becomes its error.
 pub(super) fn read<T: DeserializeOwned>(operation: Operation, answer: &Answer) -> Result<T, Error> {
@@ -232,7 +232,7 @@ pub(super) struct TagAnswer {
 pub(super) struct TagDetailsAnswer {
     name: Box<str>,
     #[serde(default)]
-    digest: Option<String>,
+    digest: Option<Box<str>>,
     #[serde(default, deserialize_with = "lenient")]
     revision: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
@@ -243,7 +243,7 @@ pub(super) struct TagDetailsAnswer {
 
 /// The digest of a configuration. GitLab behaviour: told as `revision`, without its algorithm; empty for what has none,
 /// such as an index.
-pub(super) fn configuration(revision: &str) -> Option<Box<str>> {
+pub(super) fn configuration(revision: &str) -> Option<Digest> {
     (!revision.is_empty()).then(|| format!("sha256:{revision}").into())
 }
 
@@ -252,7 +252,7 @@ impl TagDetailsAnswer {
     pub(super) fn accept(self, name: &str) -> Option<TagDetails> {
         (&*self.name == name).then_some(TagDetails {
             name: self.name,
-            digest: self.digest.filter(|digest| !digest.is_empty()),
+            digest: self.digest.as_deref().and_then(Digest::told),
             configuration: self.revision.as_deref().and_then(configuration),
             created_at: self.created_at,
             total_size: self.total_size,

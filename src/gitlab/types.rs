@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::lenient::lenient;
 use super::rate_limit_headers::Hints;
-use crate::model::RepositoryContents;
+use crate::model::{Digest, RepositoryContents};
 
 /// A project as GitLab's API takes it. GitLab behaviour: digits alone are always read as an id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -158,9 +158,9 @@ pub struct TagDetails {
     /// The tag's name.
     pub name: Box<str>,
     /// The digest the tag points at, `sha256:…`.
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
     /// The digest of the image's configuration, `sha256:…`, which old nodes report as the image. `None` for indexes.
-    pub configuration: Option<Box<str>>,
+    pub configuration: Option<Digest>,
     /// See above; `None` where the registry does not know.
     pub created_at: Option<Timestamp>,
     /// Bytes of all layers. GitLab behaviour: 0 or nothing for multi-platform images.
@@ -177,7 +177,7 @@ pub struct Tag {
     pub name: Box<str>,
     /// The digest the tag points at, `sha256:…`. GitLab behaviour: nothing for OCI indexes in a registry without
     /// metadata database.
-    pub digest: Option<Box<str>>,
+    pub digest: Option<Digest>,
     /// The last push. GitLab behaviour: known with a metadata database only, since about 16.11.
     pub published_at: Option<Timestamp>,
     /// As [`TagDetails::created_at`].
@@ -191,7 +191,7 @@ pub struct Tag {
     pub is_index: bool,
     /// Digests of manifests that name this one as their subject. GitLab behaviour: told with a metadata database only,
     /// since about 17.0.
-    pub referrers: Vec<Box<str>>,
+    pub referrers: Vec<Digest>,
     /// GitLab refuses this token to remove the tag: it is immutable, or a rule or the role does not allow it. `false`
     /// where the server does not tell, see [`Capabilities::protection`]; the removal itself is then still refused.
     pub protected: bool,
@@ -203,7 +203,7 @@ pub enum TagNow {
     /// It is there.
     There {
         /// The digest it points at; `None` where GitLab does not tell.
-        digest: Option<Box<str>>,
+        digest: Option<Digest>,
         /// As [`Tag::published_at`].
         published_at: Option<Timestamp>,
     },
@@ -246,7 +246,7 @@ pub struct TagPage {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImagePage {
     /// Digest of an image that a tag points at, and that of its configuration. Tags without either are left out.
-    pub images: Vec<(Box<str>, Box<str>)>,
+    pub images: Vec<(Digest, Digest)>,
     /// What leads to the next page; `None` on the last page. As little proof as [`TagPage::next`] that it is the last.
     pub next: Option<String>,
 }

@@ -55,6 +55,15 @@ impl Digest {
         (!text.is_empty()).then(|| Self::new(text))
     }
 
+    /// What its text says of its algorithm, before the colon: `sha256`. Empty where there is none.
+    #[must_use]
+    pub fn algorithm(&self) -> &str {
+        match &self.0 {
+            Form::Sha256(_) => SHA256.trim_end_matches(':'),
+            Form::Other(text) => text.split_once(':').map_or("", |(algorithm, _)| algorithm),
+        }
+    }
+
     /// Its text.
     #[must_use]
     pub fn text(&self) -> DigestText<'_> {
@@ -143,7 +152,7 @@ impl<'de> Deserialize<'de> for Digest {
 
 #[cfg(test)]
 mod tests {
-    use std::hash::{BuildHasher, RandomState};
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
     use proptest::prelude::*;
 
@@ -163,9 +172,10 @@ mod tests {
             prop_assert_eq!(first.to_string(), one.clone());
             prop_assert_eq!(first == second, one == other);
             prop_assert_eq!(first.cmp(&second), one.cmp(&other));
-            let hashes = RandomState::new();
+            let hashes = BuildHasherDefault::<DefaultHasher>::default();
             prop_assert!(one != other || hashes.hash_one(&first) == hashes.hash_one(&second));
             prop_assert_eq!(Digest::told(&one).is_none(), one.is_empty());
+            prop_assert_eq!(first.algorithm(), one.split_once(':').map_or("", |(algorithm, _)| algorithm));
         }
 
         #[test]

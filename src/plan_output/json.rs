@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use super::text::remarks;
 use super::{Listing, Note, Planned, Repository, State, Tag, Totals};
 use crate::api::conditions::ConditionStatus;
+use crate::model::Digest;
 use crate::policy::effect::Assessment;
 use crate::policy::protection_rules::Known;
 use crate::policy::tag::Ages;
@@ -106,7 +107,7 @@ struct Tags<'a>(&'a Listing, Option<&'a Planned>);
 #[serde(rename_all = "camelCase")]
 struct TagShape<'a> {
     name: &'a str,
-    digest: Option<&'a str>,
+    digest: Option<&'a Digest>,
     published_at: Option<Timestamp>,
     created_at: Option<Timestamp>,
     bytes: Option<u64>,

@@ -24,6 +24,7 @@ use jiff::Timestamp;
 
 use crate::api::conditions::{self, Condition, DRY_RUN_FORCED, PAUSED};
 use crate::api::{Method, Mode};
+use crate::model::Digest;
 use crate::policy::CompiledPolicy;
 use crate::policy::approval::{Item, plan_hash};
 use crate::policy::effect::{Assessment, Effect, Seen};
@@ -175,7 +176,7 @@ pub struct Tag<'a> {
     /// Its name.
     pub name: &'a str,
     /// The digest it points at, if it was read.
-    pub digest: Option<&'a str>,
+    pub digest: Option<&'a Digest>,
     /// When it was last pushed, if GitLab told.
     pub published_at: Option<Timestamp>,
     /// When it was first pushed, if GitLab told.
@@ -353,7 +354,7 @@ impl Listing {
         let repositories = self.repositories.iter().filter(|repository| self.error(repository).is_none());
         let items = repositories.flat_map(|repository| {
             let removed = repository.planned().into_iter().flat_map(|planned| planned.tags.removed());
-            removed.map(|tag| Item { repository: &repository.path, name: &tag.name, digest: tag.digest.as_deref() })
+            removed.map(|tag| Item { repository: &repository.path, name: &tag.name, digest: tag.digest.as_ref() })
         });
         plan_hash(self.about.generation, items)
     }

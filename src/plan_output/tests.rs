@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::compile::tests::spec;
-use crate::policy::in_use::tests::of_shop_web;
+use crate::policy::in_use::tests::{of_shop_web, some};
 use crate::policy::plan::{PlannedName, PlannedTag, RemoveReason};
 use crate::policy::{CompileOptions, compile};
 
@@ -99,7 +99,7 @@ fn numbers_are_those_of_the_tags_and_do_not_depend_on_what_is_remembered() {
 
 #[test]
 fn the_hash_is_that_of_an_approval_and_leaves_out_what_a_run_would_not_do() {
-    let item = |name, digest| Item { repository: "shop/api", name, digest: Some(digest) };
+    let item = |name, digest| Item { repository: "shop/api", name, digest: some(digest) };
     let expected = plan_hash(3, [item("t10", "sha256:t10"), item("t2", "sha256:t2")]);
     let mut all = listing(about(&json!({})), Retain::Everything);
     assert_eq!(all.plan_hash(), expected);

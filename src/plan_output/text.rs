@@ -46,7 +46,7 @@ pub(super) fn kept(planned: &Planned) -> String {
     }
     parts.retain(|part| !part.is_empty());
     let mut text = if parts.is_empty() { "none".to_owned() } else { parts.join(", and ") };
-    let read = planned.tags.read.iter().map(|read| (&*read.tag.name, read.tag.digest.as_deref()));
+    let read = planned.tags.read.iter().map(|read| (&*read.tag.name, read.tag.digest.as_ref()));
     if let Some(users) = planned.claims.users_message(read) {
         let _ = write!(text, "; in use: {}", plain(&users));
     }

@@ -8,11 +8,12 @@ use std::fmt::{self, Write};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use crate::api::conditions::shorten;
 use crate::api::limits::{MARK_DIGITS, MAX_MARKS};
 use crate::api::{APPROVE, ApprovedPlan, RepositoryStatus};
+use crate::model::Digest;
 
 use super::repository_outcome::Outcome;
 
@@ -31,7 +32,7 @@ pub struct Item<'a> {
     /// Name of the tag.
     pub name: &'a str,
     /// The digest it points at, if that is known.
-    pub digest: Option<&'a str>,
+    pub digest: Option<&'a Digest>,
 }
 
 /// The hash of a plan: 32 hexadecimal digits, the same for every order of the tags.
@@ -42,8 +43,9 @@ pub fn plan_hash<'a>(generation: i64, items: impl IntoIterator<Item = Item<'a>>)
     let mut hasher = Sha256::new();
     hasher.update(generation.to_be_bytes());
     for item in items {
+        let digest = item.digest.map(Digest::text);
         // Neither paths, names nor digests can contain a line feed or a space.
-        for part in [item.repository, " ", item.name, " ", item.digest.unwrap_or("-"), "\n"] {
+        for part in [item.repository, " ", item.name, " ", digest.as_deref().unwrap_or("-"), "\n"] {
             hasher.update(part.as_bytes());
         }
     }
@@ -73,7 +75,8 @@ pub fn is_within<'a>(plan: &ApprovedPlan, items: impl IntoIterator<Item = Item<'
 
 fn mark(hash: &str, item: Item<'_>) -> String {
     let mut hasher = Sha256::new();
-    for part in [hash, " ", item.repository, " ", item.name, " ", item.digest.unwrap_or("-")] {
+    let digest = item.digest.map(Digest::text);
+    for part in [hash, " ", item.repository, " ", item.name, " ", digest.as_deref().unwrap_or("-")] {
         hasher.update(part.as_bytes());
     }
     hexadecimal(&hasher.finalize(), MARK_DIGITS)
@@ -159,9 +162,10 @@ mod tests {
 
     use super::*;
     use crate::api::{RepositoryResult, TagCounts};
+    use crate::policy::in_use::tests::some;
 
-    fn item<'a>(repository: &'a str, name: &'a str, digest: Option<&'a str>) -> Item<'a> {
-        Item { repository, name, digest }
+    fn item<'a>(repository: &'a str, name: &'a str, digest: Option<&str>) -> Item<'a> {
+        Item { repository, name, digest: digest.and_then(some) }
     }
 
     #[test]

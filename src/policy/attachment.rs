@@ -6,6 +6,7 @@
 //! cut after 64 (<https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>).
 
 use super::image::ALGORITHMS;
+use crate::model::Digest;
 
 /// How much of a digest is in the name of a tag at least: the OCI distribution specification cuts it there.
 const DIGITS: usize = 64;
@@ -24,8 +25,9 @@ pub struct Subject<'n> {
 impl Subject<'_> {
     /// Whether a digest (`sha256:…`) is the one.
     #[must_use]
-    pub fn is(self, digest: &str) -> bool {
-        let digits = digest.strip_prefix(self.algorithm).and_then(|rest| rest.strip_prefix(':'));
+    pub fn is(self, digest: &Digest) -> bool {
+        let text = digest.text();
+        let digits = text.strip_prefix(self.algorithm).and_then(|rest| rest.strip_prefix(':'));
         digits.is_some_and(|digits| digits.starts_with(self.digits))
     }
 
@@ -93,9 +95,9 @@ mod tests {
     fn a_subject_is_the_digest_that_begins_like_it_and_no_other() {
         let name = format!("sha512-{}.sig", hex(64));
         let of = subject(&name).unwrap();
-        assert!(of.is(&format!("sha512:{}", hex(128))));
-        assert!(!of.is(&format!("sha256:{}", hex(64))));
-        assert!(!of.is(&format!("sha512:{}", "0".repeat(128))));
+        assert!(of.is(&format!("sha512:{}", hex(128)).into()));
+        assert!(!of.is(&format!("sha256:{}", hex(64)).into()));
+        assert!(!of.is(&format!("sha512:{}", "0".repeat(128)).into()));
         assert_eq!(of.beginning(), format!("sha512:{}", hex(64)));
     }
 

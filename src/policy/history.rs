@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::api::RunStatus;
+use crate::model::Digest;
 
 /// After so many compressed bytes a part is closed. Kubernetes behaviour: a ConfigMap holds 1 MiB, and etcd refuses
 /// requests above 1.5 MiB.
@@ -46,7 +47,7 @@ pub struct Removed {
     pub tag: Option<Box<str>>,
     /// The digest it pointed at, if it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<Box<str>>,
+    pub digest: Option<Digest>,
     /// Its size, if it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
@@ -226,7 +227,7 @@ pub fn surplus(kept: &[Kept], limit: usize) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
-    use sha2::{Digest, Sha256};
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
 

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::api::limits::MAX_TAG;
+use crate::model::Digest;
 
 /// Docker Hub, which every name without a host means.
 pub const DOCKER_HUB: &str = "docker.io";
@@ -27,7 +28,7 @@ pub struct ImageRef {
     /// The tag; `latest` where the text has neither tag nor digest.
     pub tag: Option<String>,
     /// The digest, `sha256:…`.
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
 }
 
 /// What an `imageID` tells of the image behind a name.
@@ -37,7 +38,7 @@ pub enum ImageId {
     /// report the first name under which a node got to know the digest.
     In(ImageRef),
     /// A digest, `sha256:…`, of the image or of its configuration, and no repository.
-    Digest(String),
+    Digest(Digest),
 }
 
 /// Why a text is no reference to an image.
@@ -100,11 +101,7 @@ impl ImageRef {
             return Err(RefError::Digest);
         }
         let tag = if digest.is_none() { tag.or(Some("latest")) } else { tag };
-        Ok(Self {
-            name: format!("{host}/{path}"),
-            tag: tag.map(ToOwned::to_owned),
-            digest: digest.map(ToOwned::to_owned),
-        })
+        Ok(Self { name: format!("{host}/{path}"), tag: tag.map(ToOwned::to_owned), digest: digest.map(Digest::new) })
     }
 
     /// The registry: `host[:port]`.
@@ -131,9 +128,9 @@ impl ImageId {
         if text.is_empty() {
             Ok(None)
         } else if is_hex(text, 64) {
-            Ok(Some(Self::Digest(format!("sha256:{text}"))))
+            Ok(Some(Self::Digest(format!("sha256:{text}").into())))
         } else if is_digest(text) {
-            Ok(Some(Self::Digest(text.to_owned())))
+            Ok(Some(Self::Digest(Digest::new(text))))
         } else {
             ImageRef::parse(text).map(|reference| Some(Self::In(reference)))
         }
@@ -281,7 +278,7 @@ mod tests {
 
     fn parsed(text: &str) -> (String, Option<String>, Option<String>) {
         let reference = ImageRef::parse(text).unwrap();
-        (reference.name, reference.tag, reference.digest)
+        (reference.name, reference.tag, reference.digest.map(|digest| digest.to_string()))
     }
 
     #[rstest]
@@ -405,7 +402,7 @@ mod tests {
         let read = ImageId::parse(&id.replace("{}", SHA256)).unwrap().unwrap();
         let ImageId::In(reference) = read else { panic!("{read:?}") };
         assert_eq!((reference.name.as_str(), reference.tag.as_deref()), (name, tag));
-        assert_eq!(reference.digest.as_deref(), Some(SHA256));
+        assert_eq!(reference.digest, Some(SHA256.into()));
     }
 
     #[rstest]
@@ -413,7 +410,7 @@ mod tests {
     #[case::cri_o(HEX)]
     #[case::docker("docker://sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     fn an_image_id_may_be_a_digest_without_a_repository(#[case] id: &str) {
-        assert_eq!(ImageId::parse(id), Ok(Some(ImageId::Digest(SHA256.to_owned()))));
+        assert_eq!(ImageId::parse(id), Ok(Some(ImageId::Digest(SHA256.into()))));
     }
 
     #[rstest]

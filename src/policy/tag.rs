@@ -2,6 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::model::Digest;
+
 /// Dates up to here say nothing: reproducible builds are dated 1970 or 1980. 1980-01-02T00:00:00Z, in seconds.
 const FIRST_MEANINGFUL_SECOND: i64 = 315_619_200;
 
@@ -92,7 +94,7 @@ pub struct Tag {
     /// Its name.
     pub name: Box<str>,
     /// The digest it points at.
-    pub digest: Option<Box<str>>,
+    pub digest: Option<Digest>,
     /// When it was last pushed, or what stands in for that.
     pub pushed: Moment,
     /// Whether `pushed` is what GitLab tells of the last push, not the first push in its stead.
@@ -116,14 +118,14 @@ pub struct Manifest(Option<Box<Known>>);
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Known {
     is_index: bool,
-    referrers: Box<[Box<str>]>,
+    referrers: Box<[Digest]>,
 }
 
 impl Manifest {
     /// Of what is known to be an index of several images, or not, and of the digests of manifests that say that they
     /// belong to it, as far as GitLab tells them.
     #[must_use]
-    pub fn new(is_index: bool, referrers: impl Into<Box<[Box<str>]>>) -> Self {
+    pub fn new(is_index: bool, referrers: impl Into<Box<[Digest]>>) -> Self {
         let referrers = referrers.into();
         Self((is_index || !referrers.is_empty()).then(|| Box::new(Known { is_index, referrers })))
     }
@@ -136,7 +138,7 @@ impl Manifest {
 
     /// Digests of manifests that say that they belong to it.
     #[must_use]
-    pub fn referrers(&self) -> &[Box<str>] {
+    pub fn referrers(&self) -> &[Digest] {
         self.0.as_ref().map(|known| &*known.referrers).unwrap_or_default()
     }
 }
@@ -151,7 +153,7 @@ pub struct TagView<'a> {
     /// When it was first pushed.
     pub created: Moment,
     /// The digest it points at, if that is known.
-    pub digest: Option<&'a str>,
+    pub digest: Option<&'a Digest>,
     /// Whether it is known to be one image, not an index of several.
     pub single_image: bool,
     /// Whether GitLab protects it from being removed with this token.
@@ -159,7 +161,7 @@ pub struct TagView<'a> {
     /// Whether it is known to be an index of several images.
     pub is_index: bool,
     /// Digests of manifests that say that they belong to it, as far as GitLab tells them.
-    pub referrers: &'a [Box<str>],
+    pub referrers: &'a [Digest],
 }
 
 impl Tag {
@@ -170,7 +172,7 @@ impl Tag {
             name: &self.name,
             pushed: self.pushed,
             created: self.created,
-            digest: self.digest.as_deref(),
+            digest: self.digest.as_ref(),
             single_image: self.single_image,
             protected: self.protected,
             is_index: self.manifest.is_index(),

@@ -10,6 +10,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::model::Digest;
+
 use super::in_use::{Contents, Elsewhere, How, RepositoryUse, Unreadable, Use, names_subject};
 
 /// Most tags in use that a message names.
@@ -22,9 +24,9 @@ pub struct Claims {
     /// What is known of the contents of tags.
     contents: Arc<Contents>,
     /// A digest in use that is not that of a tag, nor inside of one as far as is known, if there is one.
-    unresolved: Option<Box<str>>,
+    unresolved: Option<Digest>,
     /// The same of those that nodes report without a repository.
-    unresolved_id: Option<Box<str>>,
+    unresolved_id: Option<Digest>,
     /// The digest of some tag in use is not known.
     undigested: bool,
 }
@@ -35,7 +37,7 @@ impl Claims {
     #[must_use]
     pub fn new<'t>(
         of: RepositoryUse,
-        tags: impl IntoIterator<Item = (&'t str, Option<&'t str>)> + Clone,
+        tags: impl IntoIterator<Item = (&'t str, Option<&'t Digest>)> + Clone,
         undigested: bool,
     ) -> Self {
         Self::with(of, tags, Contents::default(), undigested)
@@ -45,7 +47,7 @@ impl Claims {
     #[must_use]
     pub fn with<'t>(
         mut of: RepositoryUse,
-        tags: impl IntoIterator<Item = (&'t str, Option<&'t str>)> + Clone,
+        tags: impl IntoIterator<Item = (&'t str, Option<&'t Digest>)> + Clone,
         contents: Contents,
         undigested: bool,
     ) -> Self {
@@ -53,7 +55,7 @@ impl Claims {
         of.note_contents(&contents);
         let (unresolved, unresolved_id) = {
             let tags = tags.into_iter().filter(|_| of.by_digest());
-            let known: HashSet<&str> = tags.filter_map(|(_, digest)| digest).chain(contents.digests()).collect();
+            let known: HashSet<&Digest> = tags.filter_map(|(_, digest)| digest).chain(contents.digests()).collect();
             let known = || known.iter().copied();
             (first(&of.unresolved(known())), first(&of.unresolved_ids(known())))
         };
@@ -83,13 +85,13 @@ impl Claims {
 
     /// Who certainly uses a tag.
     #[must_use]
-    pub fn certain(&self, name: &str, digest: Option<&str>) -> Option<Use<'_>> {
+    pub fn certain(&self, name: &str, digest: Option<&Digest>) -> Option<Use<'_>> {
         self.of.users_of_tag(name, digest).filter(|found| found.how != How::NotKnown)
     }
 
     /// Who certainly uses some of these tags, the first few: `v1.2 by prod/Deployment/web`. `None` where nobody does.
     #[must_use]
-    pub fn users_message<'t>(&self, tags: impl IntoIterator<Item = (&'t str, Option<&'t str>)>) -> Option<String> {
+    pub fn users_message<'t>(&self, tags: impl IntoIterator<Item = (&'t str, Option<&'t Digest>)>) -> Option<String> {
         let certain = |(name, digest)| self.certain(name, digest).map(|users| format!("{name} by {users}"));
         let used: Vec<String> = tags.into_iter().filter_map(certain).collect();
         let more = used.len().saturating_sub(MAX_NAMED);
@@ -104,7 +106,7 @@ impl Claims {
     /// Whether it is not known that nobody uses a tag. `single_image` says that it is known to be one image, not
     /// several.
     #[must_use]
-    pub fn possible(&self, name: &str, digest: Option<&str>, single_image: bool) -> bool {
+    pub fn possible(&self, name: &str, digest: Option<&Digest>, single_image: bool) -> bool {
         let contains_no_other = single_image || digest.is_some_and(|digest| self.contents.knows_index(digest));
         let found = self.of.users_of_tag(name, digest);
         found.is_some_and(|found| found.how == How::NotKnown)
@@ -129,14 +131,15 @@ impl Claims {
             return told_of(elsewhere);
         }
         if let Some(id) = &self.unresolved_id {
-            let users = self.of.ids().find(|(used, _)| *used == &**id).map(|(_, users)| users.clone());
+            let users = self.of.ids().find(|(used, _)| *used == id).map(|(_, users)| users.clone());
             let users = users.unwrap_or_default();
             return format!(
                 "a node reports {id} for {users}, without a repository, and no tag is known to have it as digest or \
                  configuration"
             );
         }
-        let users = |digest: &str| self.of.digests().find(|(used, _)| *used == digest).map(|(_, users)| users.clone());
+        let users =
+            |digest: &Digest| self.of.digests().find(|(used, _)| *used == digest).map(|(_, users)| users.clone());
         match (&self.unresolved, self.of.digests().chain(self.of.ids()).next()) {
             (Some(digest), _) => {
                 let users = users(digest).unwrap_or_default();
@@ -151,13 +154,13 @@ impl Claims {
 
     /// Whether a tag must stay.
     #[must_use]
-    pub fn must_keep(&self, name: &str, digest: Option<&str>, single_image: bool) -> bool {
+    pub fn must_keep(&self, name: &str, digest: Option<&Digest>, single_image: bool) -> bool {
         self.certain(name, digest).is_some() || self.possible(name, digest, single_image)
     }
 }
 
-fn first(digests: &[&str]) -> Option<Box<str>> {
-    digests.first().copied().map(Box::from)
+fn first(digests: &[&Digest]) -> Option<Digest> {
+    digests.first().copied().cloned()
 }
 
 /// Why nothing of a repository is known to be unused that somebody may mean, and what to do.
@@ -181,9 +184,9 @@ fn told_of(elsewhere: &Elsewhere) -> String {
 mod tests {
     use super::*;
     use crate::policy::in_use::InUse;
-    use crate::policy::in_use::tests::{SHA_1, SHA_2, of_shop_web, reported, used};
+    use crate::policy::in_use::tests::{SHA_1, SHA_2, of_shop_web, reported, some, used};
 
-    fn claims(images: &[&str], tags: &[(&str, Option<&str>)]) -> Claims {
+    fn claims(images: &[&str], tags: &[(&str, Option<&Digest>)]) -> Claims {
         let images: Vec<(&str, &str)> = images.iter().map(|image| (*image, "prod/Pod/a")).collect();
         Claims::new(of_shop_web(&images), tags.iter().copied(), false)
     }
@@ -204,67 +207,67 @@ mod tests {
 
     #[test]
     fn a_name_in_use_holds_that_tag_alone() {
-        let claims = claims(&[by_name()], &[("v1", Some(SHA_1)), ("v2", None)]);
+        let claims = claims(&[by_name()], &[("v1", some(SHA_1)), ("v2", None)]);
         assert!(claims.must_keep("v1", None, false));
         assert!(!claims.must_keep("v2", None, false));
     }
 
     #[test]
     fn who_uses_tags_is_told_for_the_first_few() {
-        let used = claims(&[&by_digest()], &[("v1", Some(SHA_1))]);
+        let used = claims(&[&by_digest()], &[("v1", some(SHA_1))]);
         let same =
-            [("v1", Some(SHA_1)), ("v2", Some(SHA_2)), ("v3", Some(SHA_1)), ("v4", Some(SHA_1)), ("v5", Some(SHA_1))];
+            [("v1", some(SHA_1)), ("v2", some(SHA_2)), ("v3", some(SHA_1)), ("v4", some(SHA_1)), ("v5", some(SHA_1))];
         let by = "by prod/Pod/a";
         assert_eq!(used.users_message(same.into_iter().take(3)), Some(format!("v1 {by}, v3 {by}")));
         assert_eq!(used.users_message(same), Some(format!("v1 {by}, v3 {by}, v4 {by} and 1 more")));
-        assert_eq!(used.users_message([("v2", Some(SHA_2)), ("v6", None)]), None);
+        assert_eq!(used.users_message([("v2", some(SHA_2)), ("v6", None)]), None);
     }
 
     #[test]
     fn a_digest_in_use_holds_its_tags_and_those_whose_digest_is_not_known() {
-        let claims = claims(&[&by_digest()], &[("v1", Some(SHA_1)), ("v2", Some(SHA_2)), ("v3", None)]);
-        assert!(claims.certain("v1", Some(SHA_1)).is_some());
-        assert!(!claims.must_keep("v2", Some(SHA_2), false));
+        let claims = claims(&[&by_digest()], &[("v1", some(SHA_1)), ("v2", some(SHA_2)), ("v3", None)]);
+        assert!(claims.certain("v1", some(SHA_1)).is_some());
+        assert!(!claims.must_keep("v2", some(SHA_2), false));
         assert!(claims.certain("v3", None).is_none() && claims.must_keep("v3", None, true));
         assert!(claims.doubt().ends_with("in use by prod/Pod/a, and the digests of some tags are not known"));
     }
 
     #[test]
     fn a_text_that_may_mean_the_repository_holds_all_of_its_tags() {
-        let tags = [("v1", Some(SHA_1)), ("v2", None)];
+        let tags = [("v1", some(SHA_1)), ("v2", None)];
         let held = claims(&["registry.example.com/shop/web:${TAG}"], &tags);
         assert!(tags.iter().all(|(name, digest)| held.must_keep(name, *digest, true)));
-        assert!(held.all_possible() && held.certain("v1", Some(SHA_1)).is_none());
+        assert!(held.all_possible() && held.certain("v1", some(SHA_1)).is_none());
         assert_eq!(
             held.doubt(),
             "write the image in full in the workload: registry.example.com/shop/web:${TAG} (used by prod/Pod/a) cannot \
              be read (the tag is not valid), and may mean any tag of this repository"
         );
         let free = claims(&["registry.example.com/shop/api:${TAG}"], &tags);
-        assert!(!free.all_possible() && !free.must_keep("v1", Some(SHA_1), false));
+        assert!(!free.all_possible() && !free.must_keep("v1", some(SHA_1), false));
     }
 
     #[test]
     fn a_digest_that_no_tag_has_holds_whatever_may_contain_it() {
-        let tags = [("v2", Some(SHA_2))];
+        let tags = [("v2", some(SHA_2))];
         let lost = claims(&[&by_digest()], &tags);
-        assert!(lost.must_keep("v2", Some(SHA_2), false));
-        assert!(!lost.must_keep("v2", Some(SHA_2), true), "one image contains no other");
+        assert!(lost.must_keep("v2", some(SHA_2), false));
+        assert!(!lost.must_keep("v2", some(SHA_2), true), "one image contains no other");
         assert_eq!(lost.doubt(), format!("{SHA_1} is in use by prod/Pod/a, and no tag has this digest"));
-        let resolved = claims(&[&by_digest()], &[("v2", Some(SHA_2)), ("newer", Some(SHA_1))]);
-        assert!(!resolved.must_keep("v2", Some(SHA_2), false));
+        let resolved = claims(&[&by_digest()], &[("v2", some(SHA_2)), ("newer", some(SHA_1))]);
+        assert!(!resolved.must_keep("v2", some(SHA_2), false));
     }
 
     #[test]
     fn what_came_into_use_since_is_not_known_to_be_elsewhere() {
-        let tags = [("v2", Some(SHA_2))];
+        let tags = [("v2", some(SHA_2))];
         let before = claims(&[], &tags);
         let same = before.again(of_shop_web(&[]));
-        assert!(!same.must_keep("v2", Some(SHA_2), false));
+        assert!(!same.must_keep("v2", some(SHA_2), false));
         let digest = by_digest();
         let now = before.again(of_shop_web(&[(digest.as_str(), "prod/Pod/b")]));
-        assert!(now.must_keep("v2", Some(SHA_2), false));
-        assert!(!now.must_keep("v2", Some(SHA_2), true));
+        assert!(now.must_keep("v2", some(SHA_2), false));
+        assert!(!now.must_keep("v2", some(SHA_2), true));
     }
 
     const INDEX: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -272,31 +275,31 @@ mod tests {
 
     #[test]
     fn a_digest_inside_of_an_index_holds_that_index_and_no_other() {
-        let tags = [("index", Some(INDEX)), ("other", Some(OTHER)), ("unknown", Some("sha256:cc"))];
+        let tags = [("index", some(INDEX)), ("other", some(OTHER)), ("unknown", some("sha256:cc"))];
         let mut contents = Contents::default();
-        contents.note_index(OTHER, [Box::from(SHA_2)].into());
+        contents.note_index(&OTHER.into(), [Digest::new(SHA_2)].into());
         let known = |contents: &Contents| {
             let used = of_shop_web(&[(&by_digest(), "prod/Pod/a")]);
             Claims::with(used, tags, contents.clone(), false)
         };
         let not_found = known(&contents);
         assert!(
-            not_found.must_keep("index", Some(INDEX), false)
-                && not_found.must_keep("unknown", Some("sha256:cc"), false)
+            not_found.must_keep("index", some(INDEX), false)
+                && not_found.must_keep("unknown", some("sha256:cc"), false)
         );
-        assert!(!not_found.must_keep("other", Some(OTHER), false), "all of it is known");
-        contents.note_index(INDEX, [Box::from(SHA_1)].into());
+        assert!(!not_found.must_keep("other", some(OTHER), false), "all of it is known");
+        contents.note_index(&INDEX.into(), [Digest::new(SHA_1)].into());
         let found = known(&contents);
-        assert!(found.certain("index", Some(INDEX)).is_some());
-        assert!(!found.must_keep("other", Some(OTHER), false) && !found.must_keep("unknown", Some("sha256:cc"), false));
+        assert!(found.certain("index", some(INDEX)).is_some());
+        assert!(!found.must_keep("other", some(OTHER), false) && !found.must_keep("unknown", some("sha256:cc"), false));
         // What is inside of an index is still known when more comes into use.
         let second = format!("registry.example.com/shop/web@{SHA_2}");
         let now = found.again(of_shop_web(&[(&second, "prod/Pod/b")]));
-        assert!(now.certain("other", Some(OTHER)).is_some() && !now.must_keep("index", Some(INDEX), false));
-        assert!(!now.must_keep("unknown", Some("sha256:cc"), false));
+        assert!(now.certain("other", some(OTHER)).is_some() && !now.must_keep("index", some(INDEX), false));
+        assert!(!now.must_keep("unknown", some("sha256:cc"), false));
         let third = format!("registry.example.com/shop/web@sha256:{}", "3".repeat(64));
         let now = found.again(of_shop_web(&[(&third, "prod/Pod/b")]));
-        assert!(now.must_keep("unknown", Some("sha256:cc"), false) && !now.must_keep("other", Some(OTHER), false));
+        assert!(now.must_keep("unknown", some("sha256:cc"), false) && !now.must_keep("other", some(OTHER), false));
     }
 
     fn of_ids(ids: &[&str]) -> RepositoryUse {
@@ -307,23 +310,23 @@ mod tests {
 
     #[test]
     fn an_id_without_a_repository_holds_the_tag_that_has_it_and_everything_where_none_has() {
-        let tags = [("v1", Some(INDEX)), ("v2", Some(OTHER))];
+        let tags = [("v1", some(INDEX)), ("v2", some(OTHER))];
         let with = |contents: Contents| Claims::with(of_ids(&[SHA_1]), tags, contents, false);
         let lost = with(Contents::default());
         assert!(tags.iter().all(|(name, digest)| lost.possible(name, *digest, true)));
-        assert!(lost.certain("v1", Some(INDEX)).is_none());
+        assert!(lost.certain("v1", some(INDEX)).is_none());
         assert!(lost.doubt().contains(SHA_1) && lost.doubt().contains("without a repository"), "{}", lost.doubt());
 
         let mut contents = Contents::default();
-        contents.note_configuration(OTHER, SHA_1);
+        contents.note_configuration(&OTHER.into(), &SHA_1.into());
         let configured = with(contents);
-        assert!(configured.certain("v2", Some(OTHER)).is_some() && !configured.must_keep("v1", Some(INDEX), true));
+        assert!(configured.certain("v2", some(OTHER)).is_some() && !configured.must_keep("v1", some(INDEX), true));
         assert!(configured.must_keep("v3", None, true), "its digest is not known");
 
         let same = Claims::new(of_ids(&[INDEX]), tags, false);
-        assert!(same.certain("v1", Some(INDEX)).is_some() && !same.must_keep("v2", Some(OTHER), true));
-        assert!(!same.again(of_ids(&[INDEX])).must_keep("v2", Some(OTHER), true));
-        assert!(same.again(of_ids(&[INDEX, SHA_1])).must_keep("v2", Some(OTHER), true), "it came into use since");
+        assert!(same.certain("v1", some(INDEX)).is_some() && !same.must_keep("v2", some(OTHER), true));
+        assert!(!same.again(of_ids(&[INDEX])).must_keep("v2", some(OTHER), true));
+        assert!(same.again(of_ids(&[INDEX, SHA_1])).must_keep("v2", some(OTHER), true), "it came into use since");
     }
 
     #[test]
@@ -331,16 +334,16 @@ mod tests {
         let images = [used("localhost:5000/shop/web:v1", &["prod/Pod/a"])];
         let in_use = InUse::new(images, [], ["registry.example.com"], &[]);
         let of = in_use.repository("registry.example.com/shop/web", "shop/web");
-        let held = Claims::new(of.clone(), [("v1", Some(SHA_1))], false);
-        assert!(held.must_keep("v1", Some(SHA_1), true) && held.must_keep("v2", Some(SHA_2), true));
+        let held = Claims::new(of.clone(), [("v1", some(SHA_1))], false);
+        assert!(held.must_keep("v1", some(SHA_1), true) && held.must_keep("v2", some(SHA_2), true));
         assert_eq!(
             held.doubt(),
             "set protect.registryAliases: [localhost:5000] if localhost:5000/shop/web:v1 (used by prod/Pod/a) is of \
              this registry, of which the cluster uses no image by its own name"
         );
-        let before = Claims::new(RepositoryUse::default(), [("v1", Some(SHA_1))], false);
+        let before = Claims::new(RepositoryUse::default(), [("v1", some(SHA_1))], false);
         assert!(
-            !before.must_keep("v1", Some(SHA_1), true) && before.again(of.clone()).must_keep("v1", Some(SHA_1), true)
+            !before.must_keep("v1", some(SHA_1), true) && before.again(of.clone()).must_keep("v1", some(SHA_1), true)
         );
         assert!(!RepositoryUse::default().includes(&of) && of.includes(&of));
     }
@@ -348,8 +351,8 @@ mod tests {
     #[test]
     fn a_digest_of_another_algorithm_holds_single_images_too() {
         let image = format!("registry.example.com/shop/web@sha512:{}", "1".repeat(128));
-        let claims = claims(&[&image], &[("v1", Some(SHA_1))]);
-        assert!(claims.must_keep("v1", Some(SHA_1), true), "the two cannot be compared");
+        let claims = claims(&[&image], &[("v1", some(SHA_1))]);
+        assert!(claims.must_keep("v1", some(SHA_1), true), "the two cannot be compared");
     }
 
     fn signature(of: &str) -> String {
@@ -358,7 +361,7 @@ mod tests {
 
     #[test]
     fn the_signature_of_a_tag_in_use_is_held_and_that_of_another_is_not() {
-        let claims = claims(&[by_name()], &[("v1", Some(SHA_1)), ("v2", Some(SHA_2))]);
+        let claims = claims(&[by_name()], &[("v1", some(SHA_1)), ("v2", some(SHA_2))]);
         assert!(claims.certain(&signature(SHA_1), None).is_some());
         assert!(!claims.must_keep(&signature(SHA_2), None, false));
     }
@@ -366,13 +369,13 @@ mod tests {
     #[test]
     fn every_signature_is_held_while_the_digest_of_a_tag_in_use_is_not_known() {
         let used = of_shop_web(&[(by_name(), "prod/Pod/a")]);
-        let unknown = Claims::new(used, [("v2", Some(SHA_2))], true);
+        let unknown = Claims::new(used, [("v2", some(SHA_2))], true);
         assert!(unknown.certain(&signature(SHA_1), None).is_none() && unknown.must_keep(&signature(SHA_1), None, true));
-        assert!(!unknown.must_keep("v2", Some(SHA_2), false));
+        assert!(!unknown.must_keep("v2", some(SHA_2), false));
         // A tag came into use since; its digest was not looked at.
-        let before = claims(&[], &[("v2", Some(SHA_2))]);
+        let before = claims(&[], &[("v2", some(SHA_2))]);
         assert!(!before.must_keep(&signature(SHA_1), None, true));
         let now = before.again(of_shop_web(&[(by_name(), "prod/Pod/a")]));
-        assert!(now.must_keep(&signature(SHA_1), None, true) && !now.must_keep("v2", Some(SHA_2), false));
+        assert!(now.must_keep(&signature(SHA_1), None, true) && !now.must_keep("v2", some(SHA_2), false));
     }
 }

@@ -83,7 +83,7 @@ fn told(about: &PlanHeader, repository: &Repository, name: &str) -> Result<Strin
         line("Age", format!("{age}, counted from {}", date.strftime("%Y-%m-%d %H:%M:%S UTC")));
     }
     tag.bytes.iter().for_each(|bytes| line("Size", units::size(*bytes)));
-    tag.digest.iter().for_each(|digest| line("Digest", (*digest).to_owned()));
+    tag.digest.iter().for_each(|digest| line("Digest", digest.to_string()));
     if let Some(exceeded) = planned.exceeded.as_ref().filter(|_| tag.goes()) {
         line("But", format!("a run would remove nothing here: {}", exceeded.numbers()));
     }

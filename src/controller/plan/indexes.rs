@@ -27,13 +27,13 @@ impl Planner<'_> {
         indexes.sort_by_key(|tag| (attached(tag), Reverse(tag.pushed)));
         let mut asked = 0;
         for tag in indexes {
-            let Some(digest) = tag.digest.as_deref() else { continue };
+            let Some(digest) = &tag.digest else { continue };
             if let Some(known) = self.reader.client.known_children(digest) {
-                children.insert(digest.into(), known);
+                children.insert(digest.clone(), known);
             } else if asked < MAX_INDEXES && !children.contains_key(digest) {
                 asked += 1;
                 match self.reader.client.index_children(repository.id, &tag.name, digest).await {
-                    Ok(Some(told)) => _ = children.insert(digest.into(), told),
+                    Ok(Some(told)) => _ = children.insert(digest.clone(), told),
                     Ok(None) => {}
                     Err(error) if concerns_all(&error) => return Err(error),
                     // The others would take as long to fail.

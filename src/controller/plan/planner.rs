@@ -187,7 +187,7 @@ impl Planner<'_> {
             self.names_and_dates(rule, repository, &named, at).await?
         };
         let claims = self.claims(used, &inventory, source, repository).await?;
-        let in_use = |tag: &&Tag| claims.certain(&tag.name, tag.digest.as_deref()).is_some();
+        let in_use = |tag: &&Tag| claims.certain(&tag.name, tag.digest.as_ref()).is_some();
         let in_use: BTreeSet<Box<str>> = inventory.read.iter().filter(in_use).map(|tag| tag.name.clone()).collect();
         let leftover = self.leftover(rule, repository, inventory.read.iter().map(|tag| &*tag.name)).await?;
         let mut tags = bulk::plan(inventory.read, rule, &self.reader.policy.protect, &in_use, at);

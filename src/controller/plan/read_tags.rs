@@ -8,6 +8,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::gitlab::{self, Capabilities, Client, Error, Repository, TagDetails, TagOrder};
+use crate::model::Digest;
 use crate::policy::compile::Rule;
 use crate::policy::inventory::{Inventory, Names, Need, assemble, both_ends, need};
 use crate::policy::newest::{Newest, Places, Step};
@@ -209,7 +210,7 @@ async fn newest<'a>(
 /// The last push of a tag.
 pub(crate) struct Push {
     pub(crate) at: Timestamp,
-    pub(crate) digest: Option<Box<str>>,
+    pub(crate) digest: Option<Digest>,
 }
 
 /// The newest pushes.
@@ -268,7 +269,7 @@ pub(crate) fn tag(name: Box<str>, details: Option<TagDetails>, now: Timestamp) -
         single_image: false,
         protected: false,
         bytes: details.as_ref().and_then(|details| details.total_size),
-        digest: details.and_then(|details| details.digest).map(String::into_boxed_str),
+        digest: details.and_then(|details| details.digest),
         manifest: Manifest::default(),
     }
 }

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use crate::gitlab::{Error, Repository};
+use crate::model::Digest;
 use crate::policy::in_use::{Contents, RepositoryUse, names_subject};
 use crate::policy::inventory::Inventory;
 use crate::policy::source::Source;
@@ -29,19 +30,30 @@ struct Evidence<'a> {
     repository: &'a Repository,
     inventory: &'a Inventory,
     source: Source,
-    /// The tags that were read, with their digests where those are known.
-    read: HashMap<&'a str, Option<&'a str>>,
+    /// The names of the tags in use.
+    names: HashSet<&'a str>,
+    /// The tags of these names that were read, with their digests where those are known.
+    read: HashMap<&'a str, Option<&'a Digest>>,
     /// Digests of tags in use that were not read.
-    found: Vec<(&'a str, String)>,
+    found: Vec<(&'a str, Digest)>,
     contents: Contents,
     /// The digest of some tag in use is not known.
     undigested: bool,
 }
 
 impl<'a> Evidence<'a> {
-    fn digests(&self) -> impl Iterator<Item = &str> {
-        let read = self.read.values().flatten().copied();
-        read.chain(self.found.iter().map(|(_, digest)| digest.as_str())).chain(self.contents.digests())
+    /// What is known at first. There is no map of all tags, of which there may be many and few in use.
+    fn new(used: &'a RepositoryUse, repository: &'a Repository, inventory: &'a Inventory, source: Source) -> Self {
+        let names: HashSet<&str> = used.tags().map(|(name, _)| name).collect();
+        let read = inventory.read.iter().filter(|tag| names.contains(&*tag.name));
+        let read = read.map(|tag| (&*tag.name, tag.digest.as_ref())).collect();
+        let (found, contents, undigested) = (Vec::new(), Contents::default(), false);
+        Self { used, repository, inventory, source, names, read, found, contents, undigested }
+    }
+
+    fn digests(&self) -> impl Iterator<Item = &Digest> {
+        let read = self.inventory.read.iter().filter_map(|tag| tag.digest.as_ref());
+        read.chain(self.found.iter().map(|(_, digest)| digest)).chain(self.contents.digests())
     }
 
     /// Whether some digest in use is not known to be that of a tag.
@@ -55,7 +67,7 @@ impl<'a> Evidence<'a> {
     }
 
     /// Takes note of an image's configuration, if somebody may use it.
-    fn note_configuration(&mut self, digest: &str, configuration: &str) {
+    fn note_configuration(&mut self, digest: &Digest, configuration: &Digest) {
         if self.used.ids().any(|(id, _)| id == configuration) {
             self.contents.note_configuration(digest, configuration);
         }
@@ -63,14 +75,13 @@ impl<'a> Evidence<'a> {
 
     /// The tags that may be indexes, each digest once: those in use by name first, since they stay in any case, and
     /// then the newest.
-    fn indexes(&self) -> Vec<(&'a str, String)> {
-        let in_use: HashSet<&str> = self.used.tags().map(|(name, _)| name).collect();
+    fn indexes(&self) -> Vec<(&'a str, Digest)> {
         let mut read: Vec<&'a Tag> = self.inventory.read.iter().filter(|tag| !tag.single_image).collect();
-        read.sort_by_key(|tag| (!in_use.contains(&*tag.name), Reverse(tag.pushed)));
-        let read = read.into_iter().filter_map(|tag| Some((&*tag.name, tag.digest.as_deref()?.to_owned())));
+        read.sort_by_key(|tag| (!self.names.contains(&*tag.name), Reverse(tag.pushed)));
+        let read = read.into_iter().filter_map(|tag| Some((&*tag.name, tag.digest.as_ref()?)));
         let mut digests = HashSet::new();
-        let all = self.found.iter().cloned().chain(read);
-        all.filter(|(_, digest)| digests.insert(digest.clone())).collect()
+        let all = self.found.iter().map(|(name, digest)| (*name, digest)).chain(read);
+        all.filter(|(_, digest)| digests.insert(*digest)).map(|(name, digest)| (name, digest.clone())).collect()
     }
 }
 
@@ -83,9 +94,7 @@ impl Planner<'_> {
         source: Source,
         repository: &Repository,
     ) -> Result<Claims, Error> {
-        let read = inventory.read.iter().map(|tag| (&*tag.name, tag.digest.as_deref())).collect();
-        let (found, contents, undigested) = (Vec::new(), Contents::default(), false);
-        let mut evidence = Evidence { used: &used, repository, inventory, source, read, found, contents, undigested };
+        let mut evidence = Evidence::new(&used, repository, inventory, source);
         // Boxed, since what is rarely needed would make every run's future larger.
         Box::pin(self.look_up_used_tags(&mut evidence)).await?;
         if evidence.lacks_ids() {
@@ -94,9 +103,9 @@ impl Planner<'_> {
         if source.graphql && (evidence.lacks_digests() || evidence.lacks_ids()) {
             Box::pin(self.look_into_indexes(&mut evidence)).await?;
         }
-        let Evidence { read, found, contents, undigested, .. } = evidence;
-        let found = found.iter().map(|(name, digest)| (*name, Some(digest.as_str())));
-        let tags = read.iter().map(|(name, digest)| (*name, *digest)).chain(found);
+        let Evidence { found, contents, undigested, .. } = evidence;
+        let read = inventory.read.iter().map(|tag| (&*tag.name, tag.digest.as_ref()));
+        let tags = read.chain(found.iter().map(|(name, digest)| (*name, Some(digest))));
         Ok(Claims::with(used.clone(), tags, contents, undigested))
     }
 
@@ -104,8 +113,9 @@ impl Planner<'_> {
     /// others (most are theirs), or because of signatures; at all for the configuration that a node reports.
     async fn look_up_used_tags(&self, evidence: &mut Evidence<'_>) -> Result<(), Error> {
         let Evidence { used, repository, inventory, source, .. } = *evidence;
-        let newer: HashSet<&str> = inventory.newer.iter().map(AsRef::as_ref).collect();
-        let signed = evidence.read.keys().any(|name| names_subject(name));
+        let newer = inventory.newer.iter().map(|name| &**name);
+        let newer: HashSet<&str> = newer.filter(|name| evidence.names.contains(name)).collect();
+        let signed = inventory.read.iter().any(|tag| names_subject(&tag.name));
         let mut looked_up = 0;
         for (name, _) in used.tags() {
             let known = evidence.read.get(name).copied();

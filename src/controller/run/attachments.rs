@@ -4,9 +4,10 @@
 //! not found, or of which the answer was lost keeps them. And no other tag may have come to have the subject since the
 //! plan was made: the newest pushes tell, where GitLab sorts by push, otherwise all tags are read again.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::gitlab::Repository;
+use crate::model::Digest;
 use crate::policy::plan::{Attached, KeepReason, RemoveReason};
 use crate::policy::source::Source;
 use crate::policy::tag::{CLOCKS_MAY_DIFFER, Tag};
@@ -44,10 +45,15 @@ pub(crate) async fn step<'t>(
     }
     let there = digests(job, repository, source).await?;
     for (tag, attached, reason) in rest {
-        let has = |digest: &str| attached.subjects.iter().any(|subject| digest.starts_with(&**subject));
+        let has = |there: &BTreeSet<Digest>| {
+            // In their order, one that begins like the subject is the first from there on.
+            let from = |subject: &str| there.range(Digest::new(subject)..).next();
+            let begins = |subject: &str| from(subject).is_some_and(|digest| digest.text().starts_with(subject));
+            attached.subjects.iter().any(|subject| begins(subject))
+        };
         match &there {
             None => step.kept.push((tag, KeepReason::SubjectUnknown)),
-            Some(there) if there.iter().any(|digest| has(digest)) => step.kept.push((tag, KeepReason::SubjectKept)),
+            Some(there) if has(there) => step.kept.push((tag, KeepReason::SubjectKept)),
             Some(_) => step.free.entry(*reason).or_default().push(tag.clone()),
         }
     }
@@ -55,7 +61,7 @@ pub(crate) async fn step<'t>(
 }
 
 /// The digests that tags have now, of which the plan may not have known. `None` where some may be missing.
-async fn digests(job: &Job<'_>, repository: &Repository, source: Source) -> Result<Option<Vec<Box<str>>>, Halt> {
+async fn digests(job: &Job<'_>, repository: &Repository, source: Source) -> Result<Option<BTreeSet<Digest>>, Halt> {
     if source.sorts_by_push {
         // The clocks may differ.
         let since = source.at.saturating_sub(CLOCKS_MAY_DIFFER).unwrap_or(source.at);

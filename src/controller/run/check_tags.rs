@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
 use crate::gitlab::{Client, Error, ErrorKind, FinalCheck, Repository, TagNow};
+use crate::model::Digest;
 use crate::policy::in_use::RepositoryUse;
 use crate::policy::tag::{Moment, Tag, to_the_second};
 
@@ -179,7 +180,7 @@ impl TagCheck {
             if unread || error.is_too_much() { Found::Late } else { error.into() }
         })?;
         let now = |(tag, told): (&Tag, TagNow)| match told {
-            TagNow::There { digest, published_at } => compared(tag, digest.as_deref(), published_at),
+            TagNow::There { digest, published_at } => compared(tag, digest.as_ref(), published_at),
             TagNow::Missing => Now::Missing,
             TagNow::Crowded => Now::Crowded,
         };
@@ -192,7 +193,7 @@ impl TagCheck {
         let mut now = Vec::new();
         for tag in &self.tags {
             let details = client.tag(&reference, &tag.name).await?;
-            now.push(details.map_or(Now::Missing, |details| compared(tag, details.digest.as_deref(), None)));
+            now.push(details.map_or(Now::Missing, |details| compared(tag, details.digest.as_ref(), None)));
         }
         Ok(now)
     }
@@ -217,8 +218,8 @@ pub(super) fn used(look: &Look) -> Found {
 
 /// What a tag is by its digest, and by its last push where both are told. Dates are whole seconds, as GraphQL tells
 /// them.
-fn compared(planned: &Tag, digest: Option<&str>, published: Option<Timestamp>) -> Now {
-    let Some((then, now)) = planned.digest.as_deref().zip(digest) else { return Now::Untold };
+fn compared(planned: &Tag, digest: Option<&Digest>, published: Option<Timestamp>) -> Now {
+    let Some((then, now)) = planned.digest.as_ref().zip(digest) else { return Now::Untold };
     let another_push = match (planned.pushed, published) {
         (Moment::At(then), Some(now)) if planned.push_told => to_the_second(then) != to_the_second(now),
         _ => false,
@@ -319,7 +320,7 @@ mod tests {
         let pushed = Moment::At(PUSHED.parse().unwrap());
         let tag = Tag {
             name: "v1".into(),
-            digest: planned.map(Box::from),
+            digest: planned.map(Digest::new),
             pushed,
             push_told,
             created: pushed,
@@ -328,6 +329,7 @@ mod tests {
             bytes: None,
             manifest: Manifest::default(),
         };
-        assert_eq!(compared(&tag, digest, published.map(|at| at.parse().unwrap())), expected);
+        let digest = digest.map(Digest::new);
+        assert_eq!(compared(&tag, digest.as_ref(), published.map(|at| at.parse().unwrap())), expected);
     }
 }

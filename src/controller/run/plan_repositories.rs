@@ -51,7 +51,7 @@ impl Planned<'_> {
         self.removal.iter().flat_map(|removal| removal.tags.iter()).map(|tag| Item {
             repository: &self.repository.path,
             name: &tag.name,
-            digest: tag.digest.as_deref(),
+            digest: tag.digest.as_ref(),
         })
     }
 

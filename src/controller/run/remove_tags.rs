@@ -416,7 +416,7 @@ impl<'a> Removal<'a> {
     }
 
     fn leave(&self, tag: &Tag, line: Line<'_>) {
-        let (digest, bytes) = (tag.digest.as_deref(), tag.bytes);
+        let (digest, bytes) = (tag.digest.as_ref(), tag.bytes);
         self.job.trail.tag(self.repository, Line { digest, bytes, ..line });
     }
 }
@@ -432,9 +432,9 @@ pub(super) fn fates(tags: &[&Tag], parts: Vec<RemovedPart>) -> Vec<Fates> {
 }
 
 fn users(claims: &Claims, tag: &Tag) -> Option<String> {
-    claims.certain(&tag.name, tag.digest.as_deref()).map(|users| users.to_string())
+    claims.certain(&tag.name, tag.digest.as_ref()).map(|users| users.to_string())
 }
 
 fn held(claims: &Claims, tag: &Tag) -> bool {
-    claims.must_keep(&tag.name, tag.digest.as_deref(), tag.single_image)
+    claims.must_keep(&tag.name, tag.digest.as_ref(), tag.single_image)
 }

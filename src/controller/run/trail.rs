@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::api::Mode;
 use crate::gitlab::Repository;
+use crate::model::Digest;
 use crate::policy::audit::AuditVerdict;
 use crate::policy::history::{Fate, Record, Removed};
 use crate::policy::repository_outcome::RepositoryReason;
@@ -22,7 +23,7 @@ pub(crate) struct Trail<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Line<'l> {
     pub(crate) tag: &'l str,
-    pub(crate) digest: Option<&'l str>,
+    pub(crate) digest: Option<&'l Digest>,
     pub(crate) bytes: Option<u64>,
     pub(crate) verdict: AuditVerdict,
     pub(crate) reason: &'static str,
@@ -41,6 +42,7 @@ impl Trail<'_> {
     /// Notes what becomes, or became, of a tag.
     pub(crate) fn tag(&self, repository: &Repository, line: Line<'_>) {
         let Line { tag, digest, bytes, verdict, reason, rule, used_by } = line;
+        let text = digest.map(Digest::text);
         tracing::info!(
             target: "audit",
             run = self.id,
@@ -49,7 +51,7 @@ impl Trail<'_> {
             project = repository.project_path(),
             repository = repository.path,
             tag,
-            digest,
+            digest = text.as_deref(),
             bytes,
             mode = self.mode.as_str(),
             verdict = verdict.as_str(),
@@ -63,7 +65,7 @@ impl Trail<'_> {
             AuditVerdict::Unknown => Fate::Unknown,
             AuditVerdict::Keep | AuditVerdict::Candidate | AuditVerdict::Delete => return,
         };
-        let (tag, digest) = (Some(tag.into()), digest.map(Box::from));
+        let (tag, digest) = (Some(tag.into()), digest.cloned());
         self.record(&Removed { repository: repository.path.as_str().into(), tag, digest, bytes, fate });
     }
 

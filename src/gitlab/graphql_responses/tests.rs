@@ -190,7 +190,7 @@ fn only_what_is_known_to_be_one_image_or_several_counts_as_such(
 fn referrers_are_told_by_their_digests(#[case] referrers: Value, #[case] digests: &[&str]) {
     let node = json!({ "name": "a", "referrers": referrers });
     let tag = serde_json::from_value::<Node>(node).unwrap().tag();
-    assert_eq!(tag.referrers.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), digests);
+    assert_eq!(tag.referrers.iter().map(Digest::to_string).collect::<Vec<_>>(), digests);
 }
 
 #[test]

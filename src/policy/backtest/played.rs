@@ -1,8 +1,9 @@
 //! A repository over which runs were played: which of them removes what, and what was deployed of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::regret::{Deployed, Record};
+use crate::model::Digest;
 use crate::policy::in_use::{Deployment, What};
 use crate::policy::plan::attachments::Context;
 use crate::policy::plan::replay::{Contest, Replay};
@@ -54,36 +55,34 @@ pub(super) fn record(replay: &Replay, context: Context<'_>, deployments: &[Deplo
         return (Record::default(), 0);
     }
     // The tags may be many, and what is deployed of them is little.
-    let (mut names, mut digests): (HashMap<&str, usize>, HashMap<&str, Vec<usize>>) = Default::default();
+    let (mut names, mut digests): (HashMap<&str, usize>, HashMap<&Digest, Vec<usize>>) = Default::default();
     let (mut of_names, mut of_digests) = (HashSet::new(), HashSet::new());
     for deployment in deployments {
         _ = match &deployment.what {
             What::Tag(name) => of_names.insert(&**name),
-            What::Digest(digest) => of_digests.insert(&**digest),
+            What::Digest(digest) => of_digests.insert(digest),
         };
     }
     for (at, planned) in replay.tags().iter().enumerate() {
         if of_names.contains(&*planned.tag.name) {
             names.insert(&planned.tag.name, at);
         }
-        let Some(digest) = planned.tag.digest.as_deref() else { continue };
+        let Some(digest) = &planned.tag.digest else { continue };
         let inside = context.children.get(digest).into_iter().flat_map(|inside| &**inside);
-        for digest in inside.map(AsRef::as_ref).chain([digest]).filter(|digest| of_digests.contains(digest)) {
+        for digest in inside.chain([digest]).filter(|digest| of_digests.contains(digest)) {
             digests.entry(digest).or_default().push(at);
         }
     }
-    let (mut deployed, mut unmatched) = (Vec::new(), BTreeSet::new());
+    let (mut deployed, mut unmatched) = (Vec::new(), HashSet::new());
     for Deployment { what, written, user, at, again, until } in deployments {
         let tags: Vec<usize> = match what {
             What::Tag(name) => names.get(&**name).copied().into_iter().collect(),
-            What::Digest(digest) => digests.get(&**digest).cloned().unwrap_or_default(),
+            What::Digest(digest) => digests.get(digest).cloned().unwrap_or_default(),
         };
         if !tags.is_empty() {
             deployed.push(Deployed { tags, user: user.clone(), at: *at, again: *again, until: *until });
         } else if *written {
-            unmatched.insert(match what {
-                What::Tag(name) | What::Digest(name) => &**name,
-            });
+            unmatched.insert(what);
         }
     }
     (Record::new(deployed), unmatched.len())

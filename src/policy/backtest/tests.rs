@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::api::Attachments;
+use crate::model::Digest;
 use crate::policy::compile::tests::spec;
 use crate::policy::in_use::What;
 use crate::policy::plan::attachments::Children;
@@ -45,7 +46,7 @@ fn tag(name: &str, days: i64, image: u8) -> Tag {
     }
 }
 
-fn digest(image: u8) -> Box<str> {
+fn digest(image: u8) -> Digest {
     format!("sha256:{image:064x}").into()
 }
 

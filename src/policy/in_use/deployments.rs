@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use super::registry::{Alias, Registries, key, keys};
 use super::unreadable;
 use super::used::Meaning;
-use crate::model::{DatedImage, UsedImage};
+use crate::model::{DatedImage, Digest, UsedImage};
 use crate::policy::image::ImageRef;
 
 /// What of a repository an object runs.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum What {
     /// What a tag pointed at.
     Tag(Box<str>),
     /// The image with this digest; or, as a node may report, with this configuration.
-    Digest(Box<str>),
+    Digest(Digest),
 }
 
 /// An image of a repository, with an object that runs it.
@@ -65,8 +65,7 @@ impl Deployments {
                 Ok(Meaning::Reported(image, digest)) => add(&image.name, What::Digest(digest)),
                 Ok(Meaning::Images(images)) => {
                     for ImageRef { name, tag, digest } in images {
-                        let digest = digest.map(|digest| What::Digest(digest.into()));
-                        if let Some(what) = digest.or_else(|| tag.map(|tag| What::Tag(tag.into()))) {
+                        if let Some(what) = digest.map(What::Digest).or_else(|| tag.map(|tag| What::Tag(tag.into()))) {
                             add(&name, what);
                         }
                     }

@@ -37,7 +37,7 @@ use super::template::Template;
 use super::used::Meaning;
 use super::{Alias, Users};
 use crate::api::conditions::shorten;
-use crate::model::UsedImage;
+use crate::model::{Digest, UsedImage};
 use crate::policy::image::{ImageRef, host_in_names};
 
 /// Most users that are named for an image: a list of 2,000 images has to fit into a `ConfigMap` (1 MiB).
@@ -140,8 +140,8 @@ impl List {
             let paths = registries.paths(image).into_iter();
             paths.map(|path| ImageRef { name: format!("{host}/{path}"), ..image.clone() }.to_string()).collect()
         };
-        let reported = |image: &ImageRef, id: &str| -> Vec<Written> {
-            there(image).into_iter().map(|text| (text, Some(id.into()))).collect()
+        let reported = |image: &ImageRef, id: &Digest| -> Vec<Written> {
+            there(image).into_iter().map(|text| (text, Some((*id.text()).into()))).collect()
         };
         for image in images {
             let text = image.text();

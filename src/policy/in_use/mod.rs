@@ -104,7 +104,7 @@ impl InUse {
     fn take(&mut self, meaning: Meaning, users: &Users, here: bool, registries: &Registries<'_>) {
         match meaning {
             Meaning::Nothing => {}
-            Meaning::Reported(image, id) => self.named(&image, here, registries).add_id(&id, users),
+            Meaning::Reported(image, id) => self.named(&image, here, registries).add_id(id, users),
             Meaning::Images(images) => {
                 for image in images {
                     self.named(&image, here, registries).add(image, users);

@@ -11,9 +11,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::Bound;
 
 use super::{Contents, Unreadable, Users};
+use crate::model::Digest;
 use crate::policy::attachment;
 use crate::policy::image::ImageRef;
 
@@ -21,15 +21,15 @@ use crate::policy::image::ImageRef;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RepositoryUse {
     tags: BTreeMap<Box<str>, Users>,
-    digests: BTreeMap<Box<str>, Users>,
+    digests: BTreeMap<Digest, Users>,
     /// Digests that nodes report for images of this repository without naming one: of the image or of its
     /// configuration.
-    ids: BTreeMap<Box<str>, Users>,
+    ids: BTreeMap<Digest, Users>,
     /// Digests that contain one of those in use, as far as [`Contents`] tell: indexes, and images by their
     /// configuration.
-    containers: BTreeMap<Box<str>, Users>,
+    containers: BTreeMap<Digest, Users>,
     /// Digests of tags that are in use by name: they keep what refers to them, not other tags.
-    subjects: BTreeMap<Box<str>, Users>,
+    subjects: BTreeMap<Digest, Users>,
     /// Everybody who uses a digest.
     digest_users: Users,
     /// The cluster may know the repository under another name, so that nothing above is certain to be all.
@@ -119,45 +119,43 @@ impl RepositoryUse {
     }
 
     /// The digests in use, in order.
-    pub fn digests(&self) -> impl Iterator<Item = (&str, &Users)> {
-        self.digests.iter().map(|(digest, users)| (digest.as_ref(), users))
+    pub fn digests(&self) -> impl Iterator<Item = (&Digest, &Users)> {
+        self.digests.iter()
     }
 
     /// The digests that nodes report without a repository, in order.
-    pub fn ids(&self) -> impl Iterator<Item = (&str, &Users)> {
-        self.ids.iter().map(|(id, users)| (id.as_ref(), users))
+    pub fn ids(&self) -> impl Iterator<Item = (&Digest, &Users)> {
+        self.ids.iter()
     }
 
     /// Takes note of what images contain: what contains something in use is in use.
     pub fn note_contents(&mut self, contents: &Contents) {
         for (inner, outer) in contents.inside() {
             for users in [self.digests.get(inner), self.ids.get(inner)].into_iter().flatten() {
-                self.containers.entry(outer.into()).or_default().join(users);
+                self.containers.entry(outer.clone()).or_default().join(users);
             }
         }
     }
 
     /// Takes note of the digests of those tags that are in use by name, so that their signatures are in use as well.
     /// Tags are given with their digest where it is known; those that are not in use make no difference.
-    pub fn note_digests<'t>(&mut self, tags: impl IntoIterator<Item = (&'t str, Option<&'t str>)>) {
+    pub fn note_digests<'t>(&mut self, tags: impl IntoIterator<Item = (&'t str, Option<&'t Digest>)>) {
         for (name, digest) in tags {
             if let (Some(users), Some(digest)) = (self.tags.get(name), digest) {
-                self.subjects.entry(digest.into()).or_default().join(users);
+                self.subjects.entry(digest.clone()).or_default().join(users);
             }
         }
     }
 
     /// Takes over the digests that were noted before of tags that are in use by name.
     pub fn keep_subjects(&mut self, before: &Self) {
-        for (digest, users) in &before.subjects {
-            self.subjects.entry(digest.clone()).or_default().join(users);
-        }
+        add_all(&mut self.subjects, &before.subjects);
     }
 
     /// Who uses a tag, by its name and, where it is known, the digest it points at (`sha256:…`). `None` is: nobody
     /// does.
     #[must_use]
-    pub fn users_of_tag(&self, name: &str, digest: Option<&str>) -> Option<Use<'_>> {
+    pub fn users_of_tag(&self, name: &str, digest: Option<&Digest>) -> Option<Use<'_>> {
         let by_name = self.tags.get(name);
         let by_digest = digest.and_then(|digest| self.users_of_digest(digest));
         let (how, users) = match (by_name, by_digest, self.users_of_subject(name)) {
@@ -172,7 +170,7 @@ impl RepositoryUse {
     }
 
     /// Who uses an image by its digest, or something inside of it.
-    fn users_of_digest(&self, digest: &str) -> Option<Cow<'_, Users>> {
+    fn users_of_digest(&self, digest: &Digest) -> Option<Cow<'_, Users>> {
         let maps = [&self.digests, &self.ids, &self.containers];
         let users = maps.into_iter().filter_map(|map| map.get(digest)).map(Cow::Borrowed);
         users.reduce(|users, more| joined(users, &more))
@@ -183,8 +181,8 @@ impl RepositoryUse {
     /// They belong to images that have no tag any more, or are inside a multi-platform image. The latter can be any tag
     /// that is not known to be a single image.
     #[must_use]
-    pub fn unresolved<'k>(&self, known: impl IntoIterator<Item = &'k str>) -> Vec<&str> {
-        let mut unresolved: BTreeSet<&str> = self.digests.keys().map(AsRef::as_ref).collect();
+    pub fn unresolved<'k>(&self, known: impl IntoIterator<Item = &'k Digest>) -> Vec<&Digest> {
+        let mut unresolved: BTreeSet<&Digest> = self.digests.keys().collect();
         for digest in known {
             unresolved.remove(digest);
         }
@@ -193,8 +191,8 @@ impl RepositoryUse {
 
     /// The digests that nodes report without a repository and that none of these is, in order.
     #[must_use]
-    pub fn unresolved_ids<'k>(&self, known: impl IntoIterator<Item = &'k str>) -> Vec<&str> {
-        let mut unresolved: BTreeSet<&str> = self.ids.keys().map(AsRef::as_ref).collect();
+    pub fn unresolved_ids<'k>(&self, known: impl IntoIterator<Item = &'k Digest>) -> Vec<&Digest> {
+        let mut unresolved: BTreeSet<&Digest> = self.ids.keys().collect();
         for digest in known {
             unresolved.remove(digest);
         }
@@ -205,7 +203,7 @@ impl RepositoryUse {
         let ImageRef { tag, digest, .. } = reference;
         if let Some(digest) = digest {
             self.digest_users.join(users);
-            self.digests.entry(digest.into()).or_default().join(users);
+            self.digests.entry(digest).or_default().join(users);
         }
         if let Some(tag) = tag {
             self.tags.entry(tag.into()).or_default().join(users);
@@ -213,9 +211,9 @@ impl RepositoryUse {
     }
 
     /// Somebody uses an image of the repository of which a node reports just this.
-    pub(super) fn add_id(&mut self, id: &str, users: &Users) {
+    pub(super) fn add_id(&mut self, id: Digest, users: &Users) {
         self.digest_users.join(users);
-        self.ids.entry(id.into()).or_default().join(users);
+        self.ids.entry(id).or_default().join(users);
     }
 
     /// The cluster uses these images of the same path, and may mean this repository.
@@ -237,22 +235,19 @@ impl RepositoryUse {
     }
 
     pub(super) fn join(&mut self, other: &Self) {
-        let maps = [(&mut self.tags, &other.tags), (&mut self.digests, &other.digests), (&mut self.ids, &other.ids)];
-        for (own, others) in maps {
-            for (name, users) in others {
-                own.entry(name.clone()).or_default().join(users);
-            }
-        }
+        add_all(&mut self.tags, &other.tags);
+        add_all(&mut self.digests, &other.digests);
+        add_all(&mut self.ids, &other.ids);
         self.digest_users.join(&other.digest_users);
     }
 
     /// Whether a tag that has this digest, or an unknown one, cannot be told from the digests in use. Digests of
     /// different algorithms cannot be compared; in the order of the texts, one algorithm stands together.
-    fn may_be_used(&self, digest: Option<&str>) -> bool {
+    fn may_be_used(&self, digest: Option<&Digest>) -> bool {
         let Some(digest) = digest else { return self.by_digest() };
         let mut digests = self.digests.keys();
         let ends = [digests.next(), digests.next_back()];
-        ends.into_iter().flatten().any(|used| algorithm(used) != algorithm(digest))
+        ends.into_iter().flatten().any(|used| used.algorithm() != digest.algorithm())
     }
 
     /// Whether everything that is in use of the other is in use here, by whomever.
@@ -285,13 +280,15 @@ fn joined<'a>(users: Cow<'a, Users>, more: &Users) -> Cow<'a, Users> {
     Cow::Owned(users)
 }
 
-fn first_with<'a>(digests: &'a BTreeMap<Box<str>, Users>, beginning: &str) -> Option<&'a Users> {
-    let (digest, users) = digests.range::<str, _>((Bound::Included(beginning), Bound::Unbounded)).next()?;
-    digest.starts_with(beginning).then_some(users)
+fn add_all<K: Clone + Ord>(own: &mut BTreeMap<K, Users>, others: &BTreeMap<K, Users>) {
+    for (key, users) in others {
+        own.entry(key.clone()).or_default().join(users);
+    }
 }
 
-fn algorithm(digest: &str) -> &str {
-    digest.split_once(':').map_or("", |(algorithm, _)| algorithm)
+fn first_with<'a>(digests: &'a BTreeMap<Digest, Users>, beginning: &str) -> Option<&'a Users> {
+    let (digest, users) = digests.range(Digest::new(beginning)..).next()?;
+    digest.text().starts_with(beginning).then_some(users)
 }
 
 #[cfg(test)]
@@ -299,10 +296,10 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::policy::in_use::tests::{SHA_1, SHA_2, hex, of_shop_web};
+    use crate::policy::in_use::tests::{SHA_1, SHA_2, hex, of_shop_web, some};
 
     fn told(repository: &RepositoryUse, name: &str, digest: Option<&str>) -> Option<(How, String)> {
-        repository.users_of_tag(name, digest).map(|used| (used.how, used.to_string()))
+        repository.users_of_tag(name, digest.and_then(some)).map(|used| (used.how, used.to_string()))
     }
 
     #[test]
@@ -406,7 +403,7 @@ mod tests {
         let mut repository = of_shop_web(&[("registry.example.com/shop/web:v1", "prod/Deployment/web")]);
         let signature = format!("sha256-{}.sig", hex('1', 64));
         assert_eq!(told(&repository, &signature, Some(SHA_2)), None);
-        repository.note_digests([("v0", Some(SHA_2)), ("v1", Some(SHA_1)), ("v2", None)]);
+        repository.note_digests([("v0", some(SHA_2)), ("v1", some(SHA_1)), ("v2", None)]);
         assert_eq!(told(&repository, &signature, Some(SHA_2)), Some((How::Referrer, "prod/Deployment/web".to_owned())));
         assert_eq!(told(&repository, &signature.replace('1', "2"), None), None);
         // Another tag of that image may go: the one in use keeps the image.
@@ -420,8 +417,8 @@ mod tests {
         let image = format!("registry.example.com/shop/web@{SHA_1}");
         let mut repository = of_shop_web(&[(&image, "prod/Pod/a")]);
         let mut contents = Contents::default();
-        contents.note_index(&index('a'), [Box::from(SHA_2), Box::from(SHA_1)].into());
-        contents.note_index(&index('b'), [Box::from(SHA_2)].into());
+        contents.note_index(&index('a').into(), [SHA_2, SHA_1].map(Digest::new).into());
+        contents.note_index(&index('b').into(), [Digest::new(SHA_2)].into());
         repository.note_contents(&contents);
         let by_digest = Some((How::Digest, "prod/Pod/a".to_owned()));
         assert_eq!(told(&repository, "v1", Some(&index('a'))), by_digest);
@@ -435,9 +432,10 @@ mod tests {
     fn digests_that_no_tag_has_are_unresolved() {
         let images = [SHA_1, SHA_2].map(|digest| format!("registry.example.com/shop/web@{digest}"));
         let repository = of_shop_web(&[(&images[1], "prod/Pod/b"), (&images[0], "prod/Pod/a")]);
-        assert_eq!(repository.unresolved([]), [SHA_1, SHA_2]);
-        assert_eq!(repository.unresolved(["sha256:other", SHA_1, SHA_1]), [SHA_2]);
-        assert_eq!(repository.unresolved([SHA_2, SHA_1]), [""; 0]);
+        let [one, two, other] = [SHA_1, SHA_2, "sha256:other"].map(Digest::new);
+        assert_eq!(repository.unresolved([]), [&one, &two]);
+        assert_eq!(repository.unresolved([&other, &one, &one]), [&two]);
+        assert!(repository.unresolved([&two, &one]).is_empty());
     }
 
     #[test]

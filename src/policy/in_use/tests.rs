@@ -4,9 +4,16 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::model::Digest;
 
 pub(crate) const SHA_1: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
 pub(crate) const SHA_2: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
+
+/// What is told of a tag with this digest, for as long as the tests run.
+#[expect(clippy::unnecessary_wraps, reason = "as it is told")]
+pub(crate) fn some(digest: &str) -> Option<&'static Digest> {
+    Some(Box::leak(Box::new(digest.into())))
+}
 
 pub(crate) fn hex(digit: char, length: usize) -> String {
     std::iter::repeat_n(digit, length).collect()
@@ -127,13 +134,13 @@ fn an_id_is_read_as_an_id() {
     let pulled = format!("docker-pullable://registry.example.com/shop/web@{SHA_1}");
     let in_use = InUse::new([id(&pulled), id(SHA_2), id("")], [], ["registry.example.com"], &[]);
     let repository = in_use.repository("registry.example.com/shop/web", "shop/web");
-    assert_eq!(repository.digests().map(|(digest, _)| digest).collect::<Vec<_>>(), [SHA_1]);
+    assert_eq!(repository.digests().map(|(digest, _)| digest.to_string()).collect::<Vec<_>>(), [SHA_1]);
     assert_eq!((repository.tags().count(), in_use.unreadable().len(), in_use.ignored()), (0, 0, 0));
 }
 
 fn digests(in_use: &InUse, path: &str) -> Vec<String> {
     let repository = in_use.repository(&format!("registry.example.com/{path}"), path);
-    repository.digests().map(|(digest, _)| digest.to_owned()).collect()
+    repository.digests().map(|(digest, _)| digest.to_string()).collect()
 }
 
 #[rstest]
@@ -168,7 +175,7 @@ fn what_a_node_reports_without_a_repository_counts_for_that_of_the_image(#[case]
     let image = reported("registry.example.com/shop/web:v1", &id);
     let in_use = InUse::new([image], [], ["registry.example.com"], &[]);
     let repository = in_use.repository("registry.example.com/shop/web", "shop/web");
-    assert_eq!(repository.ids().map(|(id, _)| id).collect::<Vec<_>>(), [noted]);
+    assert_eq!(repository.ids().map(|(id, _)| id.to_string()).collect::<Vec<_>>(), [noted]);
     assert!(repository.by_digest() && !repository.is_empty());
     assert!(in_use.repository("registry.example.com/shop/api", "shop/api").is_empty());
     assert_eq!((in_use.unreadable().len(), in_use.ignored()), (0, 0));
@@ -279,7 +286,7 @@ proptest! {
                     continue;
                 }
                 let repository = of(&in_use, path);
-                for digest in [None, Some(SHA_1), Some(SHA_2)] {
+                for digest in [None, some(SHA_1), some(SHA_2)] {
                     if let Some(tag) = &reference.tag {
                         prop_assert_eq!(repository.users_of_tag(tag, digest).unwrap().how, How::Name);
                     }
@@ -322,12 +329,12 @@ proptest! {
     #[test]
     fn more_images_never_free_a_tag(images in some_images(), more in some_images(), name in "[vx][0-3]",
         digit in prop::option::of("[1-3]")) {
-        let digest = digit.map(|digit| format!("sha256:{}", digit.repeat(64)));
+        let digest = digit.map(|digit| Digest::from(format!("sha256:{}", digit.repeat(64))));
         let before = world(images.clone());
         let after = world(images.into_iter().chain(more).collect());
         for path in PATHS {
-            if of(&before, path).users_of_tag(&name, digest.as_deref()).is_some() {
-                prop_assert!(of(&after, path).users_of_tag(&name, digest.as_deref()).is_some());
+            if of(&before, path).users_of_tag(&name, digest.as_ref()).is_some() {
+                prop_assert!(of(&after, path).users_of_tag(&name, digest.as_ref()).is_some());
             }
         }
         prop_assert!(after.unreadable().len() >= before.unreadable().len());
@@ -354,7 +361,7 @@ proptest! {
         let in_use = world(images);
         for path in PATHS {
             let repository = of(&in_use, path);
-            let found = repository.users_of_tag("x", Some("sha256:3333"));
+            let found = repository.users_of_tag("x", some("sha256:3333"));
             prop_assert_eq!(found.is_some(), repository.unreadable().is_some());
         }
     }

@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::model::UsedImage;
-    use crate::policy::in_use::tests::{SHA_1, used, with_aliases};
+    use crate::policy::in_use::tests::{SHA_1, some, used, with_aliases};
     use crate::policy::in_use::{Alias, How, InUse};
 
     const PATHS: [&str; 3] = ["shop/web", "shop/api", "team/web"];
@@ -137,7 +137,7 @@ mod tests {
         for path in found {
             let used = in_use.repository(&format!("registry.example.com/{path}"), path);
             assert!(!used.is_empty() && used.any_users().is_some());
-            assert_eq!(used.users_of_tag("v1", Some(SHA_1)).unwrap().how, How::NotKnown);
+            assert_eq!(used.users_of_tag("v1", some(SHA_1)).unwrap().how, How::NotKnown);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::registry::key;
 use crate::api::conditions::shorten;
-use crate::model::UsedImage;
+use crate::model::{Digest, UsedImage};
 use crate::policy::image::{ImageId, ImageRef, RefError};
 
 /// Longest text of something unreadable, in bytes.
@@ -15,7 +15,7 @@ pub(super) enum Meaning {
     /// digest counts for both.
     Images(Vec<ImageRef>),
     /// An image of this name, of which a node reports something that names no repository.
-    Reported(ImageRef, Box<str>),
+    Reported(ImageRef, Digest),
     /// Nothing, or nothing of which anything is known.
     Nothing,
 }
@@ -32,7 +32,7 @@ impl UsedImage {
         let own = ImageRef::parse(&self.image).ok();
         Ok(match (ImageId::parse(id)?, own) {
             (None, _) | (Some(ImageId::Digest(_)), None) => Meaning::Nothing,
-            (Some(ImageId::Digest(digest)), Some(own)) => Meaning::Reported(own, digest.into()),
+            (Some(ImageId::Digest(digest)), Some(own)) => Meaning::Reported(own, digest),
             (Some(ImageId::In(image)), None) => Meaning::Images(vec![image]),
             (Some(ImageId::In(image)), Some(own)) => {
                 let own = ImageRef { tag: None, digest: image.digest.clone(), ..own };
@@ -49,7 +49,7 @@ impl UsedImage {
     }
 
     /// The same where the `imageID` cannot be read: the image is in use, and it is not known which that is.
-    pub(super) fn unreadable_id(&self) -> Option<(ImageRef, Box<str>)> {
+    pub(super) fn unreadable_id(&self) -> Option<(ImageRef, Digest)> {
         let id = self.id.as_ref()?;
         ImageRef::parse(&self.image).ok().map(|image| (image, shorten(id, MAX_TEXT).into()))
     }

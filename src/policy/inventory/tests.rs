@@ -206,7 +206,7 @@ fn claims(used: &str, inventory: &Inventory) -> Claims {
         name => Some(format!("registry.example.com/shop/web{name}")),
     };
     let users: Vec<(&str, &str)> = reference.iter().map(|reference| (reference.as_str(), "prod/Pod/a")).collect();
-    let known = inventory.read.iter().map(|tag| (&*tag.name, tag.digest.as_deref()));
+    let known = inventory.read.iter().map(|tag| (&*tag.name, tag.digest.as_ref()));
     Claims::new(of_shop_web(&users), known, false)
 }
 

@@ -20,11 +20,12 @@ use std::sync::Arc;
 use super::decided::{Attached, TagPlan};
 use super::{Decision, KeepReason, RemoveReason, Verdict};
 use crate::api::Attachments;
+use crate::model::Digest;
 use crate::policy::attachment::{self, Subject};
 use crate::policy::tag::TagView;
 
 /// The digests of the images inside of indexes, by the digest of the index. What is missing is not known.
-pub type Children = HashMap<Box<str>, Arc<[Box<str>]>>;
+pub type Children = HashMap<Digest, Arc<[Digest]>>;
 
 /// What decides about attachments besides the tags.
 #[derive(Clone, Copy, Debug)]
@@ -274,18 +275,18 @@ fn attach(plan: &mut TagPlan, at: usize, own: &Attachment) {
 struct Tags<'t> {
     plan: &'t TagPlan,
     /// Each by its own digest and those of the images inside of it, in the order of the digests.
-    holders: Vec<(&'t str, usize)>,
+    holders: Vec<(&'t Digest, usize)>,
     /// Those that have referrers, by the digest of the referrer.
-    referred: HashMap<&'t str, Vec<usize>>,
+    referred: HashMap<&'t Digest, Vec<usize>>,
 }
 
 impl<'t> Tags<'t> {
     fn new(plan: &'t TagPlan, children: &'t Children) -> Self {
         let mut holders = Vec::with_capacity(plan.len());
-        let mut referred: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut referred: HashMap<&Digest, Vec<usize>> = HashMap::new();
         for (at, (tag, _)) in plan.iter().enumerate() {
             let inside = tag.digest.and_then(|digest| children.get(digest)).into_iter().flat_map(|inside| &**inside);
-            holders.extend(tag.digest.into_iter().chain(inside.map(AsRef::as_ref)).map(|digest| (digest, at)));
+            holders.extend(tag.digest.into_iter().chain(inside).map(|digest| (digest, at)));
             for referrer in tag.referrers {
                 referred.entry(referrer).or_default().push(at);
             }
@@ -299,25 +300,28 @@ impl<'t> Tags<'t> {
         let itself = |of: &Subject<'_>| tag.digest.is_some_and(|digest| of.is(digest));
         let named = attachment::subject(tag.name).filter(|of| !itself(of)).map(Subject::beginning);
         let refers = tag.digest.and_then(|digest| self.referred.get(digest));
-        let mut told: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut told: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
         for owner in refers.into_iter().flatten() {
-            if let Some(digest) = self.plan.read.get(*owner).and_then(|owner| owner.tag.digest.as_deref()) {
+            if let Some(digest) = self.plan.read.get(*owner).and_then(|owner| owner.tag.digest.as_ref()) {
                 told.entry(digest).or_default().push(*owner);
             }
         }
         let named = named.map(|subject| (Arc::from(subject), None)).into_iter();
-        let all = named.chain(told.into_iter().map(|(subject, owners)| (Arc::from(subject), Some(owners.into()))));
-        all.map(|(subject, told_of)| {
-            let holders = self.holding(&subject).filter(|owner| *owner != at).collect();
-            Link { subject, told_of, holders }
-        })
-        .collect()
+        let told = told.into_iter().map(|(subject, owners)| (Arc::from(&*subject.text()), Some(owners.into())));
+        named
+            .chain(told)
+            .map(|(subject, told_of)| {
+                let holders = self.holding(&subject).filter(|owner| *owner != at).collect();
+                Link { subject, told_of, holders }
+            })
+            .collect()
     }
 
     fn holding<'a>(&'a self, beginning: &'a str) -> impl Iterator<Item = usize> + 'a {
-        let first = self.holders.partition_point(|(digest, _)| *digest < beginning);
+        let from = Digest::new(beginning);
+        let first = self.holders.partition_point(|(digest, _)| **digest < from);
         let from_there = self.holders.iter().skip(first);
-        from_there.take_while(move |(digest, _)| digest.starts_with(beginning)).map(|(_, at)| *at)
+        from_there.take_while(move |(digest, _)| digest.text().starts_with(beginning)).map(|(_, at)| *at)
     }
 }
 

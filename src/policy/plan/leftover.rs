@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::Bound;
 
+use crate::model::Digest;
 use crate::policy::attachment::{self, Subject};
 use crate::policy::compile::Rule;
 use crate::policy::pattern::Pattern;
@@ -20,12 +20,12 @@ pub fn spared(name: &str, rule: &Rule, protect: &[Pattern]) -> bool {
 /// not known.
 #[must_use]
 pub fn orphans(tags: &[Tag], rule: &Rule, protect: &[Pattern]) -> Option<usize> {
-    let digests: BTreeSet<&str> = tags.iter().map(|tag| tag.digest.as_deref()).collect::<Option<_>>()?;
+    let digests: BTreeSet<&Digest> = tags.iter().map(|tag| tag.digest.as_ref()).collect::<Option<_>>()?;
     let spared = tags.iter().filter(|tag| spared(&tag.name, rule, protect));
     let there = |of: &Subject<'_>| {
         let beginning = of.beginning();
-        let found = digests.range::<str, _>((Bound::Included(beginning.as_str()), Bound::Unbounded)).next();
-        found.is_some_and(|digest| digest.starts_with(&beginning))
+        let found = digests.range::<Digest, _>(Digest::new(&beginning)..).next();
+        found.is_some_and(|digest| digest.text().starts_with(&beginning))
     };
     Some(spared.filter_map(|tag| attachment::subject(&tag.name)).filter(|of| !there(of)).count())
 }
@@ -67,7 +67,7 @@ mod tests {
     fn tag(name: &str, digest: Option<String>) -> Tag {
         Tag {
             name: name.into(),
-            digest: digest.map(String::into_boxed_str),
+            digest: digest.map(Digest::from),
             pushed: Moment::Unknown,
             push_told: false,
             created: Moment::Unknown,

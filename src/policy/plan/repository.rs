@@ -59,7 +59,7 @@ impl RepositoryPlan {
                 if told(&tag.name) {
                     to_tell.push(&tag.name);
                 }
-            } else if self.claims.possible(&tag.name, tag.digest.as_deref(), tag.single_image) && told(&tag.name) {
+            } else if self.claims.possible(&tag.name, tag.digest.as_ref(), tag.single_image) && told(&tag.name) {
                 let doubt = self.claims.doubt();
                 let advice = if self.claims.all_possible() { "" } else { "; method: Exact keeps those alone" };
                 return Err(format!("{} and others may be in use: {doubt}{advice}", tag.name));
@@ -77,8 +77,7 @@ impl RepositoryPlan {
     /// Who uses tags that would go otherwise or not, the first few: `v1.2 by prod/Deployment/web`.
     #[must_use]
     pub fn users(&self) -> Option<String> {
-        self.claims
-            .users_message(self.tags.read.iter().map(|PlannedTag { tag, .. }| (&*tag.name, tag.digest.as_deref())))
+        self.claims.users_message(self.tags.read.iter().map(|PlannedTag { tag, .. }| (&*tag.name, tag.digest.as_ref())))
     }
 
     /// How many tags stay because they may be in use, and why it is not known.
@@ -103,6 +102,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::Digest;
     use crate::policy::compile::tests::spec;
     use crate::policy::in_use::tests::{SHA_1, of_shop_web};
     use crate::policy::plan::bulk;
@@ -121,7 +121,7 @@ mod tests {
     fn tag(name: &str, digest: Option<&str>) -> Tag {
         Tag {
             name: name.into(),
-            digest: digest.map(Box::from),
+            digest: digest.map(Digest::new),
             pushed: Moment::Unknown,
             push_told: false,
             created: Moment::Unknown,

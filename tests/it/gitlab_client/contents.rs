@@ -2,6 +2,7 @@
 
 use gitlab_simulator::{Endpoint, Push, TagKind, Version};
 use jiff::SignedDuration;
+use registry_cleanup_operator::model::Digest;
 
 use super::World;
 
@@ -30,13 +31,14 @@ async fn an_index_is_asked_about_once_by_whatever_the_server_knows() {
         world.sim.edit(|registry| registry.settings.version = version);
         push(&world, "list", TagKind::ManifestList);
         let client = world.client();
-        let expected = [digest(1), digest(2)];
+        let expected = [digest(1), digest(2)].map(Digest::from);
+        let list = "sha256:list".into();
         for _ in 0..2 {
-            let children = client.index_children(world.repository.id, "list", "sha256:list").await.unwrap().unwrap();
-            assert!(children.iter().map(AsRef::as_ref).eq(expected.iter().map(String::as_str)));
+            let children = client.index_children(world.repository.id, "list", &list).await.unwrap().unwrap();
+            assert_eq!(*children, expected);
         }
         assert_eq!(asked(&world), operations);
-        assert!(client.known_children("sha256:list").is_some() && client.known_children("sha256:other").is_none());
+        assert!(client.known_children(&list).is_some() && client.known_children(&"sha256:other".into()).is_none());
     }
 }
 
@@ -46,7 +48,8 @@ async fn what_a_server_does_not_know_is_asked_for_again_after_an_hour() {
     world.sim.edit(|registry| registry.settings.version = Version::new(17, 0));
     push(&world, "index", TagKind::Index);
     let client = world.client();
-    let ask = async || client.index_children(world.repository.id, "index", "sha256:index").await.unwrap();
+    let digest = "sha256:index".into();
+    let ask = async || client.index_children(world.repository.id, "index", &digest).await.unwrap();
     assert_eq!((ask().await, ask().await), (None, None));
     assert_eq!(asked(&world), ["tagDetails", "manifest"]);
     world.sim.edit(|registry| registry.settings.version = Version::new(18, 10));
@@ -62,7 +65,7 @@ async fn a_tag_that_was_pushed_again_tells_nothing_of_the_index_that_it_was() {
     push(&world, "index", TagKind::Index);
     let client = world.client();
     for (tag, digest) in [("index", "sha256:before"), ("gone", "sha256:index"), ("..", "sha256:index")] {
-        assert_eq!(client.index_children(world.repository.id, tag, digest).await.unwrap(), None, "{tag}");
+        assert_eq!(client.index_children(world.repository.id, tag, &digest.into()).await.unwrap(), None, "{tag}");
     }
 }
 
@@ -83,14 +86,14 @@ async fn images_are_paged_with_their_configurations_and_details_have_them_as_wel
             break;
         }
     }
-    let expected = |registry: &gitlab_simulator::Registry| -> Vec<(Box<str>, Box<str>)> {
+    let expected = |registry: &gitlab_simulator::Registry| -> Vec<(Digest, Digest)> {
         let tags = registry.find_repository(world.repository.id).unwrap().tags().values();
         let images = tags.filter(|tag| tag.kind == TagKind::Image);
         images.map(|tag| (tag.digest.as_str().into(), tag.config_digest.as_str().into())).collect()
     };
     assert_eq!(images, world.sim.read(expected));
     let details = client.tag(&world.repository, "t07").await.unwrap().unwrap();
-    assert!(images.contains(&(details.digest.unwrap().into(), details.configuration.unwrap())));
+    assert!(images.contains(&(details.digest.unwrap(), details.configuration.unwrap())));
     world.sim.edit(|registry| registry.settings.graphql = false);
     world.sim.advance(SignedDuration::from_hours(1));
     assert_eq!(client.image_page(world.repository.id, None).await.unwrap(), None);

@@ -2,10 +2,11 @@
 
 use gitlab_simulator::{Action, Backend, Endpoint, Push, Version};
 use registry_cleanup_operator::gitlab::{ErrorKind, TagNow};
+use registry_cleanup_operator::model::Digest;
 
 use super::{World, kind};
 
-fn digest(world: &World, tag: &str) -> Option<Box<str>> {
+fn digest(world: &World, tag: &str) -> Option<Digest> {
     world.sim.read(|registry| registry.find_tag(world.repository.id, tag).map(|tag| tag.digest.as_str().into()))
 }
 

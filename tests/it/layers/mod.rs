@@ -41,7 +41,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("api", &["words"], &["tokio", "reqwest", "std::env", "kube::Client", "kube::Api", "Timestamp::now", "async "]),
     ("hosts", &[], IMPURE),
     ("policy", &["api", "hosts", "leadership", "metrics", "model", "words"], IMPURE),
-    ("plan_output", &["api", "policy", "terminal", "words"], IMPURE),
+    ("plan_output", &["api", "model", "policy", "terminal", "words"], IMPURE),
     (
         "gitlab",
         &["clock", "hosts", "metrics", "model", "proxy"],

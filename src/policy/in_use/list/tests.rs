@@ -260,8 +260,8 @@ proptest! {
             let names = |in_use: &InUse| {
                 let repository = in_use.repository(&location, path);
                 let tags: Vec<String> = repository.tags().map(|(name, _)| name.to_owned()).collect();
-                let digests: Vec<String> = repository.digests().map(|(digest, _)| digest.to_owned()).collect();
-                let ids: Vec<String> = repository.ids().map(|(id, _)| id.to_owned()).collect();
+                let digests: Vec<String> = repository.digests().map(|(digest, _)| digest.to_string()).collect();
+                let ids: Vec<String> = repository.ids().map(|(id, _)| id.to_string()).collect();
                 (tags, digests, ids)
             };
             prop_assert_eq!(names(&there), names(&here));

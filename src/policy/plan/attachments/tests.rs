@@ -233,15 +233,15 @@ fn an_index_of_unknown_images_keeps_orphans_and_what_belongs_to_an_image_that_it
     };
     assert_eq!(of(&unknown, &tags), ["NoRuleMatches", "SubjectUnknown", "RuleMatches", "SubjectUnknown"]);
     let known = |inside: &[usize]| {
-        let inside: Vec<Box<str>> = inside.iter().map(|number| sha(*number).into()).collect();
-        Children::from([(Box::from(sha(5)), inside.into())])
+        let inside: Vec<Digest> = inside.iter().map(|number| sha(*number).into()).collect();
+        Children::from([(sha(5).into(), inside.into())])
     };
     assert_eq!(of(&known(&[7]), &tags), ["NoRuleMatches", "RuleMatches", "RuleMatches", "SubjectRemoved"]);
     assert_eq!(of(&known(&[9, 1]), &tags), ["NoRuleMatches", "SubjectKept", "RuleMatches", "SubjectKept"]);
     // With the index goes what belongs to the images inside of it, and to itself; no index is inside of another
     // one.
     let old = [index("v5", 5, 9), attached(9, ".sig", 11, 9), attached(5, ".sig", 12, 9), index("main", 6, 1)];
-    let both = Children::from([(Box::from(sha(5)), [Box::from(sha(9))].into()), (Box::from(sha(6)), [].into())]);
+    let both = Children::from([(sha(5).into(), [Digest::from(sha(9))].into()), (sha(6).into(), [].into())]);
     assert_eq!(of(&both, &old), ["RuleMatches", "SubjectRemoved", "SubjectRemoved", "NoRuleMatches"]);
     assert_eq!(of(&unknown, &old), ["RuleMatches", "SubjectUnknown", "SubjectRemoved", "NoRuleMatches"]);
     // A list of referrers contains no image, but may contain what an orphan belongs to.
@@ -314,7 +314,7 @@ fn reading_more_is_wanted_only_where_it_can_make_a_difference() {
 
 #[test]
 fn what_gitlab_tells_to_refer_to_an_image_is_attached_to_it_whatever_its_name() {
-    let referred = |days| Tag { manifest: Manifest::new(false, [Box::from(sha(21))]), ..tag("v1", 1, days) };
+    let referred = |days| Tag { manifest: Manifest::new(false, [Digest::from(sha(21))]), ..tag("v1", 1, days) };
     let all = all_but_the_newest();
     let tags = [referred(9), tag("sbom-of-v1", 21, 1), tag("v2", 2, 8)];
     assert_eq!(reasons(&planned(&all, &tags)), ["RuleMatches", "SubjectRemoved", "WithinKeepN"]);
@@ -374,11 +374,11 @@ proptest! {
         for gone in plan.read.iter().filter(|planned| planned.decision.removes()) {
             let Some(subject) = attachment::subject(&gone.tag.name) else { continue };
             for stays in plan.read.iter().filter(|planned| !planned.decision.removes()) {
-                let digest = stays.tag.digest.as_deref();
+                let digest = stays.tag.digest.as_ref();
                 prop_assert!(digest.is_some_and(|digest| !subject.is(digest)), "{} goes, {} stays", gone.tag.name,
                     stays.tag.name);
             }
-            let owners = plan.removed().filter(|tag| tag.digest.as_deref().is_some_and(|digest| subject.is(digest)));
+            let owners = plan.removed().filter(|tag| tag.digest.as_ref().is_some_and(|digest| subject.is(digest)));
             let after = &gone.attached.as_ref().unwrap().after;
             prop_assert!(owners.into_iter().all(|owner| after.contains(&owner.name)), "{:?}", gone);
         }

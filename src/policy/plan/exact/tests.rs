@@ -119,7 +119,7 @@ fn what_is_in_use_stays_and_takes_no_place_however_it_is_used() {
     let older = Tag { digest: Some(SHA_2.into()), ..tag("v1", 10) };
     let mut tags = vec![older, with("v2", SHA_2), with("v3", SHA_2), with("v4", SHA_1), tag("v5", 9)];
     tags.push(with("main", SHA_1));
-    let claims = Claims::new(of, tags.iter().map(|tag| (&*tag.name, tag.digest.as_deref())), false);
+    let claims = Claims::new(of, tags.iter().map(|tag| (&*tag.name, tag.digest.as_ref())), false);
     let plan = planned(&policy, &tags, &claims);
     let verdicts: Vec<Verdict> = plan.iter().map(|(_, decision)| decision.verdict).collect();
     let [in_use, perhaps, newest] =
