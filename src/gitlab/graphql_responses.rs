@@ -313,7 +313,7 @@ pub(super) fn page(operation: Operation, answer: &Answer, after: Option<&str>) -
 
 /// The same of a page of images with their configurations.
 pub(super) fn images(operation: Operation, answer: &Answer, after: Option<&str>) -> Result<Option<ImagePage>, Error> {
-    let image = |node: Node| Some((Digest::new(&node.digest?), configuration(&node.revision?)?));
+    let image = |node: Node| Some((Digest::told(&node.digest?)?, configuration(&node.revision?)?));
     let nodes = nodes(operation, answer, after)?;
     Ok(nodes.map(|(nodes, next, _)| ImagePage { images: nodes.into_iter().filter_map(image).collect(), next }))
 }

@@ -208,6 +208,7 @@ fn images_are_told_with_their_configurations_where_they_have_one() {
     let nodes = json!([
         {"name": "v1", "digest": "sha256:a", "revision": "c1"}, {"name": "index", "digest": "sha256:b", "revision": ""},
         {"name": "lost", "digest": null, "revision": "c2"}, {"name": "old", "digest": "sha256:d"},
+        {"name": "empty", "digest": "", "revision": "c3"},
     ]);
     let tags = json!({"nodes": nodes, "pageInfo": {"hasNextPage": true, "endCursor": "next"}});
     let body = json!({"data": {"containerRepository": {"tags": tags}}}).to_string();
