@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::utils::Predicate;
 use kube::{Resource, ResourceExt};
 
 use crate::api::{APPROVE, DRY_RUN_REQUESTED_AT, RUN_REQUESTED_AT, RegistryCleanupPolicy};
@@ -60,8 +61,27 @@ impl Currency {
     }
 }
 
+/// Lets a policy through when its generation or one of the annotations changed, or when another installation looks
+/// after it from now on, or did.
+#[derive(Clone)]
+pub(crate) struct Wakes(LabelSelector);
+
+impl Wakes {
+    /// For an installation that looks after these policies.
+    pub(crate) fn new(shard: LabelSelector) -> Self {
+        Self(shard)
+    }
+}
+
+impl Predicate<Guarded> for Wakes {
+    fn hash_property(&self, policy: &Guarded) -> Option<u64> {
+        let is_ours = self.0.selects(policy.meta().labels.as_ref());
+        Some(version(policy).wrapping_add(u64::from(is_ours)))
+    }
+}
+
 /// What of a policy matters: another value is a reason to look at it. The operator's own statuses are none.
-pub(crate) fn version<K: Resource>(policy: &K) -> u64 {
+fn version<K: Resource>(policy: &K) -> u64 {
     let mut hasher = DefaultHasher::new();
     policy.meta().generation.hash(&mut hasher);
     policy.meta().deletion_timestamp.is_some().hash(&mut hasher);

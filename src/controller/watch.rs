@@ -6,31 +6,29 @@
 //! writes do not wake it.
 
 use std::collections::{BTreeSet, HashSet};
+use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future;
+use futures::future::{self, FutureExt};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
-use kube::runtime::controller::{Action as Requeue, Config as ControllerConfig, Error as ControllerError};
+use kube::runtime::controller::{Action as Requeue, Error as ControllerError};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::utils::Predicate;
 use kube::runtime::{Controller, WatchStreamExt, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
-use tokio::task::{JoinError, JoinHandle};
+use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
-use crate::policy::label_selector::LabelSelector;
 use crate::policy::next_action::forget_details;
 
 use super::changes::Changes;
 use super::context::Context;
-use super::currency::{Currency, version};
+use super::currency::{Currency, Wakes};
 use super::definition;
 use super::error::Error;
+use super::looks::Looks;
 use super::neighbours::{Guarded, are_ready};
 use super::notify;
 use super::permits::Permits;
@@ -41,9 +39,6 @@ use crate::causes::chain;
 
 /// Each item makes every policy of a watch be looked at.
 pub type Nudges = BoxStream<'static, ()>;
-
-/// How many policies the controller looks at: as many as want to be looked at.
-const UNLIMITED: u16 = 0;
 
 /// Where policies are watched.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -147,6 +142,7 @@ async fn controller(
     (reader, writer): (Store<Guarded>, Writer<Guarded>),
 ) {
     let (mut changes, watching) = (Shown::default(), Arc::clone(&context));
+    let matters = Wakes::new(context.shard().clone());
     let config = watcher::Config::default().any_semantic().page_size(statuses::PAGE_SIZE);
     let told = Changes::default();
     let tell = told.clone();
@@ -162,60 +158,46 @@ async fn controller(
         // The store shows it by now.
         .inspect_ok(move |event| tell.tell(event))
         .applied_objects()
-        .predicate_filter(Wakes(context.shard().clone()), kube::runtime::PredicateConfig::default());
+        .predicate_filter(matters.clone(), kube::runtime::PredicateConfig::default());
     let currency = Currency::new(reader.clone(), told, context.shard().clone());
+    let of = Arc::clone(&context);
+    let (looks, ended) =
+        Looks::new(matters, move |object| look(object, Arc::clone(&of), currency.clone(), permits.clone()).boxed());
+    let (begin, all) = (Arc::clone(&looks), Arc::clone(&looks));
     let (forget, shown) = (reader.clone(), reader.clone());
     let running = Controller::for_stream(policies, reader)
-        // Whoever may not work yet waits in a line of its own, and hears of edits there.
-        .with_config(ControllerConfig::default().concurrency(UNLIMITED))
-        .reconcile_all_on(nudges)
+        .reconcile_on(ended)
+        .reconcile_all_on(nudges.inspect(move |()| all.nudge()))
         .graceful_shutdown_on(context.shutdown.clone().cancelled_owned())
         .run(
-            move |object, context| {
-                let look = look(object, context, currency.clone(), permits.clone());
-                async move {
-                    match look.await.map_err(JoinError::try_into_panic) {
-                        Ok(result) => result,
-                        Err(Ok(panic)) => std::panic::resume_unwind(panic),
-                        // The runtime ends, and this with it.
-                        Err(Err(_)) => future::pending().await,
-                    }
-                }
-            },
-            |object, error, context| put_off(&object, error, &context),
-            context.clone(),
+            move |object, _| future::ready(Ok(begin.look(object))),
+            |_, never: &Infallible, _| match *never {},
+            Arc::new(()),
         )
         .for_each(|result| {
-            report(&context, &forget, result);
+            report(&context, &looks, &forget, result);
             future::ready(())
         });
     tokio::select! {
         () = running => {}
         () = ended_before(&context.shutdown, &shown) => {}
     }
+    looks.end().await;
 }
 
-/// Looks at a policy in a task of its own: however long it computes, the watch is listened to meanwhile.
-fn look(
-    object: Arc<Guarded>,
-    context: Arc<Context>,
-    currency: Currency,
-    permits: Permits,
-) -> JoinHandle<Result<Requeue, Error>> {
-    // On every line that is logged on its behalf.
-    let of = tracing::error_span!("policy", namespace = object.namespace(), policy = object.name_any());
-    let looked = async move {
-        let uid = object.uid().unwrap_or_default();
-        let begun = context.clock.elapsed();
-        let result = reconcile(object, Arc::clone(&context), &currency, &permits).await;
-        let took = context.clock.elapsed().saturating_sub(begun);
-        context.counts.looked(result.is_ok(), took);
-        if result.is_ok() {
+/// Looks at a policy, and answers when to look again, whatever came of it.
+async fn look(object: Arc<Guarded>, context: Arc<Context>, currency: Currency, permits: Permits) -> Requeue {
+    let (uid, begun) = (object.uid().unwrap_or_default(), context.clock.elapsed());
+    let result = reconcile(Arc::clone(&object), Arc::clone(&context), &currency, &permits).await;
+    let took = context.clock.elapsed().saturating_sub(begun);
+    context.counts.looked(result.is_ok(), took);
+    match result {
+        Ok(requeue) => {
             context.memory().succeeded(&uid);
+            requeue
         }
-        result
-    };
-    tokio::spawn(looked.instrument(of))
+        Err(error) => put_off(&object, &error, &context),
+    }
 }
 
 /// Takes off a policy the labels that do not say whose it is, and the details of its status: all are kept.
@@ -257,36 +239,24 @@ fn jitter(pause: SignedDuration, uid: Option<&str>) -> Duration {
     pause + pause.mul_f64(f64::from(u8::try_from(hasher.finish() % 200).unwrap_or_default()) / 1000.0)
 }
 
-type Outcome = Result<(ObjectRef<Guarded>, Requeue), ControllerError<Error, watcher::Error>>;
+type Outcome = Result<(ObjectRef<Guarded>, Requeue), ControllerError<Infallible, watcher::Error>>;
 
-fn report(context: &Context, store: &Store<Guarded>, outcome: Outcome) {
+fn report(context: &Context, looks: &Looks, store: &Store<Guarded>, outcome: Outcome) {
     match outcome {
         Ok((policy, action)) => {
             tracing::debug!(namespace = policy.namespace, policy = policy.name, ?action, "looked at a policy");
         }
         Err(ControllerError::ObjectNotFound(policy)) => {
             tracing::debug!(namespace = policy.namespace, policy = policy.name, "a policy is gone");
+            looks.forget(&ObjectRef::new(&policy.name).within(policy.namespace.as_deref().unwrap_or_default()));
             let known: HashSet<String> = store.state().iter().filter_map(|policy| policy.uid()).collect();
             context.memory().retain(|uid| known.contains(uid));
             context.compiled().retain(|uid| known.contains(uid));
             context.sightings.retain(|uid| known.contains(uid));
         }
-        // Told by the error policy already.
-        Err(ControllerError::ReconcilerFailed(..)) => {}
         Err(ControllerError::QueueError(error)) => {
             tracing::warn!(error = %chain(&error), "the watch of policies failed and is tried again");
         }
         Err(error) => tracing::error!(error = %chain(&error), "the controller failed"),
-    }
-}
-
-/// Lets an object through when its generation or one of the annotations changed, or when another installation looks
-/// after it from now on, or did.
-struct Wakes(LabelSelector);
-
-impl Predicate<Guarded> for Wakes {
-    fn hash_property(&self, policy: &Guarded) -> Option<u64> {
-        let is_ours = self.0.selects(policy.meta().labels.as_ref());
-        Some(version(policy).wrapping_add(u64::from(is_ours)))
     }
 }
