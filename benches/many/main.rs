@@ -71,7 +71,7 @@ async fn measure(cluster: &Cluster, policies: u64, minutes: u64) -> Result<(), F
         let begun = Instant::now();
         let mut operator = Operator::start(&platform.kubeconfig, &[NAMESPACE], "127.0.0.1:0", REQUESTS_PER_SECOND)?;
         if word == "restart" {
-            settled(&mut operator).await?;
+            settled(&gitlab, &mut operator).await?;
         } else {
             ready(&platform, policies, &mut operator).await?;
         }
@@ -79,7 +79,7 @@ async fn measure(cluster: &Cluster, policies: u64, minutes: u64) -> Result<(), F
             "{word}, {policies} policies: all looked at after {:.1} s; {:.1} s of CPU, {} requests to GitLab, {:.1} MiB at most",
             begun.elapsed().as_secs_f64(),
             cpu_seconds(&operator)?,
-            gitlab.request_counts().values().sum::<u64>(),
+            requests(&gitlab),
             operator.peak_mebibytes()?,
         );
         if word == "restart" {
@@ -151,17 +151,21 @@ async fn ready(platform: &Platform, policies: u64, operator: &mut Operator) -> R
 }
 
 /// Waits until an operator has nothing to do any more, as nothing else shows that it has looked at policies that are
-/// Ready already: its CPU stands still for three looks.
-async fn settled(operator: &mut Operator) -> Result<(), Failure> {
-    let (mut last, mut still) = (0.0, 0);
+/// Ready already: for three looks its CPU stands still, and it asks GitLab for nothing.
+async fn settled(gitlab: &Simulator, operator: &mut Operator) -> Result<(), Failure> {
+    let (mut last, mut still) = ((0.0, 0), 0);
     while still < 3 {
         tokio::time::sleep(LOOK).await;
         operator.check()?;
-        let now = cpu_seconds(operator)?;
-        still = if now - last < 0.05 { still + 1 } else { 0 };
+        let now = (cpu_seconds(operator)?, requests(gitlab));
+        still = if now.0 - last.0 < 0.05 && now.1 == last.1 { still + 1 } else { 0 };
         last = now;
     }
     Ok(())
+}
+
+fn requests(gitlab: &Simulator) -> u64 {
+    gitlab.request_counts().values().sum()
 }
 
 /// Looks for so many minutes at an operator that has nothing to do.
@@ -177,7 +181,7 @@ async fn idle(platform: &Platform, gitlab: &Simulator, operator: &mut Operator, 
     println!(
         "idle for {minutes} min: {} policies written, {} requests to GitLab, {:.1} s of CPU",
         before.iter().zip(&after).filter(|(before, after)| before != after).count(),
-        gitlab.request_counts().values().sum::<u64>(),
+        requests(gitlab),
         cpu_seconds(operator)? - cpu,
     );
     Ok(())
