@@ -15,6 +15,30 @@ use super::changes::Changes;
 use super::gate::StillCurrent;
 use super::neighbours::Guarded;
 
+/// Which policy it is, and what matters of it, as the watch has shown it. Thousands may wait at the same time, so that
+/// none of them keeps the whole of one that the watch does not show any more.
+#[derive(Clone, Debug)]
+pub(crate) struct AsShown {
+    pub(crate) namespace: Box<str>,
+    pub(crate) name: Box<str>,
+    pub(crate) uid: Box<str>,
+    pub(crate) generation: Option<i64>,
+    version: u64,
+}
+
+impl AsShown {
+    /// What is shown of a policy; `None` of one without a namespace.
+    pub(crate) fn of(policy: &RegistryCleanupPolicy) -> Option<Self> {
+        Some(Self {
+            namespace: policy.namespace()?.into(),
+            name: policy.name_any().into(),
+            uid: policy.uid().unwrap_or_default().into(),
+            generation: policy.metadata.generation,
+            version: version(policy),
+        })
+    }
+}
+
 /// Says, for a policy, whether it still is the one that something was begun with.
 #[derive(Clone)]
 pub(crate) struct Currency {
@@ -34,24 +58,26 @@ impl Currency {
     /// other installation's. The store may lag behind, never ahead.
     pub(crate) fn of(&self, policy: &RegistryCleanupPolicy) -> StillCurrent {
         let (uid, generation) = (policy.uid(), policy.metadata.generation);
-        self.still(policy, move |now| {
+        let (namespace, name) = (policy.namespace().unwrap_or_default(), policy.name_any());
+        self.still((&namespace, &name), move |now| {
             let meta = now.meta();
             meta.uid == uid && meta.generation <= generation && meta.deletion_timestamp.is_none()
         })
     }
 
-    /// Whether nothing was changed or asked of a policy since this version of it.
-    pub(crate) fn untouched(&self, policy: &RegistryCleanupPolicy) -> StillCurrent {
-        let (uid, version) = (policy.uid(), self::version(policy));
-        self.still(policy, move |now| now.meta().uid == uid && self::version(now) == version)
+    /// Whether nothing was changed or asked of a policy since it was shown like this.
+    pub(crate) fn untouched(&self, policy: &AsShown) -> StillCurrent {
+        let (uid, version) = (policy.uid.clone(), policy.version);
+        let same = move |now: &Guarded| now.meta().uid.as_deref() == Some(&*uid) && self::version(now) == version;
+        self.still((&policy.namespace, &policy.name), same)
     }
 
     fn still(
         &self,
-        policy: &RegistryCleanupPolicy,
+        (namespace, name): (&str, &str),
         same: impl Fn(&Guarded) -> bool + Send + Sync + 'static,
     ) -> StillCurrent {
-        let key = ObjectRef::<Guarded>::new(&policy.name_any()).within(&policy.namespace().unwrap_or_default());
+        let key = ObjectRef::<Guarded>::new(name).within(namespace);
         let (store, shard) = (self.store.clone(), self.shard.clone());
         let told = self.changes.of(key.clone());
         // Not if another installation looks after it, or if it cannot be read any more.

@@ -28,7 +28,7 @@ use crate::policy::{CompiledPolicy, report, resume, status_conditions};
 use super::compiled::compiled;
 use super::connect::{self, NoSession};
 use super::context::Context;
-use super::currency::Currency;
+use super::currency::{AsShown, Currency};
 use super::definition;
 use super::error::Error;
 use super::hours;
@@ -64,12 +64,12 @@ pub(crate) async fn reconcile(
         Box::pin(say_unreadable(&context, &object)).await;
         return Ok(Requeue::await_change());
     };
+    let shown = AsShown::of(policy).ok_or(Error::Nameless)?;
     Box::pin(definition::refresh(&context)).await;
-    let (namespace, name) = (policy.namespace().ok_or(Error::Nameless)?, policy.name_any());
-    let turns = Turns { context: &context, permits, currency, policy };
+    let turns = Turns { context: &context, permits, currency, policy: &shown };
     let (mut live, mut permit, mut turn) = (None, None, None);
-    if context.memory().has_unwritten(&policy.uid().unwrap_or_default()) {
-        live = Box::pin(write_end(&context, policy)).await?.map(Box::new);
+    if context.memory().has_unwritten(&shown.uid) {
+        live = Box::pin(write_end(&context, &shown)).await?.map(Box::new);
         if live.is_none() {
             return Ok(Requeue::await_change());
         }
@@ -77,9 +77,13 @@ pub(crate) async fn reconcile(
     if !ours {
         return Ok(Requeue::await_change());
     }
+    let mut object = Some(object);
     for _ in 0..MAX_STEPS {
         let now = context.clock.now();
-        let (action, compiled) = Box::pin(decide(live.as_deref().unwrap_or(policy), &context, now)).await;
+        let policy = live.as_deref().or_else(|| object.as_deref().and_then(|object| object.0.as_ref().ok()));
+        // There always is one of the two.
+        let Some(policy) = policy else { break };
+        let (action, compiled) = Box::pin(decide(policy, &context, now)).await;
         if let Some(requeue) = quiet(&action, now) {
             return Ok(requeue);
         }
@@ -87,15 +91,15 @@ pub(crate) async fn reconcile(
         // Thousands may wait at the same time, so nothing large is kept while one of them does: neither the whole
         // policy nor what it was compiled to. What is to be done is decided again once the turn has come.
         if let Some(wanted) = Wanted::of(&action, &compiled).filter(|wanted| Some(wanted.purpose) != held) {
-            drop((live.take(), permit.take(), turn.take(), compiled));
+            drop((live.take(), object.take(), permit.take(), turn.take(), compiled));
             permit = match turns.wait(&wanted).await? {
                 Some(permit) => Some(permit),
                 None => return Ok(Requeue::requeue(MOMENT)),
             };
         } else if let Some(of) = live.take() {
-            tracing::debug!(%namespace, policy = name, ?action, "step");
+            tracing::debug!(namespace = shown.namespace, policy = shown.name, ?action, "step");
             // A run holds a lot while it waits; most policies wait for nothing but the next slot.
-            let wanted = wish(&context, policy, &of, wanted);
+            let wanted = wish(&context, &shown, &of, wanted);
             // What matching makes goes with the step.
             let compiled = Box::new(compiled.as_ref().clone());
             match Box::pin(step(&context, &of, (action, compiled), (currency, wanted), &mut permit)).await {
@@ -116,18 +120,19 @@ pub(crate) async fn reconcile(
             // Never closed.
             turn = context.steps.acquire().await.ok();
         }
-        live = Box::pin(read(&context, &namespace, &name)).await?.map(Box::new);
+        drop(object.take());
+        live = Box::pin(read(&context, &shown.namespace, &shown.name)).await?.map(Box::new);
         if let Some(requeue) = left_alone(&context, live.as_deref()) {
             return Ok(requeue);
         }
     }
-    tracing::error!(%namespace, policy = name, "a policy does not come to rest");
+    tracing::error!(namespace = shown.namespace, policy = shown.name, "a policy does not come to rest");
     Ok(Requeue::requeue(Duration::from_secs(60)))
 }
 
 /// When a look at a policy was wanted: an edit that the watch has not shown yet wants answers of its own.
-fn wish(context: &Context, shown: &RegistryCleanupPolicy, live: &RegistryCleanupPolicy, wanted: Wish) -> Wish {
-    let edited = live.metadata.generation != shown.metadata.generation;
+fn wish(context: &Context, shown: &AsShown, live: &RegistryCleanupPolicy, wanted: Wish) -> Wish {
+    let edited = live.metadata.generation != shown.generation;
     if edited { context.answers.wish() } else { wanted }
 }
 
@@ -153,9 +158,9 @@ async fn say_unreadable(context: &Context, object: &Guarded) {
 }
 
 /// Writes the end of a run that could not be written before. `None` where the policy is gone.
-async fn write_end(context: &Context, policy: &RegistryCleanupPolicy) -> Result<Option<RegistryCleanupPolicy>, Error> {
-    let live = read(context, &policy.namespace().ok_or(Error::Nameless)?, &policy.name_any()).await?;
-    let run = context.memory().unwritten(&policy.uid().unwrap_or_default());
+async fn write_end(context: &Context, policy: &AsShown) -> Result<Option<RegistryCleanupPolicy>, Error> {
+    let live = read(context, &policy.namespace, &policy.name).await?;
+    let run = context.memory().unwritten(&policy.uid);
     match (live, run) {
         (Some(live), Some(run)) => Box::pin(notify::commit_end(context, live, run)).await,
         (live, _) => Ok(live),

@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 use tokio::time::sleep;
 use url::Url;
 
-use crate::api::{RegistryCleanupPolicy, Trigger};
+use crate::api::Trigger;
 use crate::cluster::status;
 use crate::policy::next_action::Action;
 use crate::policy::status_conditions;
 use crate::policy::{CompiledPolicy, Problem};
 
 use super::context::Context;
-use super::currency::Currency;
+use super::currency::{AsShown, Currency};
 use super::error::Error;
 use super::notify::{Change, commit};
 use super::permits::{Permit, Permits, Purpose};
@@ -56,8 +55,7 @@ pub(crate) struct Turns<'a> {
     pub(crate) context: &'a Context,
     pub(crate) permits: &'a Permits,
     pub(crate) currency: &'a Currency,
-    /// The policy as the watch has shown it.
-    pub(crate) policy: &'a RegistryCleanupPolicy,
+    pub(crate) policy: &'a AsShown,
 }
 
 impl Turns<'_> {
@@ -68,7 +66,7 @@ impl Turns<'_> {
     /// When the status could not say that a run waits.
     pub(crate) async fn wait(&self, wanted: &Wanted) -> Result<Option<Permit>, Error> {
         let Self { context, permits, currency, policy } = self;
-        let permit = permits.queue(wanted.purpose, &wanted.host, &policy.namespace().unwrap_or_default());
+        let permit = permits.queue(wanted.purpose, &wanted.host, &policy.namespace);
         let untouched = currency.untouched(policy);
         let mut told = false;
         loop {
@@ -96,11 +94,10 @@ impl Turns<'_> {
 
     /// Says in the status whether a run waits for its turn.
     async fn tell(&self, queued: bool) -> Result<(), Error> {
-        let namespace = self.policy.namespace().ok_or(Error::Nameless)?;
-        let policies = self.context.policies(&namespace);
+        let policies = self.context.policies(&self.policy.namespace);
         // Never closed.
         let _turn = self.context.steps.acquire().await;
-        let Some(live) = status::get_live(&policies, &self.policy.name_any()).await? else { return Ok(()) };
+        let Some(live) = status::get_live(&policies, &self.policy.name).await? else { return Ok(()) };
         let mut status = live.status.clone().unwrap_or_default();
         if queued {
             let generation = live.metadata.generation.unwrap_or_default();

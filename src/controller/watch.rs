@@ -187,8 +187,9 @@ async fn controller(
 
 /// Looks at a policy, and answers when to look again, whatever came of it.
 async fn look(object: Arc<Guarded>, context: Arc<Context>, currency: Currency, permits: Permits) -> Requeue {
-    let (uid, begun) = (object.uid().unwrap_or_default(), context.clock.elapsed());
-    let result = reconcile(Arc::clone(&object), Arc::clone(&context), &currency, &permits).await;
+    let (of, begun) = (ObjectRef::from_obj(&*object), context.clock.elapsed());
+    let uid = object.uid().unwrap_or_default();
+    let result = reconcile(object, Arc::clone(&context), &currency, &permits).await;
     let took = context.clock.elapsed().saturating_sub(begun);
     context.counts.looked(result.is_ok(), took);
     match result {
@@ -196,7 +197,7 @@ async fn look(object: Arc<Guarded>, context: Arc<Context>, currency: Currency, p
             context.memory().succeeded(&uid);
             requeue
         }
-        Err(error) => put_off(&object, &error, &context),
+        Err(error) => put_off(&of, &uid, &error, &context),
     }
 }
 
@@ -219,20 +220,20 @@ async fn ended_before(shutdown: &CancellationToken, store: &Store<Guarded>) {
 }
 
 /// When to look again at a policy that could not be looked at.
-fn put_off(object: &Guarded, error: &Error, context: &Context) -> Requeue {
-    let pause = context.memory().failed(&object.uid().unwrap_or_default());
+fn put_off(of: &ObjectRef<Guarded>, uid: &str, error: &Error, context: &Context) -> Requeue {
+    let pause = context.memory().failed(uid);
     tracing::warn!(
-        namespace = object.namespace(),
-        policy = object.name_any(),
+        namespace = of.namespace,
+        policy = of.name,
         error = %chain(error),
         retry_in_seconds = pause.as_secs(),
         "failed to look at a policy"
     );
-    Requeue::requeue(jitter(pause, object.uid().as_deref()).min(longest_wait()))
+    Requeue::requeue(jitter(pause, uid).min(longest_wait()))
 }
 
 /// Spreads retries of different policies apart by up to a fifth, always the same way for the same policy.
-fn jitter(pause: SignedDuration, uid: Option<&str>) -> Duration {
+fn jitter(pause: SignedDuration, uid: &str) -> Duration {
     let mut hasher = DefaultHasher::new();
     uid.hash(&mut hasher);
     let pause = Duration::try_from(pause).unwrap_or_default();
