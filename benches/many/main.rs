@@ -73,11 +73,15 @@ async fn measure(cluster: &Cluster, policies: u64, minutes: u64) -> Result<(), F
         if word == "restart" {
             settled(&gitlab, &mut operator).await?;
         } else {
-            ready(&platform, policies, &mut operator).await?;
+            ready(policies, &mut operator).await?;
+        }
+        let took = begun.elapsed();
+        if !are_ready(&platform).await? {
+            return Err("a policy is not Ready any more".into());
         }
         println!(
             "{word}, {policies} policies: all looked at after {:.1} s; {:.1} s of CPU, {} requests to GitLab, {:.1} MiB at most",
-            begun.elapsed().as_secs_f64(),
+            took.as_secs_f64(),
             cpu_seconds(&operator)?,
             requests(&gitlab),
             operator.peak_mebibytes()?,
@@ -134,7 +138,7 @@ fn api(platform: &Platform) -> Api<RegistryCleanupPolicy> {
 
 /// Waits until all policies are Ready. That is in the operator's log, too: whoever lists them all again and again keeps
 /// the API server busier than the operator does.
-async fn ready(platform: &Platform, policies: u64, operator: &mut Operator) -> Result<(), Failure> {
+async fn ready(policies: u64, operator: &mut Operator) -> Result<(), Failure> {
     let begun = Instant::now();
     while (operator.log()?.matches(IS_READY).count() as u64) < policies {
         operator.check()?;
@@ -143,11 +147,14 @@ async fn ready(platform: &Platform, policies: u64, operator: &mut Operator) -> R
         }
         tokio::time::sleep(LOOK).await;
     }
+    Ok(())
+}
+
+async fn are_ready(platform: &Platform) -> Result<bool, Failure> {
     let is_ready = |policy: &RegistryCleanupPolicy| {
         policy.status.as_ref().is_some_and(|status| is_true(&status.conditions, "Ready"))
     };
-    let all = pages(platform).await?.iter().all(is_ready);
-    if all { Ok(()) } else { Err("a policy is not Ready any more".into()) }
+    Ok(pages(platform).await?.iter().all(is_ready))
 }
 
 /// Waits until an operator has nothing to do any more, as nothing else shows that it has looked at policies that are

@@ -67,22 +67,17 @@ pub(crate) async fn reconcile(
     let shown = AsShown::of(policy).ok_or(Error::Nameless)?;
     Box::pin(definition::refresh(&context)).await;
     let turns = Turns { context: &context, permits, currency, policy: &shown };
-    let (mut live, mut permit, mut turn) = (None, None, None);
-    if context.memory().has_unwritten(&shown.uid) {
+    let (mut object, mut live, mut permit, mut turn) = (Some(object), None, None, None);
+    let unwritten = context.memory().has_unwritten(&shown.uid);
+    if unwritten {
         live = Box::pin(write_end(&context, &shown)).await?.map(Box::new);
-        if live.is_none() {
-            return Ok(Requeue::await_change());
-        }
     }
-    if !ours {
+    if !ours || (unwritten && live.is_none()) {
         return Ok(Requeue::await_change());
     }
-    let mut object = Some(object);
     for _ in 0..MAX_STEPS {
         let now = context.clock.now();
-        let policy = live.as_deref().or_else(|| object.as_deref().and_then(|object| object.0.as_ref().ok()));
-        // There always is one of the two.
-        let Some(policy) = policy else { break };
+        let Some(policy) = newest(live.as_deref(), object.as_deref()) else { break };
         let (action, compiled) = Box::pin(decide(policy, &context, now)).await;
         if let Some(requeue) = quiet(&action, now) {
             return Ok(requeue);
@@ -128,6 +123,14 @@ pub(crate) async fn reconcile(
     }
     tracing::error!(namespace = shown.namespace, policy = shown.name, "a policy does not come to rest");
     Ok(Requeue::requeue(Duration::from_secs(60)))
+}
+
+/// A policy as it was read, or as the watch has shown it; one of the two is there.
+fn newest<'p>(
+    live: Option<&'p RegistryCleanupPolicy>,
+    shown: Option<&'p Guarded>,
+) -> Option<&'p RegistryCleanupPolicy> {
+    live.or_else(|| shown?.0.as_ref().ok())
 }
 
 /// When a look at a policy was wanted: an edit that the watch has not shown yet wants answers of its own.
