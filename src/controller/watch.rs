@@ -187,17 +187,17 @@ async fn controller(
 
 /// Looks at a policy, and answers when to look again, whatever came of it.
 async fn look(object: Arc<Guarded>, context: Arc<Context>, currency: Currency, permits: Permits) -> Requeue {
-    let (of, begun) = (ObjectRef::from_obj(&*object), context.clock.elapsed());
-    let uid = object.uid().unwrap_or_default();
+    let (uid, begun) = (object.uid().unwrap_or_default(), context.clock.elapsed());
     let result = reconcile(object, Arc::clone(&context), &currency, &permits).await;
     let took = context.clock.elapsed().saturating_sub(begun);
     context.counts.looked(result.is_ok(), took);
     match result {
         Ok(requeue) => {
             context.memory().succeeded(&uid);
+            tracing::debug!(action = ?requeue, "looked at a policy");
             requeue
         }
-        Err(error) => put_off(&of, &uid, &error, &context),
+        Err(error) => put_off(&uid, &error, &context),
     }
 }
 
@@ -220,15 +220,9 @@ async fn ended_before(shutdown: &CancellationToken, store: &Store<Guarded>) {
 }
 
 /// When to look again at a policy that could not be looked at.
-fn put_off(of: &ObjectRef<Guarded>, uid: &str, error: &Error, context: &Context) -> Requeue {
+fn put_off(uid: &str, error: &Error, context: &Context) -> Requeue {
     let pause = context.memory().failed(uid);
-    tracing::warn!(
-        namespace = of.namespace,
-        policy = of.name,
-        error = %chain(error),
-        retry_in_seconds = pause.as_secs(),
-        "failed to look at a policy"
-    );
+    tracing::warn!(error = %chain(error), retry_in_seconds = pause.as_secs(), "failed to look at a policy");
     Requeue::requeue(jitter(pause, uid).min(longest_wait()))
 }
 
@@ -244,9 +238,8 @@ type Outcome = Result<(ObjectRef<Guarded>, Requeue), ControllerError<Infallible,
 
 fn report(context: &Context, looks: &Looks, store: &Store<Guarded>, outcome: Outcome) {
     match outcome {
-        Ok((policy, action)) => {
-            tracing::debug!(namespace = policy.namespace, policy = policy.name, ?action, "looked at a policy");
-        }
+        // It has begun a look, or was told of the end of one.
+        Ok(_) => {}
         Err(ControllerError::ObjectNotFound(policy)) => {
             tracing::debug!(namespace = policy.namespace, policy = policy.name, "a policy is gone");
             looks.forget(&ObjectRef::new(&policy.name).within(policy.namespace.as_deref().unwrap_or_default()));
