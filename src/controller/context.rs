@@ -35,7 +35,7 @@ use super::shared_answers::SharedAnswers;
 use super::sightings::Sightings;
 use super::traces::Traces;
 
-/// Tags of a repository that are planned at the same time: half as many again take some 60 MiB.
+/// Tags of a repository that are planned at the same time: half as many again take some 45 MiB.
 const TAGS_OF_A_PASS: u64 = 60_000;
 /// How many policies are read or written whole at the same time.
 const WHOLE_POLICIES: usize = 8;

@@ -92,12 +92,6 @@ impl Deref for DigestText<'_> {
     }
 }
 
-impl AsRef<str> for DigestText<'_> {
-    fn as_ref(&self) -> &str {
-        self
-    }
-}
-
 impl From<&str> for Digest {
     fn from(text: &str) -> Self {
         Self::new(text)

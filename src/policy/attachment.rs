@@ -5,6 +5,9 @@
 //! (`--attachment-tag-prefix`). Registries without the referrers API have a list of them at `sha256-<hex>`, the digits
 //! cut after 64 (<https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>).
 
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
+
 use super::image::ALGORITHMS;
 use crate::model::Digest;
 
@@ -36,6 +39,13 @@ impl Subject<'_> {
     pub fn beginning(self) -> String {
         format!("{}:{}", self.algorithm, self.digits)
     }
+}
+
+/// Whether one of these digests begins like this. In their order, it is the first from there on.
+#[must_use]
+pub fn one_begins<D: Borrow<Digest> + Ord>(digests: &BTreeSet<D>, beginning: &str) -> bool {
+    let first = digests.range::<Digest, _>(Digest::new(beginning)..).next();
+    first.is_some_and(|digest| digest.borrow().text().starts_with(beginning))
 }
 
 /// The image to which a tag refers by its name. `None` for a name that refers to none.
@@ -102,6 +112,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_search_for_a_beginning_finds_what_looking_at_each_digest_would(
+            digests in prop::collection::btree_set("(sha256:[ab]{64}|sha512:[ab]{1,3}|[st:]{0,3})", 0..5),
+            beginning in "(sha256:[ab]{64}|sha512:[ab]{0,3}|sha256|s?)",
+        ) {
+            let expected = digests.iter().any(|digest| digest.starts_with(&beginning));
+            let digests: BTreeSet<Digest> = digests.iter().map(|digest| Digest::new(digest)).collect();
+            prop_assert_eq!(one_begins(&digests, &beginning), expected);
+        }
+
         #[test]
         fn the_pattern_for_gitlab_matches_just_the_names_that_refer_to_an_image(
             before in "([a-z-]{0,3}|sha256-|sha512-)",

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::gitlab::Repository;
 use crate::model::Digest;
+use crate::policy::attachment::one_begins;
 use crate::policy::plan::{Attached, KeepReason, RemoveReason};
 use crate::policy::source::Source;
 use crate::policy::tag::{CLOCKS_MAY_DIFFER, Tag};
@@ -45,12 +46,7 @@ pub(crate) async fn step<'t>(
     }
     let there = digests(job, repository, source).await?;
     for (tag, attached, reason) in rest {
-        let has = |there: &BTreeSet<Digest>| {
-            // In their order, one that begins like the subject is the first from there on.
-            let from = |subject: &str| there.range(Digest::new(subject)..).next();
-            let begins = |subject: &str| from(subject).is_some_and(|digest| digest.text().starts_with(subject));
-            attached.subjects.iter().any(|subject| begins(subject))
-        };
+        let has = |there: &BTreeSet<Digest>| attached.subjects.iter().any(|subject| one_begins(there, subject));
         match &there {
             None => step.kept.push((tag, KeepReason::SubjectUnknown)),
             Some(there) if has(there) => step.kept.push((tag, KeepReason::SubjectKept)),

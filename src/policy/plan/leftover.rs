@@ -22,11 +22,7 @@ pub fn spared(name: &str, rule: &Rule, protect: &[Pattern]) -> bool {
 pub fn orphans(tags: &[Tag], rule: &Rule, protect: &[Pattern]) -> Option<usize> {
     let digests: BTreeSet<&Digest> = tags.iter().map(|tag| tag.digest.as_ref()).collect::<Option<_>>()?;
     let spared = tags.iter().filter(|tag| spared(&tag.name, rule, protect));
-    let there = |of: &Subject<'_>| {
-        let beginning = of.beginning();
-        let found = digests.range::<Digest, _>(Digest::new(&beginning)..).next();
-        found.is_some_and(|digest| digest.text().starts_with(&beginning))
-    };
+    let there = |of: &Subject<'_>| attachment::one_begins(&digests, &of.beginning());
     Some(spared.filter_map(|tag| attachment::subject(&tag.name)).filter(|of| !there(of)).count())
 }
 
